@@ -1,0 +1,1 @@
+"""The ground floor: words, sockets, durable queue, store, transport, web plumbing, access."""

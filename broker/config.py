@@ -1,0 +1,240 @@
+"""What the owner of the machine sets: `omniline.toml`, and above it the variables `OMNILINE_*`.
+
+    OMNILINE_LISTEN=0.0.0.0:8080         listen = "0.0.0.0:8080"
+    OMNILINE_VISITOR__BURST=40           [visitor]
+                                         burst = 40
+
+The file is the one named on the command line, else ./omniline.toml, else the one in the data folder. An unknown key is refused:
+a setting that is misspelt and silently ignored is found out on the worst of days.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from broker.complaints import complaints, keys_of, unknown
+from broker.errors import ConfigError
+
+__all__ = ["LogSettings", "LoginLimits", "OperatorLimits", "Settings", "VisitorLimits", "read_settings"]
+
+PREFIX = "OMNILINE_"
+FILE = "omniline.toml"
+_FOR_TESTS = ("OMNILINE_SCHEMAS", "OMNILINE_TEST_")
+"""Variables of the test suite, which a server started by it inherits."""
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not (colon and bare and port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in bare and bare == host):
+        raise ValueError("write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
+    return value
+
+
+def _origin(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query or parts.fragment)
+        port = parts.port
+    except ValueError:
+        sound, port = False, None
+    if not sound or parts.path not in ("", "/"):
+        raise ValueError("write the address without a path, for example https://chat.example.com")
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _not_yet(value: object) -> None:
+    if value is not None:
+        raise ValueError("this version keeps everything in SQLite in the data folder; leave it unset")
+
+
+def _words(value: object) -> object:
+    return [word for word in value.replace(",", " ").split() if word] if isinstance(value, str) else value
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VisitorLimits(_Group):
+    """How much visitors may ask of us: the settings of `/ws/visitor`."""
+
+    frame_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
+    messages_per_second: Annotated[float, Field(gt=0, le=10_000)] = 5.0
+    burst: Count = 20
+    frames_per_second: Annotated[float, Field(gt=0, le=100_000)] = 20.0
+    frames_burst: Count = 100
+    conversations_per_hour: Count = 30
+    """New ones from one address."""
+    sockets_per_address: Count = 20
+    sockets: Count = 5_000
+    hello_seconds: Seconds = 5.0
+    queue_bytes: Annotated[int, Field(ge=4_096)] = 262_144
+    """Unsent bytes to one socket before it is cut."""
+    stall_seconds: Seconds = 10.0
+    """How long one write may wait for the visitor's side."""
+
+
+class OperatorLimits(_Group):
+    """How much one console may ask of us: the settings of `/ws/operator`."""
+
+    frame_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
+    frames_per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
+    frames_burst: Count = 200
+    sockets: Count = 2_000
+    sockets_per_operator: Count = 20
+    hello_seconds: Seconds = 5.0
+    queue_bytes: Annotated[int, Field(ge=4_096)] = 1_048_576
+    stall_seconds: Seconds = 10.0
+
+
+class LoginLimits(_Group):
+    """How long a login lasts, and how slow guessing becomes."""
+
+    idle_seconds: Seconds = 28_800.0
+    absolute_seconds: Seconds = 86_400.0
+    free_per_account: Count = 5
+    """Wrong passwords for one account before each further one must wait."""
+    free_per_address: Count = 20
+    delay_seconds: Seconds = 1.0
+    """The first wait; each further failure doubles it."""
+    delay_max_seconds: Seconds = 300.0
+    forget_seconds: Seconds = 3_600.0
+    """Failures are forgotten when none followed for this long."""
+
+
+class LogSettings(_Group):
+    """What is written to standard error, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON lines elsewhere."""
+
+
+class Settings(BaseSettings):
+    """Everything that the owner of the machine may set, with the defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, validate_default=False
+    )
+
+    data: Path = Path("var")
+    """Folder of the database, the files and the keys."""
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8080"
+    public_url: Annotated[str | None, AfterValidator(_origin)] = None
+    """The address people use, when a proxy stands in front: `https://chat.example.com`."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Networks whose X-Forwarded-* are believed."""
+    database_url: Annotated[None, BeforeValidator(_not_yet)] = None
+    redis_url: Annotated[None, BeforeValidator(_not_yet)] = None
+    allow_unsafe_disk: bool = False
+    """Accept a data folder on a disk that forgets (tmpfs) or cannot lock (network)."""
+    body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
+    """Largest body of a request."""
+    presence_grace_seconds: Seconds = 30.0
+    """How long an operator whose connection broke still counts as present."""
+    send_seconds: Seconds = 30.0
+    """How long a provider may take to accept one message before its fate is in doubt."""
+    log: LogSettings = LogSettings()
+    visitor: VisitorLimits = VisitorLimits()
+    operator: OperatorLimits = OperatorLimits()
+    login: LoginLimits = LoginLimits()
+
+    @property
+    def host(self) -> str:
+        """Where to listen."""
+        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """Where to listen; 0 takes a free one."""
+        return int(self.listen.rpartition(":")[2])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment above the file, which comes in as arguments."""
+        return env_settings, init_settings
+
+
+def read_settings(file: Path | None = None) -> Settings:
+    """Return the settings of *file* (or of the one that is found) and of the environment. Raises ConfigError."""
+    _refuse_unknown(os.environ)
+    path = _find(file)
+    written = _read(path) if path else {}
+    _refuse_unknown_written(written, path)
+    try:
+        return Settings(**written)
+    except SettingsError as error:
+        raise ConfigError(
+            f"the variables {PREFIX}* cannot be read: {error}; name one setting each, as OMNILINE_LOG__LEVEL"
+        ) from None
+    except ValidationError as error:
+        raise ConfigError(
+            "; ".join(f"{_named(place)}: {wrong}" for place, wrong in complaints(error.errors(), Settings))
+        ) from None
+
+
+def _find(file: Path | None) -> Path | None:
+    if file is not None:
+        if not file.is_file():
+            raise ConfigError(f"{file} does not exist; leave --config out to go without a file")
+        return file
+    places = (Path(FILE), Path(os.environ.get(f"{PREFIX}DATA") or "var") / FILE)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _refuse_unknown(variables: Iterable[str]) -> None:
+    known = {PREFIX + place.replace(".", "__").upper() for place in _places(Settings)}
+    for name in sorted(variables):
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_FOR_TESTS):
+            raise ConfigError(f"the variable {unknown(upper, known)}")
+
+
+def _refuse_unknown_written(written: dict[str, Any], path: Path | None, model: object = Settings, above: str = "") -> None:
+    known = keys_of(model)
+    for key, value in written.items():
+        if key not in known:
+            raise ConfigError(f"{path}: {unknown(above + key, [above + one for one in known])}")
+        if isinstance(value, dict):
+            _refuse_unknown_written(value, path, known[key], f"{above}{key}.")
+
+
+def _places(model: object, above: str = "") -> Iterator[str]:
+    for key, hint in keys_of(model).items():
+        yield above + key
+        yield from _places(hint, f"{above}{key}.")
+
+
+def _named(place: str) -> str:
+    return f"{place} ({PREFIX}{place.replace('.', '__').upper()})"

@@ -1,0 +1,290 @@
+"""The words of the product as types: ids, closed sets, a line's settings, the clock's units.
+
+Pure: no I/O, no clock. Everything else imports this file; it imports nothing of ours but the errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, NewType
+
+import msgspec
+from annotated_types import Ge, Le, MaxLen, MinLen
+
+from broker.errors import NaiveTime
+
+LineId = NewType("LineId", str)
+ChannelId = NewType("ChannelId", str)
+ContactId = NewType("ContactId", str)
+ConversationId = NewType("ConversationId", str)
+SessionId = NewType("SessionId", str)
+MessageId = NewType("MessageId", str)
+OperatorId = NewType("OperatorId", str)
+InputId = NewType("InputId", str)
+FileId = NewType("FileId", str)
+LeadId = NewType("LeadId", str)
+
+TEXT_MAX = 8_000
+"""Characters in one message."""
+NAME_MAX = 200
+"""Characters in a name of anything."""
+
+
+class Role(StrEnum):
+    """What a user is in the house."""
+
+    ADMINISTRATOR = "administrator"
+    SUPERVISOR = "supervisor"
+    OPERATOR = "operator"
+
+
+class PresenceState(StrEnum):
+    """Where an operator is; only ONLINE is offered sessions."""
+
+    ONLINE = "online"
+    AWAY = "away"
+    OFFLINE = "offline"
+
+
+class Status(StrEnum):
+    """Where a session is; NEW is the state before the first event."""
+
+    NEW = "new"
+    QUEUED = "queued"
+    OFFERED = "offered"
+    ACTIVE = "active"
+    SNOOZED = "snoozed"
+    CLOSED = "closed"
+
+
+class Distribution(StrEnum):
+    """How a line chooses among fit seats."""
+
+    EVENLY = "evenly"
+    STRICTLY = "strictly"
+    ALL_AT_ONCE = "all_at_once"
+
+
+class Author(StrEnum):
+    """Who said a message."""
+
+    CONTACT = "contact"
+    OPERATOR = "operator"
+    SYSTEM = "system"
+
+
+class MessageKind(StrEnum):
+    """SAID goes to everybody in the conversation; a NOTE never reaches the customer."""
+
+    SAID = "said"
+    NOTE = "note"
+
+
+class Fate(StrEnum):
+    """What has become of an outgoing message; RECEIVED marks an incoming one."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+    CANCELLED = "cancelled"
+    NOTED = "noted"
+
+
+class PointKind(StrEnum):
+    """What a contact point is: an identity in one channel, or an address valid everywhere."""
+
+    CHANNEL = "channel"
+    PHONE = "phone"
+    EMAIL = "email"
+
+
+class LoadKind(StrEnum):
+    """Which weight of the line a channel's session has."""
+
+    CHAT = "chat"
+    MAIL = "mail"
+    CALL = "call"
+
+
+class Delivered(StrEnum):
+    """How a channel delivers: who may call the provider, and when a message counts as sent."""
+
+    PUSH = "push"
+    HELD = "held"
+    STREAM = "stream"
+
+
+class WelcomeWhen(StrEnum):
+    """When the welcome text is said."""
+
+    SESSION = "session"
+    FIRST_TIME = "first_time"
+    NEVER = "never"
+
+
+class LeadRule(StrEnum):
+    """What the CRM makes of a new contact."""
+
+    LEAD = "lead"
+    NOTHING = "nothing"
+
+
+class OperatorIdentity(StrEnum):
+    """Whose name the customer sees above an operator's answer."""
+
+    OWN = "own"
+    LINE = "line"
+    HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can do, as data; the core asks this and never a channel's name."""
+
+    delivered: Delivered
+    load: LoadKind
+    idempotent: bool
+    """A message sent twice under one key is shown once."""
+    reaches_absent: bool
+    """A message finds the customer who has gone: a chat account or a mailbox, not a web page."""
+    text_max: int = TEXT_MAX
+
+
+ReplyText = Annotated[str, MaxLen(2_000)]
+Texts = dict[Annotated[str, MinLen(2), MaxLen(35)], ReplyText]
+"""A text by language tag (`en`, `ru`); an empty text says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What one session takes of an operator's budget of 100, by the channel's load kind."""
+
+    chat: Annotated[int, Ge(0), Le(1_000)] = 25
+    mail: Annotated[int, Ge(0), Le(1_000)] = 5
+    call: Annotated[int, Ge(0), Le(1_000)] = 50
+
+    def of(self, load: LoadKind) -> int:
+        """Return the weight of one session of the kind *load*."""
+        return int(getattr(self, load.value))
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """Everything a line's administrator may set; the defaults are the product's."""
+
+    distribution: Distribution = Distribution.EVENLY
+    offer_seconds: Annotated[int, Ge(5), Le(43_200)] = 60
+    rounds: Annotated[int, Ge(1), Le(100)] = 3
+    priority: Annotated[int, Ge(-100), Le(100)] = 0
+    weights: Weights = Weights()
+    language: Annotated[str, MinLen(2), MaxLen(35)] = "en"
+    identity: OperatorIdentity = OperatorIdentity.OWN
+    welcome: WelcomeWhen = WelcomeWhen.SESSION
+    welcome_text: Texts = field(default_factory=dict)
+    """Empty: the catalogue's text (routing.replies)."""
+    no_answer_seconds: Annotated[int, Ge(0), Le(86_400)] = 60
+    """0 switches the text off."""
+    no_answer_text: Texts = field(default_factory=dict)
+    close_text: Texts = field(default_factory=dict)
+    close_says: bool = True
+    reopen_seconds: Annotated[int, Ge(0), Le(604_800)] = 600
+    lead_rule: LeadRule = LeadRule.LEAD
+    source_tag: Annotated[str, MaxLen(100)] = ""
+    """What a lead's source says; empty: the line's name."""
+    region: Annotated[str, MinLen(2), MaxLen(2)] = "RU"
+    """Where a phone written without its country code is from (ISO 3166, two letters)."""
+    tracker: bool = True
+    """A phone or e-mail written in a message is added to the contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as the process knows it; *version* grows with each change of *settings*."""
+
+    id: LineId
+    slug: str
+    name: str
+    version: int
+    settings: LineSettings
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A channel as the process knows it; *settings* are its kind's own."""
+
+    id: ChannelId
+    line_id: LineId
+    slug: str
+    kind: str
+    name: str
+    settings: dict[str, object]
+    version: int
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person of the house as the process knows them."""
+
+    id: OperatorId
+    login: str
+    name: str
+    role: Role
+    language: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All settings at one moment: lines, channels, who sits where. Replaced whole when anything of it changes."""
+
+    lines: dict[LineId, Line]
+    channels: dict[ChannelId, ChannelRow]
+    operators: dict[OperatorId, Operator]
+    seats: dict[LineId, tuple[OperatorId, ...]]
+    """In the order of the queue."""
+    pools: dict[LineId, tuple[LineId, ...]]
+    """The lines that share operators with a line, itself among them, by ascending id."""
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_us(at: datetime) -> int:
+    """Return *at* as microseconds since 1970 UTC, the store's unit of time. Raises NaiveTime."""
+    if at.tzinfo is None:
+        raise NaiveTime(f"{at.isoformat()} has no zone; pass an aware datetime")
+    return (at - EPOCH) // MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    """Return the aware UTC datetime of *us* microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=us)
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a customer came from; addresses are the visitor's word and are shown as text only."""
+
+    page: str = ""
+    title: str = ""
+    referrer: str = ""
+    utm: dict[str, str] = {}
+
+
+class Person(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an adapter knows of who is writing; *identity* is the channel's id of the person."""
+
+    identity: str
+    name: str = ""
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    language: str = ""

@@ -1,0 +1,128 @@
+"""Everything that can go wrong, named for what the caller can do about it.
+
+OmnilineError
+├── ConfigError            repair the configuration; the text names the key
+├── BadInput               repair the request; `field` names the place
+├── NotFound               ask for something that exists
+├── NotAuthenticated       log in
+├── Forbidden              ask somebody who may
+├── Conflict               look at the present state and decide again
+├── TooMany                come back after `retry_after` seconds
+├── NaiveTime              pass an aware datetime
+├── IllegalTransition      a pair (status, event) is missing from the engine's table
+├── SendError              what became of an outgoing message
+│   ├── Rejected           the provider will never take it: tell the operator
+│   ├── Unavailable        nothing was sent: back off for `retry_after` seconds
+│   └── Uncertain          it left and no answer came: only an idempotent channel may send again
+└── StoreError
+    ├── StoreFull          the disk is full: refused, nothing of it happened; try again later
+    ├── StoreBroken        an I/O or fsync error: the process must stop
+    ├── StoreClosed        the store has been closed
+    ├── StoreInUse         another process owns the data; the text names its pid
+    ├── StoreTooNew        a newer version wrote the database
+    └── SqliteTooOld       this SQLite has the WAL race; the text says what to install
+"""
+
+from __future__ import annotations
+
+
+class OmnilineError(Exception):
+    """The root of all errors that this program raises on purpose."""
+
+
+class ConfigError(OmnilineError):
+    """A setting is missing, unknown or wrong; the text names the key and what to do."""
+
+
+class BadInput(OmnilineError):
+    """A request cannot be understood or breaks a limit."""
+
+    def __init__(self, text: str, *, field: str | None = None, code: str = "bad_input") -> None:
+        super().__init__(text)
+        self.field = field
+        self.code = code
+
+
+class NotFound(OmnilineError):
+    """The named thing does not exist, or the asker may not know that it does."""
+
+
+class NotAuthenticated(OmnilineError):
+    """Nobody is logged in, or the login has ended."""
+
+
+class Forbidden(OmnilineError):
+    """The actor is known and may not do this."""
+
+
+class Conflict(OmnilineError):
+    """The thing has changed meanwhile, or its name is taken."""
+
+
+class TooMany(OmnilineError):
+    """A limit was reached; *retry_after* is in seconds."""
+
+    def __init__(self, text: str, *, retry_after: float, code: str = "too_many") -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        self.code = code
+
+
+class NaiveTime(OmnilineError):
+    """A datetime without a zone was passed."""
+
+
+class IllegalTransition(OmnilineError):
+    """The engine's table has no row for this pair of status and event."""
+
+
+class SendError(OmnilineError):
+    """Sending did not end with a provider's id."""
+
+
+class Rejected(SendError):
+    """The provider refused for good; *code* is its reason, shown to the operator."""
+
+    def __init__(self, text: str, *, code: str = "rejected") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Unavailable(SendError):
+    """Nothing was sent; *retry_after* is in seconds, None for our own back-off."""
+
+    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Uncertain(SendError):
+    """The bytes left and no answer came."""
+
+
+class StoreError(OmnilineError):
+    """The store could not do what was asked."""
+
+
+class StoreFull(StoreError):
+    """No space is left; nothing of the transaction happened."""
+
+
+class StoreBroken(StoreError):
+    """The disk failed; what is on it is unknown until the database is reopened."""
+
+
+class StoreClosed(StoreError):
+    """The store has been closed."""
+
+
+class StoreInUse(StoreError):
+    """Another process owns the data folder."""
+
+
+class StoreTooNew(StoreError):
+    """The database has a schema that this version does not know."""
+
+
+class SqliteTooOld(StoreError):
+    """The SQLite library is older than 3.51.3 and may corrupt a WAL database."""

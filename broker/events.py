@@ -1,0 +1,177 @@
+"""What can happen to a conversation: the inputs that `broker.inbound.accept` stores and the worker decides.
+
+An event is small and carries no text: texts stand in `messages` (or in the input's raw bytes until they do), so that the
+journal, which keeps events for ever, keeps nobody's words. `at` is when the input was accepted, aware UTC.
+
+Encoding is canonical JSON (keys in declared order, the tag first): the same event is the same bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from broker.domain import MessageId, OperatorId, Person, Source
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
+    """The root of all events; `at` is the moment of acceptance."""
+
+    at: datetime
+
+
+# --- from the customer
+
+
+class ContactMessage(_Event, frozen=True, tag="contact_message"):
+    """The contact wrote; the message already stands in `messages`."""
+
+    message_id: MessageId
+
+
+class ContactDetails(_Event, frozen=True, tag="contact_details"):
+    """The contact told a name, phone or e-mail outside a message (a form); the contact is already completed."""
+
+
+class Receipt(_Event, frozen=True, tag="receipt"):
+    """The contact's side has every message up to *upto* (a seq); *read* when it was also on screen."""
+
+    upto: int
+    read: bool = False
+
+
+# --- from an operator
+
+
+class OperatorEvent(_Event, frozen=True):
+    """The root of what an operator does; *command* is the console's id of the deed, echoed in a refusal."""
+
+    operator_id: OperatorId
+    command: str
+
+
+class Take(OperatorEvent, frozen=True, tag="take"):
+    """The operator takes the session: accepts an offer, or picks it from the list."""
+
+
+class Decline(OperatorEvent, frozen=True, tag="decline"):
+    """The operator does not want what they were offered."""
+
+
+class Reply(OperatorEvent, frozen=True, tag="reply"):
+    """The operator writes to the customer."""
+
+    message_id: MessageId
+
+
+class Note(OperatorEvent, frozen=True, tag="note"):
+    """The operator writes to colleagues only."""
+
+    message_id: MessageId
+
+
+class Close(OperatorEvent, frozen=True, tag="close"):
+    """The operator ends the session; *outcome* is a word for reports, may be empty."""
+
+    outcome: str = ""
+
+
+# --- from time
+
+
+class OfferExpired(_Event, frozen=True, tag="offer_expired"):
+    """The time to answer the offers of *offer_no* has passed."""
+
+    offer_no: int
+
+
+class RoundDue(_Event, frozen=True, tag="round_due"):
+    """The next round over the seats may begin."""
+
+
+class NoAnswerDue(_Event, frozen=True, tag="no_answer_due"):
+    """The customer has waited for a first answer as long as the line allows in silence."""
+
+
+class ReopenEnded(_Event, frozen=True, tag="reopen_ended"):
+    """The reopen window of a closed session has passed: its transcript is frozen."""
+
+
+# --- from the distributor
+
+
+class Offered(_Event, frozen=True, tag="offered"):
+    """The distributor proposes the session to *operators* until *until*; *reasons* say why to them (see routing.distribution)."""
+
+    operators: tuple[OperatorId, ...]
+    until: datetime
+    fresh_round: bool
+    renewed: bool = False
+    """The pool changed, so a session whose rounds had run out begins at round one again."""
+
+
+class Held(_Event, frozen=True, tag="held"):
+    """The distributor found nobody for the session; *until* is when the next round may begin, None: when the pool changes."""
+
+    until: datetime | None
+    renewed: bool = False
+
+
+SessionEvent = (
+    ContactMessage | Take | Decline | Reply | Note | Close | OfferExpired | RoundDue | NoAnswerDue | ReopenEnded | Offered | Held
+)
+"""What the engine decides about."""
+ConversationEvent = ContactDetails | Receipt
+"""What changes messages or the contact and leaves the session as it is."""
+Event = SessionEvent | ConversationEvent
+
+
+class Codec:
+    """Events to canonical JSON and back."""
+
+    _encoder: ClassVar[msgspec.json.Encoder] = msgspec.json.Encoder()
+    _decoder: ClassVar[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+
+    @classmethod
+    def encode(cls, event: Event) -> str:
+        """Return *event* as canonical JSON."""
+        return cls._encoder.encode(event).decode()
+
+    @classmethod
+    def decode(cls, body: str) -> Event:
+        """Return the event written in *body*. Raises msgspec.ValidationError."""
+        return cls._decoder.decode(body)
+
+
+# --- what adapters make of a raw payload
+
+
+class Wrote(msgspec.Struct, frozen=True):
+    """A message from the contact; *text* is plain."""
+
+    text: str
+    client_id: str = ""
+    """The writer's own id of the message, given back in history so that a client finds its copy."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Details told in a form; they stand in `Incoming.person`."""
+
+
+class Saw(msgspec.Struct, frozen=True):
+    """Receipt of everything up to *upto*."""
+
+    upto: int
+    read: bool = False
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """What one raw payload says: who, in which conversation, and what."""
+
+    key: str
+    """The adapter's name of the conversation: a chat, a peer, a mail thread, a visitor."""
+    person: Person
+    what: Wrote | Told | Saw
+    source: Source | None = None

@@ -1,0 +1,12 @@
+"""The front gate: everything that enters is stored by `accept` or `enter` before its sender is told.
+
+    raw payloads ──prepare──► parsed, still pure ──accept──► inputs, conversation, contact, message: one transaction
+    a deed, a timer ─────────────────────────────enter───► inputs: one transaction
+
+A repeat of an external id is a no-op that answers with the first one's seq. What cannot be parsed is kept raw as a dead letter
+and blocks nobody. Every input of a conversation takes the next `seq` under the conversation's lock.
+"""
+
+from broker.inbound.accept import Accepted, Prepared, accept, bury, enter, prepare, undecided
+
+__all__ = ["Accepted", "Prepared", "accept", "bury", "enter", "prepare", "undecided"]

@@ -1,0 +1,279 @@
+"""Storing what comes in (see the package's docstring for the promises)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+
+from broker.domain import (
+    Author,
+    ChannelId,
+    ContactId,
+    ConversationId,
+    Fate,
+    LineSettings,
+    MessageId,
+    MessageKind,
+    PointKind,
+    Source,
+    from_us,
+    to_us,
+)
+from broker.errors import BadInput, NotFound
+from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Receipt, Saw, Told, Wrote
+from broker.inbound import points
+from broker.inbound.contacts import Completed, complete, recognise
+from broker.inbound.points import Point
+from broker.ports import Bell, Channel, Raw, Tx
+from broker.store import journal
+from broker.store.sql import cols, insert_new, insert_row, sql, upsert
+from broker.store.tables import channel_cursors, conversations, inputs, messages
+
+_FIND = sql(
+    select(*cols(conversations, "id contact_id session_id last_seq"))
+    .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
+    .with_for_update()
+)
+_LOCK = sql(
+    select(*cols(conversations, "id contact_id session_id last_seq"))
+    .where(conversations.c.id == bindparam("conversation"))
+    .with_for_update()
+)
+_CONVERSATION = insert_new(conversations, "id channel_id key contact_id source created_us", "channel_id key")
+_INPUT = insert_new(inputs, "id origin external_id conversation_id seq event raw at_us dead", "origin external_id")
+_STORED = sql(
+    select(*cols(inputs, "conversation_id seq at_us dead")).where(
+        inputs.c.origin == bindparam("origin"), inputs.c.external_id == bindparam("external")
+    )
+)
+_ADVANCE = sql(
+    update(conversations)
+    .values(last_seq=bindparam("seq"), input_seq=bindparam("seq"))
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_SOURCE = sql(update(conversations).values(source=bindparam("from_where")).where(conversations.c.id == bindparam("conversation")))
+_MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text client_id fate at_us")
+_CURSOR = upsert(channel_cursors, "channel_id cursor", "channel_id", "cursor")
+_BURY = sql(
+    update(inputs)
+    .values(dead=bindparam("why"))
+    .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq"))
+)
+_UNDECIDED = sql(
+    select(conversations.c.id)
+    .where(conversations.c.input_seq > conversations.c.worked_seq, conversations.c.id > bindparam("after"))
+    .order_by(conversations.c.id)
+    .limit(bindparam("most"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A raw payload after everything that needs no database: parsed and searched for points, or not to be parsed."""
+
+    raw: Raw
+    incoming: Incoming | None
+    points: list[Point]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one payload. *fresh* is False for a repeat; *dead* says why it is a dead letter."""
+
+    conversation_id: ConversationId | None
+    seq: int | None
+    at: datetime
+    fresh: bool
+    dead: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    id: ConversationId
+    contact_id: ContactId
+    session_id: str | None
+    last_seq: int
+
+
+def prepare(channel: Channel, raws: Sequence[Raw], settings: LineSettings) -> list[Prepared]:
+    """Parse *raws* and find the phones and e-mails in them: pure, before the transaction, so it holds no lock."""
+    return [_prepare(channel, raw, settings) for raw in raws]
+
+
+def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
+    try:
+        incoming = channel.parse(raw)
+        found = points.of_person(incoming.person, settings.region) if incoming.person.phones or incoming.person.emails else []
+        if settings.tracker and isinstance(incoming.what, Wrote):
+            found = found + points.in_text(incoming.what.text, settings.region)
+    except BadInput as error:
+        return Prepared(raw, None, [], str(error))
+    except Exception as error:  # an adapter's parser met what its author did not foresee: kept, counted, and nobody waits for it
+        return Prepared(raw, None, [], f"{type(error).__name__}: {error}")
+    return Prepared(raw, incoming, found)
+
+
+def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
+    """Store a delivery of a channel: all of it and the cursor that confirms it, or nothing."""
+    accepted = [_accept(tx, channel_id, one) for one in prepared]
+    if cursor is not None:
+        tx.run(_CURSOR, channel_id=channel_id, cursor=cursor)
+    return accepted
+
+
+def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
+    incoming = one.incoming
+    if incoming is None:
+        return _dead_letter(tx, channel_id, one.raw, one.problem)
+    found = _find(tx, channel_id, incoming.key)
+    completed: Completed | None = None
+    if found is None:
+        found, completed = _begin(tx, channel_id, incoming, one.points)
+    seq = found.last_seq + 1
+    message_id = MessageId(tx.new_id())
+    event = _event(incoming, tx.now, message_id)
+    if not _store(tx, channel_id, one.raw, found.id, seq, event):
+        return _repeated(tx, channel_id, one.raw.external_id)
+    tx.run(_ADVANCE, conversation=found.id, seq=seq)
+    if completed is None and (one.points or incoming.person.name):
+        completed = complete(tx, found.contact_id, incoming.person, one.points, rename=isinstance(incoming.what, Told))
+    if incoming.source is not None:
+        tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
+    if isinstance(incoming.what, Wrote):
+        tx.run(
+            _MESSAGE,
+            id=message_id,
+            conversation_id=found.id,
+            seq=seq,
+            session_id=found.session_id,
+            kind=MessageKind.SAID.value,
+            author=Author.CONTACT.value,
+            text=incoming.what.text,
+            client_id=incoming.what.client_id,
+            fate=Fate.RECEIVED.value,
+            at_us=to_us(tx.now),
+        )
+    if completed:
+        _tell(tx, found.id, completed, seq)
+    tx.ring(Bell.CONVERSATION, found.id)
+    return Accepted(found.id, seq, tx.now, fresh=True)
+
+
+def enter(
+    tx: Tx, origin: str, external_id: str, conversation_id: ConversationId, make: Callable[[datetime], Event], raw: bytes = b""
+) -> Accepted:
+    """Store an input that is not a provider's: an operator's deed, a timer. Raises NotFound for an unknown conversation."""
+    row = tx.one(_LOCK, conversation=conversation_id)
+    if row is None:
+        raise NotFound(f"there is no conversation {conversation_id}")
+    seq = row[3] + 1
+    if not _store(tx, origin, Raw(external_id, raw), conversation_id, seq, make(tx.now)):
+        return _repeated(tx, origin, external_id)
+    tx.run(_ADVANCE, conversation=conversation_id, seq=seq)
+    tx.ring(Bell.CONVERSATION, conversation_id)
+    return Accepted(conversation_id, seq, tx.now, fresh=True)
+
+
+def bury(tx: Tx, conversation_id: ConversationId, seq: int, why: str) -> None:
+    """Make the input *seq* a dead letter: nobody could decide it, the conversation goes on without."""
+    tx.run(_BURY, conversation=conversation_id, seq=seq, why=why[:1_000])
+    tx.ring(Bell.CONVERSATION, conversation_id)
+
+
+def undecided(tx: Tx, after: str = "", most: int = 1_000) -> list[ConversationId]:
+    """Return conversations with inputs nobody has decided yet, by id: what the sweep wakes."""
+    return [ConversationId(row[0]) for row in tx.all(_UNDECIDED, after=after, most=most)]
+
+
+def _find(tx: Tx, channel_id: ChannelId, key: str) -> _Conversation | None:
+    row = tx.one(_FIND, channel=channel_id, key=key)
+    return _Conversation(*row) if row else None
+
+
+def _begin(tx: Tx, channel_id: ChannelId, incoming: Incoming, told: list[Point]) -> tuple[_Conversation, Completed]:
+    contact, completed = recognise(tx, channel_id, incoming.person, told)
+    tx.run(
+        _CONVERSATION,
+        id=tx.new_id(),
+        channel_id=channel_id,
+        key=incoming.key,
+        contact_id=contact,
+        source="{}",
+        created_us=to_us(tx.now),
+    )
+    # Found again rather than assumed: another process may have begun it in the same moment.
+    found = _find(tx, channel_id, incoming.key)
+    assert found is not None
+    return found, completed
+
+
+def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
+    match incoming.what:
+        case Wrote():
+            return ContactMessage(at=at, message_id=message_id)
+        case Told():
+            return ContactDetails(at=at)
+        case Saw(upto=upto, read=read):
+            return Receipt(at=at, upto=upto, read=read)
+
+
+def _store(tx: Tx, origin: str, raw: Raw, conversation_id: ConversationId, seq: int, event: Event) -> bool:
+    return bool(
+        tx.run(
+            _INPUT,
+            id=tx.new_id(),
+            origin=origin,
+            external_id=raw.external_id,
+            conversation_id=conversation_id,
+            seq=seq,
+            event=Codec.encode(event),
+            raw=raw.body,
+            at_us=to_us(tx.now),
+            dead=None,
+        )
+    )
+
+
+def _dead_letter(tx: Tx, channel_id: ChannelId, raw: Raw, why: str) -> Accepted:
+    stored = tx.run(
+        _INPUT,
+        id=tx.new_id(),
+        origin=channel_id,
+        external_id=raw.external_id,
+        conversation_id=None,
+        seq=None,
+        event=None,
+        raw=raw.body,
+        at_us=to_us(tx.now),
+        dead=why[:1_000] or "unreadable",
+    )
+    return Accepted(None, None, tx.now, fresh=True, dead=why) if stored else _repeated(tx, channel_id, raw.external_id)
+
+
+def _repeated(tx: Tx, origin: str, external_id: str) -> Accepted:
+    row = tx.one(_STORED, origin=origin, external=external_id)
+    assert row is not None
+    return Accepted(row[0], row[1], from_us(row[2]), fresh=False, dead=row[3])
+
+
+def _tell(tx: Tx, conversation_id: ConversationId, completed: Completed, input_seq: int) -> None:
+    """Write into the journal what became known of the contact: the CRM and the screens read it there."""
+    body = msgspec.json.encode(
+        {
+            "contact": completed.contact_id,
+            "added": completed.added,
+            "moved_from": completed.moved_from,
+            "elsewhere": completed.elsewhere,
+        }
+    ).decode()
+    journal.append(
+        tx, "contact", body, conversation_id=conversation_id, seq=journal.next_seq(tx, conversation_id), input_seq=input_seq
+    )
+
+
+__all__ = ["Accepted", "PointKind", "Prepared", "Source", "accept", "bury", "enter", "prepare", "undecided"]

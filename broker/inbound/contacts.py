@@ -1,0 +1,147 @@
+"""Who is writing: finding the contact by a point, making a new one, completing one with what it told.
+
+A point belongs to one contact. Details told in a form may show that a stranger is a contact we know: when the stranger has
+nothing but this channel's identity, their conversation moves to the known contact. What is merely written in a message never
+moves anything; a point that is somebody else's is left there and noted for the CRM's search for duplicates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, update
+
+from broker.domain import NAME_MAX, ChannelId, ContactId, Person, PointKind, to_us
+from broker.inbound.points import Evidence, Point
+from broker.ports import Tx
+from broker.store.sql import insert_new, insert_row, sql
+from broker.store.tables import contact_points, contacts, conversations
+
+_OWNER = sql(
+    select(contact_points.c.contact_id).where(
+        contact_points.c.kind == bindparam("kind"),
+        contact_points.c.scope == bindparam("scope"),
+        contact_points.c.value == bindparam("value"),
+    )
+)
+_POINT = insert_new(contact_points, "id contact_id kind scope value written evidence created_us", "kind scope value")
+_NEW = insert_row(contacts, "id name language created_us changed_us")
+_NAME = sql(
+    update(contacts)
+    .values(name=bindparam("new_name"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"), contacts.c.name == "")
+)
+_TOUCH = sql(update(contacts).values(changed_us=bindparam("now_us")).where(contacts.c.id == bindparam("contact")))
+_RENAME = sql(
+    update(contacts)
+    .values(name=bindparam("new_name"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"), contacts.c.name != bindparam("new_name"))
+)
+_REACHABLE = sql(
+    select(contact_points.c.id)
+    .where(contact_points.c.contact_id == bindparam("contact"), contact_points.c.kind != PointKind.CHANNEL.value)
+    .limit(1)
+)
+_IDENTITIES = sql(
+    select(contact_points.c.id)
+    .where(contact_points.c.contact_id == bindparam("contact"), contact_points.c.kind == PointKind.CHANNEL.value)
+    .limit(2)
+)
+_MOVE_POINTS = sql(
+    update(contact_points).values(contact_id=bindparam("to")).where(contact_points.c.contact_id == bindparam("contact"))
+)
+_MOVE_CONVERSATIONS = sql(
+    update(conversations).values(contact_id=bindparam("to")).where(conversations.c.contact_id == bindparam("contact"))
+)
+_MERGED = sql(
+    update(contacts)
+    .values(merged_into=bindparam("to"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What completing a contact did; empty when nothing was new."""
+
+    contact_id: ContactId
+    added: tuple[str, ...] = ()
+    """Kinds of points, and `name`."""
+    moved_from: ContactId | None = None
+    elsewhere: tuple[ContactId, ...] = ()
+    """Other contacts that own a point which this one wrote: possible duplicates."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.moved_from or self.elsewhere)
+
+
+def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -> tuple[ContactId, Completed]:
+    """Return the contact of a new conversation: by identity, else by what was told, else a new one; completed with *points*."""
+    contact = _owner(tx, PointKind.CHANNEL, channel, person.identity) or _known_by(tx, points)
+    if contact is None:
+        contact = ContactId(tx.new_id())
+        now_us = to_us(tx.now)
+        tx.run(_NEW, id=contact, name="", language=person.language, created_us=now_us, changed_us=now_us)
+    _add(tx, contact, Point(PointKind.CHANNEL, person.identity, person.identity, Evidence.IDENTITY), channel)
+    return contact, complete(tx, contact, person, points)
+
+
+def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *, rename: bool = False) -> Completed:
+    """Add what is new of *points* and the name (*rename*: the person told it, so it replaces an older one)."""
+    moved_from = None
+    known = _known_by(tx, points)
+    if (
+        known not in (None, contact)
+        and tx.one(_REACHABLE, contact=contact) is None
+        and len(tx.all(_IDENTITIES, contact=contact)) <= 1
+    ):
+        assert known is not None
+        moved_from, contact = contact, _move(tx, contact, known)
+    added: list[str] = []
+    elsewhere: list[ContactId] = []
+    for point in points:
+        if _add(tx, contact, point, ""):
+            added.append(point.kind.value)
+        elif (owner := _owner(tx, point.kind, "", point.value)) not in (None, contact):
+            assert owner is not None
+            elsewhere.append(owner)
+    name = person.name.strip()[:NAME_MAX]
+    if name and tx.run(_RENAME if rename and moved_from is None else _NAME, contact=contact, new_name=name, now_us=to_us(tx.now)):
+        added.append("name")
+    elif added:
+        tx.run(_TOUCH, contact=contact, now_us=to_us(tx.now))
+    return Completed(contact, tuple(added), moved_from, tuple(dict.fromkeys(elsewhere)))
+
+
+def _known_by(tx: Tx, points: list[Point]) -> ContactId | None:
+    """Return the contact that owns one of the points the person told of themselves."""
+    told = (point for point in points if point.evidence is Evidence.FORM)
+    return next((owner for point in told if (owner := _owner(tx, point.kind, "", point.value)) is not None), None)
+
+
+def _owner(tx: Tx, kind: PointKind, scope: str, value: str) -> ContactId | None:
+    row = tx.one(_OWNER, kind=kind.value, scope=scope, value=value)
+    return ContactId(row[0]) if row else None
+
+
+def _add(tx: Tx, contact: ContactId, point: Point, scope: str) -> bool:
+    return bool(
+        tx.run(
+            _POINT,
+            id=tx.new_id(),
+            contact_id=contact,
+            kind=point.kind.value,
+            scope=scope,
+            value=point.value,
+            written=point.written,
+            evidence=point.evidence.value,
+            created_us=to_us(tx.now),
+        )
+    )
+
+
+def _move(tx: Tx, stranger: ContactId, known: ContactId) -> ContactId:
+    tx.run(_MOVE_POINTS, contact=stranger, to=known)
+    tx.run(_MOVE_CONVERSATIONS, contact=stranger, to=known)
+    tx.run(_MERGED, contact=stranger, to=known, now_us=to_us(tx.now))
+    return known

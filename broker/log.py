@@ -1,0 +1,107 @@
+"""Logs: one event a line on standard error, JSON for machines or columns for people.
+
+An event is a fixed snake_case past fact, the rest are keys. What libraries log the old way comes out as `library_said` in the
+same form. No message texts, phones, tokens or e-mail addresses: keys of those names are dropped, should one slip in.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+SENSITIVE = frozenset(
+    {
+        "authorization",
+        "body",
+        "cookie",
+        "email",
+        "emails",
+        "messages",
+        "password",
+        "phone",
+        "phones",
+        "raw",
+        "secret",
+        "text",
+        "token",
+    }
+)
+"""Keys that are dropped wherever they stand."""
+_LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "websockets", "alembic", "asyncio")
+
+
+def drop_sensitive(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Remove what nobody may read in a log, also inside of mappings and lists."""
+    return {key: _without(value) for key, value in event.items() if key.lower() not in SENSITIVE}
+
+
+def set_up(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    form: Literal["auto", "json", "console"] = "auto",
+    stream: TextIO | None = None,
+) -> None:
+    """Send all logs of this process, libraries' too, to *stream* (standard error); start uvicorn with `log_config=None`."""
+    out = stream or sys.stderr
+    console = form == "console" or (form == "auto" and out.isatty())
+    number = getattr(logging, level.upper())
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        drop_sensitive,
+    ]
+    last = _for_people(out) if console else _for_machines()
+    structlog.configure(
+        processors=[*common, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_as_library, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    # Libraries tell every opening of a socket, with its address: only their troubles are of interest, unless one looks for bugs.
+    root.setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers = []
+        library.propagate = True
+    # A line for every request would hold addresses and queries, and cost more than the request.
+    access = logging.getLogger("uvicorn.access")
+    access.handlers = []
+    access.propagate = False
+
+
+def _for_people(out: TextIO) -> list[Processor]:
+    # Local variables hold texts and tokens: a traceback shows lines of code only.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
+
+
+def _for_machines() -> list[Processor]:
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer(ensure_ascii=False)]
+
+
+def _as_library(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord | None = event.get("_record")
+    return {**event, "event": "library_said", "library": record.name if record else "", "said": event["event"]}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without(inner) for key, inner in value.items() if str(key).lower() not in SENSITIVE}
+    if isinstance(value, (list, tuple)):
+        return [_without(inner) for inner in value]
+    return value

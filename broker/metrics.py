@@ -1,0 +1,79 @@
+"""The numbers that `/metrics` shows, each with its meaning. Whoever does the deed counts it; nobody else writes here.
+
+Below every part that counts, so that all may import it. One registry of ours: what libraries register elsewhere stays out.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+accepted_inputs_total = Counter(
+    "omniline_accepted_inputs",
+    "Inputs stored and acknowledged, by kind of origin (a channel's kind, console, timer, api); repeats are not counted.",
+    ["origin"],
+    registry=REGISTRY,
+)
+repeated_inputs_total = Counter(
+    "omniline_repeated_inputs", "Inputs that had been stored before and were acknowledged again.", ["origin"], registry=REGISTRY
+)
+refused_inputs_total = Counter(
+    "omniline_refused_inputs",
+    "Inputs that were not stored and whose sender was told so, by reason: flood, too_long, full, …",
+    ["origin", "reason"],
+    registry=REGISTRY,
+)
+dead_letters_total = Counter(
+    "omniline_dead_letters",
+    "Inputs kept raw because nobody could parse or decide them, by kind of origin.",
+    ["origin"],
+    registry=REGISTRY,
+)
+decided_total = Counter("omniline_decided", "Inputs that the routing engine has decided.", registry=REGISTRY)
+undecided = Gauge(
+    "omniline_undecided_conversations", "Conversations with inputs nobody has decided yet, at the last sweep.", registry=REGISTRY
+)
+sent_total = Counter(
+    "omniline_sent",
+    "Attempts to send, by channel kind and outcome: sent, delivered, failed, unconfirmed, cancelled, backed_off.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
+outbox_waiting = Gauge(
+    "omniline_outbox_waiting", "Rows of the outbox that are queued or being sent, at the last sweep.", registry=REGISTRY
+)
+outbox_oldest_seconds = Gauge(
+    "omniline_outbox_oldest_seconds", "Age of the oldest outbox row that is due, at the last sweep.", registry=REGISTRY
+)
+sessions_waiting = Gauge(
+    "omniline_sessions_waiting", "Sessions that wait for an operator, by line, at the last sweep.", ["line"], registry=REGISTRY
+)
+oldest_waiting_seconds = Gauge(
+    "omniline_oldest_waiting_seconds",
+    "Age of the longest waiting session, by line, at the last sweep.",
+    ["line"],
+    registry=REGISTRY,
+)
+timers_late_seconds = Gauge(
+    "omniline_timers_late_seconds", "By how much the earliest due timer is overdue; 0 when none is.", registry=REGISTRY
+)
+sockets = Gauge("omniline_sockets", "Open sockets, by kind: visitor, operator.", ["kind"], registry=REGISTRY)
+sockets_closed_total = Counter(
+    "omniline_sockets_closed", "Sockets that we closed, by kind and close code.", ["kind", "code"], registry=REGISTRY
+)
+store_commits_total = Counter("omniline_store_commits", "Commits of the store: each is one fsync.", registry=REGISTRY)
+store_transactions_total = Counter("omniline_store_transactions", "Transactions that those commits held.", registry=REGISTRY)
+store_batch_size = Histogram(
+    "omniline_store_batch_size", "Transactions in one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=REGISTRY
+)
+store_full = Gauge("omniline_store_full", "1 while the disk is full and new inputs are refused.", registry=REGISTRY)
+logins_total = Counter(
+    "omniline_logins", "Logins asked for, by outcome: opened, refused, delayed.", ["outcome"], registry=REGISTRY
+)
+unexpected_errors_total = Counter(
+    "omniline_unexpected_errors",
+    "Errors that no one foresaw, by the loop that caught them; each has a log line.",
+    ["where"],
+    registry=REGISTRY,
+)

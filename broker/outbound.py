@@ -1,0 +1,414 @@
+"""The way out: a row in `outbox` for each message, sent once, its fate known.
+
+    queued ─a─► sending ─b─► sent
+      ▲            ├────c──► queued        nothing was sent: later, with back-off
+      │            ├────d──► failed        the provider will never take it
+      └────────────┴────e──► unconfirmed   it left, no answer came, and the channel cannot tell twice from once
+    queued ─f─► cancelled
+
+a lease: committed before the first byte leaves. b-e guarded by (state, attempt, fence): a step that lost its lease changes
+nothing. At most one row of a conversation is `sending`, and only the lowest open one: order is `seq`.
+
+After a crash, rows `sending` under a lower fence: an idempotent channel sends again under the same token, another one's row is
+unconfirmed and an operator decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+import structlog
+from sqlalchemy import and_, bindparam, not_, or_, select, text, update
+
+from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
+from broker.errors import Rejected, StoreError, Unavailable, Uncertain
+from broker.ports import Bell, Channel, Clock, Outbound, Row, Store, Transport, Tx
+from broker.store import journal
+from broker.store.sql import cols, insert_row, sql
+from broker.store.tables import conversations, messages, outbox
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 60.0
+SWEEP_SECONDS = 1.0
+AT_ONCE = 256
+"""Conversations being sent to at a time."""
+SEND_SECONDS = 20.0
+"""A send that takes longer is Uncertain."""
+GRACE_SECONDS = 10.0
+"""After lease and time-out, before another takes over."""
+BACKOFF_MAX_SECONDS = 300.0
+GIVE_UP_SECONDS = 86_400.0
+"""A message that could not be sent for a day has failed; the operator may send it again."""
+
+_POST = insert_row(outbox, "id conversation_id seq channel_id message_id state due_us created_us")
+_earlier = outbox.alias("earlier")
+_LEASE = sql(
+    update(outbox)
+    .values(
+        state="sending",
+        attempt=outbox.c.attempt + 1,
+        owner=bindparam("who"),
+        fence=bindparam("my_fence"),
+        lease_us=bindparam("until_us"),
+    )
+    .where(
+        outbox.c.conversation_id == bindparam("conversation"),
+        outbox.c.state == "queued",
+        outbox.c.due_us <= bindparam("now_us"),
+        not_(
+            select(_earlier.c.id)
+            .where(
+                _earlier.c.conversation_id == bindparam("conversation"),
+                or_(_earlier.c.state == "sending", and_(_earlier.c.state == "queued", _earlier.c.seq < outbox.c.seq)),
+            )
+            .exists()
+        ),
+    )
+    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us"))
+)
+_MESSAGE = sql(
+    select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
+    .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
+)
+_MARK = sql(
+    update(outbox)
+    .values(
+        state=bindparam("new_state"),
+        external_id=bindparam("external"),
+        problem=bindparam("new_problem"),
+        due_us=bindparam("new_due_us"),
+        lease_us=None,
+    )
+    .where(
+        outbox.c.id == bindparam("row"),
+        outbox.c.state == "sending",
+        outbox.c.attempt == bindparam("my_attempt"),
+        outbox.c.fence == bindparam("my_fence"),
+    )
+)
+_FATE = sql(
+    update(messages)
+    .values(fate=bindparam("new_fate"), problem=bindparam("new_problem"))
+    .where(
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.seq == bindparam("seq"),
+        messages.c.fate != Fate.DELIVERED.value,
+        messages.c.fate != Fate.READ.value,
+    )
+)
+_ORPHANS = sql(
+    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
+    .where(outbox.c.state == "sending", or_(outbox.c.fence < bindparam("my_fence"), outbox.c.lease_us < bindparam("expired_us")))
+    .order_by(outbox.c.conversation_id, outbox.c.seq)
+    .limit(500)
+)
+_DUE = sql(
+    select(outbox.c.conversation_id)
+    .where(
+        text(
+            "outbox.state IN ('queued', 'sending')"
+        ),  # word for word the condition of ix_outbox_open: SQLite needs it to use that
+        outbox.c.state == "queued",
+        outbox.c.due_us <= bindparam("now_us"),
+        # Rows behind one that backs off are no work: a thousand of them would hide what is.
+        not_(
+            select(_earlier.c.id)
+            .where(
+                _earlier.c.conversation_id == outbox.c.conversation_id,
+                or_(_earlier.c.state == "sending", and_(_earlier.c.state == "queued", _earlier.c.seq < outbox.c.seq)),
+            )
+            .exists()
+        ),
+    )
+    .order_by(outbox.c.due_us)
+    .limit(1_000)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A row that this process alone may send until its lease ends."""
+
+    row: str
+    conversation_id: ConversationId
+    seq: int
+    channel_id: ChannelId
+    message_id: MessageId
+    attempt: int
+    fence: int
+    key: str
+    text: str
+    operator_id: str | None
+    at_us: int
+    waiting_seconds: float
+    lease_ends: float
+    """On the monotonic clock."""
+
+
+def post(tx: Tx, conversation_id: ConversationId, seq: int, channel_id: ChannelId, message_id: MessageId) -> None:
+    """Queue a message for its channel."""
+    now_us = to_us(tx.now)
+    tx.run(
+        _POST,
+        id=tx.new_id(),
+        conversation_id=conversation_id,
+        seq=seq,
+        channel_id=channel_id,
+        message_id=message_id,
+        state="queued",
+        due_us=now_us,
+        created_us=now_us,
+    )
+    tx.ring(Bell.OUTBOX, conversation_id)
+
+
+def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monotonic: float) -> Leased | None:
+    """Take the conversation's lowest open row, if it is due and nothing of it is in flight."""
+    now_us = to_us(tx.now)
+    row = tx.one(
+        _LEASE,
+        conversation=conversation_id,
+        who=owner,
+        my_fence=fence,
+        now_us=now_us,
+        until_us=now_us + int(LEASE_SECONDS * 1_000_000),
+    )
+    if row is None:
+        return None
+    id_, seq, channel_id, message_id, attempt, created_us = row
+    found = tx.one(_MESSAGE, conversation=conversation_id, seq=seq)
+    assert found is not None
+    text, operator_id, at_us, key = found
+    _tell(tx, conversation_id, seq, Fate.SENDING, "")
+    return Leased(
+        id_,
+        conversation_id,
+        seq,
+        channel_id,
+        message_id,
+        attempt,
+        fence,
+        key,
+        text,
+        operator_id,
+        at_us,
+        (now_us - created_us) / 1_000_000,
+        monotonic + LEASE_SECONDS,
+    )
+
+
+def mark(
+    tx: Tx, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
+) -> bool:
+    """End a lease with what became of the row; False when the lease was no longer ours, and then nothing changes."""
+    due_us = to_us(tx.now + timedelta(seconds=after_seconds))
+    changed = tx.run(
+        _MARK,
+        row=leased.row,
+        my_attempt=leased.attempt,
+        my_fence=leased.fence,
+        new_state=state,
+        external=external_id,
+        new_problem=problem[:1_000],
+        new_due_us=due_us,
+    )
+    if changed:
+        _tell(tx, leased.conversation_id, leased.seq, Fate(state), problem)
+        tx.ring(Bell.OUTBOX, leased.conversation_id)
+    return bool(changed)
+
+
+def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
+    """Settle rows that a dead process left `sending`, or whose end this one could not write; return how many."""
+    orphans = orphaned(tx, fence)
+    for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
+        again = idempotent(channel_id)
+        leased = Leased(id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0)
+        problem = "" if again else "the program was stopped while sending; the customer may or may not have it"
+        mark(tx, leased, "queued" if again else "unconfirmed", problem=problem)
+    return len(orphans)
+
+
+def orphaned(tx: Tx, fence: int) -> list[Row]:
+    """Return rows `sending` that nobody sends any more."""
+    expired = tx.now - timedelta(seconds=SEND_SECONDS + GRACE_SECONDS)
+    return tx.all(_ORPHANS, my_fence=fence, expired_us=to_us(expired))
+
+
+def due(tx: Tx) -> list[ConversationId]:
+    """Return conversations with something to send now: what the sweep wakes."""
+    return [ConversationId(row[0]) for row in tx.all(_DUE, now_us=to_us(tx.now))]
+
+
+def _tell(tx: Tx, conversation_id: ConversationId, seq: int, fate: Fate, problem: str) -> None:
+    if not tx.run(_FATE, conversation=conversation_id, seq=seq, new_fate=fate.value, new_problem=problem[:1_000]):
+        return
+    body = msgspec.json.encode({"fate": fate.value, "problem": problem[:1_000]}).decode()
+    journal.append(tx, "fate", body, conversation_id=conversation_id, seq=journal.next_seq(tx, conversation_id), message_seq=seq)
+
+
+class Sender:
+    """Sends what is queued of one conversation at a time; `step` is what the loop and the simulation both run."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channel: Callable[[ChannelId], Channel | None],
+        sender_name: Callable[[ChannelId, str | None], str],
+        *,
+        owner: str,
+        fence: int,
+        within: Callable[[Awaitable[str], float], Awaitable[str]] = asyncio.wait_for,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._within = within
+        self._channel = channel
+        self._sender_name = sender_name
+        self._owner = owner
+        self._fence = fence
+
+    async def step(self, conversation_id: ConversationId) -> bool:
+        """Send the conversation's next row; False when there is none to send now."""
+        leased = await self._store.write(lambda tx: lease(tx, conversation_id, self._owner, self._fence, self._clock.monotonic()))
+        if leased is None:
+            return False
+        channel = self._channel(leased.channel_id)
+        if channel is None:
+            await self._end(leased, "failed", problem="its channel has been switched off")
+            return True
+        if self._clock.monotonic() > leased.lease_ends - SEND_SECONDS:
+            # This process slept (a suspended machine): another may hold the lease already, so nothing leaves from here. If none
+            # does, the row is as good as never leased; left `sending`, it would be put before a human without any doubt.
+            await self._store.write(lambda tx: mark(tx, leased, "queued"))
+            return True
+        outbound = Outbound(
+            conversation_id=leased.conversation_id,
+            key=leased.key,
+            message_id=leased.message_id,
+            token=leased.row,
+            seq=leased.seq,
+            text=leased.text,
+            sender_name=self._sender_name(leased.channel_id, leased.operator_id),
+            from_operator=leased.operator_id is not None,
+            at_ms=leased.at_us // 1000,
+        )
+        try:
+            external_id = await self._within(channel.send(outbound), SEND_SECONDS)
+        except Rejected as error:
+            await self._end(leased, "failed", problem=str(error))
+        except Unavailable as error:
+            await self._later(leased, error, str(error))
+        except (Uncertain, TimeoutError) as error:
+            if channel.capabilities.idempotent:
+                await self._later(leased, None, str(error))
+            else:
+                await self._end(leased, "unconfirmed", problem=str(error) or "the channel did not answer in time")
+        except Exception as error:  # an adapter's fault: what left is unknown
+            log.exception("send_failed_unexpectedly", channel=channel.kind, conversation_id=conversation_id)
+            if channel.capabilities.idempotent:
+                await self._later(leased, None, type(error).__name__)
+            else:
+                await self._end(leased, "unconfirmed", problem=f"the channel failed: {type(error).__name__}")
+        else:
+            await self._end(leased, "sent", external_id=external_id)
+        return True
+
+    async def _later(self, leased: Leased, error: Unavailable | None, problem: str) -> None:
+        if leased.waiting_seconds > GIVE_UP_SECONDS:
+            await self._end(leased, "failed", problem=f"not sent within a day: {problem}")
+            return
+        seconds = (
+            error.retry_after
+            if error is not None and error.retry_after is not None
+            else min(BACKOFF_MAX_SECONDS, 2.0**leased.attempt)
+        )
+        await self._store.write(lambda tx: mark(tx, leased, "queued", problem=problem, after_seconds=seconds))
+
+    async def _end(self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "") -> None:
+        await self._store.write(lambda tx: mark(tx, leased, state, external_id=external_id, problem=problem))
+
+
+class SenderLoop:
+    """Steps every conversation that has something to send, one at a time each, many at once."""
+
+    def __init__(
+        self, sender: Sender, store: Store, transport: Transport, *, fence: int, idempotent: Callable[[ChannelId], bool]
+    ) -> None:
+        self._sender = sender
+        self._store = store
+        self._transport = transport
+        self._fence = fence
+        self._idempotent = idempotent
+        self._waiting: dict[ConversationId, None] = {}
+        self._busy: dict[ConversationId, asyncio.Task[None]] = {}
+        self._rung = asyncio.Event()
+        self._stopping = False
+
+    def wake(self, conversation_id: str) -> None:
+        """Have the conversation stepped soon; ringing twice is ringing once."""
+        self._waiting[ConversationId(conversation_id)] = None
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled or `drain` is asked for."""
+        stop = self._transport.listen(Bell.OUTBOX, self.wake)
+        try:
+            while not self._stopping:
+                try:
+                    if await self._store.read(lambda tx: orphaned(tx, self._fence)):
+                        await self._store.write(lambda tx: recover(tx, self._fence, self._idempotent))
+                    for conversation_id in await self._store.read(due):
+                        self.wake(conversation_id)
+                except StoreError as error:
+                    log.warning("sender_waits_for_store", problem=str(error))
+                await self._serve_for(SWEEP_SECONDS)
+        finally:
+            stop()
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no new send and wait for those under way: a stop leaves nothing in doubt."""
+        self._stopping = True
+        self._waiting.clear()
+        if self._busy:
+            await asyncio.wait(list(self._busy.values()), timeout=seconds)
+
+    async def _serve_for(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._rung.wait()
+                    self._rung.clear()
+                    self._start()
+        except TimeoutError:
+            pass
+
+    def _start(self) -> None:
+        if self._stopping:
+            return
+        for conversation_id in list(self._waiting):
+            if len(self._busy) >= AT_ONCE:
+                return
+            if conversation_id not in self._busy:
+                del self._waiting[conversation_id]
+                self._busy[conversation_id] = asyncio.get_running_loop().create_task(self._step(conversation_id))
+
+    async def _step(self, conversation_id: ConversationId) -> None:
+        try:
+            while not self._stopping and await self._sender.step(conversation_id):
+                pass
+        except StoreError as error:
+            log.warning("send_refused_by_store", conversation_id=conversation_id, problem=str(error))
+        except Exception:
+            log.exception("send_failed", conversation_id=conversation_id)
+        finally:
+            del self._busy[conversation_id]
+            if self._waiting:
+                self._rung.set()

@@ -1,0 +1,250 @@
+"""The sockets: what a part must be to fit. Read this file first.
+
+    Channel ── a provider turned into inputs and deliveries (channels/*)
+    Store   ── the truth: transactions are plain functions of a `Tx` (broker.store)
+    Transport  bells, fan-out, typing: may be lost at any moment (broker.transport)
+    Crm     ── where leads and transcripts go (crm_bridge)
+    Files   ── bytes by content (broker.files)
+    Clock   ── the only source of time
+
+Each socket has one contract suite in tests/contracts, which every implementation, fake or real, passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from broker.domain import Capabilities, ChannelId, ConversationId, LineId, MessageId
+from broker.events import Incoming
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+"""A row as the driver gives it; statements name their columns in order."""
+
+
+class Clock(Protocol):
+    """Time, injected: tests run on a clock they move."""
+
+    def now(self) -> datetime:
+        """Return this moment, aware UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean anything."""
+
+
+class Ids(Protocol):
+    """A source of new ids."""
+
+    def new(self) -> str:
+        """Return a UUIDv7 no one has had."""
+
+
+# --- the store
+
+
+class Statement(Protocol):
+    """A statement written once for all databases; made by `broker.store.sql`."""
+
+
+class Bell(StrEnum):
+    """What a transaction may ring after its commit; the key says which one."""
+
+    CONVERSATION = "conversation"  # it has inputs to decide
+    POOL = "pool"  # a line was marked: distribute
+    OUTBOX = "outbox"  # a conversation has something to send
+    TIMERS = "timers"  # a timer may fall due earlier than the loop thinks
+    NEWS = "news"  # the journal grew
+    SESSION = "session"  # a conversation's session changed its status or holder
+    SETTINGS = "settings"  # lines, channels, seats or people changed
+    LOGINS = "logins"  # an operator's logins were ended
+
+
+class Tx(Protocol):
+    """One transaction. A function of a Tx is synchronous, repeatable, and touches nothing else."""
+
+    now: datetime
+    """One moment for the whole transaction, aware UTC."""
+
+    def new_id(self) -> str:
+        """Return a new UUIDv7."""
+
+    def one(self, statement: Statement, /, **values: object) -> Row | None:
+        """Return the first row or None."""
+
+    def all(self, statement: Statement, /, **values: object) -> list[Row]:
+        """Return every row."""
+
+    def run(self, statement: Statement, /, **values: object) -> int:
+        """Execute and return how many rows were touched."""
+
+    def many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
+        """Execute once for each of *rows*."""
+
+    def ring(self, bell: Bell, key: str = "", /) -> None:
+        """Ring *bell* after the commit; nothing rings when there is none."""
+
+
+class Store(Protocol):
+    """The truth. Raises StoreFull, StoreBroken, StoreClosed; whatever *work* raises comes through, undone."""
+
+    def write(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
+        """Run *work* in a transaction of its own; the answer comes after the commit is on the disk."""
+
+    def read(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
+        """Run *work* on a snapshot that cannot write and sees every commit answered before."""
+
+
+# --- transport
+
+
+class Transport(Protocol):
+    """Bells and passing words between processes. Losing all of it costs time, never a message."""
+
+    def ring(self, bells: Sequence[tuple[Bell, str]], /) -> None:
+        """Wake whoever listens to these; best effort, never blocks, never raises."""
+
+    def listen(self, bell: Bell, hear: Callable[[str], None], /) -> Callable[[], None]:
+        """Call *hear* with the key at each ring of *bell*, on the loop's thread; returns how to stop."""
+
+    def tell(self, topic: str, word: bytes, /) -> None:
+        """Pass a word that nobody keeps (typing) to who follows *topic*."""
+
+    def follow(self, topic: str, hear: Callable[[bytes], None], /) -> Callable[[], None]:
+        """Call *hear* with each word told under *topic*; returns how to stop."""
+
+
+# --- channels
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One payload as the provider gave it; *external_id* is unique in its channel for ever."""
+
+    external_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A batch of payloads in the provider's order, and the cursor that confirms all of them or none."""
+
+    raws: tuple[Raw, ...]
+    cursor: str | None = None
+    ack: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One message on its way out. *key* is the conversation's name in the channel; *token* is the same at every attempt."""
+
+    conversation_id: ConversationId
+    key: str
+    message_id: MessageId
+    token: str
+    seq: int
+    text: str
+    sender_name: str
+    from_operator: bool
+    """False: the line itself says it (a welcome)."""
+    at_ms: int
+    """When it was written, milliseconds since 1970."""
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One connected account of one kind.
+
+    `receive` yields what came; `parse` is pure and raises BadInput for what it cannot read; `send` returns the provider's id
+    or raises Rejected, Unavailable or Uncertain.
+    """
+
+    id: ChannelId
+    line_id: LineId
+    kind: str
+    capabilities: Capabilities
+
+    def receive(self) -> AsyncIterator[Delivery]:
+        """Yield deliveries until cancelled; the next one is asked for after the last was acknowledged."""
+
+    def parse(self, raw: Raw) -> Incoming:
+        """Return what *raw* says. Pure. Raises BadInput."""
+
+    async def send(self, outbound: Outbound) -> str:
+        """Deliver *outbound* and return the provider's id of it."""
+
+
+@runtime_checkable
+class ShowsTyping(Protocol):
+    """A channel that can show the customer that somebody is writing."""
+
+    async def show_typing(self, key: str, name: str) -> None:
+        """Show that *name* is writing in the conversation *key*."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """A kind of channel as the rest of the house knows it, before there is one: one registry line in the composition root."""
+
+    kind: str
+    capabilities: Capabilities
+    check: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Return the settings of a channel of this kind in full. Raises BadInput naming the key."""
+
+
+# --- CRM
+
+
+@dataclass(frozen=True, slots=True)
+class LeadDraft:
+    """A possible customer, as the bridge knows them; written again under the same *external_id* fills what was empty, no more."""
+
+    external_id: str
+    contact_id: str
+    session_id: str | None
+    """None: a form was sent and nothing was written."""
+    line_id: str
+    title: str
+    source: str
+    source_details: Mapping[str, object]
+    responsible_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDraft:
+    """The whole record of one session; *external_id* is the session's, so a rewrite replaces."""
+
+    external_id: str
+    session_id: str
+    contact_id: str
+    body: str
+    frozen: bool
+
+
+class Crm(Protocol):
+    """Where leads and transcripts are kept. Every call may be repeated."""
+
+    async def put_lead(self, lead: LeadDraft) -> str:
+        """Create the lead unless *external_id* has one; earlier transcripts of the contact join it; return its id. Raises SendError."""
+
+    async def put_transcript(self, transcript: TranscriptDraft) -> None:
+        """Create or replace the transcript and attach it to the contact's lead, if there is one. Raises SendError."""
+
+    async def follow_contact(self, moved_from: str, into: str) -> None:
+        """Let the lead and the transcripts of the contact *moved_from* be those of *into*: they are one person. Raises SendError."""
+
+
+# --- files
+
+
+class Files(Protocol):
+    """Bytes kept by what they are: the same content is stored once."""
+
+    async def put(self, body: bytes) -> str:
+        """Store *body* durably and return its sha256 in hex. Raises StoreFull."""
+
+    async def get(self, sha256: str) -> bytes:
+        """Return the bytes. Raises NotFound."""

@@ -1,0 +1,1 @@
+"""The truth in SQL: tables, statements, migrations, and the embedded store on SQLite."""

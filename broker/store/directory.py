@@ -1,0 +1,92 @@
+"""The settings of the whole house, read at once into one immutable `Directory`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import select
+
+from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role
+from broker.ports import Bell, Store, Transport, Tx
+from broker.store.sql import cols, sql
+from broker.store.tables import channels, lines, operators, seats
+
+_LINES = sql(select(*cols(lines, "id slug name version settings active")).order_by(lines.c.slug))
+_CHANNELS = sql(select(*cols(channels, "id line_id slug kind name settings version active")).order_by(channels.c.slug))
+_OPERATORS = sql(select(*cols(operators, "id login name role language active")).order_by(operators.c.login))
+_SEATS = sql(select(*cols(seats, "line_id operator_id")).order_by(seats.c.line_id, seats.c.position, seats.c.operator_id))
+
+
+def load(tx: Tx) -> Directory:
+    """Return every line, channel and operator, switched off ones too, and who sits where."""
+    known_lines = {
+        LineId(id_): Line(LineId(id_), slug, name, version, msgspec.json.decode(settings, type=LineSettings), bool(active))
+        for id_, slug, name, version, settings, active in tx.all(_LINES)
+    }
+    known_channels = {
+        ChannelId(id_): ChannelRow(
+            ChannelId(id_), LineId(line), slug, kind, name, msgspec.json.decode(settings), version, bool(active)
+        )
+        for id_, line, slug, kind, name, settings, version, active in tx.all(_CHANNELS)
+    }
+    people = {
+        OperatorId(id_): Operator(OperatorId(id_), login, name, Role(role), language, bool(active))
+        for id_, login, name, role, language, active in tx.all(_OPERATORS)
+    }
+    sitting: dict[LineId, tuple[OperatorId, ...]] = dict.fromkeys(known_lines, ())
+    for line, operator in tx.all(_SEATS):
+        if line in sitting and people[operator].active:
+            sitting[line] += (operator,)
+    return Directory(known_lines, known_channels, people, sitting, _pools(sitting))
+
+
+def _pools(sitting: dict[LineId, tuple[OperatorId, ...]]) -> dict[LineId, tuple[LineId, ...]]:
+    """Join lines that share an operator, and what those share, until nothing more joins."""
+    pool_of: dict[LineId, set[LineId]] = {line: {line} for line in sitting}
+    first_line: dict[OperatorId, LineId] = {}
+    for line, people in sitting.items():
+        for operator in people:
+            other = first_line.setdefault(operator, line)
+            if pool_of[other] is not pool_of[line]:
+                joined = pool_of[other] | pool_of[line]
+                for member in joined:
+                    pool_of[member] = joined
+    return {line: tuple(sorted(pool)) for line, pool in pool_of.items()}
+
+
+class LiveDirectory:
+    """The directory of this moment: read at the start, and again whenever settings change."""
+
+    def __init__(self, store: Store, transport: Transport) -> None:
+        self._store = store
+        self._transport = transport
+        self._now = Directory({}, {}, {}, {}, {})
+        self._changed = asyncio.Event()
+        self._hearers: list[Callable[[Directory], None]] = []
+
+    def __call__(self) -> Directory:
+        """Return the settings as last read."""
+        return self._now
+
+    def on_change(self, hear: Callable[[Directory], None]) -> None:
+        """Call *hear* with each new directory, after it has become the present one."""
+        self._hearers.append(hear)
+
+    async def refresh(self) -> None:
+        """Read the settings now."""
+        self._now = await self._store.read(load)
+        for hear in self._hearers:
+            hear(self._now)
+
+    async def run(self) -> None:
+        """Follow the settings until cancelled."""
+        stop = self._transport.listen(Bell.SETTINGS, lambda _: self._changed.set())
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self.refresh()
+        finally:
+            stop()

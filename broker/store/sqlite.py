@@ -1,0 +1,384 @@
+"""The embedded store: one SQLite file, one writer thread, many transactions to one fsync.
+
+    write(work) ──► queue ──► writer thread: BEGIN, [SAVEPOINT, work(tx), RELEASE]…, COMMIT ──► answers, then bells
+    read(work)  ──► reader threads: BEGIN, work(tx), ROLLBACK, on connections that cannot write
+
+What waited while the last fsync ran goes into one batch; nobody waits to fill a batch. A savepoint gives each function its own
+fate: its exception undoes it alone. When a statement ends the outer transaction, or COMMIT fails, nothing of the batch has
+happened; none is answered, and each function is run again in a transaction of its own. So a function must be repeatable.
+
+A full disk refuses and the store goes on (StoreFull). An I/O error may have left the file in an unknown state: the store calls
+`on_broken` and answers nothing more (StoreBroken); only a reopening tells what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from broker.errors import SqliteTooOld, StoreBroken, StoreClosed, StoreError, StoreFull
+from broker.ports import Bell, Clock, Ids, Row, Statement, Tx
+from broker.store.sql import SQLITE, Sql
+
+T = TypeVar("T")
+
+OLDEST = (3, 51, 3)
+"""Older ones have the WAL-reset race between two connections (SQLite 3.7.0 to 3.51.2)."""
+BATCH_MAX = 256
+"""Functions in one commit: keeps the writer's longest turn in milliseconds."""
+
+_FULL, _IOERR, _CORRUPT, _NOTADB, _CANTOPEN = 13, 10, 11, 26, 14
+_DISK = (_IOERR, _CORRUPT, _NOTADB, _CANTOPEN)
+
+
+def driver() -> Any:
+    """Return the DB-API module whose SQLite is new enough. Raises SqliteTooOld."""
+    found = []
+    for name in ("pysqlite3.dbapi2", "sqlite3"):
+        with suppress(ImportError):
+            module: Any = __import__(name, fromlist=["connect"])
+            if module.sqlite_version_info >= OLDEST:
+                return module
+            found.append(f"{name} has {module.sqlite_version}")
+    raise SqliteTooOld(
+        f"SQLite 3.51.3 or newer is needed, older ones can corrupt the database ({'; '.join(found)}); "
+        "install the package pysqlite3 into this environment: pip install 'pysqlite3>=0.6.1'"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of one function: a value, or the error that undid it."""
+
+    value: Any
+    error: BaseException | None
+
+
+class SqliteTx:
+    """A `Tx` on one SQLite cursor."""
+
+    __slots__ = ("_cursor", "_ids", "bells", "now")
+
+    def __init__(self, cursor: Any, now: datetime, ids: Ids) -> None:
+        self._cursor = cursor
+        self._ids = ids
+        self.now = now
+        self.bells: list[tuple[Bell, str]] = []
+
+    def new_id(self) -> str:
+        return self._ids.new()
+
+    def all(self, statement: Statement, /, **values: object) -> list[Row]:
+        text, fixed = cast(Sql, statement).text(SQLITE)
+        return self._cursor.execute(text, {**fixed, **values} if fixed else values).fetchall()  # type: ignore[no-any-return]
+
+    def one(self, statement: Statement, /, **values: object) -> Row | None:
+        # Everything is fetched: a RETURNING left half read would keep its statement open over the commit.
+        rows = self.all(statement, **values)
+        return rows[0] if rows else None
+
+    def run(self, statement: Statement, /, **values: object) -> int:
+        text, fixed = cast(Sql, statement).text(SQLITE)
+        return self._cursor.execute(text, {**fixed, **values} if fixed else values).rowcount  # type: ignore[no-any-return]
+
+    def many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
+        text, fixed = cast(Sql, statement).text(SQLITE)
+        self._cursor.executemany(text, [{**fixed, **row} for row in rows] if fixed else rows)
+
+    def ring(self, bell: Bell, key: str = "", /) -> None:
+        self.bells.append((bell, key))
+
+
+class Writer:
+    """Runs functions on the one writing connection; knows nothing of threads or loops."""
+
+    def __init__(self, connection: Any, clock: Clock, ids: Ids) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._clock = clock
+        self._ids = ids
+        self.error_class: type[Exception] = driver().Error
+
+    def run(self, works: Sequence[Callable[[Tx], Any]]) -> tuple[list[_Answer], list[tuple[Bell, str]]]:
+        """Run *works* in one commit, or, when that cannot be, each in its own; return their fates and what to ring.
+
+        Raises StoreBroken when the disk failed.
+        """
+        if len(works) > 1:
+            together = self._together(works)
+            if together is not None:
+                return together
+        answers: list[_Answer] = []
+        bells: list[tuple[Bell, str]] = []
+        for work in works:
+            answer, rung = self._alone(work)
+            answers.append(answer)
+            bells += rung
+        return answers, bells
+
+    def _together(self, works: Sequence[Callable[[Tx], Any]]) -> tuple[list[_Answer], list[tuple[Bell, str]]] | None:
+        execute = self._cursor.execute
+        answers: list[_Answer] = []
+        bells: list[tuple[Bell, str]] = []
+        try:
+            execute("BEGIN IMMEDIATE")
+            for work in works:
+                tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
+                execute("SAVEPOINT one")
+                try:
+                    value = work(tx)
+                except Exception as error:
+                    if not self._connection.in_transaction:
+                        return None
+                    if self._code(error) in (_FULL, *_DISK):
+                        raise
+                    execute("ROLLBACK TO one")
+                    execute("RELEASE one")
+                    answers.append(_Answer(None, error))
+                else:
+                    execute("RELEASE one")
+                    answers.append(_Answer(value, None))
+                    bells += tx.bells
+            execute("COMMIT")
+        except self.error_class as error:
+            self._give_up(error)
+            return None
+        return answers, bells
+
+    def _alone(self, work: Callable[[Tx], Any]) -> tuple[_Answer, list[tuple[Bell, str]]]:
+        tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            value = work(tx)
+            self._cursor.execute("COMMIT")
+        except self.error_class as error:
+            self._give_up(error)
+            if self._code(error) == _FULL:
+                return _Answer(None, StoreFull("the disk is full: free some space; nothing that was accepted is lost")), []
+            return _Answer(None, error), []
+        except Exception as error:
+            self._undo()
+            return _Answer(None, error), []
+        return _Answer(value, None), tx.bells
+
+    def _give_up(self, error: Exception) -> None:
+        """Undo the transaction; an error of the disk itself is the end of this connection."""
+        if self._code(error) in _DISK:
+            with suppress(Exception):
+                self._undo()
+            raise StoreBroken(f"the database's disk failed ({error}); check the disk, then start again") from error
+        self._undo()
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    @staticmethod
+    def _code(error: BaseException) -> int:
+        code = getattr(error, "sqlite_errorcode", None)
+        if isinstance(code, int):
+            return code & 0xFF
+        # A driver without codes says it in words.
+        words = str(error)
+        return {"database or disk is full": _FULL, "disk I/O error": _IOERR, "database disk image is malformed": _CORRUPT}.get(
+            words, 1
+        )
+
+
+def connect(path: Path, *, read_only: bool = False) -> Any:
+    """Open a connection as the store needs it, and read the settings back. Raises StoreError, SqliteTooOld."""
+    module = driver()
+    connection = module.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0)
+    if read_only:
+        wanted = {"query_only": 1}
+    else:
+        wanted = {"synchronous": 2, "foreign_keys": 1}
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreError(f"{path}: SQLite answered journal_mode={mode} instead of wal; use a local disk")
+        connection.execute("PRAGMA fullfsync=1")  # macOS: the drive's own cache too
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
+    for name, value in wanted.items():
+        connection.execute(f"PRAGMA {name}={value}")
+        got = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if got != value:
+            raise StoreError(f"{path}: SQLite answered {name}={got} instead of {value}")
+    connection.execute("PRAGMA cache_size=-32768" if not read_only else "PRAGMA cache_size=-8192")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    return connection
+
+
+class SqliteStore:
+    """The `Store` of the embedded default. Make it on a migrated database (broker.store.migrate), use it on one loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        ids: Ids,
+        ring: Callable[[Sequence[tuple[Bell, str]]], None],
+        on_broken: Callable[[StoreBroken], None] = lambda error: None,
+        readers: int = 2,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._ids = ids
+        self._ring = ring
+        self._on_broken = on_broken
+        self._loop = asyncio.get_running_loop()
+        self._writes: queue.SimpleQueue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._reads: queue.SimpleQueue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._end: StoreError | None = None
+        self.full_since: datetime | None = None
+        """When the disk was first found full; None once a commit has gone through again."""
+        self.commits = 0
+        self.committed = 0
+        self._writer = Writer(connect(path), clock, ids)
+        self._threads = [threading.Thread(target=self._write_all, name="store-writer", daemon=True)]
+        self._readers = [connect(path, read_only=True) for _ in range(readers)]
+        self._threads += [
+            threading.Thread(target=self._read_all, args=(connection,), name=f"store-reader-{number}", daemon=True)
+            for number, connection in enumerate(self._readers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def write(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
+        """See `Store.write`."""
+        return self._put(self._writes, work)
+
+    def read(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
+        """See `Store.read`."""
+        return self._put(self._reads, work)
+
+    async def close(self) -> None:
+        """Finish what was asked, then close the file; later calls raise StoreClosed."""
+        if self._end is None:
+            self._end = StoreClosed("the store has been closed")
+        self._writes.put(None)
+        for _ in self._readers:
+            self._reads.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        for connection in [*self._readers, self._writer._connection]:
+            with suppress(Exception):
+                connection.close()
+
+    def _put(self, where: queue.SimpleQueue[Any], work: Callable[[Tx], T]) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._end is not None:
+            future.set_exception(self._end)
+        else:
+            where.put((work, future))
+        return future
+
+    # --- the writer thread
+
+    def _write_all(self) -> None:
+        get, get_now = self._writes.get, self._writes.get_nowait
+        while (first := get()) is not None:
+            batch = [first]
+            last = False
+            with suppress(queue.Empty):
+                while len(batch) < BATCH_MAX:
+                    following = get_now()
+                    if following is None:
+                        last = True
+                        break
+                    batch.append(following)
+            try:
+                answers, bells = self._writer.run([work for work, _ in batch])
+            except StoreBroken as error:
+                self._end = error
+                self._hand_back([(future, _Answer(None, error)) for _, future in batch], [], broken=error)
+                return
+            self.commits += 1
+            self.committed += len(batch)
+            self._hand_back(list(zip((future for _, future in batch), answers, strict=True)), bells)
+            if last:
+                return
+
+    def _hand_back(
+        self, settled: list[tuple[asyncio.Future[Any], _Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None = None
+    ) -> None:
+        with suppress(RuntimeError):  # the loop has ended before us
+            self._loop.call_soon_threadsafe(self._settle, settled, bells, broken)
+
+    def _settle(
+        self, settled: list[tuple[asyncio.Future[Any], _Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None
+    ) -> None:
+        for future, answer in settled:
+            if isinstance(answer.error, StoreFull):
+                self.full_since = self.full_since or self._clock.now()
+            elif answer.error is None:
+                self.full_since = None
+            if future.cancelled():
+                continue
+            if answer.error is None:
+                future.set_result(answer.value)
+            else:
+                future.set_exception(answer.error)
+        if bells:
+            self._ring(bells)
+        if broken is not None:
+            self._refuse_queued(broken)
+            self._on_broken(broken)
+
+    def _refuse_queued(self, broken: StoreBroken) -> None:
+        """Answer what nobody will do any more: on the loop's thread, where `_put` runs, so that nothing comes in behind."""
+        with suppress(queue.Empty):
+            while True:
+                job = self._writes.get_nowait()
+                if job is not None and not job[1].done():
+                    job[1].set_exception(broken)
+
+    # --- the reader threads
+
+    def _read_all(self, connection: Any) -> None:
+        cursor = connection.cursor()
+        while (job := self._reads.get()) is not None:
+            work, future = job
+            try:
+                cursor.execute("BEGIN")
+                try:
+                    answer = _Answer(work(SqliteTx(cursor, self._clock.now(), self._ids)), None)
+                finally:
+                    if connection.in_transaction:
+                        cursor.execute("ROLLBACK")
+            except Exception as error:
+                answer = _Answer(None, error)
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._settle_read, future, answer)
+
+    @staticmethod
+    def _settle_read(future: asyncio.Future[Any], answer: _Answer) -> None:
+        if future.cancelled():
+            return
+        if answer.error is None:
+            future.set_result(answer.value)
+        else:
+            future.set_exception(answer.error)
+
+
+def read_once(path: Path, work: Callable[[Tx], T]) -> T:
+    """Run *work* on a snapshot of the database at *path*, beside whoever owns it. Raises StoreError."""
+    from broker.clock import SystemClock, SystemIds
+
+    connection = connect(path, read_only=True)
+    try:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN")
+        return work(SqliteTx(cursor, SystemClock().now(), SystemIds()))
+    finally:
+        connection.close()

@@ -1,0 +1,468 @@
+"""Every table, its indexes and which wing writes it.
+
+Portable by rule: ids are text (UUIDv7), moments are integers (microseconds since 1970 UTC, `_us`), documents are JSON text,
+truths are 0 or 1. The same statements run on SQLite and PostgreSQL. `journal.id` alone is a growing integer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+OWNERS: dict[str, str] = {}
+"""Table name -> the package that alone writes it."""
+
+_Id = String(36)
+# SQLite gives an INTEGER PRIMARY KEY a rowid only under that exact name.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _table(owner: str, name: str, *parts: Any, **dialect: Any) -> Table:
+    OWNERS[name] = owner
+    return Table(name, metadata, *parts, **dialect)
+
+
+def _id(name: str, *, primary: bool = False, null: bool = False, ref: str | None = None) -> Column[object]:
+    foreign = (ForeignKey(ref),) if ref else ()
+    return Column(name, _Id, *foreign, primary_key=primary, nullable=null)
+
+
+def _us(name: str, *, null: bool = False) -> Column[object]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _text(name: str, *, null: bool = False, default: str | None = None) -> Column[object]:
+    return Column(name, Text, nullable=null, server_default=default)
+
+
+def _int(name: str, *, null: bool = False, default: int | None = None) -> Column[object]:
+    return Column(name, BigInteger, nullable=null, server_default=None if default is None else text(str(default)))
+
+
+def _flag(name: str, *, default: int = 0) -> Column[object]:
+    return Column(name, SmallInteger, nullable=False, server_default=text(str(default)))
+
+
+# --- operators: people and settings
+
+operators = _table(
+    "operators",
+    "operators",
+    _id("id", primary=True),
+    _text("login"),
+    _text("name"),
+    _text("role"),
+    _text("password_hash"),
+    _flag("password_generated"),
+    _flag("active", default=1),
+    _text("language", default="en"),
+    _us("created_us"),
+    _us("changed_us"),
+    Index("uq_operators_login", "login", unique=True),
+)
+lines = _table(
+    "operators",
+    "lines",
+    _id("id", primary=True),
+    _text("slug"),
+    _text("name"),
+    _int("version"),
+    _text("settings"),
+    _flag("active", default=1),
+    Index("uq_lines_slug", "slug", unique=True),
+)
+channels = _table(
+    "operators",
+    "channels",
+    _id("id", primary=True),
+    _id("line_id", ref="lines.id"),
+    _text("slug"),
+    _text("kind"),
+    _text("name"),
+    _text("settings"),
+    _flag("active", default=1),
+    _int("version", default=1),
+    Index("uq_channels_slug", "slug", unique=True),
+    Index("ix_channels_line", "line_id"),
+)
+seats = _table(
+    "operators",
+    "seats",
+    Column("line_id", _Id, ForeignKey("lines.id"), primary_key=True),
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    _int("position"),
+    Index("ix_seats_operator", "operator_id"),
+)
+presence = _table(
+    "operators",
+    "presence",
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    _text("state"),
+    _us("since_us"),
+)
+
+# --- broker.access
+
+logins = _table(
+    "broker.access",
+    "logins",
+    Column("token_hash", String(64), primary_key=True),
+    _id("operator_id", ref="operators.id"),
+    _us("created_us"),
+    _us("seen_us"),
+    _us("ends_us"),
+    _text("address", default=""),
+    _text("agent", default=""),
+    Index("ix_logins_operator", "operator_id"),
+)
+login_failures = _table(
+    "broker.access",
+    "login_failures",
+    Column("key", String(300), primary_key=True),
+    _int("count"),
+    _us("until_us"),
+)
+
+# --- broker.inbound: who writes, where, and what came in
+
+contacts = _table(
+    "broker.inbound",
+    "contacts",
+    _id("id", primary=True),
+    _text("name", default=""),
+    _text("language", default=""),
+    _int("priority", default=0),
+    _id("responsible_id", null=True, ref="operators.id"),
+    _id("merged_into", null=True),
+    _us("created_us"),
+    _us("changed_us"),
+)
+contact_points = _table(
+    "broker.inbound",
+    "contact_points",
+    _id("id", primary=True),
+    _id("contact_id", ref="contacts.id"),
+    _text("kind"),
+    Column("scope", _Id, nullable=False, server_default=""),  # the channel of an identity; empty: valid everywhere
+    _text("value"),
+    _text("written", default=""),  # as the person wrote it
+    _text("evidence", default=""),  # form, message, identity
+    _us("created_us"),
+    Index("uq_contact_points", "kind", "scope", "value", unique=True),
+    Index("ix_contact_points_contact", "contact_id"),
+)
+conversations = _table(
+    "broker.inbound",
+    "conversations",
+    _id("id", primary=True),
+    _id("channel_id", ref="channels.id"),
+    _text("key"),
+    _id("contact_id", ref="contacts.id"),
+    _id("session_id", null=True),
+    _int("last_seq", default=0),  # the one counter of inputs and messages
+    _int("input_seq", default=0),  # the last input's
+    _int("worked_seq", default=0),  # the last input that was decided
+    _int("journal_seq", default=0),
+    _text("source", default="{}"),
+    _us("created_us"),
+    Index("uq_conversations_key", "channel_id", "key", unique=True),
+    Index("ix_conversations_contact", "contact_id"),
+    Index(
+        "ix_conversations_undecided",
+        "id",
+        sqlite_where=text("input_seq > worked_seq"),
+        postgresql_where=text("input_seq > worked_seq"),
+    ),
+    sqlite_with_rowid=False,
+)
+inputs = _table(
+    "broker.inbound",
+    "inputs",
+    Column("origin", _Id, primary_key=True),  # a channel's id, or console, timer, api
+    Column("external_id", Text, primary_key=True),
+    _id("id"),
+    _id("conversation_id", null=True),
+    _int("seq", null=True),
+    _text("event", null=True),  # canonical JSON; null while nobody could parse it
+    Column("raw", LargeBinary, nullable=False),
+    _us("at_us"),
+    _text("dead", null=True),  # why nobody could parse or decide it
+    Index("uq_inputs_seq", "conversation_id", "seq", unique=True),
+    Index("ix_inputs_dead", "id", sqlite_where=text("dead IS NOT NULL"), postgresql_where=text("dead IS NOT NULL")),
+)
+channel_cursors = _table(
+    "broker.inbound",
+    "channel_cursors",
+    Column("channel_id", _Id, ForeignKey("channels.id"), primary_key=True),
+    _text("cursor"),
+)
+messages = _table(
+    "broker.inbound",
+    "messages",
+    Column("conversation_id", _Id, ForeignKey("conversations.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    _id("id"),
+    _id("session_id", null=True),
+    _text("kind"),
+    _text("author"),
+    _id("operator_id", null=True),
+    _text("text"),
+    _text("client_id", default=""),
+    _text("fate"),
+    _text("problem", default=""),  # why it failed or is in doubt, for the operator
+    _us("at_us"),
+    sqlite_with_rowid=False,
+)
+pool_marks = _table(
+    "broker.inbound",
+    "pool_marks",
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    _id("line_id"),
+    _text("reason"),
+    _flag("seats"),  # 1: a seat was added, freed or came online
+    _us("at_us"),
+    Index("ix_pool_marks_line", "line_id"),
+    sqlite_autoincrement=True,
+)
+files = _table(
+    "broker.files",
+    "files",
+    _id("id", primary=True),
+    Column("sha256", String(64), nullable=False),
+    _text("name"),
+    _text("media_type"),
+    _int("size"),
+    _id("conversation_id", null=True),
+    _us("created_us"),
+    Index("ix_files_conversation", "conversation_id"),
+    Index("ix_files_sha256", "sha256"),
+)
+
+# --- broker.outbound, broker.timers, the journal
+
+outbox = _table(
+    "broker.outbound",
+    "outbox",
+    _id("id", primary=True),
+    _id("conversation_id", ref="conversations.id"),
+    _int("seq"),
+    _id("channel_id", ref="channels.id"),
+    _id("message_id", null=True),
+    _text("state"),  # queued, sending, sent, unconfirmed, failed, cancelled
+    _int("attempt", default=0),
+    _text("owner", default=""),
+    _int("fence", default=0),
+    _us("due_us"),
+    _us("lease_us", null=True),
+    _text("external_id", null=True),
+    _text("problem", default=""),
+    _us("created_us"),
+    Index("uq_outbox_seq", "conversation_id", "seq", unique=True),
+    Index(
+        "ix_outbox_open",
+        "due_us",
+        sqlite_where=text("state IN ('queued', 'sending')"),
+        postgresql_where=text("state IN ('queued', 'sending')"),
+    ),
+    Index(
+        "uq_outbox_in_flight",
+        "conversation_id",
+        unique=True,
+        sqlite_where=text("state = 'sending'"),
+        postgresql_where=text("state = 'sending'"),
+    ),
+    Index(
+        "ix_outbox_unconfirmed",
+        "created_us",
+        sqlite_where=text("state = 'unconfirmed'"),
+        postgresql_where=text("state = 'unconfirmed'"),
+    ),
+)
+timers = _table(
+    "broker.timers",
+    "timers",
+    _id("id", primary=True),
+    _text("owner_kind"),  # conversation, operator
+    Column("owner_id", _Id, nullable=False),
+    _text("name"),
+    _us("due_us"),
+    _text("event"),  # what is entered when it falls due
+    Index("uq_timers_name", "owner_kind", "owner_id", "name", unique=True),
+    Index("ix_timers_due", "due_us"),
+)
+journal = _table(
+    "broker.store",
+    "journal",
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    _id("conversation_id", null=True),
+    _int("seq", null=True),
+    _id("session_id", null=True),
+    _id("line_id", null=True),
+    _text("kind"),  # an event's type, or distribution, message, fate, presence, contact
+    _int("input_seq", null=True),  # the input that caused it
+    _int("message_seq", null=True),  # the message it added or concerns
+    _text("status", null=True),  # the session's, after
+    _id("operator_id", null=True),  # who holds the session, after
+    _us("at_us"),
+    _text("body"),
+    Index("uq_journal_seq", "conversation_id", "seq", unique=True),
+    sqlite_autoincrement=True,
+)
+readers = _table(
+    "broker.store",
+    "readers",
+    Column("name", String(100), primary_key=True),
+    _int("cursor", default=0),
+)
+counters = _table(
+    "broker.store",
+    "counters",
+    Column("name", String(100), primary_key=True),
+    _int("value", default=0),
+)
+
+# --- routing
+
+sessions = _table(
+    "routing",
+    "sessions",
+    _id("id", primary=True),
+    _id("conversation_id", ref="conversations.id"),
+    _id("line_id", ref="lines.id"),
+    _id("channel_id", ref="channels.id"),
+    _id("contact_id", ref="contacts.id"),
+    _text("status"),
+    _id("operator_id", null=True),
+    _int("rank", default=0),  # minus the priority: the queue's order is ascending in every column
+    _int("weight", default=0),
+    _int("first_seq"),  # of the message that opened it: its messages begin there
+    _us("opened_us"),
+    _us("queued_us", null=True),
+    _us("answered_us", null=True),
+    _us("closed_us", null=True),
+    _us("changed_us"),
+    _flag("frozen"),
+    _text("outcome", default=""),
+    _text("source", default="{}"),
+    _text("state"),  # the engine's whole state, canonical JSON
+    Index(
+        "uq_sessions_open",
+        "conversation_id",
+        unique=True,
+        sqlite_where=text("status <> 'closed'"),
+        postgresql_where=text("status <> 'closed'"),
+    ),
+    Index(
+        "ix_sessions_waiting",
+        "line_id",
+        "rank",
+        "queued_us",
+        "id",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_sessions_operator",
+        "operator_id",
+        sqlite_where=text("status <> 'closed'"),
+        postgresql_where=text("status <> 'closed'"),
+    ),
+    Index("ix_sessions_conversation", "conversation_id", "opened_us"),
+    Index("ix_sessions_line", "line_id", "opened_us", "id"),
+    Index("ix_sessions_contact", "contact_id", "opened_us"),
+    Index("ix_sessions_opened", "opened_us", "id"),
+    sqlite_with_rowid=False,
+)
+offers = _table(
+    "routing",
+    "offers",
+    _id("id", primary=True),
+    _id("session_id", ref="sessions.id"),
+    _id("operator_id", ref="operators.id"),
+    _int("offer_no"),
+    _text("state"),  # open, taken, declined, ran_out, withdrawn
+    _us("made_us"),
+    _us("until_us"),
+    _us("ended_us", null=True),
+    _int("distribution_id", null=True),  # the journal row with the reasons
+    Index("uq_offers_no", "session_id", "offer_no", "operator_id", unique=True),
+    Index(
+        "ix_offers_open",
+        "operator_id",
+        "session_id",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+budgets = _table(
+    "routing",
+    "budgets",
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    _int("budget", default=100),
+    _int("reserved", default=0),
+)
+turns = _table(
+    "routing",
+    "turns",
+    Column("line_id", _Id, primary_key=True),
+    Column("operator_id", _Id, primary_key=True),
+    _int("turn"),
+)
+
+# --- crm_bridge
+
+leads = _table(
+    "crm_bridge",
+    "leads",
+    _id("id", primary=True),
+    Column("external_id", String(80), nullable=False),  # one lead a contact until it is converted
+    _id("contact_id", ref="contacts.id"),
+    _id("session_id", null=True),
+    _id("line_id", null=True),
+    _id("responsible_id", null=True),
+    _text("title"),
+    _text("stage"),
+    _text("source"),
+    _text("source_details"),
+    _us("created_us"),
+    _us("changed_us"),
+    Index("uq_leads_external", "external_id", unique=True),
+    Index("ix_leads_created", "created_us", "id"),
+    Index("ix_leads_contact", "contact_id"),
+)
+transcripts = _table(
+    "crm_bridge",
+    "transcripts",
+    Column("external_id", String(80), primary_key=True),  # the session's
+    _id("session_id"),
+    _id("contact_id"),
+    _id("lead_id", null=True),
+    _text("body"),
+    _flag("frozen"),
+    _us("written_us"),
+    Index("ix_transcripts_lead", "lead_id"),
+    Index("ix_transcripts_contact", "contact_id"),
+)

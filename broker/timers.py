@@ -1,0 +1,112 @@
+"""Deadlines that survive a restart: rows in `timers`, one for each (owner, name); when it falls due its event is entered.
+
+The loop sleeps to the earliest due row; the sweep is its safety net. A timer that was moved or cancelled before its turn is not
+there any more and does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import structlog
+from sqlalchemy import bindparam, delete, select
+
+from broker.domain import from_us, to_us
+from broker.errors import StoreError
+from broker.ports import Bell, Clock, Store, Transport, Tx
+from broker.store.sql import cols, sql, upsert
+from broker.store.tables import timers
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 1.0
+DUE_AT_ONCE = 100
+
+_SET = upsert(timers, "id owner_kind owner_id name due_us event", "owner_kind owner_id name", "id due_us event")
+_CANCEL = sql(
+    delete(timers).where(
+        timers.c.owner_kind == bindparam("owner_kind"),
+        timers.c.owner_id == bindparam("owner_id"),
+        timers.c.name == bindparam("name"),
+    )
+)
+_DUE = sql(
+    select(*cols(timers, "id owner_kind owner_id event"))
+    .where(timers.c.due_us <= bindparam("now_us"))
+    .order_by(timers.c.due_us, timers.c.id)
+    .limit(DUE_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_DONE = sql(delete(timers).where(timers.c.id == bindparam("id")))
+_EARLIEST = sql(select(timers.c.due_us).order_by(timers.c.due_us).limit(1))
+
+Enter = Callable[[Tx, str, str, str], None]
+"""(tx, owner id, timer id, event): what a kind of owner does with a due timer, in the transaction that removes it."""
+
+
+def set_timer(tx: Tx, owner_kind: str, owner_id: str, name: str, due: datetime, event: str) -> None:
+    """Set or move the owner's timer *name*; *event* is entered at *due*."""
+    tx.run(_SET, id=tx.new_id(), owner_kind=owner_kind, owner_id=owner_id, name=name, due_us=to_us(due), event=event)
+    tx.ring(Bell.TIMERS)
+
+
+def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
+    """Remove the owner's timer *name*, if there is one."""
+    tx.run(_CANCEL, owner_kind=owner_kind, owner_id=owner_id, name=name)
+
+
+def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
+    """Enter the events of what is due, oldest first; return how many there were."""
+    due = tx.all(_DUE, now_us=to_us(tx.now))
+    for timer_id, owner_kind, owner_id, event in due:
+        tx.run(_DONE, id=timer_id)
+        enter[owner_kind](tx, owner_id, timer_id, event)
+    return len(due)
+
+
+def earliest(tx: Tx) -> datetime | None:
+    """Return when the next timer falls due."""
+    row = tx.one(_EARLIEST)
+    return from_us(row[0]) if row else None
+
+
+class TimerLoop:
+    """Fires what is due, sleeps to the next."""
+
+    def __init__(self, store: Store, transport: Transport, clock: Clock, enter: Mapping[str, Enter]) -> None:
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._enter = enter
+        self._rung = asyncio.Event()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        stop = self._transport.listen(Bell.TIMERS, lambda _: self._rung.set())
+        try:
+            while True:
+                self._rung.clear()
+                wait = SWEEP_SECONDS
+                try:
+                    next_due = await self._store.read(earliest)
+                    if next_due is not None and next_due <= self._clock.now():
+                        fired = await self._store.write(lambda tx: fire_due(tx, self._enter))
+                        wait = 0.0 if fired else wait
+                    elif next_due is not None:
+                        wait = min(wait, (next_due - self._clock.now()).total_seconds())
+                except StoreError as error:
+                    log.warning("timers_wait_for_store", problem=str(error))
+                if wait > 0:
+                    await _until(self._rung, wait)
+        finally:
+            stop()
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

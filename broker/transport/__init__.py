@@ -1,0 +1,1 @@
+"""Bells and passing words: in memory for one process."""
