@@ -1,0 +1,591 @@
+"""Carrying a decision out: the one place where the engine's answer becomes rows.
+
+`Work` is a conversation taken under its lock, with its session; `apply` decides one event and writes what follows; `flush` writes
+the session and the conversation back. All of it inside one transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+
+from broker import outbound
+from broker.domain import (
+    Author,
+    ChannelId,
+    ContactId,
+    ConversationId,
+    Directory,
+    Fate,
+    Line,
+    LineId,
+    LoadKind,
+    MessageId,
+    MessageKind,
+    OperatorId,
+    PresenceState,
+    Role,
+    SessionId,
+    Status,
+    to_us,
+)
+from broker.events import (
+    Close,
+    ContactMessage,
+    Event,
+    NoAnswerDue,
+    Note,
+    OfferExpired,
+    OperatorEvent,
+    ReopenEnded,
+    Reply,
+    RoundDue,
+    SessionEvent,
+    Take,
+)
+from broker.events import Codec as EventCodec
+from broker.inbound import enter
+from broker.ports import Bell, Row, Tx
+from broker.store import journal
+from broker.store.sql import cols, insert_row, sql
+from broker.store.tables import (
+    budgets,
+    contacts,
+    conversations,
+    inputs,
+    messages,
+    offers,
+    operators,
+    pool_marks,
+    presence,
+    seats,
+    sessions,
+)
+from broker.timers import cancel_timer, set_timer
+from routing import replies
+from routing.engine import ENGINE, NO_ANSWER, OFFER, REOPEN, ROUND, decide
+from routing.session import (
+    CancelTimer,
+    Decision,
+    Deliver,
+    EndOffers,
+    Freeze,
+    Ignore,
+    Keep,
+    MakeOffers,
+    MarkPool,
+    Refuse,
+    Release,
+    Reserve,
+    Say,
+    Session,
+    SetTimer,
+)
+from routing.view import ConversationView, OperatorView, View
+
+TIMER_OWNER = "conversation"
+
+_WORK = (
+    select(
+        *cols(conversations, "id channel_id contact_id session_id last_seq worked_seq journal_seq"),
+        sessions.c.state,
+    )
+    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_CLAIM = sql(_WORK.with_for_update(skip_locked=True, of=conversations))
+_SAVE_CONVERSATION = sql(
+    update(conversations)
+    .values(
+        session_id=bindparam("session"),
+        last_seq=bindparam("last"),
+        worked_seq=bindparam("worked"),
+        journal_seq=bindparam("journalled"),
+    )
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_SESSION_COLUMNS = (
+    "id conversation_id line_id channel_id contact_id status operator_id rank weight first_seq opened_us queued_us answered_us closed_us "
+    "changed_us frozen outcome source state"
+)
+_NEW_SESSION = insert_row(sessions, _SESSION_COLUMNS)
+_SAVE_SESSION = sql(
+    update(sessions)
+    .values(
+        {
+            name: bindparam("new_" + name)
+            for name in "contact_id status operator_id queued_us answered_us closed_us changed_us frozen outcome state".split()
+        }
+    )
+    .where(sessions.c.id == bindparam("session"))
+)
+_STRAY = sql(
+    select(*cols(sessions, "id state")).where(
+        sessions.c.conversation_id == bindparam("conversation"), sessions.c.contact_id != bindparam("contact")
+    )
+)
+_FOLLOW = sql(
+    update(sessions).values(contact_id=bindparam("to"), state=bindparam("new_state")).where(sessions.c.id == bindparam("session"))
+)
+_SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
+_CONTACT = sql(select(*cols(contacts, "name language priority")).where(contacts.c.id == bindparam("contact")))
+_EARLIER_SESSION = sql(select(sessions.c.id).where(sessions.c.contact_id == bindparam("contact")).limit(1))
+_OPERATOR = sql(
+    select(operators.c.active, operators.c.role, seats.c.line_id, presence.c.state, budgets.c.budget, budgets.c.reserved)
+    .select_from(operators)
+    .outerjoin(seats, (seats.c.operator_id == operators.c.id) & (seats.c.line_id == bindparam("line")))
+    .outerjoin(presence, presence.c.operator_id == operators.c.id)
+    .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
+    .where(operators.c.id == bindparam("operator"))
+)
+_TEXT = sql(select(inputs.c.raw).where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq")))
+_ATTACH = sql(
+    update(messages)
+    .values(session_id=bindparam("session"))
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
+)
+_MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us")
+_RESERVE = sql(
+    update(budgets)
+    .values(reserved=budgets.c.reserved + bindparam("weight"))
+    .where(budgets.c.operator_id == bindparam("operator"), budgets.c.reserved + bindparam("weight") <= budgets.c.budget)
+)
+_RELEASE = sql(
+    update(budgets)
+    .values(reserved=budgets.c.reserved - bindparam("weight"))
+    .where(budgets.c.operator_id == bindparam("operator"))
+)
+_OFFER = insert_row(offers, "id session_id operator_id offer_no state made_us until_us distribution_id")
+_END_OFFER = sql(
+    update(offers)
+    .values(state=bindparam("how"), ended_us=bindparam("now_us"))
+    .where(offers.c.session_id == bindparam("session"), offers.c.operator_id == bindparam("operator"), offers.c.state == "open")
+)
+_MARK = insert_row(pool_marks, "line_id reason seats at_us")
+
+_TIMER_EVENTS: dict[str, Any] = {ROUND: RoundDue, NO_ANSWER: NoAnswerDue, REOPEN: ReopenEnded}
+
+
+class BudgetExceeded(Exception):
+    """The budget was taken meanwhile: the decision was made on an old view and must be made again."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The body of a decision's journal row: all that replay needs."""
+
+    engine: int
+    settings: int
+    now: datetime
+    event: SessionEvent
+    before: Session | None
+    view: dict[str, Any]
+    after: Session | None
+    decisions: tuple[Decision, ...]
+
+
+ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(slots=True)
+class Work:
+    """A conversation under its lock, while one transaction works on it."""
+
+    id: ConversationId
+    channel_id: ChannelId
+    contact_id: ContactId
+    session_id: SessionId | None
+    last_seq: int
+    worked_seq: int
+    journal_seq: int
+    session: Session | None
+    line: Line
+    load: LoadKind
+    stored: Session | None = None
+    """The session as the table has it."""
+    first_seq: int = 0
+    """Of the message that opens a new session."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a decision needs to know of the house: settings, and the load kind of each channel."""
+
+    directory: Directory
+    loads: dict[ChannelId, LoadKind] = field(default_factory=dict)
+
+
+_STATE = msgspec.json.Decoder(Session)
+
+
+def claim(tx: Tx, conversation_id: ConversationId, house: House) -> Work | None:
+    """Take the conversation's lock; None when another works on it or its channel is switched off."""
+    row = tx.one(_CLAIM, conversation=conversation_id)
+    return _work(row, house) if row else None
+
+
+def _work(row: Row, house: House) -> Work | None:
+    id_, channel_id, contact_id, session_id, last_seq, worked_seq, journal_seq, state = row
+    channel = house.directory.channels.get(channel_id)
+    line = house.directory.lines.get(channel.line_id) if channel is not None else None
+    if line is None:
+        return None
+    stored = session = _STATE.decode(state) if state is not None else None
+    if session is not None and session.contact_id != contact_id:
+        # A form has shown who the stranger is. Before any decision, so that the journal's row can be decided again.
+        session = msgspec.structs.replace(session, contact_id=contact_id)
+    if session is not None and session.line_id != line.id:
+        line = house.directory.lines.get(session.line_id, line)
+    return Work(
+        id_,
+        channel_id,
+        contact_id,
+        session_id,
+        last_seq,
+        worked_seq,
+        journal_seq,
+        session,
+        line,
+        house.loads.get(channel_id, LoadKind.CHAT),
+        stored=stored,
+    )
+
+
+def apply(
+    tx: Tx,
+    work: Work,
+    event: SessionEvent,
+    house: House,
+    *,
+    input_seq: int | None = None,
+    message_session: str | None = None,
+    distribution_id: int | None = None,
+) -> tuple[Decision, ...]:
+    """Decide *event* and write all that follows; the session itself waits for `flush`. Raises IllegalTransition, BudgetExceeded."""
+    before = work.session
+    view = _view(tx, work, event)
+    after, decisions = decide(before, event, view, tx.now)
+    if after is not None and after is not before:
+        if before is not None and after.id != before.id:
+            if any(isinstance(decision, Freeze) for decision in decisions):
+                work.session = msgspec.structs.replace(before, frozen=True)
+            _save_session(tx, work)
+            work.stored = None
+        if before is None or after.id != before.id:
+            work.first_seq = input_seq or work.last_seq
+        work.session, work.session_id = after, after.id
+    message_seq = _message_seq(work, event, input_seq, message_session, tx)
+    # The engine's own record first, then what it caused: readers see a take before the answer that took it.
+    said = [_carry_out(tx, work, decision, event, input_seq, distribution_id, house) for decision in decisions]
+    delivered = next((seq for seq, own in said if own), None)
+    _journal(tx, work, event, before, view, after, decisions, input_seq, message_seq or delivered)
+    for seq, own in said:
+        if seq is not None and not own:
+            _journal_message(tx, work, seq, input_seq)
+    return decisions
+
+
+def _message_seq(work: Work, event: SessionEvent, input_seq: int | None, message_session: str | None, tx: Tx) -> int | None:
+    if not isinstance(event, ContactMessage):
+        return None
+    if message_session != work.session_id:
+        tx.run(_ATTACH, session=work.session_id, conversation=work.id, seq=input_seq)
+    return input_seq
+
+
+def _view(tx: Tx, work: Work, event: SessionEvent) -> View:
+    session = work.session
+    settings = work.line.settings
+    if isinstance(event, ContactMessage):
+        if session is not None and session.status is not Status.CLOSED:
+            return View(settings)
+        before = session.operator_id if session is not None else None
+        return View(settings, _conversation_view(tx, work), _operator_view(tx, work, before) if before else None)
+    if isinstance(event, (Take, Close, Note, Reply)):
+        return View(settings, operator=_operator_view(tx, work, event.operator_id))
+    return View(settings)
+
+
+def _conversation_view(tx: Tx, work: Work) -> ConversationView:
+    row = tx.one(_CONTACT, contact=work.contact_id)
+    return ConversationView(
+        conversation_id=work.id,
+        channel_id=work.channel_id,
+        line_id=work.line.id,
+        contact_id=work.contact_id,
+        load=work.load,
+        contact_priority=row[2] if row else 0,
+        first_time=work.session is None and tx.one(_EARLIER_SESSION, contact=work.contact_id) is None,
+        new_session_id=SessionId(tx.new_id()),
+    )
+
+
+def _operator_view(tx: Tx, work: Work, operator_id: OperatorId) -> OperatorView | None:
+    row = tx.one(_OPERATOR, line=work.line.id, operator=operator_id)
+    if row is None:
+        return None
+    active, role, seat, state, budget, reserved = row
+    return OperatorView(
+        operator_id=operator_id,
+        active=bool(active),
+        seated=seat is not None,
+        supervises=Role(role) is not Role.OPERATOR,
+        presence=PresenceState(state or PresenceState.OFFLINE),
+        budget=budget or 0,
+        reserved=reserved or 0,
+    )
+
+
+def _carry_out(
+    tx: Tx, work: Work, decision: Decision, event: Event, input_seq: int | None, distribution_id: int | None, house: House
+) -> tuple[int | None, bool]:
+    """Write what *decision* asks for; return the seq of a message it added, and whether the event itself carried it."""
+    match decision:
+        case Deliver(message_id=message_id, operator_id=operator_id):
+            return _speak(tx, work, MessageKind.SAID, message_id, operator_id, event, input_seq), True
+        case Keep(message_id=message_id, operator_id=operator_id):
+            return _speak(tx, work, MessageKind.NOTE, message_id, operator_id, event, input_seq), True
+        case Say(reply=reply):
+            return _say(tx, work, reply, house), False
+        case SetTimer(name=name, due=due):
+            set_timer(tx, TIMER_OWNER, work.id, name, due, _timer_event(work, name, due))
+        case CancelTimer(name=name):
+            cancel_timer(tx, TIMER_OWNER, work.id, name)
+        case Reserve(operator_id=operator_id):
+            if not tx.run(_RESERVE, operator=operator_id, weight=_session(work).weight):
+                raise BudgetExceeded(operator_id)
+        case Release(operator_id=operator_id):
+            tx.run(_RELEASE, operator=operator_id, weight=_session(work).weight)
+            _mark_own_pool(tx, work, operator_id, house)
+        case MakeOffers(operators=offered, until=until):
+            session = _session(work)
+            for operator in offered:
+                tx.run(
+                    _OFFER,
+                    id=tx.new_id(),
+                    session_id=session.id,
+                    operator_id=operator,
+                    offer_no=session.offer_no,
+                    state="open",
+                    made_us=to_us(tx.now),
+                    until_us=to_us(until),
+                    distribution_id=distribution_id,
+                )
+        case EndOffers(operators=ended, how=how):
+            for operator in ended:
+                tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
+        case MarkPool(reason=reason, seats=seats_freed):
+            mark_pool(tx, work.line.id, reason, seats=seats_freed)
+        case Freeze() | Refuse() | Ignore():
+            pass
+        case _:
+            assert_never(decision)
+    return None, False
+
+
+def _mark_own_pool(tx: Tx, work: Work, operator_id: OperatorId, house: House) -> None:
+    """Who held a session of a line they have no seat in (a supervisor) is free again where they have one: another pool."""
+    seated = house.directory.seats
+    if operator_id in seated.get(work.line.id, ()):
+        return  # the decision itself marks this line's pool
+    own = next((line for line, people in seated.items() if operator_id in people), None)
+    if own is not None:
+        mark_pool(tx, own, "seat freed elsewhere", seats=True)
+
+
+def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False) -> None:
+    """Ask for the line's pool to be distributed; *seats*: because a seat was added, freed or came online."""
+    tx.run(_MARK, line_id=line_id, reason=reason, seats=int(seats), at_us=to_us(tx.now))
+    tx.ring(Bell.POOL, line_id)
+
+
+def _session(work: Work) -> Session:
+    assert work.session is not None
+    return work.session
+
+
+def _timer_event(work: Work, name: str, due: datetime) -> str:
+    if name == OFFER:
+        return EventCodec.encode(OfferExpired(at=due, offer_no=_session(work).offer_no))
+    return EventCodec.encode(_TIMER_EVENTS[name](at=due))
+
+
+def _speak(
+    tx: Tx, work: Work, kind: MessageKind, message_id: MessageId, operator_id: OperatorId, event: Event, input_seq: int | None
+) -> int:
+    """Put an operator's words into the conversation: a reply also goes out, a note never does."""
+    row = tx.one(_TEXT, conversation=work.id, seq=input_seq)
+    assert row is not None
+    assert isinstance(event, OperatorEvent)
+    seq = _add_message(
+        tx, work, kind, Author.OPERATOR, message_id, bytes(row[0]).decode(), operator_id=operator_id, client_id=event.command
+    )
+    if kind is MessageKind.SAID:
+        outbound.post(tx, work.id, seq, work.channel_id, message_id)
+    return seq
+
+
+def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
+    contact = tx.one(_CONTACT, contact=work.contact_id)
+    name, language = (contact[0], contact[1]) if contact else ("", "")
+    session = _session(work)
+    operator = house.directory.operators.get(session.operator_id) if session.operator_id else None
+    text = replies.render(
+        replies.text_of(reply, work.line.settings, language),
+        {"contact.name": name, "operator.name": operator.name if operator else "", "line.name": work.line.name},
+    )
+    if not text:
+        return None
+    message_id = MessageId(tx.new_id())
+    seq = _add_message(tx, work, MessageKind.SAID, Author.SYSTEM, message_id, text)
+    outbound.post(tx, work.id, seq, work.channel_id, message_id)
+    return seq
+
+
+def _add_message(
+    tx: Tx,
+    work: Work,
+    kind: MessageKind,
+    author: Author,
+    message_id: MessageId,
+    text: str,
+    *,
+    operator_id: OperatorId | None = None,
+    client_id: str = "",
+) -> int:
+    work.last_seq += 1
+    tx.run(
+        _MESSAGE,
+        id=message_id,
+        conversation_id=work.id,
+        seq=work.last_seq,
+        session_id=work.session_id,
+        kind=kind.value,
+        author=author.value,
+        operator_id=operator_id,
+        text=text,
+        client_id=client_id,
+        fate=(Fate.NOTED if kind is MessageKind.NOTE else Fate.QUEUED).value,
+        at_us=to_us(tx.now),
+    )
+    return work.last_seq
+
+
+def _journal(
+    tx: Tx,
+    work: Work,
+    event: SessionEvent,
+    before: Session | None,
+    view: View,
+    after: Session | None,
+    decisions: tuple[Decision, ...],
+    input_seq: int | None,
+    message_seq: int | None,
+) -> None:
+    record = Record(ENGINE, work.line.version, tx.now, event, before, view.read(), after, decisions)
+    work.journal_seq += 1
+    journal.append(
+        tx,
+        type(event).__struct_config__.tag,  # type: ignore[arg-type]
+        ENCODER.encode(record).decode(),
+        conversation_id=work.id,
+        seq=work.journal_seq,
+        session_id=after.id if after is not None else None,
+        line_id=work.line.id,
+        input_seq=input_seq,
+        message_seq=message_seq,
+        status=after.status.value if after is not None else None,
+        operator_id=after.operator_id if after is not None else None,
+    )
+
+
+def _journal_message(tx: Tx, work: Work, message_seq: int, input_seq: int | None) -> None:
+    session = _session(work)
+    work.journal_seq += 1
+    journal.append(
+        tx,
+        "message",
+        "{}",
+        conversation_id=work.id,
+        seq=work.journal_seq,
+        session_id=session.id,
+        line_id=work.line.id,
+        input_seq=input_seq,
+        message_seq=message_seq,
+        status=session.status.value,
+        operator_id=session.operator_id,
+    )
+
+
+def timer_fired(tx: Tx, conversation_id: str, timer_id: str, event: str) -> None:
+    """Enter what a conversation's due timer says, as of now."""
+    due = EventCodec.decode(event)
+    enter(tx, "timer", timer_id, ConversationId(conversation_id), lambda at: msgspec.structs.replace(due, at=at))
+
+
+def follow_contact(tx: Tx, work: Work) -> None:
+    """Let every session of the conversation be the conversation's contact's: a form may have shown who the stranger is."""
+    if work.session is not None and work.session.contact_id != work.contact_id:
+        work.session = msgspec.structs.replace(work.session, contact_id=work.contact_id)
+    for id_, state in tx.all(_STRAY, conversation=work.id, contact=work.contact_id):
+        if id_ != work.session_id:
+            moved = msgspec.structs.replace(_STATE.decode(state), contact_id=work.contact_id)
+            tx.run(_FOLLOW, session=id_, to=work.contact_id, new_state=ENCODER.encode(moved).decode())
+
+
+def flush(tx: Tx, work: Work) -> None:
+    """Write the session and the conversation back."""
+    _save_session(tx, work)
+    tx.run(
+        _SAVE_CONVERSATION,
+        session=work.session_id,
+        last=work.last_seq,
+        worked=work.worked_seq,
+        journalled=work.journal_seq,
+        conversation=work.id,
+    )
+
+
+def _save_session(tx: Tx, work: Work) -> None:
+    session = work.session
+    if session is None:
+        return
+    now_us = to_us(tx.now)
+    if session is work.stored:
+        return
+    values: dict[str, Any] = {
+        "contact_id": session.contact_id,
+        "status": session.status.value,
+        "operator_id": session.operator_id,
+        "queued_us": to_us(session.queued_at) if session.queued_at else None,
+        "answered_us": to_us(session.answered_at) if session.answered_at else None,
+        "closed_us": to_us(session.closed_at) if session.closed_at else None,
+        "changed_us": now_us,
+        "frozen": int(session.frozen),
+        "outcome": session.outcome,
+        "state": ENCODER.encode(session).decode(),
+    }
+    stored = work.stored
+    if stored is None or stored.status is not session.status or stored.operator_id != session.operator_id:
+        tx.ring(Bell.SESSION, work.id)
+    if stored is None:
+        source = tx.one(_SOURCE, conversation=work.id)
+        tx.run(
+            _NEW_SESSION,
+            id=session.id,
+            conversation_id=session.conversation_id,
+            line_id=session.line_id,
+            channel_id=session.channel_id,
+            rank=-session.priority,
+            weight=session.weight,
+            first_seq=work.first_seq,
+            opened_us=to_us(session.opened_at),
+            source=source[0] if source else "{}",
+            **values,
+        )
+    else:
+        tx.run(_SAVE_SESSION, session=session.id, **{"new_" + name: value for name, value in values.items()})
+    work.stored = session

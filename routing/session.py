@@ -1,0 +1,155 @@
+"""A session as the engine knows it, and what the engine may decide. Pure values, canonical JSON.
+
+Offers of one moment share a deadline and a number: all at once offers many, the other rules one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from broker.domain import ChannelId, ContactId, ConversationId, LineId, MessageId, OperatorId, SessionId, Status
+
+
+class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One episode of service; replaced whole by each decision."""
+
+    id: SessionId
+    conversation_id: ConversationId
+    line_id: LineId
+    channel_id: ChannelId
+    contact_id: ContactId
+    opened_at: datetime
+    status: Status
+    weight: int
+    """What it takes of an operator's budget."""
+    priority: int = 0
+    operator_id: OperatorId | None = None
+    """Who holds it while ACTIVE, who held it last when CLOSED."""
+    queued_at: datetime | None = None
+    """Since when it waits; its age in the queue."""
+
+    offered_to: tuple[OperatorId, ...] = ()
+    offered_until: datetime | None = None
+    offer_no: int = 0
+    round_no: int = 0
+    round_began: datetime | None = None
+    asked: tuple[OperatorId, ...] = ()
+    """Who declined or let an offer run out in this round."""
+    next_round_at: datetime | None = None
+    rounds_over: bool = False
+    """All rounds are done: it waits for a change in the pool."""
+
+    unanswered_since: datetime | None = None
+    answered_at: datetime | None = None
+    no_answer_said: bool = False
+    closed_at: datetime | None = None
+    frozen: bool = False
+    outcome: str = ""
+    reopened: int = 0
+
+
+class _Decision(msgspec.Struct, frozen=True, tag_field="do", omit_defaults=True):
+    """The root of decisions: what the worker must do beside keeping the new session."""
+
+
+class Say(_Decision, frozen=True, tag="say"):
+    """The line says one of its texts: welcome, no_answer or close."""
+
+    reply: str
+
+
+class Deliver(_Decision, frozen=True, tag="deliver"):
+    """The operator's message goes to the customer."""
+
+    message_id: MessageId
+    operator_id: OperatorId
+
+
+class Keep(_Decision, frozen=True, tag="keep"):
+    """The operator's note stays among operators."""
+
+    message_id: MessageId
+    operator_id: OperatorId
+
+
+class SetTimer(_Decision, frozen=True, tag="set_timer"):
+    """Enter the event of *name* at *due*."""
+
+    name: str
+    due: datetime
+
+
+class CancelTimer(_Decision, frozen=True, tag="cancel_timer"):
+    """Forget the timer *name*."""
+
+    name: str
+
+
+class Reserve(_Decision, frozen=True, tag="reserve"):
+    """Take the session's weight from the operator's budget; the store refuses what would exceed it."""
+
+    operator_id: OperatorId
+
+
+class Release(_Decision, frozen=True, tag="release"):
+    """Give the session's weight back to the operator's budget."""
+
+    operator_id: OperatorId
+
+
+class MakeOffers(_Decision, frozen=True, tag="make_offers"):
+    """Record the offers of the session's present `offer_no`."""
+
+    operators: tuple[OperatorId, ...]
+    until: datetime
+
+
+class EndOffers(_Decision, frozen=True, tag="end_offers"):
+    """Record how the offers to *operators* ended: taken, declined, ran_out, withdrawn."""
+
+    operators: tuple[OperatorId, ...]
+    how: str
+
+
+class MarkPool(_Decision, frozen=True, tag="mark_pool"):
+    """The pool must be distributed again; *seats*: because a seat was freed."""
+
+    reason: str
+    seats: bool = False
+
+
+class Freeze(_Decision, frozen=True, tag="freeze"):
+    """The session before this one is over for good: a new one took its place before its reopen window was noticed to have passed."""
+
+
+class Refuse(_Decision, frozen=True, tag="refuse"):
+    """The deed cannot be done; its sender is told *code*."""
+
+    operator_id: OperatorId
+    command: str
+    code: str
+
+
+class Ignore(_Decision, frozen=True, tag="ignore"):
+    """The event means nothing here, and that is right."""
+
+    reason: str
+
+
+Decision = (
+    Say
+    | Deliver
+    | Keep
+    | SetTimer
+    | CancelTimer
+    | Reserve
+    | Release
+    | MakeOffers
+    | EndOffers
+    | MarkPool
+    | Freeze
+    | Refuse
+    | Ignore
+)

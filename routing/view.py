@@ -1,0 +1,119 @@
+"""What a decision may see beside its session; and a record of what it looked at, so that replay needs nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast, get_type_hints
+
+import msgspec
+
+from broker.domain import (
+    ChannelId,
+    ContactId,
+    ConversationId,
+    LineId,
+    LineSettings,
+    LoadKind,
+    OperatorId,
+    PresenceState,
+    SessionId,
+)
+
+T = TypeVar("T")
+
+
+class ConversationView(msgspec.Struct, frozen=True):
+    """The conversation as an opening needs it."""
+
+    conversation_id: ConversationId
+    channel_id: ChannelId
+    line_id: LineId
+    contact_id: ContactId
+    load: LoadKind
+    contact_priority: int
+    first_time: bool
+    """The contact has had no session before."""
+    new_session_id: SessionId
+
+
+class OperatorView(msgspec.Struct, frozen=True):
+    """The operator a decision is about: who acts, or who held the session last."""
+
+    operator_id: OperatorId
+    active: bool
+    seated: bool
+    """Has a seat in the session's line."""
+    supervises: bool
+    presence: PresenceState
+    budget: int
+    reserved: int
+
+
+class _Recorded(Generic[T]):
+    """Gives out the attributes of a value and remembers which were asked for."""
+
+    __slots__ = ("_read", "_source")
+
+    def __init__(self, source: T, read: dict[str, Any]) -> None:
+        self._source = source
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        source = self._source
+        value = source[name] if isinstance(source, dict) else getattr(source, name)
+        self._read[name] = value
+        return value
+
+
+class View:
+    """The line's settings, the conversation and the operator; each read is recorded."""
+
+    __slots__ = ("_conversation", "_line", "_operator", "_read")
+
+    def __init__(
+        self,
+        line: LineSettings | Mapping[str, Any],
+        conversation: ConversationView | None = None,
+        operator: OperatorView | None = None,
+    ) -> None:
+        self._read: dict[str, Any] = {}
+        self._line = line
+        self._conversation = conversation
+        self._operator = operator
+
+    @property
+    def line(self) -> LineSettings:
+        """The line's settings."""
+        return cast(LineSettings, _Recorded(self._line, self._read.setdefault("line", {})))
+
+    @property
+    def conversation(self) -> ConversationView:
+        """The conversation; loaded for events that may open a session."""
+        assert self._conversation is not None, "the worker did not load the conversation for this event"
+        self._read["conversation"] = self._conversation
+        return self._conversation
+
+    @property
+    def operator(self) -> OperatorView | None:
+        """The operator; None when there is no such person."""
+        self._read["operator"] = self._operator
+        return self._operator
+
+    def read(self) -> dict[str, Any]:
+        """Return what was looked at."""
+        return self._read
+
+
+def replayed(read: Mapping[str, Any]) -> View:
+    """Return a view that knows exactly what an earlier decision looked at; asking it for more raises KeyError."""
+    line = {name: msgspec.convert(value, _SETTING_TYPES[name]) for name, value in read.get("line", {}).items()}
+    conversation = read.get("conversation")
+    operator = read.get("operator")
+    return View(
+        line,
+        msgspec.convert(conversation, ConversationView) if conversation is not None else None,
+        msgspec.convert(operator, OperatorView) if operator is not None else None,
+    )
+
+
+_SETTING_TYPES: dict[str, Any] = get_type_hints(LineSettings)

@@ -1,0 +1,217 @@
+"""The worker: drains one conversation's inputs in the order of their seq, each decided once.
+
+`step` is one transaction: claim the conversation, decide what is undecided, write what follows. `Worker` is the loop around it.
+An input nobody can decide becomes a dead letter, and the conversation goes on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import get_args
+
+import msgspec
+import structlog
+from sqlalchemy import bindparam, or_, select, update
+
+from broker.domain import Author, ConversationId, Fate, MessageKind
+from broker.errors import StoreError
+from broker.events import Codec, Event, Receipt, SessionEvent
+from broker.inbound import bury, undecided
+from broker.ports import Bell, Store, Transport, Tx
+from broker.store import journal
+from broker.store.sql import one_of, sql
+from broker.store.tables import inputs, messages
+from routing.applying import BudgetExceeded, House, Work, apply, claim, flush
+
+log = structlog.get_logger(__name__)
+
+DRAIN_MAX = 100
+"""Inputs of one conversation in one transaction."""
+AT_ONCE = 128
+"""Conversations in the writer's queue at a time."""
+SWEEP_SECONDS = 1.0
+SQLITE_CONSTRAINT = 19
+
+_PENDING = sql(
+    select(inputs.c.seq, inputs.c.event, inputs.c.dead, messages.c.session_id)
+    .select_from(inputs)
+    .outerjoin(messages, (messages.c.conversation_id == inputs.c.conversation_id) & (messages.c.seq == inputs.c.seq))
+    .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq > bindparam("after"))
+    .order_by(inputs.c.seq)
+    .limit(DRAIN_MAX)
+)
+_READ = sql(
+    update(messages)
+    .values(fate=bindparam("new_fate"))
+    .where(
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.seq <= bindparam("upto"),
+        messages.c.seq > bindparam("floor"),
+        messages.c.author != Author.CONTACT.value,
+        messages.c.kind == MessageKind.SAID.value,
+        or_(
+            one_of(messages.c.fate, Fate.QUEUED.value, Fate.SENDING.value, Fate.SENT.value, Fate.UNCONFIRMED.value),
+            messages.c.fate == bindparam("or_fate"),
+        ),
+        messages.c.fate != bindparam("new_fate"),
+    )
+)
+RECEIPT_REACH = 500
+"""A receipt speaks of the latest messages; older ones have been marked by earlier receipts."""
+_SESSION_EVENTS = get_args(SessionEvent)
+
+
+class Undecidable(Exception):
+    """The input *seq* cannot be decided; *why* goes into its dead letter."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(f"input {seq}: {why}")
+        self.seq = seq
+        self.why = why
+
+
+def step(tx: Tx, conversation_id: ConversationId, house: House) -> int:
+    """Decide the conversation's next inputs; return how many. Raises Undecidable, and then nothing of it has happened."""
+    work = claim(tx, conversation_id, house)
+    if work is None:
+        return 0
+    pending = tx.all(_PENDING, conversation=conversation_id, after=work.worked_seq)
+    if not pending:
+        return 0
+    for seq, body, dead, message_session in pending:
+        if dead is None:
+            try:
+                _decide(tx, work, Codec.decode(body), house, seq, message_session)
+            except Exception as error:
+                if isinstance(error, (StoreError, BudgetExceeded)) or _is_the_stores(error):
+                    raise
+                raise Undecidable(seq, f"{type(error).__name__}: {error}") from error
+        work.worked_seq = seq
+    flush(tx, work)
+    if len(pending) == DRAIN_MAX:
+        tx.ring(Bell.CONVERSATION, conversation_id)
+    return len(pending)
+
+
+def _is_the_stores(error: Exception) -> bool:
+    """A failing disk is no fault of the input; a broken constraint is: it would be broken again, for ever."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF != SQLITE_CONSTRAINT
+
+
+def _decide(tx: Tx, work: Work, event: Event, house: House, seq: int, message_session: str | None) -> None:
+    if isinstance(event, _SESSION_EVENTS):
+        apply(tx, work, event, house, input_seq=seq, message_session=message_session)
+    elif isinstance(event, Receipt):
+        _received(tx, work, event, seq)
+    # ContactDetails: `accept` has completed the contact and `claim` has given the session to them.
+
+
+def _received(tx: Tx, work: Work, event: Receipt, seq: int) -> None:
+    """Mark outgoing messages as delivered or read; a receipt that tells nothing new leaves no trace."""
+    # A later "delivered" never takes back a "read": only a reading may overwrite a delivery.
+    fate, also = (Fate.READ, Fate.DELIVERED) if event.read else (Fate.DELIVERED, Fate.SENT)
+    if event.upto > work.last_seq:
+        return
+    changed = tx.run(
+        _READ, conversation=work.id, upto=event.upto, floor=event.upto - RECEIPT_REACH, new_fate=fate.value, or_fate=also.value
+    )
+    if changed:
+        work.journal_seq += 1
+        journal.append(
+            tx,
+            "fate",
+            msgspec.json.encode({"fate": fate.value, "upto": True}).decode(),
+            conversation_id=work.id,
+            seq=work.journal_seq,
+            session_id=work.session_id,
+            line_id=work.line.id,
+            input_seq=seq,
+            message_seq=event.upto,
+        )
+
+
+class Worker:
+    """Steps every conversation that rings or was found undecided, one at a time each, many at once."""
+
+    def __init__(self, store: Store, transport: Transport, house: Callable[[], House]) -> None:
+        self._store = store
+        self._transport = transport
+        self._house = house
+        self._waiting: dict[ConversationId, None] = {}
+        self._busy: set[ConversationId] = set()
+        self._rung = asyncio.Event()
+
+    def wake(self, conversation_id: str) -> None:
+        """Have the conversation stepped soon; ringing twice is ringing once."""
+        self._waiting[ConversationId(conversation_id)] = None
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        stop = self._transport.listen(Bell.CONVERSATION, self.wake)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._sweep())
+                while True:
+                    await self._rung.wait()
+                    self._rung.clear()
+                    self._start()
+        finally:
+            stop()
+
+    def _start(self) -> None:
+        for conversation_id in list(self._waiting):
+            if len(self._busy) >= AT_ONCE:
+                return
+            if conversation_id in self._busy:
+                continue
+            del self._waiting[conversation_id]
+            self._busy.add(conversation_id)
+            house = self._house()
+            # A callback instead of a task a step: a task costs as much as the step's own Python.
+            future = self._store.write(lambda tx, c=conversation_id, h=house: step(tx, c, h))  # type: ignore[misc]
+            asyncio.ensure_future(future).add_done_callback(lambda done, c=conversation_id: self._done(c, done))  # type: ignore[misc]
+
+    def _done(self, conversation_id: ConversationId, done: asyncio.Future[int]) -> None:
+        self._busy.discard(conversation_id)
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, Undecidable):
+            self._bury(conversation_id, error)
+        elif isinstance(error, StoreError):
+            log.warning("step_refused_by_store", conversation_id=conversation_id, problem=str(error))  # the sweep tries again
+        elif error is not None:
+            log.error("step_failed", conversation_id=conversation_id, exc_info=error)
+        if self._waiting:
+            self._rung.set()
+
+    def _bury(self, conversation_id: ConversationId, error: Undecidable) -> None:
+        log.error(
+            "input_undecidable", conversation_id=conversation_id, seq=error.seq, problem=error.why, exc_info=error.__cause__
+        )
+        self._busy.add(conversation_id)
+        future = self._store.write(lambda tx: bury(tx, conversation_id, error.seq, error.why))
+        asyncio.ensure_future(future).add_done_callback(lambda done: self._done(conversation_id, done))  # type: ignore[arg-type]
+
+    async def _sweep(self) -> None:
+        while True:
+            await sweep(lambda after: self._store.read(lambda tx: undecided(tx, after)), self.wake)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Callable[[str], None]) -> None:
+    """Wake everything that *page* finds, page by page; a store that refuses is asked again at the next sweep."""
+    after = ""
+    try:
+        while found := await page(after):
+            for conversation_id in found:
+                wake(conversation_id)
+            after = found[-1]
+    except StoreError as error:
+        log.warning("sweep_refused_by_store", problem=str(error))
+
+
+__all__ = ["Undecidable", "Worker", "step", "sweep"]
