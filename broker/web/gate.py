@@ -1,0 +1,117 @@
+"""What every HTTP request passes before a route sees it: headers that browsers obey, a limit on bodies, and no foreign forms.
+
+Raw ASGI, for HTTP alone: sockets are dispatched before this (broker.web.app).
+"""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+
+from broker.web.addresses import Addresses
+from broker.web.asgi import App, Message, Receive, Scope, Send, header
+from broker.web.problem import respond
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PLAIN: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+"""For answers that say nothing else: JSON, problems, numbers. Pages bring their own policy (broker.web.static)."""
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+class SecurityHeaders:
+    """ASGI: adds the headers that an answer does not bring itself."""
+
+    def __init__(self, app: App, addresses: Addresses) -> None:
+        self._app = app
+        self._addresses = addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        wanted = (*_PLAIN, _HSTS) if self._addresses.is_https(scope) else _PLAIN
+        if scope["path"].startswith("/api/"):
+            wanted = (*wanted, (b"cache-control", b"no-store"))
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                brought = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in brought}
+                message["headers"] = [*brought, *(pair for pair in wanted if pair[0] not in names)]
+            await send(message)
+
+        await self._app(scope, receive, add)
+
+
+class BodyLimit:
+    """ASGI: refuses a body over *most* bytes, by its announced length or while it comes."""
+
+    def __init__(self, app: App, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = header(scope, b"content-length")
+        if announced is not None and (not announced.isdigit() or int(announced) > self._most):
+            await respond(413, self._sentence(), "too_large")(scope, receive, send)
+            return
+        come = 0
+
+        async def count() -> Message:
+            nonlocal come
+            message = await receive()
+            come += len(message.get("body", b""))
+            if come > self._most:
+                raise HTTPException(413, self._sentence())
+            return message
+
+        await self._app(scope, count, send)
+
+    def _sentence(self) -> str:
+        return f"a request may have {self._most} bytes"
+
+
+class OwnPages:
+    """ASGI: a request under /api/ that changes something must come from our own pages, or from no page at all, and be JSON.
+
+    Sec-Fetch-Site is the browser's own word and decides where it is sent; elsewhere Origin, which every browser sends with
+    what is not GET. A program that sends neither is no browser, so there is nobody's cookie to be misused.
+    """
+
+    def __init__(self, app: App, addresses: Addresses) -> None:
+        self._app = app
+        self._addresses = addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE and scope["path"].startswith("/api/"):
+            if not self._own(scope):
+                sentence = "this must come from Omniline's own pages; behind a proxy, set public_url or trusted_proxies"
+                await respond(403, sentence, "foreign_origin")(scope, receive, send)
+                return
+            if not _is_json(scope):
+                await respond(415, "send the body as application/json", "unsupported_media_type")(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _own(self, scope: Scope) -> bool:
+        site = header(scope, b"sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        origin = header(scope, b"origin")
+        return origin is None or self._addresses.own_origin(scope, origin)
+
+
+def _is_json(scope: Scope) -> bool:
+    kind = header(scope, b"content-type")
+    if kind is not None:
+        return kind.partition(";")[0].strip().lower() == "application/json"
+    return header(scope, b"content-length") in (None, "0") and header(scope, b"transfer-encoding") is None

@@ -1,0 +1,76 @@
+"""uvicorn as we run it, and the one thing that ASGI cannot say: cut this socket now.
+
+Closing a transport first writes what it holds, so a peer that reads nothing would keep its socket, and our memory, for as long as it
+likes. `abort_of(scope)` gives the endpoint the means to cut it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from broker.web.asgi import App, Scope
+
+_EXTENSION = "omniline.abort"
+
+
+class _Protocol(WebSocketsSansIOProtocol):
+    """uvicorn's own, with the transport's `abort` in the scope."""
+
+    async def run_asgi(self) -> None:
+        extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
+        extensions[_EXTENSION] = self.transport.abort
+        await super().run_asgi()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server that says when it has opened its port."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.opened = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the port, then say so."""
+        await super().startup(sockets)
+        self.opened.set()
+
+    @property
+    def opened_port(self) -> int:
+        """The port it listens on, also when any free one was asked for."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+def abort_of(scope: Scope) -> Callable[[], None]:
+    """Return what cuts the socket of *scope* at once; nothing under a server that is not ours (tests)."""
+    abort: Callable[[], None] = (scope.get("extensions") or {}).get(_EXTENSION, lambda: None)
+    return abort
+
+
+def make_server(app: App, host: str, port: int, *, frame_bytes: int = 65_536) -> Server:
+    """Return a server of *app*: frames up to *frame_bytes*, no compression (memory), no word of its own in answers and logs."""
+    return Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            ws=_Protocol,
+            ws_max_size=frame_bytes,
+            ws_per_message_deflate=False,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+            backlog=4_096,
+        )
+    )

@@ -1,0 +1,126 @@
+"""How a route gets what it needs: the parts that the composition root made, and who is asking.
+
+    @routes.get("/lines")
+    async def list_lines(store: StoreOf, actor: Annotated[Actor, May(Action.READ_LINES)]) -> LinePage: ...
+
+Every route names its `May(action)`, its `current_actor`, or `Anybody(why)`; `unlisted` finds those that name none, for a test. `May` admits
+the actor to the action as such (a list is bounded by its query); what is done to one thing asks `authorize` again with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+
+from broker.access.authorize import Action, Actor, authorize
+from broker.access.cookies import token_in
+from broker.access.logins import Logins
+from broker.access.passwords import Passwords
+from broker.config import Settings
+from broker.errors import NotAuthenticated
+from broker.ports import Clock, Store
+from broker.web.addresses import Addresses
+from broker.web.asgi import Scope, cookies
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What routes work with; stands in `app.state.parts`."""
+
+    store: Store
+    clock: Clock
+    settings: Settings
+    passwords: Passwords
+    logins: Logins
+    addresses: Addresses
+    is_full: Callable[[], bool] = lambda: False
+    """Whether the store last found the disk full."""
+
+    async def actor_of(self, scope: Scope) -> Actor | None:
+        """Return whose cookie a request or a socket brings; None when it brings none that is valid."""
+        return await self.logins.actor_of(self.token_of(scope))
+
+    def token_of(self, scope: Scope) -> str | None:
+        """Return the login's token that a request or a socket brings; over plain http it counts on this machine alone."""
+        secure = self.addresses.is_https(scope)
+        if not secure and not self.addresses.is_loopback(scope):
+            return None
+        return token_in(cookies(scope), secure=secure)
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the application that serves *request*."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _store(request: Request) -> Store:
+    return parts_of(request).store
+
+
+async def current_actor(request: Request) -> Actor:
+    """Return who is asking. Raises NotAuthenticated."""
+    actor = await parts_of(request).actor_of(request.scope)
+    if actor is None:
+        raise NotAuthenticated("log in at /console/ first; your login may have ended")
+    return actor
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+StoreOf = Annotated[Store, Depends(_store)]
+
+
+@dataclass(frozen=True, slots=True)
+class _May:
+    """A dependency: whoever asks is logged in and may do *action* somewhere; gives the Actor."""
+
+    action: Action
+
+    async def __call__(self, request: Request) -> Actor:
+        actor = await current_actor(request)
+        authorize(actor, self.action)
+        return actor
+
+
+@dataclass(frozen=True, slots=True)
+class _Anybody:
+    """A dependency that asks nothing and says why."""
+
+    why: str
+
+    async def __call__(self) -> None:
+        return None
+
+
+def May(action: Action) -> Any:  # noqa: N802 -- reads as the permission it is, beside Depends
+    """Return the dependency that admits whoever may do *action* and gives the Actor."""
+    return Depends(_May(action))
+
+
+def Anybody(why: str) -> Any:  # noqa: N802 -- the same
+    """Return the dependency of a route that is open to strangers, with the reason."""
+    return Depends(_Anybody(why))
+
+
+def listed(route: APIRoute) -> list[Action | str]:
+    """Return the actions that *route* asks for, or the reasons why it asks for none."""
+    found: list[Action | str] = []
+    for dependency in route.dependant.dependencies:
+        if isinstance(dependency.call, _May):
+            found.append(dependency.call.action)
+        elif isinstance(dependency.call, _Anybody):
+            found.append(dependency.call.why)
+        elif dependency.call is current_actor:
+            found.append("asks authorize itself, with the actor")
+    return found
+
+
+def unlisted(routes: Iterable[object]) -> list[str]:
+    """Return the routes that name neither an action nor a reason to be open."""
+    return [
+        f"{sorted(route.methods or ())} {route.path}" for route in routes if isinstance(route, APIRoute) and not listed(route)
+    ]
