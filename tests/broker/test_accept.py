@@ -1,0 +1,214 @@
+"""The front gate: stored once, in order, before anybody is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker.domain import ConversationId, LineSettings, OperatorId
+from broker.errors import NotFound
+from broker.events import Codec, Take
+from broker.inbound import Accepted, accept, bury, enter, prepare, undecided
+from broker.ports import Bell, Raw, Tx
+from tests.support.channels import FakeChannel, saw, told, wrote
+from tests.support.clock import NOON, MovedClock
+from tests.support.house import add_channel, add_line
+from tests.support.store import MemoryStore
+
+ANN = OperatorId("ann")
+
+
+class Gate:
+    """A line with two channels, and what comes in."""
+
+    def __init__(self) -> None:
+        self.clock = MovedClock()
+        self.store = MemoryStore(self.clock)
+
+        def build(tx: Tx) -> tuple[FakeChannel, FakeChannel]:
+            line = add_line(tx)
+            return FakeChannel(add_channel(tx, line, "page"), line), FakeChannel(add_channel(tx, line, "bot"), line)
+
+        self.page, self.bot = self.store.write(build)
+
+    def take(self, *raws: Raw, channel: FakeChannel | None = None, cursor: str | None = None) -> list[Accepted]:
+        """Accept a delivery."""
+        of = channel or self.page
+        prepared = prepare(of, raws, LineSettings())
+        return self.store.write(lambda tx: accept(tx, of.id, prepared, cursor))
+
+    def texts(self) -> list[Any]:
+        """Return what stands in the history."""
+        return self.store.rows("SELECT seq, text FROM messages ORDER BY conversation_id, seq")
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """Return a gate nobody has come through."""
+    return Gate()
+
+
+def test_a_message_is_stored_with_its_conversation_and_its_contact(gate: Gate):
+    """One transaction: raw input, message, conversation, contact; and then the conversation is rung."""
+    (accepted,) = gate.take(wrote("1", "eve", "hello", page="https://shop.example/"))
+
+    assert (accepted.seq, accepted.fresh, accepted.at, accepted.dead) == (1, True, NOON, None)
+    assert gate.texts() == [(1, "hello")]
+    assert gate.store.one("SELECT source FROM conversations") == '{"page":"https://shop.example/"}'
+    assert gate.store.rows("SELECT kind, value FROM contact_points") == [("channel", "eve")]
+    assert (Bell.CONVERSATION, accepted.conversation_id) in gate.store.rung
+    assert gate.store.write(undecided) == [accepted.conversation_id]
+
+
+def test_a_repeat_is_a_no_op_that_answers_as_the_first_did(gate: Gate):
+    """However often, whenever, and with whatever body: nothing is stored, the sender is told the first one's number."""
+    (first,) = gate.take(wrote("1", "eve", "hello"))
+    gate.take(wrote("2", "eve", "more"))
+    gate.clock.move(3_600)
+    gate.store.rung.clear()
+
+    (again,) = gate.take(wrote("1", "eve", "something else"))
+
+    assert (again.conversation_id, again.seq, again.at, again.fresh) == (first.conversation_id, first.seq, first.at, False)
+    assert gate.texts() == [(1, "hello"), (2, "more")]
+    assert gate.store.rung == []
+
+
+def test_a_repeat_inside_one_delivery_is_stored_once(gate: Gate):
+    """A provider may say the same twice in one breath."""
+    assert [one.fresh for one in gate.take(wrote("1", "eve", "a"), wrote("1", "eve", "a"), wrote("2", "eve", "b"))] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_an_external_id_is_its_channels_own(gate: Gate):
+    """Two channels may count alike."""
+    gate.take(wrote("1", "eve", "here"))
+    gate.take(wrote("1", "eve", "there"), channel=gate.bot)
+
+    assert gate.store.one("SELECT count(*) FROM conversations") == 2
+
+
+def test_what_comes_late_is_taken_all_the_same(gate: Gate):
+    """Set membership, never a high-water mark."""
+    assert [gate.take(wrote(external, "eve", external))[0].fresh for external in ("9", "3", "7", "3")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_delivery_keeps_the_providers_order(gate: Gate):
+    """Numbers without a gap, in the order of the batch."""
+    assert [one.seq for one in gate.take(*(wrote(f"{n}", "eve", f"{n}") for n in range(5)))] == [1, 2, 3, 4, 5]
+
+
+def test_the_cursor_is_stored_with_what_it_confirms(gate: Gate):
+    """All of a delivery and its cursor, or nothing."""
+    gate.take(wrote("1", "eve", "a"), cursor="10")
+    gate.take(cursor="11")
+    assert gate.store.rows("SELECT cursor FROM channel_cursors") == [("11",)]
+
+    prepared = prepare(gate.page, [wrote("2", "eve", "b")], LineSettings())
+
+    def fails(tx: Tx) -> None:
+        accept(tx, gate.page.id, prepared, "12")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        gate.store.write(fails)
+    assert gate.store.rows("SELECT cursor FROM channel_cursors") == [("11",)]
+    assert gate.texts() == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe\x00", b"[]", b'{"key": 7}', b'{"key": "eve", "upto": "x"}', b'{"key":"eve","email":"?"}']
+)
+def test_what_cannot_be_read_is_kept_and_blocks_nobody(gate: Gate, body: bytes):
+    """A dead letter with its raw bytes and a reason; its neighbours are stored; a repeat of it is a repeat."""
+    dead, alive = gate.take(Raw("1", body), wrote("2", "eve", "hello"))
+
+    assert dead.dead
+    assert (dead.conversation_id, alive.seq) == (None, 1)
+    assert [bytes(row[0]) for row in gate.store.rows("SELECT raw FROM inputs WHERE dead IS NOT NULL")] == [body]
+    assert gate.take(Raw("1", body))[0].fresh is False
+
+
+def test_a_parser_that_breaks_is_a_dead_letter_too(gate: Gate):
+    """What an adapter's author did not foresee ends nothing."""
+
+    class Breaks(FakeChannel):
+        def parse(self, raw: Raw) -> Any:
+            raise KeyError("chat")
+
+    (accepted,) = gate.take(Raw("1", b"x"), channel=Breaks(gate.page.id, gate.page.line_id))
+
+    assert accepted.dead == "KeyError: 'chat'"
+
+
+def test_forms_and_receipts_are_inputs_without_a_message(gate: Gate):
+    """They take their turn among the messages and say nothing in the history."""
+    accepted = gate.take(wrote("1", "eve", "hello"), told("2", "eve", name="Eve"), saw("3", "eve", 1))
+
+    assert [one.seq for one in accepted] == [1, 2, 3]
+    assert gate.texts() == [(1, "hello")]
+    kinds = [type(Codec.decode(row[0])).__name__ for row in gate.store.rows("SELECT event FROM inputs ORDER BY seq")]
+    assert kinds == ["ContactMessage", "ContactDetails", "Receipt"]
+
+
+def deed(gate: Gate, command: str, conversation: ConversationId, raw: bytes = b"") -> Accepted:
+    """Enter an operator's deed."""
+    return gate.store.write(
+        lambda tx: enter(tx, "console", command, conversation, lambda at: Take(at=at, operator_id=ANN, command=command), raw)
+    )
+
+
+def test_a_deed_takes_its_turn_among_the_messages(gate: Gate):
+    """Everything that happens to a conversation has one order; a deed's id makes it happen once."""
+    (first,) = gate.take(wrote("1", "eve", "hello"))
+    assert first.conversation_id is not None
+
+    assert [deed(gate, command, first.conversation_id).seq for command in ("k1", "k2", "k1")] == [2, 3, 2]
+    assert gate.take(wrote("2", "eve", "more"))[0].seq == 4
+
+
+def test_a_deed_in_no_conversation_is_refused(gate: Gate):
+    """NotFound, and nothing is stored."""
+    with pytest.raises(NotFound):
+        deed(gate, "k1", ConversationId("nowhere"))
+
+    assert gate.store.one("SELECT count(*) FROM inputs") == 0
+
+
+def test_an_event_is_dated_by_its_acceptance(gate: Gate):
+    """The provider's clock is for display; deadlines are kept against ours."""
+    gate.clock.move(5)
+    gate.take(wrote("1", "eve", "hello"))
+
+    assert Codec.decode(gate.store.one("SELECT event FROM inputs")).at == gate.clock.now()
+
+
+def test_burying_keeps_the_input_and_says_why(gate: Gate):
+    """A dead letter of a conversation: its place stays taken."""
+    (first,) = gate.take(wrote("1", "eve", "hello"))
+    assert first.conversation_id is not None
+    conversation = first.conversation_id
+    gate.store.write(lambda tx: bury(tx, conversation, 1, "why"))
+
+    assert gate.store.rows("SELECT seq, dead FROM inputs") == [(1, "why")]
+
+
+def test_undecided_conversations_come_by_pages(gate: Gate):
+    """The sweep finds every one, a page at a time."""
+    for number in range(5):
+        gate.take(wrote(f"{number}", f"v{number}", "hello"))
+    everything = gate.store.write(undecided)
+    first = gate.store.write(lambda tx: undecided(tx, most=2))
+
+    assert len(everything) == 5
+    assert first == everything[:2]
+    assert gate.store.write(lambda tx: undecided(tx, first[-1])) == everything[2:]

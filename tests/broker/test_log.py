@@ -1,0 +1,71 @@
+"""Logs: one form for ours and for libraries', and nothing that nobody may read."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from broker import log
+
+
+@pytest.fixture
+def lines():
+    """Set logs up as JSON into memory; put everything back afterwards."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers, root.level
+    out = io.StringIO()
+    log.set_up("info", "json", out)
+    yield lambda: [json.loads(line) for line in out.getvalue().splitlines()]
+    structlog.configure(**before)
+    root.handlers, root.level = handlers, level
+
+
+def test_an_event_is_one_json_line(lines):
+    """The event, its level, its moment, and the keys it came with."""
+    structlog.get_logger().info("message_sent", took_ms=41)
+
+    (line,) = lines()
+    assert (line["event"], line["level"], line["took_ms"]) == ("message_sent", "info", 41)
+    assert line["timestamp"].endswith("Z")
+
+
+def test_sensitive_keys_are_dropped_at_any_depth(lines):
+    """A text, a phone, an e-mail address, a token or a password that slips in does not come out."""
+    structlog.get_logger().info("slipped", text="hello", who={"email": "a@b.c", "id": "7"}, all=[{"Token": "t"}], password="p")
+
+    (line,) = lines()
+    assert (line["who"], line["all"]) == ({"id": "7"}, [{}])
+    assert not {"text", "password"} & set(line)
+
+
+def test_libraries_speak_through_the_same_door(lines):
+    """What uvicorn says is a line of the same form under one event; its lines for every request and socket are not written."""
+    logging.getLogger("uvicorn.error").info("connection open")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.access").info("GET /?token=1")
+
+    (line,) = lines()
+    assert (line["event"], line["library"], line["said"]) == ("library_said", "uvicorn.error", "Invalid HTTP request received.")
+
+
+def test_a_traceback_has_no_local_variables(lines):
+    """Locals hold texts and tokens."""
+    token = "very-secret-token"
+    try:
+        raise ValueError(len(token))
+    except ValueError:
+        structlog.get_logger().exception("request_failed")
+
+    assert "very-secret-token" not in json.dumps(lines())
+    assert lines()[0]["exception"]
+
+
+def test_what_is_below_the_level_is_not_written(lines):
+    """Debug is off unless asked for."""
+    structlog.get_logger().debug("detail_seen")
+
+    assert lines() == []

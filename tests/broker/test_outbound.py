@@ -1,0 +1,338 @@
+"""The way out: leases, fates, back-off, recovery. The channel is a fake; the statements and the sender are shipped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from broker.domain import ChannelId, ConversationId, MessageId, to_us
+from broker.inbound import accept, prepare
+from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
+from broker.ports import Bell, Tx
+from broker.store.sql import insert_row
+from broker.store.tables import messages
+from tests.support.channels import PUSH, STREAM, FakeChannel, Fault, wrote
+from tests.support.clock import MovedClock
+from tests.support.house import add_channel, add_line, load_house
+from tests.support.store import MemoryStore
+
+T = TypeVar("T")
+MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text fate at_us")
+
+
+class Answered:
+    """A store that answers at once, awaited."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def write(self, work: Callable[[Tx], T], /) -> T:
+        return self._store.write(work)
+
+    read = write
+
+
+class Post:
+    """One conversation of one channel, with what is said in it and the sender that sends it."""
+
+    def __init__(self, capabilities: Any = STREAM, fence: int = 1) -> None:
+        self.clock = MovedClock()
+        self.store = MemoryStore(self.clock)
+        self.channel = self.store.write(lambda tx: self._build(tx, capabilities))
+        self.conversation = self.begin("eve")
+        self.on = True
+        self.fence = fence
+
+    def _build(self, tx: Tx, capabilities: Any) -> FakeChannel:
+        line = add_line(tx)
+        return FakeChannel(add_channel(tx, line), line, capabilities)
+
+    def begin(self, key: str) -> ConversationId:
+        """Begin a conversation."""
+        settings = self.store.write(load_house).directory.lines[self.channel.line_id].settings
+        prepared = prepare(self.channel, [wrote(f"x-{key}", key, "hello")], settings)
+        (accepted,) = self.store.write(lambda tx: accept(tx, self.channel.id, prepared))
+        assert accepted.conversation_id is not None
+        return accepted.conversation_id
+
+    def say(self, *seqs: int, conversation: ConversationId | None = None) -> None:
+        """Queue messages; the text is the seq."""
+        to = conversation or self.conversation
+
+        def work(tx: Tx) -> None:
+            for seq in seqs:
+                message = MessageId(tx.new_id())
+                values = {"session_id": None, "kind": "said", "author": "system", "fate": "queued", "at_us": 0}
+                tx.run(MESSAGE, id=message, conversation_id=to, seq=seq, text=f"{seq}", **values)
+                post(tx, to, seq, self.channel.id, message)
+
+        self.store.write(work)
+
+    def step(self, within: Any = None) -> bool:
+        """Run the shipped sender once."""
+        sender = Sender(
+            Answered(self.store),
+            self.clock,
+            lambda _: self.channel if self.on else None,
+            lambda channel, operator: "Shop",
+            owner="test",
+            fence=self.fence,
+            **({"within": within} if within else {}),
+        )
+        return asyncio.run(sender.step(self.conversation))
+
+    def states(self) -> list[str]:
+        """Return each row's state, by seq."""
+        return [row[0] for row in self.store.rows("SELECT state FROM outbox ORDER BY conversation_id, seq")]
+
+    def fates(self) -> list[str]:
+        """Return each outgoing message's fate, by seq."""
+        return [
+            row[0] for row in self.store.rows("SELECT fate FROM messages WHERE author = 'system' ORDER BY conversation_id, seq")
+        ]
+
+    def arrived(self) -> list[str]:
+        """Return the texts that arrived."""
+        return [sent.text for sent in self.channel.far.delivered]
+
+
+@pytest.fixture
+def push() -> Post:
+    """Return a conversation on a channel that cannot tell a repeat."""
+    return Post(PUSH)
+
+
+@pytest.fixture
+def stream() -> Post:
+    """Return a conversation on an idempotent channel."""
+    return Post(STREAM)
+
+
+def test_a_message_is_sent_and_its_fate_is_known(stream: Post):
+    """queued, sending, sent: the provider's id is kept, the dialogue shows the tick, the journal told each step."""
+    stream.say(2)
+
+    assert (stream.step(), stream.step()) == (True, False)
+    assert (stream.states(), stream.fates(), stream.arrived()) == (["sent"], ["sent"], ["2"])
+    assert stream.store.one("SELECT external_id FROM outbox").startswith("far-")
+    told = stream.store.rows("SELECT body FROM journal WHERE kind = 'fate' ORDER BY id")
+    assert [row[0] for row in told] == ['{"fate":"sending","problem":""}', '{"fate":"sent","problem":""}']
+
+
+def test_messages_leave_in_the_order_of_their_seq(stream: Post):
+    """Whatever the order of posting."""
+    stream.say(5, 3, 4)
+    while stream.step():
+        pass
+
+    assert stream.arrived() == ["3", "4", "5"]
+
+
+def test_sending_is_committed_before_the_first_byte_leaves(push: Post):
+    """At the moment of the send the row says so on the disk."""
+    seen: list[list[str]] = []
+
+    async def look(sending: Awaitable[str], seconds: float) -> str:
+        seen.append(push.states())
+        return await sending
+
+    push.say(2)
+    push.step(within=look)
+
+    assert seen == [["sending"]]
+
+
+def test_one_is_in_flight_at_a_time(push: Post):
+    """While a row is `sending` nobody leases another of its conversation; another conversation is not held up."""
+    other = push.begin("bob")
+    push.say(2, 3)
+    push.say(2, conversation=other)
+
+    first = push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
+    assert first is not None
+    assert first.seq == 2
+    assert push.store.write(lambda tx: lease(tx, push.conversation, "b", 1, 0.0)) is None
+    assert push.store.write(lambda tx: lease(tx, other, "b", 1, 0.0)) is not None
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE])
+def test_nothing_overtakes_one_that_backs_off(push: Post, fault: Fault):
+    """The second waits for the first, and neither is work until the first's time has come."""
+    push.say(2, 3)
+    push.channel.script.append(fault)
+    assert push.step()
+    assert (push.states(), push.step(), push.store.write(due)) == (["queued", "queued"], False, [])
+
+    push.clock.move(5)
+    assert push.store.write(due) == [push.conversation]
+    while push.step():
+        pass
+    assert push.arrived() == ["2", "3"]
+
+
+def test_back_off_grows_and_ends():
+    """2, 4, 8 … at most 300 seconds while it is tried; after a day the operator is told that it has failed."""
+    post_ = Post(STREAM)
+    post_.say(2)
+    waits = []
+    while post_.states() == ["queued"]:
+        post_.channel.script.append(Fault.UNCERTAIN_LOST)
+        post_.step()
+        until = post_.store.one("SELECT due_us FROM outbox")
+        wait = (until - to_us(post_.clock.now())) / 1_000_000
+        waits.append(wait)
+        post_.clock.move(wait)
+
+    assert waits[:4] == [2, 4, 8, 16]
+    assert max(waits) == 300
+    assert (post_.states(), post_.fates()) == (["failed"], ["failed"])
+    assert sum(waits) >= GIVE_UP_SECONDS
+
+
+def test_a_rejection_is_final(push: Post):
+    """Never retried; the reason stands in the dialogue; the next message goes its way."""
+    push.say(2, 3)
+    push.channel.script.append(Fault.REJECTED)
+    while push.step():
+        pass
+
+    assert (push.states(), push.arrived()) == (["failed", "sent"], ["3"])
+    assert push.store.one("SELECT problem FROM messages WHERE seq = 2") == "the customer has blocked us"
+
+
+@pytest.mark.parametrize("fault", [Fault.UNCERTAIN_LOST, Fault.UNCERTAIN_DELIVERED, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER])
+def test_doubt_is_put_before_a_human_where_a_repeat_would_be_seen(push: Post, fault: Fault):
+    """No blind retry: unconfirmed, and the conversation goes on."""
+    push.say(2, 3)
+    push.channel.script.append(fault)
+    while push.step():
+        pass
+    push.clock.move(3_600)
+
+    assert push.step() is False
+    assert push.states() == ["unconfirmed", "sent"]
+    assert len(push.arrived()) == len(set(push.arrived()))
+
+
+@pytest.mark.parametrize("fault", [Fault.UNCERTAIN_LOST, Fault.UNCERTAIN_DELIVERED, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER])
+def test_doubt_is_sent_again_under_the_same_token_where_it_is_shown_once(stream: Post, fault: Fault):
+    """An idempotent channel: the customer sees it once."""
+    stream.say(2)
+    stream.channel.script.append(fault)
+    stream.step()
+    stream.clock.move(2)
+    stream.step()
+
+    assert stream.states() == ["sent"]
+    assert len({sent.token for sent in stream.channel.far.delivered}) == 1
+    assert len(stream.channel.far.shown()) == 1
+
+
+@pytest.mark.parametrize(("capabilities", "state"), [(PUSH, "unconfirmed"), (STREAM, "queued")])
+def test_a_send_without_an_answer_is_given_up_in_time(capabilities: Any, state: str):
+    """A channel that hangs does not hold the lease past its end: after SEND_SECONDS its outcome is in doubt."""
+    asked: list[float] = []
+
+    async def too_long(sending: Any, seconds: float) -> str:
+        asked.append(seconds)
+        sending.close()
+        raise TimeoutError
+
+    post_ = Post(capabilities)
+    post_.say(2)
+    post_.step(within=too_long)
+
+    assert asked == [SEND_SECONDS]
+    assert post_.states() == [state]
+    assert SEND_SECONDS < LEASE_SECONDS
+
+
+def test_a_sender_that_slept_sends_nothing():
+    """Its lease may be another's: the row goes back, and it is not put before a human, for nothing left."""
+
+    class Sleeper(Answered):
+        async def write(self, work: Callable[[Tx], T], /) -> T:
+            answer = await super().write(work)
+            post_.clock.move(LEASE_SECONDS)
+            return answer
+
+    post_ = Post(PUSH)
+    post_.say(2)
+    sender = Sender(Sleeper(post_.store), post_.clock, lambda _: post_.channel, lambda *_: "", owner="a", fence=1)
+    asyncio.run(sender.step(post_.conversation))
+
+    assert (post_.arrived(), post_.states()) == ([], ["queued"])
+
+
+def test_a_channel_that_was_switched_off_fails_its_messages(push: Post):
+    """They do not wait for ever for a sender that does not exist."""
+    push.say(2)
+    push.on = False
+    push.step()
+
+    assert push.states() == ["failed"]
+
+
+@pytest.mark.parametrize(("capabilities", "state"), [(PUSH, "unconfirmed"), (STREAM, "queued")])
+def test_recovery_settles_what_a_dead_process_was_sending(capabilities: Any, state: str):
+    """A lower fence: the same token again where that is safe, a human where it is not."""
+    post_ = Post(capabilities)
+    post_.say(2)
+    post_.store.write(lambda tx: lease(tx, post_.conversation, "dead", 1, 0.0))
+
+    def idempotent(channel: ChannelId) -> bool:
+        return post_.channel.capabilities.idempotent
+
+    assert post_.store.write(lambda tx: recover(tx, 1, idempotent)) == 0
+    assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 1
+    assert post_.states() == [state]
+    assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 0
+
+
+def test_recovery_of_its_own_waits_for_lease_time_out_and_grace(push: Post):
+    """A mark that could not be written (a full disk) is settled, but never while the send may still be under way."""
+    push.say(2)
+    push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
+    push.clock.move(LEASE_SECONDS + SEND_SECONDS + GRACE_SECONDS)
+    assert push.store.write(lambda tx: recover(tx, 1, lambda _: False)) == 0
+    push.clock.move(0.001)
+    assert push.store.write(lambda tx: recover(tx, 1, lambda _: False)) == 1
+
+
+@pytest.mark.parametrize("late", ["sent", "queued", "failed"])
+def test_a_step_that_lost_its_lease_changes_nothing(push: Post, late: str):
+    """Guarded by state, attempt and fence: a zombie's end comes to nothing."""
+    push.say(2)
+    zombie = push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
+    assert zombie is not None
+    push.store.write(lambda tx: recover(tx, 2, lambda _: True))
+    again = push.store.write(lambda tx: lease(tx, push.conversation, "b", 2, 0.0))
+    assert again is not None
+    before = push.store.rows("SELECT * FROM outbox")
+
+    assert push.store.write(lambda tx: mark(tx, zombie, late)) is False
+    assert push.store.rows("SELECT * FROM outbox") == before
+    assert push.store.write(lambda tx: mark(tx, again, "sent", external_id="1")) is True
+
+
+def test_a_receipt_is_not_taken_back_by_a_late_mark(stream: Post):
+    """The customer has read it before our own mark was written: it stays read."""
+    stream.say(2)
+    leased = stream.store.write(lambda tx: lease(tx, stream.conversation, "a", 1, 0.0))
+    stream.store.connection.execute("UPDATE messages SET fate = 'read' WHERE author = 'system'")
+    assert leased is not None
+    stream.store.write(lambda tx: mark(tx, leased, "sent"))
+
+    assert (stream.states(), stream.fates()) == (["sent"], ["read"])
+
+
+def test_posting_and_marking_ring(stream: Post):
+    """Somebody wakes to send the first, and the one after it."""
+    stream.store.rung.clear()
+    stream.say(2)
+    stream.step()
+
+    assert [key for bell, key in stream.store.rung if bell is Bell.OUTBOX] == [stream.conversation] * 2

@@ -1,0 +1,152 @@
+"""Deadlines that survive a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from broker.ports import Bell, Tx
+from broker.timers import TimerLoop, cancel_timer, earliest, fire_due, set_timer
+from broker.transport.memory import MemoryTransport
+from tests.support.clock import MINUTE, NOON, SECOND, MovedClock
+from tests.support.store import MemoryStore, open_store
+
+
+class Timed(MemoryStore):
+    """A store at noon, and the clock it stands on."""
+
+    def __init__(self) -> None:
+        self.clock: MovedClock = MovedClock()
+        super().__init__(self.clock)
+
+
+class Entered:
+    """Where due timers go: a kind of owner that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.ids: list[str] = []
+
+    def __call__(self, tx: Tx, owner: str, timer: str, event: str) -> None:
+        self.seen.append((owner, event))
+        self.ids.append(timer)
+
+
+@pytest.fixture
+def store() -> Timed:
+    """Return an empty store at noon."""
+    return Timed()
+
+
+def put(store: Timed, name: str, due: datetime, owner: str = "c1", event: str = "") -> None:
+    """Set a conversation's timer."""
+    store.write(lambda tx: set_timer(tx, "conversation", owner, name, due, event or name))
+
+
+def fire(store: Timed) -> list[tuple[str, str]]:
+    """Fire what is due and return it."""
+    entered = Entered()
+    store.write(lambda tx: fire_due(tx, {"conversation": entered}))
+    return entered.seen
+
+
+def test_a_timer_falls_due_at_its_moment_and_once(store: Timed):
+    """Not a microsecond before; and then it is gone."""
+    put(store, "offer", NOON + MINUTE)
+    store.clock.move(59.999999)
+    assert fire(store) == []
+    store.clock.move(0.000001)
+    assert fire(store) == [("c1", "offer")]
+    assert fire(store) == []
+
+
+def test_what_is_due_is_entered_oldest_first(store: Timed):
+    """After a stop of an hour the deadlines come in their order."""
+    for name, due in (("c", 3), ("a", 1), ("b", 2)):
+        put(store, name, NOON + due * SECOND)
+    store.clock.move(3600)
+
+    assert [event for _, event in fire(store)] == ["a", "b", "c"]
+
+
+def test_setting_a_timer_again_moves_it(store: Timed):
+    """One timer for each owner and name; the new one has its own id, so that it is another input when it falls due."""
+    put(store, "offer", NOON + SECOND, event="first")
+    (before,) = store.rows("SELECT id FROM timers")
+    put(store, "offer", NOON + MINUTE, event="second")
+    (after,) = store.rows("SELECT id FROM timers")
+    store.clock.move(2)
+
+    assert before != after
+    assert fire(store) == []
+    store.clock.move(60)
+    assert fire(store) == [("c1", "second")]
+
+
+def test_a_cancelled_timer_does_nothing(store: Timed):
+    """Only its own name of its own owner is cancelled; cancelling what is not there is no fault."""
+    for owner, name in (("c1", "offer"), ("c1", "round"), ("c2", "offer")):
+        put(store, name, NOON, owner=owner)
+    store.write(lambda tx: cancel_timer(tx, "conversation", "c1", "offer"))
+    store.write(lambda tx: cancel_timer(tx, "conversation", "c3", "offer"))
+
+    assert sorted(fire(store)) == [("c1", "round"), ("c2", "offer")]
+
+
+def test_a_timer_whose_entering_fails_is_still_there(store: Timed):
+    """Removing it and entering its event is one transaction."""
+    put(store, "offer", NOON)
+
+    def broken(tx: Tx, owner: str, timer: str, event: str) -> None:
+        raise RuntimeError(event)
+
+    with pytest.raises(RuntimeError):
+        store.write(lambda tx: fire_due(tx, {"conversation": broken}))
+
+    assert fire(store) == [("c1", "offer")]
+
+
+def test_the_earliest_is_known(store: Timed):
+    """The loop sleeps to it; None when there is none."""
+    assert store.write(earliest) is None
+    put(store, "b", NOON + MINUTE)
+    put(store, "a", NOON + SECOND)
+
+    assert store.write(earliest) == NOON + SECOND
+
+
+def test_setting_rings(store: Timed):
+    """A timer that falls due earlier than the loop thinks wakes it."""
+    put(store, "offer", NOON)
+
+    assert store.rung == [(Bell.TIMERS, "")]
+
+
+def test_the_loop_fires_what_is_due_when_it_is_rung(tmp_path: Path):
+    """A timer set for now is entered at once, without waiting for the sweep."""
+
+    async def body() -> list[tuple[str, str]]:
+        transport = MemoryTransport()
+        clock = MovedClock()
+        store = open_store(tmp_path, clock=clock, ring=transport.ring)
+        done = asyncio.Event()
+        entered = Entered()
+
+        def enter(tx: Tx, owner: str, timer: str, event: str) -> None:
+            entered(tx, owner, timer, event)
+            tx.ring(Bell.NEWS)
+
+        stop = transport.listen(Bell.NEWS, lambda _: done.set())
+        loop = asyncio.create_task(TimerLoop(store, transport, clock, {"conversation": enter}).run())
+        await store.write(lambda tx: set_timer(tx, "conversation", "c1", "later", NOON + MINUTE, "later"))
+        await store.write(lambda tx: set_timer(tx, "conversation", "c1", "now", NOON, "now"))
+        await asyncio.wait_for(done.wait(), 10)
+        loop.cancel()
+        stop()
+        await store.close()
+        return entered.seen
+
+    assert asyncio.run(body()) == [("c1", "now")]

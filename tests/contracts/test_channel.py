@@ -1,0 +1,191 @@
+"""The `Channel` socket: what every channel promises to the core.
+
+A real adapter joins by a `Rig` in `RIGS` (tests/channels may append theirs before these tests are collected, or import `promises`
+and run it over their own): how to make the channel, payloads of each sort it can parse, and a far side that can be told to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pytest
+
+from broker.domain import ChannelId, ConversationId, Delivered, LineId, MessageId
+from broker.errors import BadInput, Rejected, Unavailable, Uncertain
+from broker.events import Incoming, Wrote
+from broker.ports import Channel, Delivery, Outbound, Raw
+from tests.support.channels import PUSH, STREAM, FakeChannel, Fault, saw, told, wrote
+
+
+class Far(Protocol):
+    """A provider's side of a channel, in a test's hands."""
+
+    def shown(self) -> Sequence[Outbound]:
+        """Return what the customer sees, in order of arrival."""
+
+
+@dataclass
+class Rig:
+    """A channel and everything a test needs to try it."""
+
+    make: Callable[[], Channel]
+    far: Callable[[Channel], Far]
+    fail: Callable[[Channel, Fault], None]
+    """Have the next send fail."""
+    messages: Sequence[Raw]
+    """Payloads of messages, at least two of one conversation."""
+    others: Sequence[Raw] = ()
+    """Payloads that are no messages."""
+    broken: Sequence[Raw] = field(
+        default_factory=lambda: [Raw("x", body) for body in (b"", b"\xff\xfe", b"{", b"[]", b"null", b"{}")]
+    )
+    """Payloads nobody can read."""
+
+
+def _fake(idempotent: bool) -> Rig:
+    deliveries = [
+        Delivery((wrote("1", "ann", "hello"), wrote("2", "ann", "again")), "2"),
+        Delivery((wrote("3", "bob", "hi"),), "3"),
+    ]
+    return Rig(
+        make=lambda: FakeChannel(ChannelId("c"), LineId("l"), STREAM if idempotent else PUSH, deliveries),
+        far=lambda channel: channel.far,  # type: ignore[attr-defined]
+        fail=lambda channel, fault: channel.script.append(fault),  # type: ignore[attr-defined]
+        messages=[wrote("1", "ann", "hello"), wrote("2", "ann", "again")],
+        others=[told("3", "ann", name="Ann"), saw("4", "ann", 3)],
+    )
+
+
+RIGS: dict[str, Rig] = {"push": _fake(False), "stream": _fake(True)}
+
+
+@pytest.fixture(params=list(RIGS.values()), ids=list(RIGS))
+def rig(request: pytest.FixtureRequest) -> Rig:
+    """Return a channel's rig."""
+    made: Rig = request.param
+    return made
+
+
+def outbound(token: str = "t1", seq: int = 1, text: str = "good day") -> Outbound:
+    """Return a message on its way out."""
+    return Outbound(
+        conversation_id=ConversationId("conv"),
+        key="ann",
+        message_id=MessageId(f"m{seq}"),
+        token=token,
+        seq=seq,
+        text=text,
+        sender_name="Ann",
+        from_operator=True,
+        at_ms=0,
+    )
+
+
+def test_it_is_a_channel_and_states_what_it_can_do(rig: Rig):
+    """Capabilities are data: the core asks them and never a channel's name."""
+    channel = rig.make()
+
+    assert isinstance(channel, Channel)
+    assert isinstance(channel.capabilities.delivered, Delivered)
+    assert channel.capabilities.text_max > 0
+
+
+def test_parsing_is_pure(rig: Rig):
+    """The same payload is the same `Incoming`, however often and by whichever instance it is parsed."""
+    for raw in [*rig.messages, *rig.others]:
+        parsed = [rig.make().parse(raw) for _ in range(2)]
+
+        assert isinstance(parsed[0], Incoming)
+        assert parsed[0] == parsed[1]
+
+
+def test_messages_name_their_conversation_and_their_writer(rig: Rig):
+    """Two payloads of one conversation have one key; a person has an identity."""
+    parsed = [rig.make().parse(raw) for raw in rig.messages]
+
+    assert len({incoming.key for incoming in parsed}) == 1
+    assert all(isinstance(incoming.what, Wrote) and incoming.person.identity for incoming in parsed)
+
+
+def test_what_cannot_be_read_is_bad_input(rig: Rig):
+    """No payload whatever makes the parser raise anything but BadInput."""
+    for raw in rig.broken:
+        with pytest.raises(BadInput):
+            rig.make().parse(raw)
+
+
+def test_a_send_is_shown_and_answered_with_an_id(rig: Rig):
+    """The provider's id comes back; the customer sees the text."""
+    channel = rig.make()
+
+    answer = asyncio.run(channel.send(outbound()))
+
+    assert answer
+    assert [shown.text for shown in rig.far(channel).shown()] == ["good day"]
+
+
+def test_sends_arrive_in_the_order_they_were_made(rig: Rig):
+    """One after another, they are shown one after another."""
+    channel = rig.make()
+
+    async def send() -> None:
+        for seq in range(1, 6):
+            await channel.send(outbound(f"t{seq}", seq, f"{seq}"))
+
+    asyncio.run(send())
+
+    assert [shown.text for shown in rig.far(channel).shown()] == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "arrived"),
+    [
+        (Fault.REJECTED, Rejected, False),
+        (Fault.UNAVAILABLE, Unavailable, False),
+        (Fault.UNCERTAIN_LOST, Uncertain, False),
+        (Fault.UNCERTAIN_DELIVERED, Uncertain, True),
+    ],
+)
+def test_errors_say_what_became_of_the_message(rig: Rig, fault: Fault, error: type[Exception], arrived: bool):
+    """Rejected and Unavailable promise that nothing was sent; Uncertain promises nothing."""
+    channel = rig.make()
+    rig.fail(channel, fault)
+
+    with pytest.raises(error):
+        asyncio.run(channel.send(outbound()))
+
+    assert bool(rig.far(channel).shown()) is arrived
+
+
+def test_a_repeat_is_shown_once_where_the_channel_says_so(rig: Rig):
+    """`idempotent` is a promise: the same token twice is seen once."""
+    channel = rig.make()
+
+    async def send() -> None:
+        await channel.send(outbound())
+        await channel.send(outbound())
+
+    asyncio.run(send())
+
+    assert len(rig.far(channel).shown()) == (1 if channel.capabilities.idempotent else 2)
+
+
+def test_deliveries_come_in_order_each_with_its_ack():
+    """What was received is acknowledged by its own cursor, and only when the core says so."""
+    channel = RIGS["push"].make()
+    assert isinstance(channel, FakeChannel)
+
+    async def receive() -> list[str]:
+        seen = []
+        async for delivery in channel.receive():
+            assert delivery.ack is not None
+            seen += [raw.external_id for raw in delivery.raws]
+            assert delivery.cursor not in channel.acknowledged
+            await delivery.ack()
+        return seen
+
+    assert asyncio.run(receive()) == ["1", "2", "3"]
+    assert channel.acknowledged == ["2", "3"]

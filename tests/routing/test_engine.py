@@ -1,0 +1,645 @@
+"""The engine's table, row by row: what each event does to a session of each status."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from msgspec.structs import replace
+
+from broker.domain import (
+    ChannelId,
+    ContactId,
+    ConversationId,
+    LineId,
+    LineSettings,
+    LoadKind,
+    MessageId,
+    OperatorId,
+    PresenceState,
+    SessionId,
+    Status,
+    Weights,
+    WelcomeWhen,
+)
+from broker.errors import IllegalTransition
+from broker.events import (
+    Close,
+    ContactMessage,
+    Decline,
+    Held,
+    NoAnswerDue,
+    Note,
+    Offered,
+    OfferExpired,
+    OperatorEvent,
+    ReopenEnded,
+    Reply,
+    RoundDue,
+    SessionEvent,
+    Take,
+)
+from routing.engine import NO_ANSWER, OFFER, REOPEN, ROUND, TABLE, decide
+from routing.session import (
+    CancelTimer,
+    Deliver,
+    EndOffers,
+    Ignore,
+    Keep,
+    MakeOffers,
+    MarkPool,
+    Refuse,
+    Release,
+    Reserve,
+    Say,
+    Session,
+    SetTimer,
+)
+from routing.view import ConversationView, OperatorView, View, replayed
+from tests.support.clock import MINUTE, NOON, SECOND
+
+ANN, BOB = OperatorId("ann"), OperatorId("bob")
+M1 = MessageId("m1")
+LINE = LineSettings()
+
+QUEUED = Session(
+    id=SessionId("s1"),
+    conversation_id=ConversationId("c1"),
+    line_id=LineId("shop"),
+    channel_id=ChannelId("page"),
+    contact_id=ContactId("eve"),
+    opened_at=NOON,
+    status=Status.QUEUED,
+    weight=25,
+    queued_at=NOON,
+    unanswered_since=NOON,
+)
+OFFERED = replace(
+    QUEUED, status=Status.OFFERED, offered_to=(ANN,), offered_until=NOON + MINUTE, offer_no=1, round_no=1, round_began=NOON
+)
+ACTIVE = replace(QUEUED, status=Status.ACTIVE, operator_id=ANN, queued_at=None)
+CLOSED = replace(ACTIVE, status=Status.CLOSED, closed_at=NOON, unanswered_since=None, answered_at=NOON)
+SESSIONS: dict[Status, Session | None] = {
+    Status.NEW: None,
+    Status.QUEUED: QUEUED,
+    Status.OFFERED: OFFERED,
+    Status.ACTIVE: ACTIVE,
+    Status.CLOSED: CLOSED,
+}
+
+
+def person(operator: OperatorId = ANN, **changes: Any) -> OperatorView:
+    """Return an operator who may do everything an operator may."""
+    view = OperatorView(
+        operator, active=True, seated=True, supervises=False, presence=PresenceState.ONLINE, budget=100, reserved=0
+    )
+    return replace(view, **changes)
+
+
+def conversation(**changes: Any) -> ConversationView:
+    """Return a stranger's conversation."""
+    view = ConversationView(
+        conversation_id=ConversationId("c1"),
+        channel_id=ChannelId("page"),
+        line_id=LineId("shop"),
+        contact_id=ContactId("eve"),
+        load=LoadKind.CHAT,
+        contact_priority=0,
+        first_time=True,
+        new_session_id=SessionId("s2"),
+    )
+    return replace(view, **changes)
+
+
+def view(line: LineSettings = LINE, who: OperatorView | None = None) -> View:
+    """Return what a decision may see."""
+    return View(line, conversation(), who)
+
+
+def after(
+    session: Session | None, event: SessionEvent, seen: View | None = None, now: datetime = NOON
+) -> tuple[Session, tuple[Any, ...]]:
+    """Decide, and return the session, which there must be, with the decisions."""
+    made, decisions = decide(session, event, seen or view(who=person()), now)
+    assert made is not None
+    return made, decisions
+
+
+def refused(session: Session | None, event: Any, seen: View | None = None) -> str:
+    """Decide what must be refused without a trace, and return the code its sender is told."""
+    made, decisions = decide(session, event, seen or view(who=person(event.operator_id)), NOON)
+    assert made == session
+    (refusal,) = decisions
+    assert isinstance(refusal, Refuse)
+    assert (refusal.operator_id, refusal.command) == (event.operator_id, event.command)
+    return refusal.code
+
+
+def wrote(at: datetime = NOON) -> ContactMessage:
+    return ContactMessage(at=at, message_id=M1)
+
+
+def take(operator: OperatorId = ANN, at: datetime = NOON) -> Take:
+    return Take(at=at, operator_id=operator, command="k1")
+
+
+def reply(operator: OperatorId = ANN, at: datetime = NOON) -> Reply:
+    return Reply(at=at, operator_id=operator, command="k1", message_id=M1)
+
+
+def note(operator: OperatorId = ANN) -> Note:
+    return Note(at=NOON, operator_id=operator, command="k1", message_id=M1)
+
+
+def close(operator: OperatorId = ANN) -> Close:
+    return Close(at=NOON, operator_id=operator, command="k1", outcome="sold")
+
+
+def decline(operator: OperatorId = ANN) -> Decline:
+    return Decline(at=NOON, operator_id=operator, command="k1")
+
+
+EVENTS: list[SessionEvent] = [
+    wrote(),
+    take(),
+    decline(),
+    reply(),
+    note(),
+    close(),
+    OfferExpired(at=NOON, offer_no=1),
+    RoundDue(at=NOON),
+    NoAnswerDue(at=NOON),
+    ReopenEnded(at=NOON),
+    Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False),
+    Held(at=NOON, until=None),
+]
+
+# --- the table as a whole
+
+
+def test_the_table_is_complete():
+    """Every status that is reached has a row for every type of event, and there are no rows beside."""
+    assert {type(event) for event in EVENTS} == set(get_args(SessionEvent))
+    assert {(status, type(event)) for status in SESSIONS for event in EVENTS} == set(TABLE)
+
+
+@pytest.mark.parametrize("status", SESSIONS)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_pair_is_a_move_an_ignore_or_a_refusal(status: Status, event: SessionEvent):
+    """No pair raises; what an operator does to a session that cannot take it is always answered with a refusal."""
+    made, decisions = decide(SESSIONS[status], event, view(who=person()), NOON)
+
+    if made == SESSIONS[status] and isinstance(event, OperatorEvent):
+        assert any(isinstance(decision, Refuse | Ignore | Keep | Deliver) for decision in decisions)
+    assert made is None or made.status in SESSIONS
+
+
+def test_a_pair_that_is_not_in_the_table_is_a_fault():
+    """A status nothing reaches yet has no rules, and that is said, not guessed."""
+    with pytest.raises(IllegalTransition, match="RoundDue in a session that is snoozed"):
+        decide(replace(QUEUED, status=Status.SNOOZED), RoundDue(at=NOON), view(), NOON)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("status", SESSIONS)
+def test_what_a_decision_saw_is_enough_to_make_it_again(status: Status, event: SessionEvent):
+    """A view made of what was recorded gives the same session, the same decisions and the same record."""
+    seen = view(who=person())
+    first = decide(SESSIONS[status], event, seen, NOON)
+    again = replayed(seen.read())
+
+    assert first == decide(SESSIONS[status], event, again, NOON)
+    assert seen.read() == again.read()
+
+
+# --- opening
+
+
+def test_a_first_message_opens_a_session_in_the_queue():
+    """NEW to QUEUED: weight by the channel's load, age from now, the pool is told, a welcome, a watch for the answer."""
+    session, decisions = after(None, wrote())
+
+    assert (session.id, session.status, session.weight, session.queued_at) == ("s2", Status.QUEUED, 25, NOON)
+    assert decisions == (MarkPool("session queued"), Say("welcome"), SetTimer(NO_ANSWER, NOON + MINUTE))
+
+
+@pytest.mark.parametrize(("load", "weight"), [(LoadKind.CHAT, 1), (LoadKind.MAIL, 2), (LoadKind.CALL, 3)])
+def test_the_weight_is_the_lines_for_the_channels_load(load: LoadKind, weight: int):
+    """A session weighs what its line says a chat, a mail or a call weighs."""
+    line = LineSettings(weights=Weights(chat=1, mail=2, call=3))
+
+    assert weight == after(None, wrote(), View(line, conversation(load=load)))[0].weight
+
+
+def test_priorities_of_line_and_contact_add_up():
+    """A VIP in a preferred line goes before either."""
+    seen = View(LineSettings(priority=5), conversation(contact_priority=10))
+
+    assert after(None, wrote(), seen)[0].priority == 15
+
+
+@pytest.mark.parametrize(
+    ("when", "first_time", "said"),
+    [
+        (WelcomeWhen.SESSION, True, True),
+        (WelcomeWhen.SESSION, False, True),
+        (WelcomeWhen.FIRST_TIME, True, True),
+        (WelcomeWhen.FIRST_TIME, False, False),
+        (WelcomeWhen.NEVER, True, False),
+    ],
+)
+def test_the_welcome_is_said_when_the_line_says(when: WelcomeWhen, first_time: bool, said: bool):
+    """Each session, the contact's first only, or never."""
+    seen = View(LineSettings(welcome=when), conversation(first_time=first_time))
+
+    assert said is (Say("welcome") in after(None, wrote(), seen)[1])
+
+
+def test_a_line_may_keep_silent_while_nobody_answers():
+    """no_answer_seconds = 0 sets no timer."""
+    assert not any(isinstance(made, SetTimer) for made in after(None, wrote(), view(LineSettings(no_answer_seconds=0)))[1])
+
+
+def test_more_messages_do_not_change_how_long_it_waits():
+    """The customer's clock runs from the first unanswered message."""
+    session, decisions = after(QUEUED, wrote(NOON + MINUTE))
+
+    assert (session.unanswered_since, decisions) == (NOON, ())
+
+
+def test_a_message_after_an_answer_is_unanswered_again():
+    """An active session notes since when the customer waits."""
+    assert after(replace(ACTIVE, unanswered_since=None), wrote(NOON + MINUTE))[0].unanswered_since == NOON + MINUTE
+
+
+# --- offers
+
+
+def test_an_offer_reserves_and_sets_its_deadline():
+    """QUEUED to OFFERED: budget taken, offer recorded, deadline a timer, the first round begun."""
+    event = Offered(at=NOON, operators=(ANN, BOB), until=NOON + MINUTE, fresh_round=False)
+
+    session, decisions = after(QUEUED, event)
+
+    assert (session.status, session.offered_to, session.offered_until) == (Status.OFFERED, (ANN, BOB), NOON + MINUTE)
+    assert (session.offer_no, session.round_no, session.round_began) == (1, 1, NOON)
+    assert decisions == (
+        Reserve(ANN),
+        Reserve(BOB),
+        MakeOffers((ANN, BOB), NOON + MINUTE),
+        SetTimer(OFFER, NOON + MINUTE),
+        CancelTimer(ROUND),
+    )
+
+
+def test_an_offer_in_the_same_round_keeps_who_was_asked():
+    """The next seat of a round: the round goes on."""
+    session, _ = after(
+        replace(QUEUED, round_no=2, round_began=NOON - MINUTE, asked=(ANN,), offer_no=4),
+        Offered(at=NOON, operators=(BOB,), until=NOON + MINUTE, fresh_round=False),
+    )
+
+    assert (session.round_no, session.round_began, session.asked, session.offer_no) == (2, NOON - MINUTE, (ANN,), 5)
+
+
+def test_a_fresh_round_forgets_who_was_asked():
+    """Everybody may be asked again; the gate of the next round counts from now."""
+    session, _ = after(
+        replace(QUEUED, round_no=1, round_began=NOON - MINUTE, asked=(ANN,), next_round_at=NOON),
+        Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=True),
+    )
+
+    assert (session.round_no, session.round_began, session.asked, session.next_round_at) == (2, NOON, (), None)
+
+
+def test_a_changed_pool_begins_at_round_one():
+    """A session whose rounds were over begins again, from the first."""
+    session, _ = after(
+        replace(QUEUED, round_no=3, asked=(ANN,), rounds_over=True),
+        Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False, renewed=True),
+    )
+
+    assert (session.round_no, session.asked, session.rounds_over) == (1, (), False)
+
+
+def test_taking_an_offer_in_time():
+    """OFFERED to ACTIVE: the offer is taken, its reservation becomes the session's, its timers are forgotten."""
+    session, decisions = after(OFFERED, take())
+
+    assert (session.status, session.operator_id, session.queued_at, session.offered_to) == (Status.ACTIVE, ANN, None, ())
+    assert decisions == (EndOffers((ANN,), "taken"), CancelTimer(OFFER), CancelTimer(ROUND))
+
+
+@pytest.mark.parametrize(("late", "status"), [(timedelta(0), Status.ACTIVE), (timedelta(microseconds=1), Status.OFFERED)])
+def test_the_deadline_is_kept_against_the_acceptance(late: timedelta, status: Status):
+    """A take accepted at the deadline wins even if it is decided an hour later; a microsecond after it is too late."""
+    event = take(at=NOON + MINUTE + late)
+    session, decisions = after(OFFERED, event, now=NOON + timedelta(hours=1))
+
+    assert session.status is status
+    assert (Refuse(ANN, "k1", "too_late") in decisions) is bool(late)
+
+
+def test_a_take_withdraws_the_others_offers():
+    """All at once: the first to take it has it, the others' budget is free again and the pool is told of the seats."""
+    session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), take(BOB))
+
+    assert session.operator_id == BOB
+    assert decisions[-3:] == (EndOffers((ANN,), "withdrawn"), Release(ANN), MarkPool("offers withdrawn", seats=True))
+    assert Release(BOB) not in decisions
+
+
+def test_only_who_was_offered_may_take_an_offer():
+    """Somebody else's offer is refused."""
+    assert [refused(OFFERED, take(BOB)), refused(OFFERED, reply(BOB))] == ["not_offered", "not_offered"]
+
+
+def test_declining_goes_on_to_the_next():
+    """OFFERED to QUEUED: its budget is free, it is asked again only in the next round, the pool is told."""
+    session, decisions = after(OFFERED, decline())
+
+    assert (session.status, session.offered_to, session.asked, session.queued_at) == (Status.QUEUED, (), (ANN,), NOON)
+    assert decisions == (EndOffers((ANN,), "declined"), Release(ANN), MarkPool("offer declined"), CancelTimer(OFFER))
+
+
+def test_one_of_many_declining_leaves_the_others_their_offer():
+    """All at once: the session stays offered to the rest, until the same deadline."""
+    session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), decline())
+
+    assert (session.status, session.offered_to, session.offered_until) == (Status.OFFERED, (BOB,), NOON + MINUTE)
+    assert CancelTimer(OFFER) not in decisions
+
+
+def test_an_offer_that_runs_out_goes_back_to_the_queue():
+    """OFFERED to QUEUED: everybody it was offered to counts as asked."""
+    session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), OfferExpired(at=NOON + MINUTE, offer_no=1))
+
+    assert (session.status, session.asked) == (Status.QUEUED, (ANN, BOB))
+    assert decisions[:3] == (EndOffers((ANN, BOB), "ran_out"), Release(ANN), Release(BOB))
+
+
+def test_the_run_out_of_an_earlier_offer_means_nothing():
+    """A timer that fired for offer 1 leaves offer 2 alone."""
+    session, decisions = after(replace(OFFERED, offer_no=2), OfferExpired(at=NOON, offer_no=1))
+
+    assert (session.status, decisions) == (Status.OFFERED, (Ignore("of an earlier offer"),))
+
+
+def test_a_hold_waits_for_the_round_or_for_a_change():
+    """The gate is a timer; without one the session waits for the pool to change."""
+    gate = NOON + MINUTE
+
+    assert after(QUEUED, Held(at=NOON, until=gate)) == (replace(QUEUED, next_round_at=gate), (SetTimer(ROUND, gate),))
+    assert after(QUEUED, Held(at=NOON, until=None)) == (replace(QUEUED, rounds_over=True), (CancelTimer(ROUND),))
+
+
+def test_when_the_round_is_due_the_pool_is_marked():
+    """The timer of the gate asks for a distribution."""
+    assert after(QUEUED, RoundDue(at=NOON)) == (QUEUED, (MarkPool("round due"),))
+
+
+# --- taking from the list
+
+
+def test_taking_from_the_list():
+    """QUEUED to ACTIVE: a seated operator picks it, within budget."""
+    session, decisions = after(QUEUED, take())
+
+    assert (session.status, session.operator_id) == (Status.ACTIVE, ANN)
+    assert decisions == (Reserve(ANN), CancelTimer(ROUND))
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        (None, "not_yours"),
+        (person(active=False), "not_yours"),
+        (person(seated=False), "not_yours"),
+        (person(reserved=76), "full"),
+        (person(budget=0), "full"),
+    ],
+)
+def test_who_may_not_take_from_the_list(who: OperatorView | None, code: str):
+    """No right to the line, or no budget: refused, by name."""
+    assert [refused(QUEUED, take(), view(who=who)), refused(QUEUED, reply(), view(who=who))] == [code, code]
+
+
+@pytest.mark.parametrize("who", [person(reserved=75), person(seated=False, supervises=True), person(presence=PresenceState.AWAY)])
+def test_who_may_take_from_the_list(who: OperatorView):
+    """The last of the budget, a supervisor without a seat, somebody who is away: a deed of one's own needs no offer."""
+    assert after(QUEUED, take(), view(who=who))[0].status is Status.ACTIVE
+
+
+def test_taking_twice_is_taking_once():
+    """A double click means nothing; somebody else is told that it is taken."""
+    assert after(ACTIVE, take())[1] == (Ignore("already yours"),)
+    assert refused(ACTIVE, take(BOB)) == "taken"
+
+
+# --- speaking
+
+
+def test_an_answer_is_delivered_and_ends_the_waiting():
+    """The first answer forgets the no-answer text; the customer waits no longer."""
+    session, decisions = after(ACTIVE, reply(), now=NOON + SECOND)
+
+    assert (session.unanswered_since, session.answered_at) == (None, NOON + SECOND)
+    assert decisions == (Deliver(M1, ANN), CancelTimer(NO_ANSWER))
+
+
+def test_only_the_first_answer_counts_as_first():
+    """Later answers keep the moment of the first."""
+    session, decisions = after(replace(ACTIVE, answered_at=NOON), reply(), now=NOON + MINUTE)
+
+    assert (session.answered_at, decisions) == (NOON, (Deliver(M1, ANN),))
+
+
+def test_writing_takes_the_session():
+    """An answer written before the session was taken takes it, from the list as from an offer, and is delivered."""
+    for before in (QUEUED, OFFERED):
+        session, decisions = after(before, reply())
+
+        assert (session.status, session.operator_id, session.unanswered_since) == (Status.ACTIVE, ANN, None)
+        assert decisions[-2:] == (Deliver(M1, ANN), CancelTimer(NO_ANSWER))
+
+
+def test_writing_too_late_is_refused_and_not_delivered():
+    """An answer after the deadline does not reach the customer; its writer is told."""
+    assert refused(OFFERED, reply(at=NOON + MINUTE + SECOND)) == "too_late"
+
+
+def test_somebody_elses_session_cannot_be_answered():
+    """One voice at a time."""
+    assert refused(ACTIVE, reply(BOB)) == "not_yours"
+
+
+@pytest.mark.parametrize("before", [QUEUED, OFFERED, ACTIVE, CLOSED], ids=lambda session: session.status)
+def test_a_note_stays_among_operators(before: Session):
+    """Whoever sits in the line may note, whatever the session's status; nothing is delivered."""
+    assert after(before, note(BOB), view(who=person(BOB))) == (before, (Keep(M1, BOB),))
+    assert refused(before, note(BOB), view(who=person(BOB, seated=False))) == "not_yours"
+
+
+def test_the_holder_may_note_without_a_seat():
+    """Who has the session speaks in it, even after the seat is gone."""
+    assert after(ACTIVE, note(), view(who=person(seated=False)))[1] == (Keep(M1, ANN),)
+
+
+@pytest.mark.parametrize("event", [take(), decline(), reply(), note(), close()], ids=lambda event: type(event).__name__)
+def test_without_a_session_there_is_nothing_to_do(event: OperatorEvent):
+    """Deeds in a conversation that never had a session are refused."""
+    assert refused(None, event) == "no_session"
+
+
+# --- closing and reopening
+
+
+def test_closing_gives_everything_back():
+    """ACTIVE to CLOSED: budget, timers; a last word; the window in which it may reopen."""
+    session, decisions = after(ACTIVE, close(), now=NOON + MINUTE)
+
+    assert (session.status, session.closed_at, session.outcome, session.frozen) == (Status.CLOSED, NOON + MINUTE, "sold", False)
+    assert session.operator_id == ANN
+    assert decisions == (
+        CancelTimer(NO_ANSWER),
+        CancelTimer(OFFER),
+        CancelTimer(ROUND),
+        Release(ANN),
+        Say("close"),
+        SetTimer(REOPEN, NOON + 11 * MINUTE),
+        MarkPool("session closed", seats=True),
+    )
+
+
+def test_closing_withdraws_offers():
+    """A supervisor may close what is offered: each offer ends, each reservation is given back."""
+    session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), close(BOB), view(who=person(BOB, supervises=True)))
+
+    assert (session.status, session.offered_to) == (Status.CLOSED, ())
+    assert decisions[3:6] == (EndOffers((ANN, BOB), "withdrawn"), Release(ANN), Release(BOB))
+
+
+@pytest.mark.parametrize("before", [QUEUED, OFFERED, replace(ACTIVE, operator_id=BOB)], ids=lambda session: session.status)
+def test_only_the_holder_or_a_supervisor_closes(before: Session):
+    """A seat in the line is not enough."""
+    assert refused(before, close()) == "not_yours"
+    assert after(before, close(), view(who=person(supervises=True)))[0].status is Status.CLOSED
+
+
+def test_a_line_may_close_in_silence_and_for_good():
+    """No last word; without a reopen window the session is frozen at once."""
+    session, decisions = after(ACTIVE, close(), view(LineSettings(close_says=False, reopen_seconds=0), person()))
+
+    assert session.frozen
+    assert not any(isinstance(made, Say | SetTimer) for made in decisions)
+
+
+@pytest.mark.parametrize("event", [take(), decline(), reply(), close()], ids=lambda event: type(event).__name__)
+def test_a_closed_session_is_closed(event: OperatorEvent):
+    """Deeds come too late, and their sender is told."""
+    assert refused(CLOSED, event) == "closed"
+
+
+def test_a_message_inside_the_window_reopens_with_who_had_it():
+    """CLOSED to ACTIVE: same session, same operator, if they are there and have room."""
+    session, decisions = after(CLOSED, wrote(NOON + 10 * MINUTE), now=NOON + 10 * MINUTE)
+
+    assert (session.id, session.status, session.operator_id, session.reopened) == ("s1", Status.ACTIVE, ANN, 1)
+    assert (session.closed_at, session.answered_at, session.unanswered_since) == (None, None, NOON + 10 * MINUTE)
+    assert decisions == (Reserve(ANN), CancelTimer(REOPEN), SetTimer(NO_ANSWER, NOON + 11 * MINUTE))
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        None,
+        person(active=False),
+        person(seated=False),
+        person(presence=PresenceState.AWAY),
+        person(presence=PresenceState.OFFLINE),
+        person(reserved=80),
+    ],
+)
+def test_a_message_inside_the_window_is_queued_when_that_operator_cannot(who: OperatorView | None):
+    """CLOSED to QUEUED: same session, anybody's, at the end of the queue, its rounds from the beginning."""
+    before = replace(CLOSED, asked=(BOB,), round_no=3, rounds_over=True)
+    session, decisions = after(before, wrote(NOON + MINUTE), view(who=who), NOON + MINUTE)
+
+    assert (session.id, session.status, session.operator_id, session.queued_at) == ("s1", Status.QUEUED, None, NOON + MINUTE)
+    assert (session.asked, session.round_no, session.rounds_over) == ((), 0, False)
+    assert decisions[0] == MarkPool("session reopened")
+
+
+@pytest.mark.parametrize(
+    ("before", "at"), [(CLOSED, NOON + 10 * MINUTE + timedelta(microseconds=1)), (replace(CLOSED, frozen=True), NOON)]
+)
+def test_a_message_after_the_window_opens_another_session(before: Session, at: datetime):
+    """The old one stays as it is; the new one is as a first."""
+    session, decisions = after(before, wrote(at), now=at)
+
+    assert (session.id, session.status, session.reopened) == ("s2", Status.QUEUED, 0)
+    assert Say("welcome") in decisions
+
+
+def test_the_window_is_kept_against_the_acceptance():
+    """A message accepted in the window reopens even if it is decided after it."""
+    assert after(CLOSED, wrote(NOON + 10 * MINUTE), now=NOON + timedelta(hours=1))[0].id == "s1"
+
+
+def test_when_the_window_has_passed_the_session_is_frozen():
+    """Its transcript is final."""
+    assert after(CLOSED, ReopenEnded(at=NOON + 10 * MINUTE)) == (replace(CLOSED, frozen=True), ())
+
+
+def test_the_end_of_an_earlier_window_means_nothing():
+    """Closed, reopened and closed again before the first window's timer was decided: that timer freezes nothing."""
+    session, decisions = after(replace(CLOSED, closed_at=NOON + 11 * MINUTE), ReopenEnded(at=NOON + 10 * MINUTE))
+
+    assert (session.frozen, decisions) == (False, (Ignore("its time is past"),))
+
+
+# --- waiting for an answer
+
+
+@pytest.mark.parametrize("before", [QUEUED, OFFERED, ACTIVE], ids=lambda session: session.status)
+def test_silence_is_explained_once(before: Session):
+    """The no-answer text is said, and not again."""
+    session, decisions = after(before, NoAnswerDue(at=NOON + MINUTE))
+
+    assert (session.no_answer_said, decisions) == (True, (Say("no_answer"),))
+    assert after(session, NoAnswerDue(at=NOON + MINUTE))[1] == (Ignore("answered already"),)
+
+
+def test_an_answered_customer_is_told_nothing():
+    """Who has had an answer is not told that everybody is busy."""
+    assert after(replace(ACTIVE, answered_at=NOON), NoAnswerDue(at=NOON + MINUTE))[1] == (Ignore("answered already"),)
+
+
+def test_the_silence_of_an_earlier_session_means_nothing():
+    """A timer that fired for the session before says nothing in this one."""
+    assert after(QUEUED, NoAnswerDue(at=NOON + 59 * SECOND)) == (QUEUED, (Ignore("its time is past"),))
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        (None, OfferExpired(at=NOON, offer_no=1)),
+        (QUEUED, OfferExpired(at=NOON, offer_no=1)),
+        (QUEUED, ReopenEnded(at=NOON)),
+        (OFFERED, RoundDue(at=NOON)),
+        (ACTIVE, RoundDue(at=NOON)),
+        (ACTIVE, OfferExpired(at=NOON, offer_no=1)),
+        (CLOSED, NoAnswerDue(at=NOON)),
+        (CLOSED, RoundDue(at=NOON)),
+        (OFFERED, Offered(at=NOON, operators=(BOB,), until=NOON, fresh_round=False)),
+        (ACTIVE, Offered(at=NOON, operators=(BOB,), until=NOON, fresh_round=False)),
+        (CLOSED, Held(at=NOON, until=None)),
+    ],
+)
+def test_what_comes_too_late_changes_nothing(before: Session | None, event: SessionEvent):
+    """Time and the distributor may be overtaken by what people do."""
+    made, decisions = decide(before, event, view(), NOON)
+
+    assert made == before
+    assert [type(decision) for decision in decisions] == [Ignore]

@@ -1,0 +1,207 @@
+"""The loops around the steps, on the shipped store: everything that is accepted is done, woken by bells or found by sweeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from broker.domain import LineSettings, LoadKind
+from broker.inbound import accept, prepare
+from broker.outbound import Sender, SenderLoop
+from broker.ports import Bell, Tx
+from broker.store.sqlite import SqliteStore
+from broker.timers import TimerLoop
+from broker.transport.memory import MemoryTransport
+from routing.applying import TIMER_OWNER, timer_fired
+from routing.distributor import Distributor
+from routing.worker import Worker
+from tests.support.channels import FakeChannel, wrote
+from tests.support.clock import CountedIds, MovedClock
+from tests.support.house import add_channel, add_line, add_operator, load_house
+from tests.support.store import on_disk
+
+VISITORS = 40
+
+
+class Running:
+    """A house whose loops run."""
+
+    def __init__(self, path: Path, ids: CountedIds, ring: Callable[[MemoryTransport], Any]) -> None:
+        self.transport = MemoryTransport()
+        self.clock = MovedClock()
+        self.changed = asyncio.Event()
+        # What is rung for the loops may be lost; the test itself always hears.
+        rings = ring(self.transport)
+
+        def rung(bells: Sequence[tuple[Bell, str]]) -> None:
+            rings(bells)
+            self.changed.set()
+
+        self.store = SqliteStore(path, clock=self.clock, ids=ids, ring=rung)
+
+    async def build(self) -> None:
+        """Write a line with two people, or find it."""
+
+        def make(tx: Tx) -> None:
+            line = add_line(tx)
+            add_channel(tx, line)
+            for number, login in enumerate(("ann", "bob")):
+                add_operator(tx, login, [line], budget=100, position=number)
+
+        if not (await self.store.read(load_house)).directory.lines:
+            await self.store.write(make)
+        self.house = await self.store.read(load_house)
+        (channel,) = self.house.directory.channels.values()
+        self.channel = FakeChannel(channel.id, channel.line_id)
+        self.house.loads[channel.id] = LoadKind.CHAT
+
+    def loops(self) -> list[Any]:
+        """Return every loop of the core, ready to run."""
+        sender = Sender(self.store, self.clock, lambda _: self.channel, lambda *_: "Shop", owner="here", fence=1)
+        return [
+            Worker(self.store, self.transport, lambda: self.house).run(),
+            Distributor(self.store, self.transport, lambda: self.house).run(),
+            TimerLoop(self.store, self.transport, self.clock, {TIMER_OWNER: timer_fired}).run(),
+            SenderLoop(sender, self.store, self.transport, fence=1, idempotent=lambda _: True).run(),
+        ]
+
+    async def say(self) -> None:
+        """Have everybody write once."""
+        for number in range(VISITORS):
+            prepared = prepare(self.channel, [wrote(f"{number}", f"v{number}", "hello")], LineSettings())
+            await self.store.write(lambda tx, p=prepared: accept(tx, self.channel.id, p))  # type: ignore[misc]
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait for *done*, looking after each commit."""
+        async with asyncio.timeout(30):
+            while not done():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def count(self, text: str) -> int:
+        """Return the answer of a plain query."""
+        return int((await self.store.read(lambda tx: tx._cursor.execute(text).fetchone()))[0])  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def running(
+    path: Path, ids: CountedIds, ring: Callable[[MemoryTransport], Any], *, loops: bool = True
+) -> AsyncIterator[Running]:
+    """Run a house; what is under way when it ends is dropped."""
+    house = Running(path, ids, ring)
+    await house.build()
+    tasks = [asyncio.create_task(loop) for loop in house.loops()] if loops else []
+    try:
+        if not loops:
+            for loop in house.loops():
+                loop.close()
+        yield house
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await house.store.close()
+
+
+def heard(transport: MemoryTransport) -> Any:
+    """Let bells ring."""
+    return transport.ring
+
+
+def deaf(transport: MemoryTransport) -> Any:
+    """Lose every bell."""
+    return lambda bells: None
+
+
+async def everything_is_done(house: Running) -> None:
+    """Wait until each visitor has a welcome, the people have what they can hold, and nothing is undone."""
+    await house.until(lambda: len(house.channel.far.delivered) == VISITORS)
+    async with asyncio.timeout(30):
+        while await house.count("SELECT count(*) FROM outbox WHERE state <> 'sent'"):
+            house.changed.clear()
+            await house.changed.wait()
+    assert await house.count("SELECT count(*) FROM conversations WHERE input_seq > worked_seq") == 0
+    assert await house.count("SELECT count(*) FROM sessions WHERE status = 'offered'") == 8
+    assert await house.count("SELECT min(reserved) FROM budgets") == 100
+    assert len({sent.conversation_id for sent in house.channel.far.delivered}) == VISITORS
+
+
+def test_bells_carry_a_message_through_the_house(tmp_path: Path):
+    """Accepted, decided, distributed and answered with a welcome, each loop woken by the one before."""
+
+    async def play() -> None:
+        async with running(on_disk(tmp_path), CountedIds(), heard) as house:
+            await house.say()
+            await everything_is_done(house)
+
+    asyncio.run(play())
+
+
+def test_without_a_single_bell_the_sweeps_do_everything(tmp_path: Path):
+    """The transport is lost altogether: it costs seconds, not messages."""
+
+    async def play() -> None:
+        async with running(on_disk(tmp_path), CountedIds(), deaf) as house:
+            await house.say()
+            await everything_is_done(house)
+
+    asyncio.run(play())
+
+
+def test_what_was_accepted_before_a_restart_is_done_after_it(tmp_path: Path):
+    """Stored and acknowledged, and the process ended before any of it was decided."""
+    path, ids = on_disk(tmp_path), CountedIds()
+
+    async def play() -> None:
+        async with running(path, ids, heard, loops=False) as house:
+            await house.say()
+        async with running(path, ids, heard) as house:
+            await everything_is_done(house)
+
+    asyncio.run(play())
+
+
+def test_draining_lets_a_send_end_and_begins_no_other(tmp_path: Path):
+    """A stop leaves nothing in doubt: what is leaving is marked, what waits stays queued."""
+
+    class Slow(FakeChannel):
+        started: asyncio.Event
+        go: asyncio.Event
+
+        async def send(self, outbound: Any) -> str:
+            self.started.set()
+            await self.go.wait()
+            return await super().send(outbound)
+
+    async def play() -> tuple[int, int, int]:
+        async with running(on_disk(tmp_path), CountedIds(), heard, loops=False) as house:
+            slow = Slow(house.channel.id, house.channel.line_id)
+            slow.started, slow.go = asyncio.Event(), asyncio.Event()
+            house.channel = slow
+            sender = Sender(house.store, house.clock, lambda _: slow, lambda *_: "", owner="here", fence=1)
+            loop = SenderLoop(sender, house.store, house.transport, fence=1, idempotent=lambda _: True)
+            tasks = [
+                asyncio.create_task(loop.run()),
+                asyncio.create_task(Worker(house.store, house.transport, lambda: house.house).run()),
+            ]
+            await house.say()
+            await slow.started.wait()
+            draining = asyncio.create_task(loop.drain(10))
+            await asyncio.sleep(0)
+            slow.go.set()
+            await draining
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return (
+                await house.count("SELECT count(*) FROM outbox WHERE state = 'sending'"),
+                await house.count("SELECT count(*) FROM outbox WHERE state = 'sent'"),
+                len(slow.far.delivered),
+            )
+
+    sending, sent, delivered = asyncio.run(play())
+    assert sending == 0
+    assert sent == delivered >= 1
