@@ -1,0 +1,1 @@
+"""Adapters: each turns one provider's world into inputs and delivers what leaves."""

@@ -1,0 +1,190 @@
+"""The frames of `/ws/visitor?line=SLUG`: what a site visitor's browser and the server say to each other.
+
+JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared is generated from this module.
+
+    visitor                          server
+    hello(token?, since, page…)  →
+                                 ←   welcome(token, history…)
+    say(id, text)                →
+                                 ←   ack(id, seq, at)           stored: it survives any crash
+                                 ←   message(seq, …)            an answer, or own words from another tab
+    seen(upto, read)             →                              no reply
+    details(id, name, …)         →
+                                 ←   ack(id, seq, at)
+    older(before)                →
+                                 ←   history(messages, more)
+    ping                         →
+                                 ←   pong
+                                 ←   refused(id, code, text, retry_after?)   that frame was not accepted, the socket stays
+                                 ←   error(code, text, retry_after?)         followed by a close
+
+`seq` orders a conversation and only grows; a client keeps the highest it has shown and says it as `since`. `id` is the
+client's own UUID of a frame: the same id again is answered with the first ack and stored once.
+
+Close codes: 4400 a frame that cannot be read; 4401 the token is wrong (forget it and come again without); 4404 no such line;
+4408 no hello within 5 s; 4409 this visitor's history went to too slow a reader (resume); 4429 too many; 1009 a frame over
+64 KiB; 1012 the server restarts (resume with jitter). A foreign Origin is refused with HTTP 403 before the socket opens.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+Short = Annotated[str, Meta(max_length=200)]
+Url = Annotated[str, Meta(max_length=2048)]
+
+
+class _In(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
+    """A frame from the visitor."""
+
+
+class Hello(_In, frozen=True, tag="hello"):
+    """The first frame: who is here (a token from an earlier visit) and where they look."""
+
+    token: Annotated[str, Meta(max_length=300)] | None = None
+    since: Annotated[int, Meta(ge=0)] = 0
+    lang: Annotated[str, Meta(max_length=35)] = ""
+    page: Url = ""
+    title: Short = ""
+    referrer: Url = ""
+    utm: Annotated[dict[Annotated[str, Meta(max_length=40)], Short], Meta(max_length=12)] = {}
+
+
+class Say(_In, frozen=True, tag="say"):
+    """The visitor writes. *text* is 1..8,000 characters after trimming (longer: refused `too_long`)."""
+
+    id: Id
+    text: str
+    page: Url = ""
+
+
+class Details(_In, frozen=True, tag="details"):
+    """The pre-chat form, or a later correction of it."""
+
+    id: Id
+    name: Short = ""
+    email: Short = ""
+    phone: Short = ""
+
+
+class Seen(_In, frozen=True, tag="seen"):
+    """Everything up to *upto* has arrived; *read*: and was on a visible screen."""
+
+    upto: Annotated[int, Meta(ge=1)]
+    read: bool = False
+
+
+class Typing(_In, frozen=True, tag="typing"):
+    """The visitor is writing; nobody keeps this."""
+
+
+class Older(_In, frozen=True, tag="older"):
+    """Give the page of history before *before*."""
+
+    before: Annotated[int, Meta(ge=1)]
+
+
+class Ping(_In, frozen=True, tag="ping"):
+    """Are you there? Sent every 25 s when nothing else was."""
+
+
+VisitorFrame = Hello | Say | Details | Seen | Typing | Older | Ping
+
+
+class _Out(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+    """A frame from the server."""
+
+
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message as the visitor may see it. *who*: `me`, `operator` or `system`; *at*: epoch milliseconds."""
+
+    seq: int
+    who: Literal["me", "operator", "system"]
+    text: str
+    at: int
+    name: str = ""
+    id: str = ""
+    """For `me`: the client's id of the `say` frame."""
+
+
+class Welcome(_Out, frozen=True, tag="welcome"):
+    """Who you are, what the line looks like, and what you have not seen: `history` holds seq > since, at most 100, the newest."""
+
+    token: str
+    line: str
+    language: str
+    ask: tuple[Literal["name", "email", "phone"], ...]
+    """Which fields the pre-chat form has; empty: no form."""
+    known: tuple[Literal["name", "email", "phone"], ...]
+    """Which of them we already have."""
+    required: tuple[Literal["name", "email", "phone"], ...]
+    history: tuple[Shown, ...]
+    gap: bool
+    """True: more than 100 were missed; forget what was shown and begin with `history`, reach the rest by `older`."""
+    more: bool
+    """True: there is earlier history than the first of `history`."""
+    state: Literal["none", "waiting", "active", "closed"]
+    operator: str = ""
+    text_max: int = 8_000
+
+
+class Ack(_Out, frozen=True, tag="ack"):
+    """The frame *id* is stored under *seq*."""
+
+    id: str
+    seq: int
+    at: int
+
+
+class Message(_Out, frozen=True, tag="message"):
+    """A message that is new to this socket."""
+
+    message: Shown
+
+
+class History(_Out, frozen=True, tag="history"):
+    """A page of earlier messages, oldest first."""
+
+    messages: tuple[Shown, ...]
+    more: bool
+
+
+class State(_Out, frozen=True, tag="state"):
+    """Where the session stands, and who answers."""
+
+    state: Literal["none", "waiting", "active", "closed"]
+    operator: str = ""
+
+
+class OperatorTyping(_Out, frozen=True, tag="typing"):
+    """Somebody is writing an answer."""
+
+    name: str = ""
+
+
+class Refused(_Out, frozen=True, tag="refused"):
+    """That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable."""
+
+    id: str
+    code: str
+    text: str
+    retry_after: float = 0
+
+
+class Error(_Out, frozen=True, tag="error"):
+    """The socket will be closed. Codes: bad_frame, bad_token, no_line, hello_first, too_many, slow."""
+
+    code: str
+    text: str
+    retry_after: float = 0
+
+
+class Pong(_Out, frozen=True, tag="pong"):
+    """Here."""
+
+
+ServerFrame = Welcome | Ack | Message | History | State | OperatorTyping | Refused | Error | Pong

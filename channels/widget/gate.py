@@ -1,0 +1,599 @@
+"""The visitors' gate: `/ws/visitor`. A raw ASGI endpoint, because it is the busiest door of the house.
+
+    socket opens ── origin, line, limits ── hello ── welcome with history ── frames, one at a time, each answered after its commit
+
+A visitor may have several sockets (tabs); what one says the others show. Nothing waits for a slow reader: what is to be shown is
+queued up to a limit in bytes, then the socket is cut and resumes by seq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+import structlog
+
+from broker.domain import (
+    TEXT_MAX,
+    ChannelId,
+    ChannelRow,
+    ConversationId,
+    Directory,
+    LineSettings,
+    OperatorIdentity,
+    Source,
+    to_us,
+)
+from broker.errors import StoreError, StoreFull
+from broker.inbound import Accepted, Prepared, accept, prepare
+from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport, Tx
+from broker.web.server import abort_of
+from channels.widget import history
+from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode
+from channels.widget.frames import (
+    Ack,
+    Details,
+    Error,
+    Hello,
+    History,
+    Message,
+    Older,
+    OperatorTyping,
+    Ping,
+    Pong,
+    Refused,
+    Say,
+    Seen,
+    ServerFrame,
+    Shown,
+    State,
+    Typing,
+    VisitorFrame,
+    Welcome,
+)
+from channels.widget.limits import Addresses, Bucket, Limits
+from channels.widget.settings import WidgetSettings, settings_of
+from channels.widget.tokens import VisitorTokens
+
+log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+BAD_FRAME, BAD_TOKEN, NO_LINE, NO_HELLO, SLOW, FLOOD = 4400, 4401, 4404, 4408, 4409, 4429
+FULL_RETRY_SECONDS = 5.0
+BUCKETS_KEPT = 10_000
+REFUSALS_MAX = 100
+"""Messages refused for flooding before the socket is closed."""
+
+_decode = msgspec.json.Decoder(VisitorFrame).decode
+_encode = msgspec.json.Encoder().encode
+_PONG = _encode(Pong()).decode()
+
+
+class _Closed(Exception):
+    """The socket is to be closed with *code*, after *error* was told."""
+
+    def __init__(self, code: int, error: Error | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.error = error
+
+
+class _Visitor:
+    """Everything in memory of one visitor, while one of their sockets is open."""
+
+    __slots__ = (
+        "channel_id",
+        "conversation_id",
+        "delivered",
+        "known",
+        "messages",
+        "read",
+        "refused",
+        "sockets",
+        "stop_typing",
+        "visitor",
+    )
+
+    def __init__(self, channel_id: ChannelId, visitor: str, messages: Bucket) -> None:
+        self.channel_id = channel_id
+        self.visitor = visitor
+        self.conversation_id: ConversationId | None = None
+        self.known: set[str] = set()
+        self.messages = messages
+        self.refused = 0
+        self.delivered = 0
+        self.read = 0
+        self.sockets: list[_Socket] = []
+        self.stop_typing: Callable[[], None] | None = None
+
+
+class _Socket:
+    """One open socket: what it was shown, and what waits to be written to it."""
+
+    __slots__ = ("_abort", "_draining", "_queue", "_queued", "_send", "closing", "limits", "ready", "source", "text_language")
+
+    def __init__(self, send: Send, abort: Callable[[], None], limits: Limits) -> None:
+        self._send = send
+        self._abort = abort
+        self._queue: deque[str] = deque()
+        self._queued = 0
+        self._draining: asyncio.Task[None] | None = None
+        self.limits = limits
+        self.closing: int | None = None
+        self.ready = False
+        self.source: Source | None = None
+        self.text_language = ""
+
+    async def say(self, frame: ServerFrame) -> None:
+        """Write a frame now; the reader of this socket waits for its own answer."""
+        await self._write(_encode(frame).decode())
+
+    def push(self, text: str) -> None:
+        """Write a frame when the socket takes it; one that takes nothing is cut."""
+        if self.closing is not None:
+            return
+        self._queue.append(text)
+        self._queued += len(text)
+        if self._queued > self.limits.queue_bytes:
+            self.closing = SLOW
+            self._queue.clear()
+            self._abort()
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            while self.ready and self._queue and self.closing is None:
+                text = self._queue.popleft()
+                self._queued -= len(text)
+                await self._write(text)
+        except Exception:  # the socket is gone: its reader learns it too
+            self.closing = self.closing or SLOW
+        finally:
+            self._draining = None
+        if self.closing is not None:
+            await self.close(self.closing)
+
+    def open(self) -> None:
+        """Begin to show what was pushed while the welcome was being made."""
+        self.ready = True
+        if self._queue and self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _write(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(self.limits.stall_seconds):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            self._abort()  # a close would wait behind what the other side does not read
+            raise
+
+    async def close(self, code: int) -> None:
+        """Close with *code*."""
+        self.closing = code
+        with suppress(Exception):
+            async with asyncio.timeout(self.limits.stall_seconds):
+                await self._send({"type": "websocket.close", "code": code})
+
+    def cancel(self) -> None:
+        """Stop writing: the socket has gone."""
+        self.closing = self.closing or 1000
+        self._queue.clear()
+        if self._draining is not None:
+            self._draining.cancel()
+
+
+class VisitorGate:
+    """Serves `/ws/visitor` and shows visitors what their channels send."""
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        clock: Clock,
+        directory: Callable[[], Directory],
+        tokens: VisitorTokens,
+        *,
+        limits: Limits,
+        address_of: Callable[[Scope], str],
+        own_origin: Callable[[Scope, str], bool],
+    ) -> None:
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._directory = directory
+        self._tokens = tokens
+        self._limits = limits
+        self._address_of = address_of
+        self._own_origin = own_origin
+        self._addresses = Addresses(limits)
+        self._visitors: dict[tuple[ChannelId, str], _Visitor] = {}
+        self._by_conversation: dict[ConversationId, _Visitor] = {}
+        self._buckets: dict[tuple[ChannelId, str], Bucket] = {}
+        self._states: dict[ConversationId, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        transport.listen(Bell.SESSION, self._session_changed)
+
+    # --- the channel's side
+
+    def channel(self, row: ChannelRow) -> WidgetChannel:
+        """Return the channel of *row*, which shows what it sends through this gate."""
+        return WidgetChannel(row, self.show)
+
+    def show(self, channel_id: ChannelId, outbound: Outbound) -> None:
+        """Put an outgoing message on the visitor's open screens."""
+        visitor = self._visitors.get((channel_id, outbound.key))
+        if visitor is None:
+            return
+        who = "operator" if outbound.from_operator else "system"
+        message = Shown(outbound.seq, who, outbound.text, outbound.at_ms, name=outbound.sender_name)  # type: ignore[arg-type]
+        self._show(visitor, message)
+
+    def _show(self, visitor: _Visitor, message: Shown, but: _Socket | None = None) -> None:
+        text = _encode(Message(message)).decode()
+        for socket in visitor.sockets:
+            if socket is not but:
+                socket.push(text)
+
+    # --- the socket's side
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket from its opening to its end; whatever a stranger sends, nothing else is harmed."""
+        slug = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("line", [""])[0]
+        channel = self._channel_of(slug)
+        settings = settings_of(channel) if channel is not None else WidgetSettings()
+        if channel is not None and not self._origin_allowed(scope, settings):
+            await send({"type": "websocket.close", "code": 4403})  # before the opening: answered with 403
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        address = self._address_of(scope)
+        socket = _Socket(send, abort_of(scope), self._limits)
+        if not self._addresses.enter(address):
+            await self._part(socket, _Closed(FLOOD, Error("too_many", "too many connections; come back in a minute", 60.0)))
+            return
+        visitor: _Visitor | None = None
+        try:
+            if channel is None:
+                raise _Closed(NO_LINE, Error("no_line", f"there is no chat named “{slug[:60]}” here"))
+            visitor = await self._greet(socket, receive, channel, settings)
+            await self._serve(socket, receive, visitor, address)
+        except _Closed as closed:
+            await self._part(socket, closed)
+        except StoreError as error:
+            log.warning("visitor_refused_by_store", problem=str(error))
+            await self._part(socket, _Closed(1013, Error("unavailable", "we cannot answer just now", FULL_RETRY_SECONDS)))
+        except (OSError, TimeoutError):
+            await self._part(socket, _Closed(SLOW))
+        except _Gone:
+            pass
+        finally:
+            self._addresses.leave(address)
+            socket.cancel()
+            if visitor is not None:
+                self._leave(visitor, socket)
+
+    def _channel_of(self, slug: str) -> ChannelRow | None:
+        directory = self._directory()
+        return next(
+            (
+                row
+                for row in directory.channels.values()
+                if row.kind == KIND and row.slug == slug and row.active and directory.lines[row.line_id].active
+            ),
+            None,
+        )
+
+    def _origin_allowed(self, scope: Scope, settings: WidgetSettings) -> bool:
+        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+        # No Origin: not a browser's page, so there is no site to be protected from.
+        return (
+            origin is None
+            or "*" in settings.allowed_origins
+            or origin in settings.allowed_origins
+            or self._own_origin(scope, origin)
+        )
+
+    async def _part(self, socket: _Socket, closed: _Closed) -> None:
+        if closed.error is not None:
+            with suppress(Exception):
+                await socket.say(closed.error)
+        await socket.close(closed.code)
+
+    async def _greet(self, socket: _Socket, receive: Receive, channel: ChannelRow, settings: WidgetSettings) -> _Visitor:
+        try:
+            async with asyncio.timeout(self._limits.hello_seconds):
+                frame = await self._next(receive)
+        except TimeoutError:
+            raise _Closed(NO_HELLO, Error("hello_first", "say hello within 5 seconds")) from None
+        if not isinstance(frame, Hello):
+            raise _Closed(BAD_FRAME, Error("hello_first", "the first frame must be a hello"))
+        name = self._tokens.check(channel.id, frame.token) if frame.token is not None else self._tokens.new()
+        if name is None:
+            raise _Closed(BAD_TOKEN, Error("bad_token", "this visitor token is not ours; come again without it"))
+        socket.text_language = frame.lang
+        socket.source = Source(frame.page, frame.title, frame.referrer, frame.utm)
+        # Entered before the history is read: what comes meanwhile waits in the socket's queue instead of being missed.
+        visitor = self._enter(channel.id, name, socket)
+        try:
+            sees = self._names(channel.id)
+            visit = await self._store.read(lambda tx: history.visit(tx, channel.id, name, frame.since, sees))
+            if visit.conversation_id is not None:
+                self._begun(visitor, visit.conversation_id)
+            visitor.known |= visit.known
+            line = self._directory().lines[channel.line_id]
+            fields = tuple(settings.ask)
+            await socket.say(
+                Welcome(
+                    token=self._tokens.sign(channel.id, name),
+                    line=line.name,
+                    language=line.settings.language,
+                    ask=fields,
+                    known=tuple(field for field in fields if field in visitor.known),
+                    required=settings.required,
+                    history=visit.messages,
+                    gap=visit.gap,
+                    more=visit.more,
+                    state=visit.state,  # type: ignore[arg-type]
+                    operator=visit.operator,
+                    text_max=TEXT_MAX,
+                )
+            )
+        except BaseException:
+            self._leave(visitor, socket)
+            raise
+        socket.open()
+        return visitor
+
+    async def _serve(self, socket: _Socket, receive: Receive, visitor: _Visitor, address: str) -> None:
+        frames = Bucket(self._limits.frames_per_second, self._limits.frames_burst, self._clock.monotonic())
+        while True:
+            frame = await self._next(receive)
+            if frames.take(self._clock.monotonic()):
+                raise _Closed(FLOOD, Error("too_many", "too many frames; come back in a few seconds", 5.0))
+            if isinstance(frame, Say):
+                await self._say(socket, visitor, frame, address)
+            elif isinstance(frame, Seen):
+                await self._seen(socket, visitor, frame)
+            elif isinstance(frame, Ping):
+                await socket._write(_PONG)
+            elif isinstance(frame, Typing):
+                self._typing(visitor)
+            elif isinstance(frame, Details):
+                await self._details(socket, visitor, frame, address)
+            elif isinstance(frame, Older):
+                await self._older(socket, visitor, frame)
+            else:
+                raise _Closed(BAD_FRAME, Error("bad_frame", "hello was said already"))
+
+    async def _next(self, receive: Receive) -> VisitorFrame:
+        event = await receive()
+        if event["type"] != "websocket.receive":
+            raise _Gone
+        text = event.get("text")
+        if text is None:
+            raise _Closed(BAD_FRAME, Error("bad_frame", "frames are JSON text"))
+        try:
+            frame: VisitorFrame = _decode(text)
+            return frame
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise _Closed(BAD_FRAME, Error("bad_frame", f"that frame cannot be read: {error}"[:300])) from None
+
+    # --- what a visitor does
+
+    async def _say(self, socket: _Socket, visitor: _Visitor, frame: Say, address: str) -> None:
+        text = frame.text.strip().replace("\x00", "")
+        refused = self._refusal_of(visitor, frame.id, text)
+        if refused is not None:
+            await socket.say(refused)
+            return
+        if text is not frame.text:
+            frame = msgspec.structs.replace(frame, text=text)
+        if await self._too_many(socket, visitor, frame.id, address):
+            return
+        accepted = await self._accept(socket, visitor, frame, frame.id)
+        if accepted is not None and accepted.fresh and len(visitor.sockets) > 1:
+            assert accepted.seq is not None
+            self._show(visitor, Shown(accepted.seq, "me", text, to_us(accepted.at) // 1000, id=frame.id), but=socket)
+
+    def _refusal_of(self, visitor: _Visitor, id_: str, text: str) -> Refused | None:
+        if not text:
+            return Refused(id_, "empty", "there is nothing in this message")
+        if len(text) > TEXT_MAX:
+            return Refused(id_, "too_long", f"a message has at most {TEXT_MAX} characters, this one has {len(text)}")
+        row = self._directory().channels[visitor.channel_id]
+        if row.settings.get("required"):
+            missing = [field for field in settings_of(row).required if field not in visitor.known]
+            if missing:
+                return Refused(id_, "details_required", f"please tell us first: {', '.join(missing)}")
+        return None
+
+    async def _details(self, socket: _Socket, visitor: _Visitor, frame: Details, address: str) -> None:
+        if not (frame.name.strip() or frame.email.strip() or frame.phone.strip()):
+            await socket.say(Refused(frame.id, "bad_details", "fill in at least one field"))
+            return
+        if await self._too_many(socket, visitor, frame.id, address):
+            return
+        if await self._accept(socket, visitor, frame, frame.id) is not None:
+            told = (("name", frame.name), ("email", frame.email), ("phone", frame.phone))
+            visitor.known |= {field for field, value in told if value.strip()}
+
+    async def _seen(self, socket: _Socket, visitor: _Visitor, frame: Seen) -> None:
+        # What was told before is not told again: a receipt is an input, and inputs cost a commit.
+        if visitor.conversation_id is None or frame.upto <= (visitor.read if frame.read else visitor.delivered):
+            return
+        visitor.delivered = max(visitor.delivered, frame.upto)
+        if frame.read:
+            visitor.read = frame.upto
+        await self._accept(socket, visitor, frame, f"seen:{frame.upto}:{int(frame.read)}")
+
+    async def _older(self, socket: _Socket, visitor: _Visitor, frame: Older) -> None:
+        conversation_id = visitor.conversation_id
+        if conversation_id is None:
+            await socket.say(History((), more=False))
+            return
+        name = self._names(visitor.channel_id)
+        messages, more = await self._store.read(lambda tx: history.before(tx, conversation_id, frame.before, name))
+        await socket.say(History(messages, more))
+
+    def _typing(self, visitor: _Visitor) -> None:
+        if visitor.conversation_id is not None:
+            self._transport.tell(f"typing:{visitor.conversation_id}", b'{"who":"contact"}')
+
+    async def _too_many(self, socket: _Socket, visitor: _Visitor, id_: str, address: str) -> bool:
+        now = self._clock.monotonic()
+        wait = visitor.messages.take(now)
+        if not wait and visitor.conversation_id is None:
+            wait = self._addresses.begin(address, now)
+        if not wait:
+            visitor.refused = 0
+            return False
+        visitor.refused += 1
+        if visitor.refused > REFUSALS_MAX:
+            raise _Closed(FLOOD, Error("too_many", "too many messages", round(wait, 1)))
+        await socket.say(Refused(id_, "too_many", f"too many messages; send it again in {wait:.1f} s", round(wait, 3)))
+        return True
+
+    async def _accept(self, socket: _Socket, visitor: _Visitor, frame: Say | Details | Seen, id_: str) -> Accepted | None:
+        """Store the frame and answer its sender; None when it was refused, which the sender has been told."""
+        directory = self._directory()
+        row = directory.channels[visitor.channel_id]
+        settings: LineSettings = directory.lines[row.line_id].settings
+        asks = not isinstance(frame, Seen)  # a receipt is not answered
+        body = encode(Envelope(visitor.visitor, frame, socket.source if asks else None, socket.text_language))
+        prepared: list[Prepared] = prepare(WidgetChannel(row, self.show), [Raw(f"{visitor.visitor}:{id_}", body)], settings)
+        if prepared[0].incoming is None:
+            if asks:
+                await socket.say(Refused(id_, "bad_details", prepared[0].problem))
+            return None
+
+        def work(tx: Tx) -> Accepted:
+            return accept(tx, visitor.channel_id, prepared)[0]
+
+        try:
+            accepted = await self._store.write(work)
+        except StoreError as error:
+            if asks:
+                code = "full" if isinstance(error, StoreFull) else "unavailable"
+                await socket.say(
+                    Refused(id_, code, "we cannot take messages just now; try again in a moment", FULL_RETRY_SECONDS)
+                )
+            return None
+        if asks:
+            socket.source = None  # told once a socket: the next message comes from the same page
+            await socket.say(Ack(id_, accepted.seq or 0, to_us(accepted.at) // 1000))
+        if visitor.conversation_id is None and accepted.conversation_id is not None:
+            self._begun(visitor, accepted.conversation_id)
+        return accepted
+
+    # --- who is here
+
+    def _enter(self, channel_id: ChannelId, name: str, socket: _Socket) -> _Visitor:
+        key = (channel_id, name)
+        visitor = self._visitors.get(key)
+        if visitor is None:
+            # Coming again does not fill the bucket again.
+            bucket = self._buckets.pop(key, None) or Bucket(
+                self._limits.messages_per_second, self._limits.burst, self._clock.monotonic()
+            )
+            visitor = self._visitors[key] = _Visitor(channel_id, name, bucket)
+        visitor.sockets.append(socket)
+        return visitor
+
+    def _begun(self, visitor: _Visitor, conversation_id: ConversationId) -> None:
+        if visitor.conversation_id is None:
+            visitor.conversation_id = conversation_id
+            self._by_conversation[conversation_id] = visitor
+            visitor.stop_typing = self._transport.follow(
+                f"typing:{conversation_id}", lambda word: self._operator_types(visitor, word)
+            )
+
+    def _leave(self, visitor: _Visitor, socket: _Socket) -> None:
+        if socket in visitor.sockets:
+            visitor.sockets.remove(socket)
+        if visitor.sockets:
+            return
+        self._visitors.pop((visitor.channel_id, visitor.visitor), None)
+        self._buckets[visitor.channel_id, visitor.visitor] = visitor.messages
+        if len(self._buckets) > BUCKETS_KEPT:
+            del self._buckets[next(iter(self._buckets))]
+        if visitor.conversation_id is not None:
+            self._by_conversation.pop(visitor.conversation_id, None)
+        if visitor.stop_typing is not None:
+            visitor.stop_typing()
+
+    # --- what a visitor is told beside messages
+
+    def _operator_types(self, visitor: _Visitor, word: bytes) -> None:
+        if b'"operator"' not in word:
+            return
+        identity = self._identity(visitor.channel_id)
+        name = msgspec.json.decode(word).get("name", "") if identity is OperatorIdentity.OWN else ""
+        text = _encode(OperatorTyping(name)).decode()
+        for socket in visitor.sockets:
+            socket.push(text)
+
+    def _session_changed(self, conversation_id: str) -> None:
+        if conversation_id not in self._by_conversation:
+            return
+        self._states[ConversationId(conversation_id)] = None
+        if not self._tasks:
+            task = asyncio.get_running_loop().create_task(self._tell_states())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_states(self) -> None:
+        while self._states:
+            conversation_id = next(iter(self._states))
+            del self._states[conversation_id]
+            visitor = self._by_conversation.get(conversation_id)
+            if visitor is None:
+                continue
+            name = self._names(visitor.channel_id)
+            try:
+                state, operator = await self._store.read(lambda tx, c=conversation_id, n=name: history.state(tx, c, n))  # type: ignore[misc]
+            except StoreError:
+                continue
+            text = _encode(State(state, operator)).decode()  # type: ignore[arg-type]
+            for socket in visitor.sockets:
+                socket.push(text)
+
+    def _identity(self, channel_id: ChannelId) -> OperatorIdentity:
+        directory = self._directory()
+        return directory.lines[directory.channels[channel_id].line_id].settings.identity
+
+    def _names(self, channel_id: ChannelId) -> Callable[[str | None], str]:
+        directory = self._directory()
+        line = directory.lines[directory.channels[channel_id].line_id]
+
+        def name(operator_id: str | None) -> str:
+            return shown_name(directory, line.name, line.settings.identity, operator_id)
+
+        return name
+
+
+class _Gone(Exception):
+    """The visitor's side has closed."""
+
+
+def shown_name(directory: Directory, line_name: str, identity: OperatorIdentity, operator_id: str | None) -> str:
+    """Return the name above an answer, as the line shows its people; None: the line itself speaks."""
+    match identity:
+        case OperatorIdentity.HIDDEN:
+            return ""
+        case OperatorIdentity.OWN if operator_id is not None:
+            person = directory.operators.get(operator_id)  # type: ignore[call-overload]
+            return person.name if person is not None else line_name
+        case _:
+            return line_name
+
+
+__all__ = ["VisitorGate", "shown_name"]

@@ -1,0 +1,114 @@
+"""What a visitor may see of their conversation: every customer-facing read goes through here, and a note is never among it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select
+
+from broker.domain import Author, ChannelId, ConversationId, MessageKind, PointKind
+from broker.ports import Tx
+from broker.store.sql import cols, one_of, sql
+from broker.store.tables import contact_points, contacts, conversations, messages, sessions
+from channels.widget.frames import Shown
+
+PAGE = 100
+
+_CONVERSATION = sql(
+    select(conversations.c.id, conversations.c.contact_id, contacts.c.name, sessions.c.status, sessions.c.operator_id)
+    .select_from(conversations)
+    .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
+    .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
+)
+_POINTS = sql(
+    select(contact_points.c.kind)
+    .where(
+        contact_points.c.contact_id == bindparam("contact"),
+        one_of(contact_points.c.kind, PointKind.PHONE.value, PointKind.EMAIL.value),
+    )
+    .limit(20)
+)
+_SAID = select(*cols(messages, "seq author text at_us operator_id client_id")).where(
+    messages.c.conversation_id == bindparam("conversation"), messages.c.kind == MessageKind.SAID.value
+)
+_SINCE = sql(_SAID.where(messages.c.seq > bindparam("since")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
+_BEFORE = sql(_SAID.where(messages.c.seq < bindparam("before")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
+_STATE = sql(
+    select(sessions.c.status, sessions.c.operator_id)
+    .select_from(conversations)
+    .join(sessions, sessions.c.id == conversations.c.session_id)
+    .where(conversations.c.id == bindparam("conversation"))
+)
+
+Name = Callable[[str | None], str]
+"""Operator id (None: the line) -> the name the customer may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a visitor's conversation stands."""
+
+    conversation_id: ConversationId | None
+    known: frozenset[str]
+    """Which of name, email, phone we have."""
+    state: str
+    operator: str
+    messages: tuple[Shown, ...]
+    gap: bool
+    more: bool
+
+
+def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Visit:
+    """Return the visitor's conversation and what came after *since*, the newest page of it."""
+    row = tx.one(_CONVERSATION, channel=channel_id, key=key)
+    if row is None:
+        return Visit(None, frozenset(), "none", "", (), gap=since > 0, more=False)
+    conversation_id, contact_id, contact_name, status, operator_id = row
+    known = {kind for (kind,) in tx.all(_POINTS, contact=contact_id)} | ({"name"} if contact_name else set())
+    newest = tx.all(_SINCE, conversation=conversation_id, since=since)
+    missed = len(newest) > PAGE
+    shown = _shown(newest[:PAGE], name)
+    more = missed or (since > 0 if not shown else bool(tx.all(_BEFORE, conversation=conversation_id, before=shown[0].seq)[:1]))
+    return Visit(
+        conversation_id, frozenset(known), *_state(status, operator_id, name), shown, gap=missed and since > 0, more=more
+    )
+
+
+def before(tx: Tx, conversation_id: ConversationId, seq: int, name: Name) -> tuple[tuple[Shown, ...], bool]:
+    """Return the page of history before *seq*, oldest first, and whether there is more before it."""
+    rows = tx.all(_BEFORE, conversation=conversation_id, before=seq)
+    return _shown(rows[:PAGE], name), len(rows) > PAGE
+
+
+def state(tx: Tx, conversation_id: ConversationId, name: Name) -> tuple[str, str]:
+    """Return where the session stands (none, waiting, active, closed) and who answers."""
+    row = tx.one(_STATE, conversation=conversation_id)
+    return _state(row[0], row[1], name) if row else ("none", "")
+
+
+def _state(status: str | None, operator_id: str | None, name: Name) -> tuple[str, str]:
+    match status:
+        case None:
+            return "none", ""
+        case "active":
+            return "active", name(operator_id)
+        case "closed":
+            return "closed", ""
+        case _:
+            return "waiting", ""
+
+
+def _shown(newest_first: list[tuple[object, ...]], name: Name) -> tuple[Shown, ...]:
+    return tuple(shown(*row, name=name) for row in reversed(newest_first))  # type: ignore[arg-type]
+
+
+def shown(seq: int, author: str, text: str, at_us: int, operator_id: str | None, client_id: str, *, name: Name) -> Shown:
+    """Return a message as its visitor may see it."""
+    at = at_us // 1000
+    if author == Author.CONTACT.value:
+        return Shown(seq, "me", text, at, id=client_id)
+    if author == Author.SYSTEM.value:
+        return Shown(seq, "system", text, at, name=name(None))
+    return Shown(seq, "operator", text, at, name=name(operator_id))

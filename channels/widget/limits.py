@@ -1,0 +1,92 @@
+"""How much one visitor, one address and everybody together may ask of us. Time is passed in, seconds that never go back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Settings of the visitors' gate."""
+
+    frame_bytes: int = 65_536
+    messages_per_second: float = 5.0
+    burst: int = 20
+    frames_per_second: float = 20.0
+    frames_burst: int = 100
+    conversations_per_hour: int = 30
+    """New ones from one address."""
+    sockets_per_address: int = 20
+    sockets: int = 5_000
+    hello_seconds: float = 5.0
+    queue_bytes: int = 262_144
+    """Unsent bytes to one socket before it is cut."""
+    stall_seconds: float = 10.0
+    """How long one write may wait for the visitor's side."""
+
+
+class Bucket:
+    """A token bucket: *rate* a second, at most *burst* at once."""
+
+    __slots__ = ("_burst", "_left", "_rate", "_then")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._then = now
+
+    def take(self, now: float) -> float:
+        """Take one; return 0, or in how many seconds to come back."""
+        left = self._left + (now - self._then) * self._rate
+        self._left = left if left < self._burst else self._burst
+        self._then = now
+        if self._left >= 1.0:
+            self._left -= 1.0
+            return 0.0
+        return (1.0 - self._left) / self._rate
+
+
+class Addresses:
+    """What each address has open and has begun lately; forgets an address when nothing is left of it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sockets: dict[str, int] = {}
+        self._begun: dict[str, deque[float]] = {}
+        self.total = 0
+
+    def enter(self, address: str) -> bool:
+        """Count a socket in; False when the address or the house is full."""
+        if self.total >= self._limits.sockets or self._sockets.get(address, 0) >= self._limits.sockets_per_address:
+            return False
+        self._sockets[address] = self._sockets.get(address, 0) + 1
+        self.total += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count a socket out."""
+        self.total -= 1
+        if self._sockets[address] == 1:
+            del self._sockets[address]
+        else:
+            self._sockets[address] -= 1
+
+    def begin(self, address: str, now: float) -> float:
+        """Count a new conversation; return 0, or in how many seconds the next is welcome."""
+        begun = self._begun.setdefault(address, deque())
+        while begun and now - begun[0] >= HOUR:
+            begun.popleft()
+        if len(begun) >= self._limits.conversations_per_hour:
+            return HOUR - (now - begun[0])
+        begun.append(now)
+        if len(self._begun) > 10_000:
+            self._forget(now)
+        return 0.0
+
+    def _forget(self, now: float) -> None:
+        for address in [a for a, begun in self._begun.items() if not begun or now - begun[-1] >= HOUR]:
+            del self._begun[address]

@@ -1,0 +1,360 @@
+"""The visitors' socket, by real sockets: what is acknowledged is stored, what is shown is shown once, what is bad is told."""
+
+import asyncio
+import json
+
+import pytest
+import websockets
+
+from broker import inbound
+from broker.events import Note, Reply, Take
+from channels.widget.limits import Limits
+from tests.channels.widget.place import place
+
+
+def run(journey):
+    """Run an async journey."""
+    asyncio.run(journey)
+
+
+async def operator_does(here, event, raw=b""):
+    """Enter a deed of ann's in the one conversation."""
+    conversation = await here.conversation()
+    ann = next(iter(here.directory.operators))
+
+    def work(tx):
+        return inbound.enter(tx, "console", tx.new_id(), conversation, lambda at: event(at, ann, tx.new_id()), raw)
+
+    await here.store.write(work)
+    await here.decided()
+
+
+def reply(at, ann, id_):
+    return Reply(at=at, operator_id=ann, command=id_, message_id=id_)
+
+
+def note(at, ann, id_):
+    return Note(at=at, operator_id=ann, command=id_, message_id=id_)
+
+
+def take(at, ann, id_):
+    return Take(at=at, operator_id=ann, command=id_)
+
+
+def test_acknowledged_is_stored_and_answered(tmp_path):
+    """A visitor writes, is acknowledged, is greeted, and reads the operator's answer with the operator's name."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello(page="https://shop.example.com/kettles", utm={"source": "ads"})
+            ack = await visitor.say("hello")
+            greeting = (await visitor.next("message"))["message"]
+            await operator_does(here, take)
+            await visitor.next("state", state="active", operator="Ann")
+            await operator_does(here, reply, b"good day")
+            answer = (await visitor.next("message"))["message"]
+
+            assert ack["seq"] < greeting["seq"] < answer["seq"]
+            assert ("system", "operator") == (greeting["who"], answer["who"])
+            assert ("good day", "Ann") == (answer["text"], answer["name"])
+            assert [("hello",)] == await here.rows("SELECT text FROM messages WHERE author = 'contact'")
+            ((source,),) = await here.rows("SELECT source FROM sessions")
+            assert {"page": "https://shop.example.com/kettles", "utm": {"source": "ads"}} == json.loads(source)
+
+    run(journey())
+
+
+def test_said_again_is_stored_once(tmp_path):
+    """The same id again, even from another socket, is answered with the first place and stored once."""
+
+    async def journey():
+        async with place(tmp_path) as here:
+            async with here.visitor() as visitor:
+                token = (await visitor.hello())["token"]
+                first = await visitor.say("hello", "message-1")
+            async with here.visitor() as visitor:
+                await visitor.hello(token=token)
+                again = await visitor.say("hello", "message-1")
+
+            assert first["seq"] == again["seq"]
+            assert [(1,)] == await here.rows("SELECT count(*) FROM messages WHERE author = 'contact'")
+
+    run(journey())
+
+
+def test_history_is_resumed_where_it_was_left(tmp_path):
+    """Who comes again sees what they missed and only that; who comes anew sees all of it, in order."""
+
+    async def journey():
+        async with place(tmp_path) as here:
+            async with here.visitor() as visitor:
+                token = (await visitor.hello())["token"]
+                await visitor.say("one")
+                seen = (await visitor.next("message"))["message"]["seq"]
+            await operator_does(here, take)
+            await operator_does(here, reply, b"while you were away")
+            async with here.visitor() as visitor:
+                missed = (await visitor.hello(token=token, since=seen))["history"]
+                assert ["while you were away"] == [message["text"] for message in missed]
+            async with here.visitor() as visitor:
+                history = (await visitor.hello(token=token))["history"]
+                assert sorted(m["seq"] for m in history) == [m["seq"] for m in history]
+                assert ("one", "while you were away") == (history[0]["text"], history[-1]["text"])
+
+    run(journey())
+
+
+def test_note_never_reaches_the_visitor(tmp_path):
+    """A note is neither pushed nor in any history."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            token = (await visitor.hello())["token"]
+            await visitor.say("hello")
+            await operator_does(here, take)
+            await operator_does(here, note, b"he is rude")
+            await operator_does(here, reply, b"good day")
+            while (await visitor.next("message"))["message"]["text"] != "good day":
+                pass
+            async with here.visitor() as again:
+                history = (await again.hello(token=token))["history"]
+
+            assert [("he is rude",)] == await here.rows("SELECT text FROM messages WHERE kind = 'note'")
+            assert "rude" not in json.dumps([visitor.frames, history])
+
+    run(journey())
+
+
+def test_other_tab_shows_what_this_one_said(tmp_path):
+    """What a visitor writes in one tab appears in the other, once, at the same place."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as one:
+            token = (await one.hello())["token"]
+            async with here.visitor() as other:
+                await other.hello(token=token)
+                ack = await one.say("hello", "message-1")
+                shown = (await other.next("message"))["message"]
+
+                assert ("me", "hello", ack["seq"], "message-1") == (shown["who"], shown["text"], shown["seq"], shown["id"])
+
+    run(journey())
+
+
+@pytest.mark.parametrize(
+    "frame", ["{", "[]", '"x"', '{"t":"nothing"}', '{"t":"say","id":"12345678"}', '{"t":"ping","more":1}', "null"]
+)
+def test_unreadable_frame_closes_that_socket_alone(tmp_path, frame):
+    """A frame that cannot be read is told and closes its socket; everybody else goes on."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as good, here.visitor() as bad:
+            await good.hello()
+            await bad.hello()
+            await bad.socket.send(frame)
+            assert (await bad.next("error"))["code"] == "bad_frame"
+            assert await bad.close_code() == 4400
+            assert (await good.say("still here"))["seq"] == 1
+
+    run(journey())
+
+
+def test_what_cannot_be_taken_is_refused_by_name(tmp_path):
+    """Nothing, too much, and a phone that is none: each is refused with its reason, and the socket stays."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            for code, frame in (
+                ("empty", {"t": "say", "id": "message-1", "text": " \n "}),
+                ("too_long", {"t": "say", "id": "message-2", "text": "x" * 8_001}),
+                ("bad_details", {"t": "details", "id": "message-3", "phone": "12"}),
+                ("bad_details", {"t": "details", "id": "message-4"}),
+            ):
+                await visitor.send(**frame)
+                assert (code, frame["id"]) == ((refused := await visitor.next("refused"))["code"], refused["id"])
+            await visitor.say("x" * 8_000)
+
+    run(journey())
+
+
+def test_flood_is_told_when_to_come_back(tmp_path):
+    """Past the burst a message is refused with the seconds to wait; a visitor who goes on is closed."""
+
+    async def journey():
+        limits = Limits(messages_per_second=0.01, burst=2, frames_burst=1_000)
+        async with place(tmp_path, limits=limits) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("one")
+            await visitor.say("two")
+            for number in range(130):
+                await visitor.send(t="say", id=f"message-{number}", text="three")
+            refused = await visitor.next("refused")
+            assert ("too_many", True) == (refused["code"], 0 < refused["retry_after"] <= 100)
+            assert await visitor.close_code() == 4429
+
+    run(journey())
+
+
+def test_coming_again_does_not_fill_the_bucket(tmp_path):
+    """Reconnecting gives no new burst."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(messages_per_second=0.01, burst=1)) as here:
+            async with here.visitor() as visitor:
+                token = (await visitor.hello())["token"]
+                await visitor.say("one")
+            async with here.visitor() as visitor:
+                await visitor.hello(token=token)
+                await visitor.send(t="say", id="message-2", text="two")
+                assert (await visitor.next("refused"))["code"] == "too_many"
+
+    run(journey())
+
+
+def test_new_conversations_of_an_address_are_bounded(tmp_path):
+    """One address begins so many conversations an hour; one that was begun goes on."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(conversations_per_hour=1)) as here, here.visitor() as one, here.visitor() as two:
+            await one.hello()
+            await two.hello()
+            await one.say("mine")
+            await two.send(t="say", id="message-1", text="mine too")
+            assert (await two.next("refused"))["retry_after"] > 3_000
+            await one.say("more")
+
+    run(journey())
+
+
+def test_address_with_too_many_sockets_is_told(tmp_path):
+    """The socket past the limit is told why and closed; another address is welcome."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(sockets_per_address=1)) as here, here.visitor() as one:
+            await one.hello()
+            async with here.visitor() as two:
+                assert (await two.next("error"))["code"] == "too_many"
+                assert await two.close_code() == 4429
+
+    run(journey())
+
+
+def test_silence_is_not_waited_for(tmp_path):
+    """Who says no hello is closed."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(hello_seconds=0.05)) as here, here.visitor() as visitor:
+            assert (await visitor.next("error"))["code"] == "hello_first"
+            assert await visitor.close_code() == 4408
+
+    run(journey())
+
+
+def test_unknown_line_and_foreign_page_are_turned_away(tmp_path):
+    """A line that is not there is told so; a page of another site gets no socket at all, one that is allowed does."""
+
+    async def journey():
+        async with place(tmp_path, settings={"allowed_origins": ["https://shop.example.com"]}) as here:
+            async with here.visitor(line="nowhere") as visitor:
+                assert (await visitor.next("error"))["code"] == "no_line"
+                assert await visitor.close_code() == 4404
+            for foreign in ("https://evil.example.com", "http://shop.example.com", "https://shop.example.com:8443", "null"):
+                with pytest.raises(websockets.InvalidStatus) as refused:
+                    async with here.visitor(origin=foreign):
+                        pytest.fail(f"{foreign} was let in")
+                assert refused.value.response.status_code == 403
+            for own in ("https://shop.example.com", f"http://127.0.0.1:{here.port}"):
+                async with here.visitor(origin=own) as visitor:
+                    await visitor.hello()
+
+    run(journey())
+
+
+def test_forged_token_is_refused(tmp_path):
+    """A token that is not ours closes the socket and shows nothing."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.send(t="hello", token="A" * 22 + "." + "B" * 22)
+            assert (await visitor.next("error"))["code"] == "bad_token"
+            assert await visitor.close_code() == 4401
+
+    run(journey())
+
+
+def test_required_details_come_first(tmp_path):
+    """A line that wants to know who writes says which fields are missing, and takes the message afterwards."""
+
+    async def journey():
+        async with place(tmp_path, settings={"ask": ["name", "email"], "required": ["email"]}) as here, here.visitor() as visitor:
+            assert (await visitor.hello())["required"] == ["email"]
+            await visitor.send(t="say", id="message-1", text="hello")
+            assert (await visitor.next("refused"))["code"] == "details_required"
+            await visitor.send(t="details", id="message-2", email="ann@example.com")
+            await visitor.next("ack")
+            await visitor.say("hello", "message-1")
+
+    run(journey())
+
+
+def test_full_disk_refuses_and_recovers(tmp_path):
+    """While the disk is full a message is refused with a time to come back; with room again the same message is taken."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("before")
+
+            def fill(tx):
+                pages = tx._cursor.execute("PRAGMA page_count").fetchone()[0]
+                tx._cursor.execute(f"PRAGMA max_page_count = {pages}")
+
+            await here.store.write(fill)
+            number = 0
+            while True:
+                number += 1
+                await visitor.send(t="say", id=f"message-{number}", text="x" * 4_000)
+                frame = json.loads(await visitor.socket.recv())
+                if frame["t"] == "refused":
+                    break
+            assert ("full", True) == (frame["code"], frame["retry_after"] > 0)
+
+            def make_room(tx):
+                tx._cursor.execute("PRAGMA max_page_count = 4294967294")
+
+            await here.store.write(make_room)
+            assert (await visitor.say("x" * 4_000, frame["id"]))["seq"] > 1
+
+    run(journey())
+
+
+def test_slow_reader_is_cut_and_nobody_waits(tmp_path):
+    """A visitor who reads nothing is cut when their queue is full; the sender has not waited for them."""
+
+    async def journey():
+        fast = Limits(queue_bytes=20_000, messages_per_second=1_000, burst=1_000, frames_per_second=1_000, frames_burst=10_000)
+        async with place(tmp_path, limits=fast) as here, here.visitor() as one:
+            token = (await one.hello())["token"]
+            await one.say("hello")
+            slow = await websockets.connect(
+                f"ws://127.0.0.1:{here.port}/ws/visitor?line=shop", max_queue=1, compression=None, ping_interval=None
+            )
+            await slow.send(json.dumps({"t": "hello", "token": token}))
+            while json.loads(await slow.recv())["t"] != "welcome":
+                pass
+            assert sockets_of(here) == 2
+            slow.transport.pause_reading()
+            number = 0
+            while sockets_of(here) == 2:
+                number += 1
+                await one.say("y" * 8_000, f"message-{number:08d}")
+                assert number < 5_000
+            slow.transport.resume_reading()
+            await slow.close()
+
+    def sockets_of(here):
+        (visitor,) = here.gate._visitors.values()
+        return len(visitor.sockets)
+
+    run(journey())

@@ -1,0 +1,341 @@
+// Made from operators/frames.py by `python -m tests.tools.generated`. Do not edit: change the source and run it again.
+//
+// A field with a default is optional: whoever sends leaves the default out.
+
+export type Box = "mine" | "waiting" | "all";
+
+export type Presence = "online" | "away" | "offline";
+
+/** The first frame; *resume* is the last `at` this console has applied. */
+export interface Hello {
+  t: "hello";
+  /** Default: null. */
+  resume?: string | null;
+}
+
+/** An operator's deed. *id* is the console's own UUID of it: said again, it is done once. */
+export interface Do {
+  t: "do";
+  id: string;
+  session: string;
+  verb: "take" | "decline" | "reply" | "note" | "close";
+  /** For reply and note: 1..8,000 characters after trimming. Default: "". */
+  text?: string;
+  /** For close. Default: "". */
+  outcome?: string;
+}
+
+/** Show the session's thread and send its updates from now on; one is open at a time on a socket. */
+export interface Open {
+  t: "open";
+  session: string;
+}
+
+/** The thread is no longer on screen. */
+export interface Leave {
+  t: "leave";
+}
+
+/** Give the page of the conversation before *before* (a seq); earlier sessions follow on. */
+export interface Older {
+  t: "older";
+  session: string;
+  before: number;
+}
+
+/** Give a page of a list; *after* is the `next` of the page before. Updates of `all` come while it is the last one asked for. */
+export interface ListBox {
+  t: "list";
+  box: Box;
+  /** Default: null. */
+  after?: string | null;
+}
+
+/** The operator chose a state, or the browser saw them idle (away) or back (online). */
+export interface SetPresence {
+  t: "presence";
+  state: Presence;
+}
+
+/** The operator is writing in the session. */
+export interface Typing {
+  t: "typing";
+  session: string;
+}
+
+/** Are you there? Sent every 25 s when nothing else was. */
+export interface Ping {
+  t: "ping";
+}
+
+/** One message of a thread. *at*: epoch milliseconds; *fate* is the product's word (broker.domain.Fate). */
+export interface Shown {
+  id: string;
+  seq: number;
+  who: "contact" | "operator" | "system";
+  kind: "said" | "note";
+  text: string;
+  at: number;
+  fate: string;
+  /** Default: "". */
+  name?: string;
+  /** Default: "". */
+  operator?: string;
+  /** The id of the `do` frame that wrote it, for the console's own pending copy. Default: "". */
+  command?: string;
+  /** Why it failed or is in doubt. Default: "". */
+  problem?: string;
+  /** Default: "". */
+  session?: string;
+}
+
+/** One session in a list. Times are epoch milliseconds; 0 where there is none. */
+export interface Card {
+  session: string;
+  conversation: string;
+  line: string;
+  line_name: string;
+  /** The channel's kind: widget, telegram, … */
+  channel: string;
+  status: string;
+  contact: string;
+  contact_name: string;
+  opened: number;
+  /** Default: 0. */
+  queued?: number;
+  /** Default: 0. */
+  closed?: number;
+  /** Default: 0. */
+  changed?: number;
+  /** Default: "". */
+  operator?: string;
+  /** Default: "". */
+  operator_name?: string;
+  /** To me; 0: not offered to me. Default: 0. */
+  offered_until?: number;
+  /** Since when the customer waits for an answer. Default: 0. */
+  unanswered?: number;
+  /** The beginning of the last message said, at most 140 characters. Default: "". */
+  last_text?: string;
+  /** Default: "". */
+  last_who?: string;
+  /** Default: 0. */
+  last_seq?: number;
+  /** Default: "". */
+  outcome?: string;
+}
+
+/** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */
+export interface Point {
+  kind: string;
+  value: string;
+  /** Default: "". */
+  evidence?: string;
+}
+
+/** The card of a person beside a thread. */
+export interface Contact {
+  id: string;
+  name: string;
+  /** Default: "". */
+  language?: string;
+  /** Default: []. */
+  points?: Point[];
+  /** Default: "". */
+  responsible?: string;
+  /** Default: "". */
+  responsible_name?: string;
+  /** Default: 0. */
+  since?: number;
+  /** Default: "". */
+  page?: string;
+  /** Default: "". */
+  title?: string;
+  /** Default: "". */
+  referrer?: string;
+  /** Default: {}. */
+  utm?: Record<string, string>;
+  /** The contact's latest other sessions, at most 10. Default: []. */
+  earlier?: Card[];
+  /** Default: []. */
+  leads?: Record<string, string>[];
+}
+
+/** Who is logged in on this socket. */
+export interface Me {
+  id: string;
+  login: string;
+  name: string;
+  role: string;
+  language: string;
+  presence: Presence;
+  /** Default: 0. */
+  load?: number;
+  /** Default: 100. */
+  budget?: number;
+  /** Default: false. */
+  password_generated?: boolean;
+}
+
+/** Another person of the house. */
+export interface Colleague {
+  id: string;
+  name: string;
+  presence: Presence;
+}
+
+/** How many are in a list. */
+export interface Counts {
+  mine: number;
+  waiting: number;
+}
+
+/** Everything on the first screen. *mine*: held by me or offered to me; *waiting*: in my lines, at most 100 of `counts`. */
+export interface Snapshot {
+  t: "snapshot";
+  at: string;
+  me: Me;
+  colleagues: Colleague[];
+  counts: Counts;
+  mine: Card[];
+  waiting: Card[];
+}
+
+/** What was missed follows as updates; nothing on screen need be thrown away. */
+export interface Resumed {
+  t: "resumed";
+  at: string;
+}
+
+/** The outgoing message *seq* (*upto*: and every outgoing one before it) now has *fate*. */
+export interface FateChange {
+  conversation: string;
+  seq: number;
+  fate: string;
+  /** Default: false. */
+  upto?: boolean;
+  /** Default: "". */
+  problem?: string;
+}
+
+/**
+ * One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
+ *
+ * *card* replaces the session's card. *gone*: the session left every list of mine (another took it, or it closed and I had
+ * no part in it). *counts* follow when they changed.
+ */
+export interface Update {
+  /** Default: null. */
+  card?: Card | null;
+  /** Default: null. */
+  message?: Shown | null;
+  /** Of `message`, when there is no card with it. Default: "". */
+  conversation?: string;
+  /** Default: null. */
+  fate?: FateChange | null;
+  /** Of the open thread: the contact was completed. Default: null. */
+  contact?: Contact | null;
+  /** Default: "". */
+  gone?: string;
+  /** Default: null. */
+  colleague?: Colleague | null;
+  /** Default: null. */
+  counts?: Counts | null;
+  /** Default: null. */
+  load?: number | null;
+}
+
+/** News in the order it happened. */
+export interface Updates {
+  t: "updates";
+  n: number;
+  at: string;
+  list: Update[];
+}
+
+/** The deed *id* is stored. */
+export interface Accepted {
+  t: "accepted";
+  id: string;
+}
+
+/**
+ * The deed *id* was not done.
+ *
+ * Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable.
+ */
+export interface Refused {
+  t: "refused";
+  id: string;
+  code: string;
+  text: string;
+  /** Default: 0. */
+  retry_after?: number;
+}
+
+/** A session's thread: the latest 100 messages of its conversation, oldest first. */
+export interface Thread {
+  t: "thread";
+  session: string;
+  card: Card;
+  contact: Contact;
+  messages: Shown[];
+  more: boolean;
+}
+
+/** Earlier messages, oldest first. */
+export interface OlderPage {
+  t: "older";
+  session: string;
+  messages: Shown[];
+  more: boolean;
+}
+
+/** A page of a list. */
+export interface Page {
+  t: "page";
+  box: Box;
+  cards: Card[];
+  /** Default: null. */
+  next?: string | null;
+}
+
+/** The customer (`who` contact) or a colleague is writing in the conversation. */
+export interface SomebodyTyping {
+  t: "typing";
+  conversation: string;
+  who: "contact" | "operator";
+  /** Default: "". */
+  name?: string;
+}
+
+/**
+ * Something asked for cannot be had (the socket stays), or the socket will be closed.
+ *
+ * Codes: bad_frame, hello_first, no_session, forbidden, slow, unavailable.
+ */
+export interface Error {
+  t: "error";
+  code: string;
+  text: string;
+}
+
+/** Here. */
+export interface Pong {
+  t: "pong";
+}
+
+export type ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Typing | Ping;
+
+export type GatewayFrame =
+  | Snapshot
+  | Resumed
+  | Updates
+  | Accepted
+  | Refused
+  | Thread
+  | OlderPage
+  | Page
+  | SomebodyTyping
+  | Error
+  | Pong;

@@ -1,0 +1,50 @@
+// Where the visitor writes. Enter sends, Shift+Enter begins a new line.
+
+import { lengthOf } from "./characters";
+import type { Chat } from "./store";
+import type { Speech } from "./texts";
+
+export interface ComposerProps {
+  chat: Chat;
+  speech: Speech;
+  onDraft: (text: string) => void;
+  onSay: (text: string) => void;
+}
+
+/** So close to the limit, the visitor is told how many characters are left. */
+const COUNT_FROM = 500;
+
+export function Composer({ chat, speech: { text }, onDraft, onSay }: ComposerProps) {
+  const left = chat.textMax - lengthOf(chat.draft);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    onSay(chat.draft);
+  };
+  const count = left < 0 ? text("over", { count: -left }) : left < COUNT_FROM ? text("left", { count: left }) : "";
+  return (
+    <form class="composer" onSubmit={submit}>
+      <textarea
+        rows={1}
+        value={chat.draft}
+        placeholder={text("message")}
+        aria-label={text("message")}
+        aria-invalid={left < 0}
+        onInput={(event) => onDraft(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          // While a word is being composed (Chinese, Japanese, accents), Enter belongs to the input method.
+          if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+        }}
+      />
+      <button type="submit" class="main" aria-label={text("send")} disabled={left < 0 || chat.draft.trim() === ""}>
+        <svg viewBox="0 0 24 24" aria-hidden="true">
+          <path d="M12 19V5M6 11l6-6 6 6" />
+        </svg>
+      </button>
+      {count && (
+        <small role={left < 0 ? "alert" : undefined} class={left < 0 ? "complaint" : ""}>
+          {count}
+        </small>
+      )}
+    </form>
+  );
+}

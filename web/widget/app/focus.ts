@@ -1,0 +1,24 @@
+// Where the keyboard is, when the panel opens and while it covers the page.
+
+const REACHABLE = "button:not(:disabled), a[href], input, textarea, [tabindex='0']";
+/** Where a visitor begins: the form's first field, or the composer. */
+const BEGIN = "input, textarea";
+
+/** Put the focus where the visitor begins, or on the panel until there is such a place; return whether there is. */
+export function focusIn(place: HTMLElement): boolean {
+  const begin = place.querySelector<HTMLElement>(BEGIN);
+  (begin ?? place.querySelector<HTMLElement>(".panel"))?.focus({ preventScroll: true });
+  return begin !== null;
+}
+
+/** On a small screen the panel covers the page: Tab goes round inside it. */
+export function keepFocusIn(place: HTMLElement, event: KeyboardEvent): void {
+  if (event.key !== "Tab" || !matchMedia("(max-width: 480px)").matches) return;
+  const stops = [...place.querySelectorAll<HTMLElement>(REACHABLE)];
+  const [first, last] = [stops[0], stops.at(-1)];
+  const now = (place.getRootNode() as ShadowRoot).activeElement;
+  const [from, to] = event.shiftKey ? [first, last] : [last, first];
+  if (now !== from) return;
+  event.preventDefault();
+  to?.focus();
+}

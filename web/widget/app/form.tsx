@@ -1,0 +1,66 @@
+// The pre-chat form: who are you, and how do we reach you?
+
+import type { Chat, Field } from "./store";
+import type { Speech } from "./texts";
+
+export interface DetailsFormProps {
+  chat: Chat;
+  speech: Speech;
+  fields: readonly Field[];
+  onFill: (fields: Partial<Record<Field, string>>) => void;
+  onSkip: () => void;
+}
+
+const INPUTS = {
+  name: { type: "text", autocomplete: "name" },
+  email: { type: "email", autocomplete: "email" },
+  phone: { type: "tel", autocomplete: "tel" },
+} as const;
+
+export function DetailsForm({ chat, speech: { text }, fields, onFill, onSkip }: DetailsFormProps) {
+  const held = chat.hold?.code === "details_required";
+  const required = fields.filter((field) => chat.required.includes(field));
+  const complaint = chat.returned ? chat.returned.text || text("bad_details") : held ? text("details_required") : "";
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const entries = [...new FormData(event.currentTarget as HTMLFormElement)] as [Field, string][];
+    const filled = entries.filter(([, value]) => value.trim() !== "");
+    if (filled.length > 0) onFill(Object.fromEntries(filled));
+    else onSkip();
+  };
+  return (
+    <form onSubmit={submit}>
+      <p>{text("introduce")}</p>
+      {complaint && (
+        <p class="complaint" role="alert">
+          {complaint}
+        </p>
+      )}
+      {fields.map((field) => (
+        <label key={field}>
+          <span>
+            {text(field)}
+            {!required.includes(field) && required.length > 0 && <small> ({text("optional")})</small>}
+          </span>
+          <input
+            name={field}
+            {...INPUTS[field]}
+            maxLength={200}
+            required={required.includes(field)}
+            defaultValue={chat.returned?.item[field] ?? ""}
+          />
+        </label>
+      ))}
+      <div class="deeds">
+        {required.length === 0 && !held && !chat.returned && (
+          <button type="button" class="plain" onClick={onSkip}>
+            {text("skip")}
+          </button>
+        )}
+        <button type="submit" class="main">
+          {text("begin")}
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,80 @@
+// The panel: what stands where. Its parts are beside it; what they show is the store's.
+
+import type { ChatDesk } from "./chat";
+import { Composer } from "./composer";
+import { DetailsForm } from "./form";
+import { fieldsToAsk, type Chat } from "./store";
+import type { Speech } from "./texts";
+import { Thread } from "./thread";
+
+export interface PanelProps {
+  desk: ChatDesk;
+  speech: Speech;
+  now: number;
+  /** Absent on the public page: there is nothing to close. */
+  onClose?: (() => void) | undefined;
+}
+
+export function Panel({ desk, speech, now, onClose }: PanelProps) {
+  const chat = desk.chat();
+  const { text } = speech;
+  const title = chat.line || text("chat");
+  return (
+    <div class="panel" role={onClose ? "dialog" : "main"} aria-label={title} lang={speech.lang} tabIndex={-1}>
+      <header>
+        <div>
+          <h1>{title}</h1>
+          <p role="status">{standingOf(chat, speech)}</p>
+        </div>
+        {onClose && (
+          <button type="button" class="close" aria-label={text("close")} onClick={onClose}>
+            <svg viewBox="0 0 24 24" aria-hidden="true">
+              <path d="M6 6 18 18M18 6 6 18" />
+            </svg>
+          </button>
+        )}
+      </header>
+      {chat.link === "missing" ? <p class="blank">{text("missing")}</p> : <Conversation {...{ desk, chat, speech, now }} />}
+    </div>
+  );
+}
+
+function Conversation({ desk, chat, speech, now }: { desk: ChatDesk; chat: Chat; speech: Speech; now: number }) {
+  const { text } = speech;
+  const asked = fieldsToAsk(chat);
+  if (!chat.met && chat.link === "connecting") return <p class="blank">{text("connecting")}</p>;
+  const banner = bannerOf(chat, speech);
+  return (
+    <>
+      {banner && (
+        <p class="banner" role="status">
+          {banner}
+        </p>
+      )}
+      <Thread {...{ chat, speech, now }} onOlder={desk.older} onRetry={desk.retry} onDiscard={desk.discard} greet={asked.length === 0} />
+      {asked.length > 0 ? (
+        <DetailsForm {...{ chat, speech }} fields={asked} onFill={desk.fillIn} onSkip={desk.skipForm} />
+      ) : (
+        <Composer {...{ chat, speech }} onDraft={desk.draft} onSay={desk.say} />
+      )}
+    </>
+  );
+}
+
+function standingOf({ standing, operator }: Chat, { text }: Speech): string {
+  switch (standing) {
+    case "none":
+      return "";
+    case "active":
+      return operator === "" ? text("active_unnamed") : text("active", { name: operator });
+    case "waiting":
+    case "closed":
+      return text(standing);
+  }
+}
+
+function bannerOf({ link, hold }: Chat, { text, time }: Speech): string {
+  if (link === "offline") return text("offline");
+  if (hold === null || hold.until === Infinity) return "";
+  return text(hold.code === "too_many" ? "too_many" : "unavailable", { time: time(hold.until, true) });
+}

@@ -1,0 +1,204 @@
+// The messages: the server's in the order of seq, then our own that it has not acknowledged.
+
+import { Component } from "preact";
+import type { Shown } from "../../shared/frames/visitor";
+import { piecesOf } from "./links";
+import type { SayItem } from "./outbox";
+import type { Chat } from "./store";
+import type { Speech } from "./texts";
+
+export interface ThreadProps {
+  chat: Chat;
+  speech: Speech;
+  now: number;
+  /** Say hello while nothing has been said. */
+  greet: boolean;
+  onOlder: () => void;
+  onRetry: (id: string) => void;
+  onDiscard: (id: string) => void;
+}
+
+/** What the list looked like before new messages came. */
+interface View {
+  height: number;
+  top: number;
+  atEnd: boolean;
+}
+
+/** So near the end or the beginning, in pixels, the reader means to be there. */
+const NEAR = 64;
+
+export class Thread extends Component<ThreadProps, { away: boolean }> {
+  override state = { away: false };
+  private log: HTMLElement | null = null;
+
+  override shouldComponentUpdate({ chat, greet }: ThreadProps, { away }: { away: boolean }): boolean {
+    // Every key in the composer comes by here.
+    const shown = this.props.chat;
+    return (
+      away !== this.state.away ||
+      greet !== this.props.greet ||
+      chat.thread !== shown.thread ||
+      chat.outbox !== shown.outbox ||
+      chat.typing !== shown.typing ||
+      chat.more !== shown.more ||
+      chat.paging !== shown.paging
+    );
+  }
+
+  override componentDidMount(): void {
+    this.toEnd();
+  }
+
+  override getSnapshotBeforeUpdate(): View {
+    return this.view();
+  }
+
+  override componentDidUpdate(before: ThreadProps, _: unknown, view: View): void {
+    const { log } = this;
+    if (log === null) return;
+    const spoke = this.props.chat.outbox.length > before.chat.outbox.length;
+    const paged = before.chat.thread[0]?.seq !== this.props.chat.thread[0]?.seq && before.chat.thread.length > 0;
+    if (view.atEnd || spoke) this.toEnd();
+    // What was read stays where it was; the earlier messages grow out above it.
+    else if (paged) log.scrollTop = view.top + log.scrollHeight - view.height;
+  }
+
+  private view(): View {
+    const { scrollHeight: height = 0, scrollTop: top = 0, clientHeight = 0 } = this.log ?? {};
+    return { height, top, atEnd: height - top - clientHeight < NEAR };
+  }
+
+  private readonly toEnd = (): void => {
+    if (this.log !== null) this.log.scrollTop = this.log.scrollHeight;
+  };
+
+  private readonly onScroll = (): void => {
+    const { top, atEnd } = this.view();
+    if (top < NEAR && !atEnd) this.props.onOlder();
+    if (atEnd === this.state.away) this.setState({ away: !atEnd });
+  };
+
+  override render({ chat, speech, now, greet, onOlder, onRetry, onDiscard }: ThreadProps) {
+    const { text } = speech;
+    const said = chat.outbox.filter((item) => item.t === "say");
+    const silent = chat.thread.length === 0 && said.length === 0;
+    return (
+      <div class="middle">
+        <div
+          class="log"
+          role="log"
+          aria-live="polite"
+          aria-label={text("messages")}
+          aria-busy={chat.paging}
+          tabIndex={0}
+          onScroll={this.onScroll}
+          ref={(log) => {
+            this.log = log;
+          }}
+        >
+          {chat.more && (
+            <button type="button" class="plain" disabled={chat.paging} onClick={onOlder}>
+              {text(chat.paging ? "loading" : "older")}
+            </button>
+          )}
+          {silent && greet && <p class="blank">{text("greeting")}</p>}
+          <ol>
+            {chat.thread.map((message, at) => (
+              <Message key={message.id ?? message.seq} {...{ message, speech, now }} previous={chat.thread[at - 1]} />
+            ))}
+            {said.map((item) => (
+              <Unsent key={item.id} {...{ item, speech, onRetry, onDiscard }} />
+            ))}
+          </ol>
+          {chat.typing !== null && <p class="typing">{text(chat.typing === "" ? "typing_unnamed" : "typing", { name: chat.typing })}</p>}
+        </div>
+        {this.state.away && (
+          <button type="button" class="newest" aria-label={text("newest")} onClick={this.toEnd}>
+            <svg viewBox="0 0 24 24" aria-hidden="true">
+              <path d="M12 5v14M6 13l6 6 6-6" />
+            </svg>
+          </button>
+        )}
+      </div>
+    );
+  }
+}
+
+interface MessageProps {
+  message: Shown;
+  previous: Shown | undefined;
+  speech: Speech;
+  now: number;
+}
+
+function Message({ message, previous, speech, now }: MessageProps) {
+  const { who, at, name = "" } = message;
+  const day = new Date(at).toDateString();
+  const newDay = previous === undefined || new Date(previous.at).toDateString() !== day;
+  const newVoice = newDay || previous.who !== who || (previous.name ?? "") !== name;
+  return (
+    <>
+      {newDay && <li class="day">{speech.day(at, now)}</li>}
+      <li class={`${who}${newVoice ? " first" : ""}`}>
+        {who === "me" ? <span class="aside">{speech.text("me")}: </span> : newVoice && name !== "" && <b>{name}</b>}
+        <Words text={message.text} />
+        <small>
+          <time dateTime={new Date(at).toISOString()}>{speech.time(at)}</time>
+          {who === "me" && (
+            <span role="img" aria-label={speech.text("sent")}>
+              {" ✓"}
+            </span>
+          )}
+        </small>
+      </li>
+    </>
+  );
+}
+
+interface UnsentProps {
+  item: SayItem;
+  speech: Speech;
+  onRetry: (id: string) => void;
+  onDiscard: (id: string) => void;
+}
+
+function Unsent({ item, speech: { text }, onRetry, onDiscard }: UnsentProps) {
+  const reason = item.failed === "unreadable" ? text("unreadable") : item.failed;
+  return (
+    <li class={`me first ${reason ? "failed" : "sending"}`}>
+      <span class="aside">{text("me")}: </span>
+      <Words text={item.text} />
+      {reason ? (
+        <small role="alert">
+          {text("failed")}: {reason}
+          <br />
+          <button type="button" class="plain" onClick={() => onRetry(item.id)}>
+            {text("retry")}
+          </button>{" "}
+          <button type="button" class="plain" onClick={() => onDiscard(item.id)}>
+            {text("discard")}
+          </button>
+        </small>
+      ) : (
+        <small>{text("sending")}…</small>
+      )}
+    </li>
+  );
+}
+
+function Words({ text }: { text: string }) {
+  return (
+    <p dir="auto">
+      {piecesOf(text).map(({ text: piece, href }) =>
+        href === undefined ? (
+          piece
+        ) : (
+          <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+            {piece}
+          </a>
+        ),
+      )}
+    </p>
+  );
+}

@@ -1,0 +1,32 @@
+// The public page of a line, /chat/LINE: the same application, always open, as large as the page.
+
+import { mount } from "./app";
+
+const place = document.getElementById("chat");
+if (place !== null) {
+  const lang = new URLSearchParams(location.search).get("lang") ?? navigator.language;
+  const line = lineOf(location.pathname);
+  const options = { server: location.origin, line, lang, color: "", side: "right", label: "" } as const;
+  const application = mount(place.attachShadow({ mode: "open" }), options, {
+    page: true,
+    opened: () => undefined,
+    unread(count) {
+      const { title } = document;
+      document.title = (count > 0 ? `(${count}) ` : "") + title.replace(/^\(\d+\) /, "");
+    },
+    chat(chat) {
+      if (chat.line !== "") document.title = document.title.replace(/^(\(\d+\) )?.*$/s, (_, unread: string | undefined) => (unread ?? "") + chat.line);
+    },
+  });
+  application.show(true, false);
+}
+
+/** Return the line that *path* (`/chat/shop`, `/chat/shop/`) names. */
+function lineOf(path: string): string {
+  const name = path.split("/").filter(Boolean)[1] ?? "";
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
