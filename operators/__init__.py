@@ -1,0 +1,1 @@
+"""The console's server: websocket gateway, presence, REST for people and settings."""

@@ -1,0 +1,232 @@
+"""`omniline apply FILE.toml`: lines, channels, queues and people as a file. Applying it again changes nothing.
+
+    [operators.ann]
+    name = "Ann"
+    role = "supervisor"                 # default: operator
+    password_file = "secrets/ann"       # or password_env = "ANN_PASSWORD"; neither: one is generated and printed once
+
+    [lines.shop]
+    name = "Shop"
+    operators = ["ann", "bob"]          # the queue, in order
+    settings = { distribution = "strictly", offer_seconds = 30 }
+
+    [channels.shop]
+    kind = "widget"
+    line = "shop"
+    settings = { allowed_origins = ["https://shop.example.com"] }
+
+What the file does not name stays as it is: nothing is ever removed by it. `active = false` switches off.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from broker.access import passwords
+from broker.complaints import unknown
+from broker.domain import OperatorId, Role
+from broker.errors import BadInput, ConfigError, NotFound
+from broker.ports import ChannelKind, Store, Tx
+from operators import lines, people
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "operators": ("name", "role", "language", "active", "budget", "password_file", "password_env"),
+    "lines": ("name", "operators", "settings", "active"),
+    "channels": ("name", "kind", "line", "settings", "active"),
+}
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The file after everything that needs no database."""
+
+    operators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    channels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[str, ChannelKind]) -> str:
+    """Make the house as *text* says, all of it or nothing; return what changed. Raises ConfigError naming the place in *name*."""
+    plan = parse(text, name, kinds)
+    new_people = {login for login in plan.operators if not await store.read(lambda tx, who=login: _known(tx, who))}  # type: ignore[misc]
+    secrets: dict[str, tuple[str, str, bool]] = {}
+    for login in sorted(new_people):
+        given = _given_password(plan.operators[login], f"{name}: operators.{login}", Path(folder))
+        password = given or passwords.generate()
+        passwords.check_new(password)
+        secrets[login] = (password, await passwords.hash_password(password), given is None)
+    try:
+        changes = await store.write(lambda tx: _carry_out(tx, plan, secrets))
+    except BadInput as error:
+        raise ConfigError(f"{name}: {error}") from error
+    return "\n".join(changes) if changes else "nothing to change"
+
+
+def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
+    """Return what *text* asks for. Raises ConfigError naming the place and the nearest known key."""
+    try:
+        read = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML ({error})") from error
+    plan = _Plan()
+    for section, entries in read.items():
+        if section not in _KEYS:
+            raise ConfigError(f"{name}: {unknown(section, _KEYS)}")
+        if not isinstance(entries, dict):
+            raise ConfigError(f"{name}: {section} must be tables, as [{section}.name]")
+        for key, entry in entries.items():
+            where = f"{name}: {section}.{key}"
+            if not isinstance(entry, dict):
+                raise ConfigError(f"{where} must be a table, as [{section}.{key}]")
+            for inner in entry:
+                if inner not in _KEYS[section]:
+                    raise ConfigError(f"{where}: {unknown(inner, _KEYS[section])}")
+            try:
+                getattr(plan, section)[key] = _CHECKS[section](key, entry, kinds)
+            except BadInput as error:
+                raise ConfigError(f"{where}: {error}") from error
+    return plan
+
+
+def _operator(login: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+    if people.login_of(login) != login:
+        raise BadInput("a login is written in small letters")
+    checked = dict(entry)
+    if "name" in entry:
+        checked["name"] = people.name_of(_typed(entry, "name", str, login))
+    role = _typed(entry, "role", str, Role.OPERATOR.value)
+    if role not in set(Role):
+        raise BadInput(f"role: {unknown(role, [one.value for one in Role])}")
+    if "role" in entry:
+        checked["role"] = Role(role)
+    _typed(entry, "active", bool, True)
+    budget = _typed(entry, "budget", int, people.BUDGET)
+    if not 0 <= budget <= 1_000_000:
+        raise BadInput("budget: between 0 and 1000000")
+    _typed(entry, "language", str, "en")
+    return checked
+
+
+def _line(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+    lines.slug_of(slug)
+    checked = dict(entry)
+    if "name" in entry:
+        checked["name"] = people.name_of(_typed(entry, "name", str, slug))
+    queue = _typed(entry, "operators", list, [])
+    if not all(isinstance(login, str) for login in queue):
+        raise BadInput('operators: a list of logins, as ["ann", "bob"]')
+    lines.settings_of(_typed(entry, "settings", dict, {}))
+    _typed(entry, "active", bool, True)
+    return checked
+
+
+def _channel(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+    lines.slug_of(slug)
+    checked = dict(entry)
+    kind = _typed(entry, "kind", str, "")
+    if kind not in kinds:
+        raise BadInput(f"kind: {unknown(kind, kinds)}" if kind else f"kind is missing; known are {', '.join(sorted(kinds))}")
+    if "line" not in entry:
+        raise BadInput("line is missing; name the line it belongs to")
+    _typed(entry, "line", str, "")
+    if "name" in entry:
+        checked["name"] = people.name_of(_typed(entry, "name", str, slug))
+    settings = _typed(entry, "settings", dict, {})
+    full = kinds[kind].check(settings)
+    checked["settings"] = {key: full[key] for key in settings}
+    checked["defaults"] = full
+    _typed(entry, "active", bool, True)
+    return checked
+
+
+_CHECKS = {"operators": _operator, "lines": _line, "channels": _channel}
+_WORDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
+
+
+def _typed(entry: dict[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = entry.get(key, default)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise BadInput(f"{key}: {_WORDS[kind]} is needed, not {value!r}")
+    return value
+
+
+def _given_password(entry: dict[str, Any], where: str, folder: Path) -> str | None:
+    if variable := entry.get("password_env"):
+        if not os.environ.get(str(variable)):
+            raise ConfigError(f"{where}: password_env {variable} is not set; export it or use password_file")
+        return os.environ[str(variable)]
+    if path := entry.get("password_file"):
+        try:
+            return (folder / str(path)).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: password_file {path} cannot be read ({error})") from error
+    return None
+
+
+def _known(tx: Tx, login: str) -> bool:
+    try:
+        people.id_of(tx, login)
+    except NotFound:
+        return False
+    return True
+
+
+def _carry_out(tx: Tx, plan: _Plan, secrets: dict[str, tuple[str, str, bool]]) -> list[str]:
+    changes: list[str] = []
+    for login, entry in plan.operators.items():
+        wanted: dict[str, Any] = {key: entry[key] for key in ("name", "role", "language", "active", "budget") if key in entry}
+        if login in secrets:
+            password, hashed, generated = secrets[login]
+            role = entry.get("role", Role.OPERATOR)
+            id_ = people.add(tx, login, entry.get("name", login), role, hashed, generated=generated)
+            people.change(tx, id_, wanted)
+            changes.append(f"added {role} {login}" + (f"; password: {password}" if generated else ""))
+        elif people.change(tx, people.id_of(tx, login), wanted):
+            changes.append(f"changed operator {login}")
+    for slug, entry in plan.lines.items():
+        changes += _make_line(tx, slug, entry)
+    for slug, entry in plan.channels.items():
+        changes += _make_channel(tx, slug, entry)
+    return changes
+
+
+def _make_line(tx: Tx, slug: str, entry: dict[str, Any]) -> list[str]:
+    changes = []
+    known = lines.line_by_slug(tx, slug)
+    if known is None:
+        line_id: str = lines.add_line(tx, slug, entry.get("name", slug), lines.settings_of(entry.get("settings", {})))
+        lines.change_line(tx, line_id, active=entry.get("active"))
+        changes.append(f"added line {slug}")
+    else:
+        line_id = known["id"]
+        settings = lines.settings_of(entry.get("settings", {}), known["settings"])
+        if lines.change_line(tx, line_id, name=entry.get("name"), settings=settings, active=entry.get("active")):
+            changes.append(f"changed line {slug}")
+    if "operators" in entry:
+        queue: list[OperatorId] = [people.id_of(tx, people.login_of(login)) for login in entry["operators"]]
+        if lines.set_seats(tx, line_id, queue):
+            changes.append(f"seated {', '.join(entry['operators']) or 'nobody'} in line {slug}")
+    return changes
+
+
+def _make_channel(tx: Tx, slug: str, entry: dict[str, Any]) -> list[str]:
+    line = lines.line_by_slug(tx, entry["line"])
+    if line is None:
+        raise BadInput(f"channels.{slug}: there is no line {entry['line']}; add [lines.{entry['line']}]")
+    known = lines.channel_by_slug(tx, slug)
+    if known is None:
+        channel_id = lines.add_channel(tx, line["id"], slug, entry["kind"], entry.get("name", slug), entry["defaults"])
+        lines.change_channel(tx, channel_id, {"active": entry.get("active", True)})
+        return [f"added channel {slug}"]
+    if known["kind"] != entry["kind"]:
+        raise BadInput(
+            f"channels.{slug}: is of the kind {known['kind']} and cannot become {entry['kind']}; give the new one another name"
+        )
+    wanted: dict[str, Any] = {key: entry[key] for key in ("name", "active") if key in entry}
+    wanted |= {"line_id": line["id"], "settings": known["settings"] | entry["settings"]}
+    return [f"changed channel {slug}"] if lines.change_channel(tx, known["id"], wanted) else []

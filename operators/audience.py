@@ -1,0 +1,68 @@
+"""Who may see a session, and in which list. Pure.
+
+mine      held by me, or offered to me
+waiting   queued in a line of mine (a supervisor's lines are all)
+neither   it may still be looked at: in the list of all, or opened, while its line is mine
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from broker.access.authorize import Actor
+from broker.domain import Status
+
+Listed = Literal["mine", "waiting", ""]
+
+_QUEUED = Status.QUEUED.value
+_CLOSED = Status.CLOSED.value
+
+
+class Where(NamedTuple):
+    """Where a session stands, as far as it decides who sees it."""
+
+    line_id: str
+    status: str
+    operator_id: str | None
+    """Who holds it; of a closed one who held it last."""
+    offered_to: tuple[str, ...]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Who has to do with it: its holder and those it is offered to."""
+        return self.offered_to if self.operator_id is None else (self.operator_id, *self.offered_to)
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it stands in the waiting list of its line."""
+        return self.status == _QUEUED
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it has ended."""
+        return self.status == _CLOSED
+
+
+def listed(actor: Actor, where: Where) -> Listed:
+    """Return the list of *actor* in which the session stands."""
+    me = actor.operator_id
+    if me in where.offered_to or (where.operator_id == me and where.status != _CLOSED):
+        return "mine"
+    if where.status == _QUEUED and actor.sees(where.line_id):
+        return "waiting"
+    return ""
+
+
+def may_see(actor: Actor, where: Where) -> bool:
+    """Return whether *actor* may look at the session at all."""
+    return actor.sees(where.line_id) or actor.operator_id == where.operator_id or actor.operator_id in where.offered_to
+
+
+def keeps(actor: Actor, before: Where | None, after: Where) -> bool:
+    """Return whether a card that left the lists of *actor* is shown once more instead of taken away: they closed it themselves."""
+    return after.closed and before is not None and not before.closed and before.operator_id == actor.operator_id
+
+
+def holds(actor: Actor, where: Where) -> bool:
+    """Return whether *actor* has the session now."""
+    return where.operator_id == actor.operator_id and not where.closed

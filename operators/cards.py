@@ -1,0 +1,283 @@
+"""Sessions as cards of a list: one session's card, and the lists mine, waiting and all, page by page.
+
+A list is made in two steps. Its order comes from an index alone and gives ids; then each card is read by its id. So a list over
+many lines reads no more cards than it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from heapq import merge
+from itertools import islice
+
+import msgspec
+from sqlalchemy import BigInteger, Text, bindparam, func, literal_column, select, tuple_
+
+from broker.access.authorize import Actor
+from broker.domain import Author, Directory, LineId, MessageKind, Status, to_us
+from broker.errors import BadInput
+from broker.ports import Row, Tx
+from broker.store.sql import cols, sql
+from broker.store.tables import channels, contacts, conversations, messages, offers, sessions
+from operators.audience import Where
+from operators.frames import Card
+
+PAGE = 50
+FIRST_SCREEN = 100
+"""Waiting cards in a snapshot."""
+MINE_MAX = 200
+TEXT_SHOWN = 140
+
+_CLOSED = Status.CLOSED.value
+_later = sessions.alias("later")
+_earlier_message = messages.alias("earlier_message")
+_last = messages.alias("last_message")
+# A session's messages are those from its first to the next session's first: no index by session is needed.
+_NEXT_FIRST = (
+    select(_later.c.first_seq)
+    .where(_later.c.conversation_id == sessions.c.conversation_id, _later.c.opened_us > sessions.c.opened_us)
+    .order_by(_later.c.opened_us)
+    .limit(1)
+    .scalar_subquery()
+)
+_LAST_SEQ = (
+    select(_earlier_message.c.seq)
+    .where(
+        _earlier_message.c.conversation_id == sessions.c.conversation_id,
+        _earlier_message.c.seq >= sessions.c.first_seq,
+        _earlier_message.c.seq < func.coalesce(_NEXT_FIRST, literal_column(str(2**62), BigInteger)),
+        _earlier_message.c.kind == MessageKind.SAID.value,
+        _earlier_message.c.author != Author.SYSTEM.value,
+    )
+    .order_by(_earlier_message.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_CARD = sql(
+    select(
+        *cols(sessions, "id conversation_id line_id status operator_id opened_us queued_us closed_us changed_us outcome state"),
+        channels.c.kind,
+        contacts.c.id,
+        contacts.c.name,
+        func.substr(_last.c.text, 1, TEXT_SHOWN, type_=Text),
+        _last.c.author,
+        _last.c.seq,
+        conversations.c.session_id,
+    )
+    .select_from(sessions)
+    .join(conversations, conversations.c.id == sessions.c.conversation_id)
+    .join(channels, channels.c.id == sessions.c.channel_id)
+    .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .outerjoin(_last, (_last.c.conversation_id == sessions.c.conversation_id) & (_last.c.seq == _LAST_SEQ))
+    .where(sessions.c.id == bindparam("session"))
+)
+_HELD = sql(
+    select(sessions.c.id)
+    .where(sessions.c.operator_id == bindparam("operator"), sessions.c.status != _CLOSED)
+    .order_by(sessions.c.id)
+    .limit(MINE_MAX)
+)
+_OFFERED = sql(
+    select(offers.c.session_id)
+    .where(offers.c.operator_id == bindparam("operator"), offers.c.state == "open")
+    .order_by(offers.c.session_id)
+    .limit(MINE_MAX)
+)
+_QUEUE = (sessions.c.rank, sessions.c.queued_us, sessions.c.id)
+_WAITING = sql(
+    select(*_QUEUE)
+    .where(
+        sessions.c.status == Status.QUEUED.value,
+        sessions.c.line_id == bindparam("line"),
+        tuple_(*_QUEUE) > tuple_(bindparam("rank_is"), bindparam("queued"), bindparam("after_id")),
+    )
+    .order_by(*_QUEUE)
+    .limit(FIRST_SCREEN + 1)
+)
+_NEWEST = (sessions.c.opened_us, sessions.c.id)
+_OPENED = (
+    select(*_NEWEST)
+    .where(tuple_(*_NEWEST) < tuple_(bindparam("opened"), bindparam("after_id")))
+    .order_by(sessions.c.opened_us.desc(), sessions.c.id.desc())
+    .limit(PAGE + 1)
+)
+_OPENED_ALL = sql(_OPENED)
+_OPENED_LINE = sql(_OPENED.where(sessions.c.line_id == bindparam("line")))
+_OPENED_CONTACT = sql(_OPENED.where(sessions.c.contact_id == bindparam("contact")))
+# Of the statuses but closed there are few: from the index of open sessions, never along the history. The sum keeps SQLite off it.
+_OPENED_NOW = sql(
+    select(*_NEWEST)
+    .where(
+        sessions.c.status == bindparam("status_is"),
+        sessions.c.status != _CLOSED,
+        tuple_(*_NEWEST) < tuple_(bindparam("opened"), bindparam("after_id")),
+    )
+    .order_by((sessions.c.opened_us + 0).desc(), sessions.c.id.desc())
+    .limit(PAGE + 1)
+)
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+class _State(msgspec.Struct):
+    """What a card needs of the engine's state of a session."""
+
+    offered_to: tuple[str, ...] = ()
+    offered_until: datetime | None = None
+    unanswered_since: datetime | None = None
+
+
+_state = msgspec.json.Decoder(_State).decode
+
+
+class Watched(msgspec.Struct):
+    """A session as the gateway keeps it in memory: the card that each viewer's own is made of. Times are epoch milliseconds."""
+
+    session: str
+    conversation: str
+    where: Where
+    channel: str
+    contact: str
+    contact_name: str
+    opened: int
+    queued: int
+    closed: int
+    changed: int
+    unanswered: int
+    offered_until: int
+    outcome: str
+    last_text: str
+    last_who: str
+    last_seq: int
+    current: bool
+    """Whether it was its conversation's latest session when it was read."""
+
+    def card(self, directory: Directory, *, offered: bool = False) -> Card:
+        """Return the card; *offered*: as those see it to whom it is offered."""
+        where = self.where
+        operator = where.operator_id or ""
+        line = directory.lines.get(where.line_id)  # type: ignore[call-overload]
+        person = directory.operators.get(operator) if operator else None  # type: ignore[call-overload]
+        return Card(
+            self.session,
+            self.conversation,
+            where.line_id,
+            line.name if line is not None else "",
+            self.channel,
+            where.status,
+            self.contact,
+            self.contact_name,
+            self.opened,
+            self.queued,
+            self.closed,
+            self.changed,
+            operator,
+            person.name if person is not None else "",
+            self.offered_until if offered else 0,
+            self.unanswered,
+            self.last_text,
+            self.last_who,
+            self.last_seq,
+            self.outcome,
+        )
+
+    def card_for(self, actor: Actor, directory: Directory) -> Card:
+        """Return the card as *actor* sees it."""
+        return self.card(directory, offered=actor.operator_id in self.where.offered_to)
+
+
+def ms(at: datetime | None) -> int:
+    """Return *at* as epoch milliseconds, 0 for None."""
+    return 0 if at is None else to_us(at) // 1000
+
+
+def load(tx: Tx, session_id: str) -> Watched | None:
+    """Return the session as it stands; None when there is none."""
+    row = tx.one(_CARD, session=session_id)
+    if row is None:
+        return None
+    id_, conversation, line, status, operator, opened, queued, closed, changed, outcome, state, *more = row
+    channel, contact, contact_name, last_text, last_who, last_seq, current = more
+    known = _state(state)
+    return Watched(
+        id_,
+        conversation,
+        Where(line, status, operator, known.offered_to),
+        channel=channel,
+        contact=contact,
+        contact_name=contact_name,
+        opened=opened // 1000,
+        queued=(queued or 0) // 1000,
+        closed=(closed or 0) // 1000,
+        changed=changed // 1000,
+        unanswered=ms(known.unanswered_since),
+        offered_until=ms(known.offered_until) if known.offered_to else 0,
+        outcome=outcome,
+        last_text=last_text or "",
+        last_who=last_who or "",
+        last_seq=last_seq or 0,
+        current=current == id_,
+    )
+
+
+def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
+    """Return the sessions of *ids*, in their order."""
+    return [watched for id_ in ids if (watched := load(tx, id_)) is not None]
+
+
+def lines_of(actor: Actor, directory: Directory) -> list[LineId]:
+    """Return the lines *actor* may see."""
+    return sorted(directory.lines if actor.lines is None else actor.lines)
+
+
+# --- the lists
+
+
+def mine(tx: Tx, operator_id: str) -> list[Watched]:
+    """Return what is held by the operator and offered to them."""
+    ids = [*tx.all(_OFFERED, operator=operator_id), *tx.all(_HELD, operator=operator_id)]
+    return load_all(tx, dict.fromkeys(id_ for (id_,) in ids))
+
+
+def waiting(tx: Tx, lines: Iterable[str], after: str | None = None, most: int = PAGE) -> tuple[list[Watched], str | None]:
+    """Return a page of those who wait in *lines*, the highest priority first, then the oldest; and the next page's mark."""
+    rank, queued, after_id = _mark(after, 2) if after else (-(2**62), 0, "")
+    heads = [tx.all(_WAITING, line=line, rank_is=rank, queued=queued, after_id=after_id) for line in lines]
+    return _page(tx, list(islice(merge(*heads), most + 1)), most)
+
+
+def opened(
+    tx: Tx, lines: Sequence[str] | None, after: str | None = None, *, status: str | None = None, contact: str | None = None
+) -> tuple[list[Watched], str | None]:
+    """Return a page of all sessions of *lines* (None: of every line), the latest opened first; and the next page's mark.
+
+    Narrowed to a *status* or a *contact*, a page may be short, or empty, and still have a next one.
+    """
+    began, after_id = _mark(after, 1) if after else (2**62, "~")
+    seek = {"opened": began, "after_id": after_id}
+    if contact is not None:
+        found = tx.all(_OPENED_CONTACT, contact=contact, **seek)
+    elif status not in (None, _CLOSED):
+        found = tx.all(_OPENED_NOW, status_is=status, **seek)
+    elif lines is None:
+        found = tx.all(_OPENED_ALL, **seek)
+    else:
+        found = list(islice(merge(*(tx.all(_OPENED_LINE, line=line, **seek) for line in lines), reverse=True), PAGE + 1))
+    page, following = _page(tx, found, PAGE)
+    kept = [card for card in page if (lines is None or card.where.line_id in lines) and status in (None, card.where.status)]
+    return kept, following
+
+
+def _page(tx: Tx, found: list[Row], most: int) -> tuple[list[Watched], str | None]:
+    shown = found[:most]
+    following = ".".join(str(part) for part in shown[-1]) if len(found) > most else None
+    return load_all(tx, (row[-1] for row in shown)), following
+
+
+def _mark(after: str, numbers: int) -> tuple[int | str, ...]:
+    """Return what a page's mark says. Raises BadInput for one we never gave."""
+    *parts, id_ = after.split(".")
+    if len(parts) != numbers or not all(_NUMBER.fullmatch(part) for part in parts):
+        raise BadInput("that page's mark is not one of ours; begin at the first page", field="after")
+    return (*(int(part) for part in parts), id_)

@@ -1,0 +1,337 @@
+"""The frames of `/ws/operator`: what a console and the gateway say to each other.
+
+JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared is generated from this module. The socket opens
+only with the login cookie and an Origin that is our own host.
+
+    console                           gateway
+    hello(resume?)                →
+                                  ←   snapshot(at, me, cards…)            everything on the first screen
+                                  ←   updates(n, at, list)                n counts 1, 2, 3… on this socket; `at` is the resume mark
+    do(id, session, verb, …)      →
+                                  ←   accepted(id)                        stored: it survives any crash; what came of it is an update
+                                  ←   refused(id, code, text)             not accepted, or decided against (a late take)
+    open(session)                 →
+                                  ←   thread(session, messages, more, card, contact)
+    older(session, before)        →
+                                  ←   older(session, messages, more)
+    list(box, after?)             →
+                                  ←   page(box, cards, next?)
+    presence(state)               →
+                                  ←   updates with `presence`
+    typing(session) / leave(session) / ping →  pong
+
+With `hello(resume=AT)` the gateway sends `resumed(at)` and the updates since AT, or a new snapshot when AT is too long ago. A
+console that reads slower than it is written to is closed with 4409 and resumes.
+
+Close codes: 4400 a frame that cannot be read; 4401 not logged in (any more); 4403 a foreign Origin; 4408 no hello within 5 s;
+4409 too slow; 1009 a frame over 64 KiB; 1012 the server restarts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+Uuid = Annotated[str, Meta(min_length=36, max_length=36)]
+Box = Literal["mine", "waiting", "all"]
+Presence = Literal["online", "away", "offline"]
+
+
+class _In(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
+    """A frame from the console."""
+
+
+class Hello(_In, frozen=True, tag="hello"):
+    """The first frame; *resume* is the last `at` this console has applied."""
+
+    resume: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class Do(_In, frozen=True, tag="do"):
+    """An operator's deed. *id* is the console's own UUID of it: said again, it is done once."""
+
+    id: Id
+    session: Uuid
+    verb: Literal["take", "decline", "reply", "note", "close"]
+    text: str = ""
+    """For reply and note: 1..8,000 characters after trimming."""
+    outcome: Annotated[str, Meta(max_length=100)] = ""
+    """For close."""
+
+
+class Open(_In, frozen=True, tag="open"):
+    """Show the session's thread and send its updates from now on; one is open at a time on a socket."""
+
+    session: Uuid
+
+
+class Leave(_In, frozen=True, tag="leave"):
+    """The thread is no longer on screen."""
+
+
+class Older(_In, frozen=True, tag="older"):
+    """Give the page of the conversation before *before* (a seq); earlier sessions follow on."""
+
+    session: Uuid
+    before: Annotated[int, Meta(ge=1)]
+
+
+class ListBox(_In, frozen=True, tag="list"):
+    """Give a page of a list; *after* is the `next` of the page before. Updates of `all` come while it is the last one asked for."""
+
+    box: Box
+    after: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class SetPresence(_In, frozen=True, tag="presence"):
+    """The operator chose a state, or the browser saw them idle (away) or back (online)."""
+
+    state: Presence
+
+
+class Typing(_In, frozen=True, tag="typing"):
+    """The operator is writing in the session."""
+
+    session: Uuid
+
+
+class Ping(_In, frozen=True, tag="ping"):
+    """Are you there? Sent every 25 s when nothing else was."""
+
+
+ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Typing | Ping
+
+
+class _Out(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+    """A frame from the gateway."""
+
+
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of a thread. *at*: epoch milliseconds; *fate* is the product's word (broker.domain.Fate)."""
+
+    id: str
+    seq: int
+    who: Literal["contact", "operator", "system"]
+    kind: Literal["said", "note"]
+    text: str
+    at: int
+    fate: str
+    name: str = ""
+    operator: str = ""
+    command: str = ""
+    """The id of the `do` frame that wrote it, for the console's own pending copy."""
+    problem: str = ""
+    """Why it failed or is in doubt."""
+    session: str = ""
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One session in a list. Times are epoch milliseconds; 0 where there is none."""
+
+    session: str
+    conversation: str
+    line: str
+    line_name: str
+    channel: str
+    """The channel's kind: widget, telegram, …"""
+    status: str
+    contact: str
+    contact_name: str
+    opened: int
+    queued: int = 0
+    closed: int = 0
+    changed: int = 0
+    operator: str = ""
+    operator_name: str = ""
+    offered_until: int = 0
+    """To me; 0: not offered to me."""
+    unanswered: int = 0
+    """Since when the customer waits for an answer."""
+    last_text: str = ""
+    """The beginning of the last message said, at most 140 characters."""
+    last_who: str = ""
+    last_seq: int = 0
+    outcome: str = ""
+
+
+class Point(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`."""
+
+    kind: str
+    value: str
+    evidence: str = ""
+
+
+class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The card of a person beside a thread."""
+
+    id: str
+    name: str
+    language: str = ""
+    points: tuple[Point, ...] = ()
+    responsible: str = ""
+    responsible_name: str = ""
+    since: int = 0
+    page: str = ""
+    title: str = ""
+    referrer: str = ""
+    utm: dict[str, str] = {}
+    earlier: tuple[Card, ...] = ()
+    """The contact's latest other sessions, at most 10."""
+    leads: tuple[dict[str, str], ...] = ()
+
+
+class Me(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is logged in on this socket."""
+
+    id: str
+    login: str
+    name: str
+    role: str
+    language: str
+    presence: Presence
+    load: int = 0
+    budget: int = 100
+    password_generated: bool = False
+
+
+class Colleague(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another person of the house."""
+
+    id: str
+    name: str
+    presence: Presence
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many are in a list."""
+
+    mine: int
+    waiting: int
+
+
+class Snapshot(_Out, frozen=True, tag="snapshot"):
+    """Everything on the first screen. *mine*: held by me or offered to me; *waiting*: in my lines, at most 100 of `counts`."""
+
+    at: str
+    me: Me
+    colleagues: tuple[Colleague, ...]
+    counts: Counts
+    mine: tuple[Card, ...]
+    waiting: tuple[Card, ...]
+
+
+class Resumed(_Out, frozen=True, tag="resumed"):
+    """What was missed follows as updates; nothing on screen need be thrown away."""
+
+    at: str
+
+
+class FateChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The outgoing message *seq* (*upto*: and every outgoing one before it) now has *fate*."""
+
+    conversation: str
+    seq: int
+    fate: str
+    upto: bool = False
+    problem: str = ""
+
+
+class Update(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
+
+    *card* replaces the session's card. *gone*: the session left every list of mine (another took it, or it closed and I had
+    no part in it). *counts* follow when they changed.
+    """
+
+    card: Card | None = None
+    message: Shown | None = None
+    conversation: str = ""
+    """Of `message`, when there is no card with it."""
+    fate: FateChange | None = None
+    contact: Contact | None = None
+    """Of the open thread: the contact was completed."""
+    gone: str = ""
+    colleague: Colleague | None = None
+    counts: Counts | None = None
+    load: int | None = None
+
+
+class Updates(_Out, frozen=True, tag="updates"):
+    """News in the order it happened."""
+
+    n: int
+    at: str
+    list: tuple[Update, ...]
+
+
+class Accepted(_Out, frozen=True, tag="accepted"):
+    """The deed *id* is stored."""
+
+    id: str
+
+
+class Refused(_Out, frozen=True, tag="refused"):
+    """The deed *id* was not done.
+
+    Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable.
+    """
+
+    id: str
+    code: str
+    text: str
+    retry_after: float = 0
+
+
+class Thread(_Out, frozen=True, tag="thread"):
+    """A session's thread: the latest 100 messages of its conversation, oldest first."""
+
+    session: str
+    card: Card
+    contact: Contact
+    messages: tuple[Shown, ...]
+    more: bool
+
+
+class OlderPage(_Out, frozen=True, tag="older"):
+    """Earlier messages, oldest first."""
+
+    session: str
+    messages: tuple[Shown, ...]
+    more: bool
+
+
+class Page(_Out, frozen=True, tag="page"):
+    """A page of a list."""
+
+    box: Box
+    cards: tuple[Card, ...]
+    next: str | None = None
+
+
+class SomebodyTyping(_Out, frozen=True, tag="typing"):
+    """The customer (`who` contact) or a colleague is writing in the conversation."""
+
+    conversation: str
+    who: Literal["contact", "operator"]
+    name: str = ""
+
+
+class Error(_Out, frozen=True, tag="error"):
+    """Something asked for cannot be had (the socket stays), or the socket will be closed.
+
+    Codes: bad_frame, hello_first, no_session, forbidden, slow, unavailable.
+    """
+
+    code: str
+    text: str
+
+
+class Pong(_Out, frozen=True, tag="pong"):
+    """Here."""
+
+
+GatewayFrame = Snapshot | Resumed | Updates | Accepted | Refused | Thread | OlderPage | Page | SomebodyTyping | Error | Pong

@@ -1,0 +1,233 @@
+"""Lines, channels and seats: transaction functions. A change that changes nothing leaves the version as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import bindparam, delete, select, update
+
+from broker.complaints import complaints, keys_of, unknown
+from broker.domain import ChannelId, LineId, LineSettings, OperatorId
+from broker.errors import BadInput, Conflict, NotFound
+from broker.ports import Bell, Tx
+from broker.store.sql import cols, insert_new, insert_row, sql
+from broker.store.tables import channels, lines, operators, seats
+from operators.people import mark_pool
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_SETTINGS = TypeAdapter(LineSettings)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+_LINE_COLUMNS = "id slug name version settings active"
+_LINE = sql(select(*cols(lines, _LINE_COLUMNS)).where(lines.c.id == bindparam("line")))
+_LINE_BY_SLUG = sql(select(*cols(lines, _LINE_COLUMNS)).where(lines.c.slug == bindparam("slug_is")))
+_LINES = sql(select(*cols(lines, _LINE_COLUMNS)).where(lines.c.slug > bindparam("after")).order_by(lines.c.slug).limit(101))
+_ADD_LINE = insert_new(lines, "id slug name version settings", "slug")
+_CHANGE_LINE = sql(
+    update(lines)
+    .values({name: bindparam("new_" + name) for name in "name version settings active".split()})
+    .where(lines.c.id == bindparam("line"))
+)
+_CHANNEL_COLUMNS = "id line_id slug kind name settings active version"
+_CHANNEL = sql(select(*cols(channels, _CHANNEL_COLUMNS)).where(channels.c.id == bindparam("channel")))
+_CHANNEL_BY_SLUG = sql(select(*cols(channels, _CHANNEL_COLUMNS)).where(channels.c.slug == bindparam("slug_is")))
+_CHANNELS = sql(
+    select(*cols(channels, _CHANNEL_COLUMNS)).where(channels.c.slug > bindparam("after")).order_by(channels.c.slug).limit(101)
+)
+_ADD_CHANNEL = insert_new(channels, "id line_id slug kind name settings", "slug")
+_CHANGE_CHANNEL = sql(
+    update(channels)
+    .values({name: bindparam("new_" + name) for name in "line_id name settings active version".split()})
+    .where(channels.c.id == bindparam("channel"))
+)
+_SEATS = sql(select(seats.c.operator_id).where(seats.c.line_id == bindparam("line")).order_by(seats.c.position))
+_UNSEAT = sql(delete(seats).where(seats.c.line_id == bindparam("line")))
+_SEAT = insert_row(seats, "line_id operator_id position")
+_PERSON = sql(select(operators.c.id).where(operators.c.id == bindparam("operator")))
+
+
+def slug_of(written: str) -> str:
+    """Return the short name as it stands in addresses. Raises BadInput."""
+    if not _SLUG.fullmatch(written):
+        raise BadInput(f"“{written[:60]}” cannot be a short name; use 1 to 40 of a-z, 0-9 and -", field="slug")
+    return written
+
+
+def settings_of(given: dict[str, Any], base: LineSettings | None = None) -> LineSettings:
+    """Return *base* (default: the product's defaults) with *given* over it. Raises BadInput naming the key."""
+    _refuse_unknown(given, LineSettings, "settings")
+    merged = msgspec.to_builtins(base if base is not None else LineSettings())
+    for key, value in given.items():
+        # The weights are settings of their own: naming one leaves the others. A text by language is replaced whole.
+        whole = key != "weights" or not isinstance(value, dict)
+        merged[key] = value if whole else merged[key] | value
+    try:
+        return _SETTINGS.validate_python(merged)
+    except ValidationError as error:
+        key, wrong = complaints(error.errors(), LineSettings)[0]
+        raise BadInput(f"{key}: {wrong}", field=f"settings.{key}") from None
+
+
+def _refuse_unknown(given: dict[str, Any], model: object, above: str) -> None:
+    known = keys_of(model)
+    for key, value in given.items():
+        if key not in known:
+            raise BadInput(unknown(key, known), field=f"{above}.{key}")
+        if isinstance(value, dict) and keys_of(known[key]):
+            _refuse_unknown(value, known[key], f"{above}.{key}")
+
+
+def add_line(tx: Tx, slug: str, name: str, settings: LineSettings) -> LineId:
+    """Add a line. Raises Conflict when the short name is taken."""
+    id_ = LineId(tx.new_id())
+    if not tx.run(_ADD_LINE, id=id_, slug=slug, name=name, version=1, settings=_encode(settings).decode()):
+        raise Conflict(f"there is a line {slug} already")
+    tx.ring(Bell.SETTINGS)
+    return id_
+
+
+def change_line(
+    tx: Tx, line_id: str, *, name: str | None = None, settings: LineSettings | None = None, active: bool | None = None
+) -> bool:
+    """Change a line; its version grows. False when nothing was new. Raises NotFound."""
+    before = find_line(tx, line_id)
+    new_name = before["name"] if name is None else name
+    new_settings = before["settings"] if settings is None else settings
+    new_active = before["active"] if active is None else active
+    if (new_name, new_settings, new_active) == (before["name"], before["settings"], before["active"]):
+        return False
+    tx.run(
+        _CHANGE_LINE,
+        line=line_id,
+        new_name=new_name,
+        new_version=before["version"] + 1,
+        new_settings=_encode(new_settings).decode(),
+        new_active=int(new_active),
+    )
+    mark_pool(tx, line_id, "settings changed")
+    tx.ring(Bell.SETTINGS)
+    return True
+
+
+def find_line(tx: Tx, line_id: str) -> dict[str, Any]:
+    """Return one line. Raises NotFound."""
+    row = tx.one(_LINE, line=line_id)
+    if row is None:
+        raise NotFound(f"there is no line {line_id}")
+    return _line(tx, row)
+
+
+def line_by_slug(tx: Tx, slug: str) -> dict[str, Any] | None:
+    """Return the line with the short name *slug*."""
+    row = tx.one(_LINE_BY_SLUG, slug_is=slug)
+    return _line(tx, row) if row else None
+
+
+def lines_page(tx: Tx, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the lines after the short name *after*, and where the next page begins."""
+    rows = tx.all(_LINES, after=after)
+    found = [_line(tx, row) for row in rows[:100]]
+    return found, found[-1]["slug"] if len(rows) > 100 else None
+
+
+def add_channel(tx: Tx, line_id: str, slug: str, kind: str, name: str, settings: dict[str, Any]) -> ChannelId:
+    """Add a channel to a line. Raises NotFound, Conflict."""
+    find_line(tx, line_id)
+    id_ = ChannelId(tx.new_id())
+    if not tx.run(_ADD_CHANNEL, id=id_, line_id=line_id, slug=slug, kind=kind, name=name, settings=_encode(settings).decode()):
+        raise Conflict(f"there is a channel {slug} already")
+    tx.ring(Bell.SETTINGS)
+    return id_
+
+
+def change_channel(tx: Tx, channel_id: str, changes: dict[str, Any]) -> bool:
+    """Set what *changes* names of line_id, name, settings, active; False when nothing was new. Raises NotFound."""
+    row = tx.one(_CHANNEL, channel=channel_id)
+    if row is None:
+        raise NotFound(f"there is no channel {channel_id}")
+    before = _channel(row)
+    after = before | changes
+    if after == before:
+        return False
+    find_line(tx, after["line_id"])
+    tx.run(
+        _CHANGE_CHANNEL,
+        channel=channel_id,
+        new_line_id=after["line_id"],
+        new_name=after["name"],
+        new_settings=_encode(after["settings"]).decode(),
+        new_active=int(after["active"]),
+        new_version=before["version"] + 1,
+    )
+    tx.ring(Bell.SETTINGS)
+    return True
+
+
+def find_channel(tx: Tx, channel_id: str) -> dict[str, Any]:
+    """Return one channel. Raises NotFound."""
+    row = tx.one(_CHANNEL, channel=channel_id)
+    if row is None:
+        raise NotFound(f"there is no channel {channel_id}")
+    return _channel(row)
+
+
+def channel_by_slug(tx: Tx, slug: str) -> dict[str, Any] | None:
+    """Return the channel with the short name *slug*."""
+    row = tx.one(_CHANNEL_BY_SLUG, slug_is=slug)
+    return _channel(row) if row else None
+
+
+def channels_page(tx: Tx, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the channels after the short name *after*, and where the next page begins."""
+    rows = tx.all(_CHANNELS, after=after)
+    found = [_channel(row) for row in rows[:100]]
+    return found, found[-1]["slug"] if len(rows) > 100 else None
+
+
+def set_seats(tx: Tx, line_id: str, people: Sequence[OperatorId]) -> bool:
+    """Seat *people* in the line, in this order; False when they sit so already. Raises NotFound, BadInput."""
+    find_line(tx, line_id)
+    if len(set(people)) != len(people):
+        raise BadInput("a person is named twice; a line has one seat for each", field="operators")
+    if [row[0] for row in tx.all(_SEATS, line=line_id)] == list(people):
+        return False
+    for person in people:
+        if tx.one(_PERSON, operator=person) is None:
+            raise NotFound(f"there is no person {person}")
+    tx.run(_UNSEAT, line=line_id)
+    for position, person in enumerate(people, start=1):
+        tx.run(_SEAT, line_id=line_id, operator_id=person, position=position)
+    mark_pool(tx, line_id, "seats changed")
+    tx.ring(Bell.SETTINGS)
+    return True
+
+
+def _line(tx: Tx, row: tuple[Any, ...]) -> dict[str, Any]:
+    id_, slug, name, version, settings, active = row
+    return {
+        "id": id_,
+        "slug": slug,
+        "name": name,
+        "version": version,
+        "settings": msgspec.json.decode(settings, type=LineSettings),
+        "active": bool(active),
+        "seats": [seat for (seat,) in tx.all(_SEATS, line=id_)],
+    }
+
+
+def _channel(row: tuple[Any, ...]) -> dict[str, Any]:
+    id_, line_id, slug, kind, name, settings, active, version = row
+    return {
+        "id": id_,
+        "line_id": line_id,
+        "slug": slug,
+        "kind": kind,
+        "name": name,
+        "settings": msgspec.json.decode(settings),
+        "active": bool(active),
+        "version": version,
+    }

@@ -1,0 +1,458 @@
+"""The journal as screens read it: rows in pages, folded into what is kept in memory, told to those who may see it.
+
+    read(tx, after, …)   the rows with their messages, and the sessions not known yet: two statements and one for each unknown session
+    Board.fold(news)     what changed, session by session; cards, counts and loads in memory move along
+    tell(…)              which socket is told what; each update is encoded once for all who get the same
+
+A row holds the session before and after, so what a row changes is known without asking the database. What is loaded in a page is
+as new as the page's end or newer; rows that follow only repeat what it has, and lead to the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from sqlalchemy import and_, bindparam, case, func, literal, select
+
+from broker.access.authorize import Actor
+from broker.domain import Directory, PresenceState, Status
+from broker.ports import Row, Tx
+from broker.store import journal
+from broker.store.sql import cols, one_of, sql
+from broker.store.tables import budgets, contacts, messages, offers, sessions
+from broker.store.tables import journal as rows
+from operators import cards
+from operators.audience import Where, keeps, listed, may_see
+from operators.cards import TEXT_SHOWN, Watched, ms
+from operators.frames import Colleague, Counts, FateChange, Shown, Update
+from operators.threads import SHOWN_COLUMNS, shown
+
+PAGE = 500
+KEPT = 5_000
+"""Sessions in memory; the one known longest goes, and is read again when it has news."""
+
+_SILENT = ("distribution", "held", "round_due", "no_answer_due", "reopen_ended")
+_PAGE = sql(
+    select(
+        *cols(rows, "id conversation_id session_id line_id kind message_seq at_us"),
+        # What nobody reads here is not fetched: a distribution's body holds a whole pool.
+        case((one_of(rows.c.kind, *_SILENT), literal("")), else_=rows.c.body),
+        *cols(messages, SHOWN_COLUMNS),
+    )
+    .select_from(rows)
+    .outerjoin(
+        messages,
+        and_(messages.c.conversation_id == rows.c.conversation_id, messages.c.seq == rows.c.message_seq, rows.c.kind != "fate"),
+    )
+    .where(rows.c.id > bindparam("after"))
+    .order_by(rows.c.id)
+    .limit(PAGE)
+)
+_NAME = sql(select(contacts.c.name).where(contacts.c.id == bindparam("contact")))
+_WAITING = sql(
+    select(sessions.c.line_id, func.count()).where(sessions.c.status == Status.QUEUED.value).group_by(sessions.c.line_id)
+)
+_HELD = sql(
+    select(sessions.c.operator_id, func.count())
+    .where(sessions.c.status != Status.CLOSED.value, sessions.c.operator_id.is_not(None))
+    .group_by(sessions.c.operator_id)
+)
+_OFFERED = sql(select(offers.c.operator_id, func.count()).where(offers.c.state == "open").group_by(offers.c.operator_id))
+_LOADS = sql(select(*cols(budgets, "operator_id reserved")))
+
+_KIND, _MESSAGE = 4, 8
+"""Where a row's kind stands, and where its message begins."""
+
+
+class _Side(msgspec.Struct):
+    """What screens need of a session before or after an event."""
+
+    id: str
+    status: str
+    weight: int
+    operator_id: str | None = None
+    queued_at: datetime | None = None
+    offered_to: tuple[str, ...] = ()
+    offered_until: datetime | None = None
+    unanswered_since: datetime | None = None
+    closed_at: datetime | None = None
+    outcome: str = ""
+
+
+class _Decision(msgspec.Struct):
+    do: str
+    operator_id: str = ""
+    command: str = ""
+    code: str = ""
+
+
+class _Record(msgspec.Struct):
+    before: _Side | None
+    after: _Side | None
+    decisions: tuple[_Decision, ...]
+
+
+class _Fate(msgspec.Struct):
+    fate: str
+    problem: str = ""
+    upto: bool = False
+
+
+class _Completed(msgspec.Struct):
+    contact: str
+    moved_from: str | None = None
+
+
+class _Presence(msgspec.Struct):
+    operator: str
+    state: PresenceState
+
+
+_record = msgspec.json.Decoder(_Record).decode
+_fate = msgspec.json.Decoder(_Fate).decode
+_completed = msgspec.json.Decoder(_Completed).decode
+_presence = msgspec.json.Decoder(_Presence).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A page of the journal."""
+
+    rows: list[Row]
+    upto: int
+    """The last row's id; the cursor when there is none."""
+    loaded: list[Watched]
+    """Sessions that were not known."""
+    names: dict[str, str]
+    """Of contacts that were completed."""
+
+    @property
+    def more(self) -> bool:
+        """Return whether another page may follow."""
+        return len(self.rows) == PAGE
+
+
+def read(tx: Tx, after: int, known: Collection[str]) -> News:
+    """Return the page after *after* with what the board does not know yet (*known*: its sessions)."""
+    found = tx.all(_PAGE, after=after)
+    loaded: dict[str, Watched | None] = {}
+    names: dict[str, str] = {}
+    for row in found:
+        session, kind = row[2], row[_KIND]
+        if session is not None and session not in known and session not in loaded:
+            loaded[session] = cards.load(tx, session)
+        if kind == "contact":
+            contact = _completed(row[7]).contact
+            name = tx.one(_NAME, contact=contact)
+            names[contact] = name[0] if name is not None else ""
+    return News(found, found[-1][0] if found else after, [one for one in loaded.values() if one is not None], names)
+
+
+# --- what a page changes
+
+
+@dataclass(slots=True)
+class Touched:
+    """A session a page has news of, and the news in their order."""
+
+    watched: Watched
+    before: Where | None
+    moved: bool = False
+    """Its card is to be shown to everybody who lists it, not only to those who read its messages."""
+    messages: list[Shown] = field(default_factory=list)
+    fates: list[FateChange] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDeed:
+    """The engine decided against a deed."""
+
+    operator_id: str
+    command: str
+    code: str
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a page changed."""
+
+    touched: dict[str, Touched] = field(default_factory=dict)
+    colleagues: dict[str, PresenceState] = field(default_factory=dict)
+    refused: list[RefusedDeed] = field(default_factory=list)
+    contacts: set[str] = field(default_factory=set)
+    """Conversations whose contact was completed."""
+    loads: set[str] = field(default_factory=set)
+    """Operators whose load moved."""
+
+
+class Board:
+    """What the gateway keeps in memory of the house: sessions lately in the news, how many wait, who holds how much."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        """The last journal row that is in it."""
+        self.sessions: dict[str, Watched] = {}
+        self.current: dict[str, str] = {}
+        """Conversation -> the latest of its sessions that is known."""
+        self.waiting: dict[str, int] = {}
+        self.mine: dict[str, int] = {}
+        self.loads: dict[str, int] = {}
+        self._by_contact: dict[str, set[str]] = {}
+
+    @classmethod
+    def load(cls, tx: Tx) -> Board:
+        """Return the board of this moment."""
+        board = cls(journal.last(tx))
+        board.waiting = dict(tx.all(_WAITING))
+        board.loads = dict(tx.all(_LOADS))
+        for statement in (_HELD, _OFFERED):
+            for operator, count in tx.all(statement):
+                board.mine[operator] = board.mine.get(operator, 0) + count
+        return board
+
+    def counts(self, actor: Actor) -> Counts:
+        """Return how many are in the lists of *actor*."""
+        waiting = sum(self.waiting.values()) if actor.lines is None else sum(self.waiting.get(line, 0) for line in actor.lines)
+        return Counts(self.mine.get(actor.operator_id, 0), waiting)
+
+    def of_conversation(self, conversation: str) -> Watched | None:
+        """Return the conversation's latest known session."""
+        return self.sessions.get(self.current.get(conversation, ""))
+
+    def learn(self, watched: Watched) -> None:
+        """Keep a session that was read elsewhere, unless it is known: then what is known may be newer."""
+        if watched.session in self.sessions:
+            return
+        self.sessions[watched.session] = watched
+        if watched.current:
+            self.current[watched.conversation] = watched.session
+        self._by_contact.setdefault(watched.contact, set()).add(watched.session)
+
+    def _forget(self, session: str) -> None:
+        watched = self.sessions.pop(session)
+        if self.current.get(watched.conversation) == session:
+            del self.current[watched.conversation]
+        others = self._by_contact[watched.contact]
+        others.discard(session)
+        if not others:
+            del self._by_contact[watched.contact]
+
+    def fold(self, news: News, directory: Directory, opened: Collection[str]) -> Folded:
+        """Take *news* in and return what changed; *opened* are the conversations some screen shows."""
+        for watched in news.loaded:
+            self.learn(watched)
+        folded = Folded()
+        for row in news.rows:
+            kind = row[_KIND]
+            if kind in _SILENT:
+                continue
+            if kind == "fate":
+                if row[1] in opened:
+                    self._fold_fate(folded, row)
+            elif kind == "contact":
+                self._fold_contact(folded, row[1], row[7], news.names)
+            elif kind == "presence":
+                told = _presence(row[7])
+                folded.colleagues[told.operator] = told.state
+            elif kind == "message":
+                self._fold_message(folded, self.sessions.get(row[2]), row, directory)
+            else:
+                self._fold_event(folded, row, directory)
+        # Not before: what the page counts as known must be there while it is folded.
+        while len(self.sessions) > KEPT:
+            self._forget(next(iter(self.sessions)))
+        self.at = news.upto
+        return folded
+
+    def _fold_event(self, folded: Folded, row: Row, directory: Directory) -> None:
+        record = _record(row[7])
+        before, after = record.before, record.after
+        for decision in record.decisions:
+            match decision.do:
+                case "refuse":
+                    folded.refused.append(RefusedDeed(decision.operator_id, decision.command, decision.code))
+                case "reserve" | "release" if after is not None:
+                    sign = 1 if decision.do == "reserve" else -1
+                    self.loads[decision.operator_id] = self.loads.get(decision.operator_id, 0) + sign * after.weight
+                    folded.loads.add(decision.operator_id)
+        if after is None:
+            return
+        was = None if before is None or before.id != after.id else before
+        old = Where(row[3], was.status, was.operator_id, was.offered_to) if was is not None else None
+        new = Where(row[3], after.status, after.operator_id, after.offered_to)
+        if old != new:
+            self._count(old, -1)
+            self._count(new, 1)
+        watched = self.sessions.get(after.id)
+        if watched is None:
+            return  # erased since
+        if old != new:
+            self._move(folded, watched, row[6], old, new, after)
+        watched.unanswered = ms(after.unanswered_since)
+        if row[_MESSAGE] is not None:
+            self._fold_message(folded, watched, row, directory)
+
+    def _move(self, folded: Folded, watched: Watched, at_us: int, before: Where | None, where: Where, after: _Side) -> None:
+        touched = folded.touched.get(watched.session)
+        if touched is None:
+            touched = folded.touched[watched.session] = Touched(watched, before)
+        elif not touched.moved:
+            touched.before = before
+        touched.moved = True
+        watched.where = where
+        watched.queued = ms(after.queued_at)
+        watched.closed = ms(after.closed_at)
+        watched.offered_until = ms(after.offered_until) if after.offered_to else 0
+        watched.outcome = after.outcome
+        watched.changed = at_us // 1000
+        if before is None:
+            self.current[watched.conversation] = watched.session
+
+    def _count(self, where: Where | None, by: int) -> None:
+        if where is None or where.closed:
+            return
+        if where.waits:
+            self.waiting[where.line_id] = self.waiting.get(where.line_id, 0) + by
+        for person in where.people:
+            self.mine[person] = self.mine.get(person, 0) + by
+
+    def _fold_message(self, folded: Folded, watched: Watched | None, row: Row, directory: Directory) -> None:
+        if watched is None or row[_MESSAGE] is None:
+            return
+        message = shown(row[_MESSAGE:], directory)
+        touched = folded.touched.get(watched.session)
+        if touched is None:
+            touched = folded.touched[watched.session] = Touched(watched, watched.where)
+        touched.messages.append(message)
+        if message.kind == "said" and message.who != "system" and message.seq >= watched.last_seq:
+            watched.last_seq = message.seq
+            watched.last_who = message.who
+            watched.last_text = message.text[:TEXT_SHOWN]
+            watched.changed = row[6] // 1000
+
+    def _fold_fate(self, folded: Folded, row: Row) -> None:
+        watched = self.of_conversation(row[1])
+        if watched is None:
+            return
+        told = _fate(row[7])
+        touched = folded.touched.setdefault(watched.session, Touched(watched, watched.where))
+        touched.fates.append(FateChange(row[1], row[5], told.fate, told.upto, told.problem))
+
+    def _fold_contact(self, folded: Folded, conversation: str, body: str, names: Mapping[str, str]) -> None:
+        told = _completed(body)
+        folded.contacts.add(conversation)
+        beside = self.of_conversation(conversation)
+        of_both = self._by_contact.get(told.contact, set()) | self._by_contact.get(told.moved_from or "", set())
+        for session in of_both | ({beside.session} if beside is not None else set()):
+            watched = self.sessions[session]
+            name = names.get(told.contact, watched.contact_name)
+            if watched.contact == told.contact and watched.contact_name == name:
+                continue
+            self._by_contact[watched.contact].discard(session)
+            watched.contact, watched.contact_name = told.contact, name
+            self._by_contact.setdefault(told.contact, set()).add(session)
+            folded.touched.setdefault(session, Touched(watched, watched.where)).moved = True
+
+
+# --- who is told what
+
+
+class Screen(Protocol):
+    """One console's socket, as far as news goes."""
+
+    actor: Actor
+    conversation: str
+    """Of the thread that is open on it; empty: none."""
+    lists_all: bool
+    """Whether the list of all is on it."""
+
+
+class Hall(Protocol):
+    """All sockets that are to be told."""
+
+    def of(self, operator_id: str) -> Iterable[Screen]:
+        """Return the operator's."""
+
+    def showing(self, conversation: str) -> Collection[Screen]:
+        """Return those with the conversation open."""
+
+    def everybody(self) -> Iterable[Screen]:
+        """Return all."""
+
+
+def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
+    """Give each screen its updates by *push*, encoded."""
+    for touched in folded.touched.values():
+        _tell_session(touched, hall, directory, push)
+    for operator, state in folded.colleagues.items():
+        person = directory.operators.get(operator)  # type: ignore[call-overload]
+        if person is not None:
+            update = _encode(Update(colleague=Colleague(operator, person.name, state.value)))
+            for screen in hall.everybody():
+                push(screen, update)
+
+
+def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
+    watched, moved = touched.watched, touched.moved
+    before, after = touched.before, watched.where
+    readers = (*after.people, *before.people) if moved and before is not None else after.people
+    made: dict[tuple[bool, bool], list[bytes]] = {}
+    for screen in _screens(hall, watched.conversation, readers, moved=moved):
+        actor = screen.actor
+        me = actor.operator_id
+        open_here = screen.conversation == watched.conversation and may_see(actor, after)
+        reads = bool(touched.messages) and (open_here or me in readers)
+        if reads or moved:
+            with_card = (
+                open_here
+                or bool(listed(actor, after))
+                or (moved and (keeps(actor, before, after) or (screen.lists_all and may_see(actor, after))))
+            )
+            offered = me in after.offered_to
+            if reads and not with_card:
+                updates = made.get((False, False)) or made.setdefault((False, False), _messages(touched))
+            elif with_card:
+                updates = made.get((reads, offered)) or made.setdefault(
+                    (reads, offered), _with_card(touched, directory, reads=reads, offered=offered)
+                )
+            else:
+                updates = []
+            for update in updates:
+                push(screen, update)
+            if moved and not with_card and before is not None and listed(actor, before):
+                push(screen, _encode(Update(gone=watched.session)))
+        if open_here:
+            for fate in touched.fates:
+                push(screen, _encode(Update(fate=fate)))
+
+
+def _screens(hall: Hall, conversation: str, readers: Iterable[str], *, moved: bool) -> Iterable[Screen]:
+    if moved:
+        # The list of all and the waiting list of a line may be on any screen.
+        return hall.everybody()
+    near = [screen for person in readers for screen in hall.of(person)]
+    showing = hall.showing(conversation)
+    return dict.fromkeys((*near, *showing)) if showing else near
+
+
+def _with_card(touched: Touched, directory: Directory, *, reads: bool, offered: bool) -> list[bytes]:
+    """Return the card as it is after all news, and for *reads* the messages: the card goes with the last of them."""
+    card = touched.watched.card(directory, offered=offered)
+    if not reads:
+        return [_encode(Update(card=card))]
+    *earlier, last = touched.messages
+    conversation = touched.watched.conversation
+    return [
+        *(_encode(Update(message=message, conversation=conversation)) for message in earlier),
+        _encode(Update(card=card, message=last)),
+    ]
+
+
+def _messages(touched: Touched) -> list[bytes]:
+    conversation = touched.watched.conversation
+    return [_encode(Update(message=message, conversation=conversation)) for message in touched.messages]

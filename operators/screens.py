@@ -1,0 +1,117 @@
+"""What a console is given at once: the first screen, what it missed, a page of a list. Bounded reads of one transaction each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from sqlalchemy import bindparam, select
+
+from broker.access.authorize import Actor
+from broker.domain import Directory, PresenceState
+from broker.ports import Tx
+from broker.store import journal
+from broker.store.sql import cols, sql
+from broker.store.tables import budgets, presence
+from operators import cards, news
+from operators.audience import holds
+from operators.cards import Watched
+from operators.frames import Box, Card, Colleague, Counts, Me, Snapshot
+from operators.news import News
+
+RESUME_ROWS = 1_000
+"""Who missed more is given a snapshot."""
+
+_BUDGET = sql(select(*cols(budgets, "budget reserved")).where(budgets.c.operator_id == bindparam("operator")))
+_PRESENCES = sql(select(*cols(presence, "operator_id state")))
+
+_Presence = Literal["online", "away", "offline"]
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first screen, but for its counts, which the gateway has in memory."""
+
+    at: int
+    """The journal's row it is as new as."""
+    me: Me
+    colleagues: tuple[Colleague, ...]
+    mine: tuple[Card, ...]
+    waiting: tuple[Card, ...]
+    held: tuple[str, ...]
+    """The conversations of the sessions that are held."""
+
+    def snapshot(self, mark: str, counts: Counts) -> Snapshot:
+        """Return the frame."""
+        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What came after a mark."""
+
+    pages: tuple[News, ...]
+    held: tuple[str, ...]
+    load: int
+
+
+def first(tx: Tx, actor: Actor, directory: Directory) -> First:
+    """Return everything on the first screen of *actor*."""
+    states: dict[str, _Presence] = dict(tx.all(_PRESENCES))
+    budget, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
+    mine = cards.mine(tx, actor.operator_id)
+    waiting, _ = cards.waiting(tx, cards.lines_of(actor, directory), most=cards.FIRST_SCREEN)
+    offline: _Presence = PresenceState.OFFLINE.value
+    me = Me(
+        id=actor.operator_id,
+        login=actor.login,
+        name=actor.name,
+        role=actor.role.value,
+        language=actor.language,
+        presence=states.get(actor.operator_id, offline),
+        load=load,
+        budget=budget,
+        password_generated=actor.password_generated,
+    )
+    return First(
+        at=journal.last(tx),
+        me=me,
+        colleagues=tuple(
+            Colleague(one.id, one.name, states.get(one.id, offline)) for one in directory.operators.values() if one.active
+        ),
+        mine=tuple(one.card_for(actor, directory) for one in mine),
+        waiting=tuple(one.card_for(actor, directory) for one in waiting),
+        held=_held(actor, mine),
+    )
+
+
+def missed(tx: Tx, after: int, actor: Actor) -> Missed | None:
+    """Return what came after the journal's row *after*; None when that is too much, or no row of ours."""
+    last = journal.last(tx)
+    if not last - RESUME_ROWS <= after <= last:
+        return None
+    pages: list[News] = []
+    known: set[str] = set()
+    while not pages or pages[-1].more:
+        page = news.read(tx, pages[-1].upto if pages else after, known)
+        known |= {watched.session for watched in page.loaded}
+        pages.append(page)
+    _, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
+    return Missed(tuple(pages), _held(actor, cards.mine(tx, actor.operator_id)), load)
+
+
+def page(tx: Tx, actor: Actor, directory: Directory, box: Box, after: str | None) -> tuple[list[Watched], str | None]:
+    """Return a page of a list, and the next one's mark. Raises BadInput."""
+    match box:
+        case "mine":
+            return cards.mine(tx, actor.operator_id), None
+        case "waiting":
+            return cards.waiting(tx, cards.lines_of(actor, directory), after)
+        case "all":
+            return cards.opened(tx, None if actor.lines is None else cards.lines_of(actor, directory), after)
+        case _:
+            assert_never(box)
+
+
+def _held(actor: Actor, mine: list[Watched]) -> tuple[str, ...]:
+    return tuple(one.conversation for one in mine if holds(actor, one.where))

@@ -1,0 +1,143 @@
+"""A session's thread, with the notes of colleagues, and the person beside it. Never shown to a customer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select
+
+from broker.access.authorize import Actor
+from broker.domain import Directory, Source
+from broker.errors import NotFound
+from broker.ports import Row, Tx
+from broker.store.sql import cols, sql
+from broker.store.tables import contact_points, contacts, conversations, leads, messages, sessions
+from operators import cards
+from operators.audience import may_see
+from operators.cards import Watched
+from operators.frames import Contact, Point, Shown
+
+PAGE = 100
+POINTS_MAX = 50
+EARLIER_MAX = 10
+LEADS_MAX = 10
+
+SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id"
+_BEFORE = sql(
+    select(*cols(messages, SHOWN_COLUMNS))
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq < bindparam("before"))
+    .order_by(messages.c.seq.desc())
+    .limit(PAGE + 1)
+)
+_AFTER = sql(
+    select(*cols(messages, SHOWN_COLUMNS))
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq > bindparam("after"))
+    .order_by(messages.c.seq)
+    .limit(PAGE + 1)
+)
+_CONTACT = sql(
+    select(*cols(contacts, "id name language responsible_id merged_into created_us")).where(contacts.c.id == bindparam("contact"))
+)
+_POINTS = sql(
+    select(*cols(contact_points, "kind value written evidence"))
+    .where(contact_points.c.contact_id == bindparam("contact"))
+    .order_by(contact_points.c.created_us)
+    .limit(POINTS_MAX)
+)
+_SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
+_OF_CONTACT = sql(
+    select(sessions.c.id)
+    .join_from(conversations, sessions, sessions.c.conversation_id == conversations.c.id)
+    .where(conversations.c.contact_id == bindparam("contact"))
+    .order_by(sessions.c.opened_us.desc(), sessions.c.id.desc())
+    .limit(4 * EARLIER_MAX)
+)
+_LEADS = sql(
+    select(*cols(leads, "id title stage"))
+    .where(leads.c.contact_id == bindparam("contact"))
+    .order_by(leads.c.created_us.desc())
+    .limit(LEADS_MAX)
+)
+NEWEST = 2**62
+"""Before this seq come all of them."""
+
+
+def seen_session(tx: Tx, actor: Actor, session_id: str) -> Watched:
+    """Return the session. Raises NotFound also for one that *actor* may not see."""
+    watched = cards.load(tx, session_id)
+    if watched is None or not may_see(actor, watched.where):
+        raise NotFound("there is no such session among those you may see")
+    return watched
+
+
+def before(tx: Tx, conversation_id: str, seq: int, directory: Directory) -> tuple[tuple[Shown, ...], bool]:
+    """Return the page of messages before *seq*, oldest first, and whether there is more before it."""
+    rows = tx.all(_BEFORE, conversation=conversation_id, before=seq)
+    return tuple(shown(row, directory) for row in reversed(rows[:PAGE])), len(rows) > PAGE
+
+
+def after(tx: Tx, conversation_id: str, seq: int, directory: Directory) -> tuple[tuple[Shown, ...], bool]:
+    """Return the page of messages after *seq*, oldest first, and whether there is more after it."""
+    rows = tx.all(_AFTER, conversation=conversation_id, after=seq)
+    return tuple(shown(row, directory) for row in rows[:PAGE]), len(rows) > PAGE
+
+
+def shown(row: Row, directory: Directory) -> Shown:
+    """Return the message of *row* (SHOWN_COLUMNS) as operators see it."""
+    id_, seq, kind, author, operator, text, client_id, fate, problem, at_us, session = row
+    name = ""
+    if operator is not None:
+        person = directory.operators.get(operator)
+        name = person.name if person is not None else ""
+    return Shown(
+        id_,
+        seq,
+        author,
+        kind,
+        text,
+        at_us // 1000,
+        fate,
+        name,
+        operator or "",
+        client_id if author == "operator" else "",
+        problem,
+        session or "",
+    )
+
+
+def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched: Watched | None = None) -> Contact:
+    """Return the card of a person, with the sessions *actor* may see; *watched* is the one it stands beside. Raises NotFound."""
+    row = tx.one(_CONTACT, contact=contact_id)
+    if row is not None and row[4] is not None:
+        row = tx.one(_CONTACT, contact=row[4])
+    if row is None:
+        raise NotFound("there is no such contact")
+    id_, name, language, responsible, _, created_us = row
+    known = cards.load_all(tx, (session for (session,) in tx.all(_OF_CONTACT, contact=id_)))
+    seen = [one for one in known if may_see(actor, one.where)]
+    if watched is None and actor.lines is not None and not seen:
+        raise NotFound("there is no such contact among those you may see")
+    came_by = _source(tx, watched or (seen[0] if seen else None))
+    person = directory.operators.get(responsible) if responsible else None
+    beside = watched.session if watched is not None else ""
+    return Contact(
+        id=id_,
+        name=name,
+        language=language,
+        points=tuple(Point(kind, written or value, evidence) for kind, value, written, evidence in tx.all(_POINTS, contact=id_)),
+        responsible=responsible or "",
+        responsible_name=person.name if person is not None else "",
+        since=created_us // 1000,
+        page=came_by.page,
+        title=came_by.title,
+        referrer=came_by.referrer,
+        utm=came_by.utm,
+        earlier=tuple(one.card_for(actor, directory) for one in seen if one.session != beside)[:EARLIER_MAX],
+        leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=id_)),
+    )
+
+
+def _source(tx: Tx, watched: Watched | None) -> Source:
+    row: tuple[Any, ...] | None = tx.one(_SOURCE, conversation=watched.conversation) if watched is not None else None
+    return msgspec.json.decode(row[0], type=Source) if row is not None else Source()

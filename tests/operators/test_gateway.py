@@ -1,0 +1,674 @@
+"""The consoles' socket on a real server: who gets in, what they see, what they do, and what becomes of those who misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as sockets
+import uuid
+from contextlib import closing
+from typing import Any
+
+import pytest
+import websockets
+
+from broker.config import OperatorLimits, Settings
+from broker.domain import PresenceState, Role
+from operators import lines
+from tests.operators.desk import Console, Desk, played
+
+# --- the door
+
+
+def test_without_a_login_the_door_stays_shut(tmp_path):
+    """A socket without a valid login is refused before it opens."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        for token in ("", "nobody's"):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                async with desk.socket(ann, token=token):
+                    pass
+            assert refused.value.response.status_code == 401
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "http://127.0.0.1:1", "https://127.0.0.1"])
+def test_a_foreign_page_is_refused(tmp_path, origin):
+    """A page of another site cannot open the socket with the operator's cookie; nor can one that does not say whose it is."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with desk.socket(ann, origin=origin):
+                pass
+        assert refused.value.response.status_code == 403
+
+    played(tmp_path, story)
+
+
+def test_an_operator_opens_so_many_sockets_and_no_more(tmp_path):
+    """One account cannot take all sockets of the house; a closed one makes room."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None), desk.console(ann, presence=None):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                async with desk.socket(ann):
+                    pass
+            assert refused.value.response.status_code == 429
+
+    played(tmp_path, story, Settings(operator=OperatorLimits(sockets_per_operator=2)))
+
+
+def test_who_says_no_hello_is_closed(tmp_path):
+    """An opened socket that stays silent is closed with 4408."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.socket(ann) as console:
+            assert 4408 == await console.close_code()
+            assert "hello_first" == console.frames[-1]["code"]
+
+    played(tmp_path, story, Settings(operator=OperatorLimits(hello_seconds=0.05)))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "{",
+        "[]",
+        '"hello"',
+        "{}",
+        '{"t":"nothing"}',
+        '{"t":["do"]}',
+        '{"t":"hello","extra":1}',
+        '{"t":"open","session":7}',
+        "[" * 5_000,
+    ],
+)
+def test_a_frame_nobody_can_read_closes_its_socket_only(tmp_path, frame):
+    """Bad JSON, an unknown tag, an unknown field, a wrong type: an error and 4400; a colleague's socket goes on."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(bob, presence=None) as other, desk.console(ann, presence=None) as console:
+            await console.socket.send(frame)
+            assert 4400 == await console.close_code()
+            assert "bad_frame" == console.frames[-1]["code"]
+            await other.caught_up()
+
+    played(tmp_path, story)
+
+
+def test_bytes_and_second_hellos_are_bad_frames(tmp_path):
+    """Frames are text, and hello is said once."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None) as console:
+            await console.socket.send(b"\x00")
+            assert 4400 == await console.close_code()
+        async with desk.console(ann, presence=None) as console:
+            await console.send(t="hello")
+            assert 4400 == await console.close_code()
+        async with desk.socket(ann) as console:
+            await console.send(t="ping")
+            assert 4400 == await console.close_code()
+            assert "hello_first" == console.frames[-1]["code"]
+
+    played(tmp_path, story)
+
+
+def test_a_frame_that_is_too_large_closes_with_1009(tmp_path):
+    """More than 64 KiB in one frame is nobody's message."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None) as console:
+            await console.send(t="do", id="x" * 8, session=str(uuid.uuid4()), verb="reply", text="x" * 70_000)
+            assert 1009 == await console.close_code()
+
+    played(tmp_path, story)
+
+
+def test_a_login_that_ends_closes_its_sockets(tmp_path):
+    """Logging out, a new password, being switched off: the sockets of that login are closed with 4401 at once, others stay."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        token = await desk.log_in(ann)
+        async with desk.socket(ann, token=token) as one, desk.socket(ann) as other:
+            await one.hello()
+            await other.hello()
+            await desk.log_out(token)
+            async with asyncio.timeout(1.0):
+                assert 4401 == await one.close_code()
+            await other.caught_up()
+
+    played(tmp_path, story)
+
+
+# --- the way of a session
+
+
+def test_a_session_from_its_first_word_to_its_closing(tmp_path):
+    """Offered, taken, answered, closed: the operator sees each step, and their counts and load with it."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            await desk.say("v1", "hello there", name="Vera")
+            offered = (await console.card(status="offered"))["card"]
+            session = offered["session"]
+            assert offered["offered_until"] > 0
+            assert ("Vera", "hello there", "contact", "Shop") == tuple(
+                offered[key] for key in ("contact_name", "last_text", "last_who", "line_name")
+            )
+            await console.until(lambda u: u.get("counts") == {"mine": 1, "waiting": 0})
+            take = await console.do(session, "take")
+            active = (await console.card(status="active"))["card"]
+            assert (ann, "Ann", None) == (active["operator"], active["operator_name"], active.get("offered_until"))
+            await desk.say("v1", "are you there?")
+            told = await console.said("are you there?")
+            assert ("contact", "are you there?") == (told["message"]["who"], told["card"]["last_text"])
+            reply = await console.do(session, "reply", text="  I am.  ")
+            answered = await console.said("I am.")
+            assert (reply, ann, "Ann") == tuple(answered["message"][key] for key in ("command", "operator", "name"))
+            assert "unanswered" not in answered["card"]
+            await console.do(session, "close", outcome="helped")
+            closed = (await console.card(status="closed"))["card"]
+            assert ("helped", take != reply) == (closed["outcome"], True)
+            await console.until(lambda u: u.get("counts") == {"mine": 0, "waiting": 0})
+        assert 25 in [update["load"] for update in console.updates if "load" in update]
+        assert 0 == [update["load"] for update in console.updates if "load" in update][-1]
+        assert [n + 1 for n in range(len([f for f in console.frames if f["t"] == "updates"]))] == [
+            frame["n"] for frame in console.frames if frame["t"] == "updates"
+        ]
+
+    played(tmp_path, story)
+
+
+def test_a_reply_that_was_written_in_the_thread_shows_its_fate(tmp_path):
+    """The thread on screen is told what becomes of each message; a list is not."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console, desk.console(ann, presence=None) as beside:
+            session = await _taken(desk, console)
+            await console.send(t="open", session=session)
+            await console.next("thread", session=session)
+            await console.do(session, "reply", text="on its way")
+            message = (await console.said("on its way"))["message"]
+            await console.until(lambda u: u.get("fate", {}).get("seq") == message["seq"] and u["fate"]["fate"] == "sent")
+            await beside.said("on its way")
+            await beside.caught_up()
+            assert [] == [update for update in beside.updates if "fate" in update]
+
+    played(tmp_path, story)
+
+
+def test_the_thread_has_the_notes_and_what_came_before(tmp_path):
+    """Opening shows the whole conversation, 100 messages at a time, and the person; a note is among them."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console, page="https://shop.example/shoes", email="vera@example.com")
+            for number in range(120):
+                await desk.say("v1", f"line {number}")
+            await console.said("line 119")
+            await console.do(session, "note", text="patience")
+            await console.said("patience")
+            await console.send(t="open", session=session)
+            thread = await console.next("thread", session=session)
+            assert (100, True, "note") == (len(thread["messages"]), thread["more"], thread["messages"][-1]["kind"])
+            assert {"kind": "email", "value": "vera@example.com", "evidence": "form"} in thread["contact"]["points"]
+            assert "https://shop.example/shoes" == thread["contact"]["page"]
+            await console.send(t="older", session=session, before=thread["messages"][0]["seq"])
+            older = await console.next("older", session=session)
+            assert "hello" == older["messages"][0]["text"]
+            assert not older["more"]
+            seqs = [message["seq"] for message in (*older["messages"], *thread["messages"])]
+            assert sorted(set(seqs)) == seqs
+
+    played(tmp_path, story)
+
+
+def test_details_told_meanwhile_reach_the_open_thread_and_the_card(tmp_path):
+    """A form filled in during the talk completes the contact beside the thread, and the card's name."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            await console.send(t="open", session=session)
+            await console.next("thread", session=session)
+            await desk.tell_details("v1", name="Vera Ivanova", email="vera@example.com")
+            await console.card(contact_name="Vera Ivanova")
+            told = await console.until(lambda u: "contact" in u)
+            assert "Vera Ivanova" == told["contact"]["name"]
+            assert ["vera@example.com"] == [point["value"] for point in told["contact"]["points"] if point["kind"] == "email"]
+
+    played(tmp_path, story)
+
+
+def test_a_deed_said_again_is_accepted_again_and_done_once(tmp_path):
+    """A console that lost its connection before the answer says the deed again; the customer gets one message."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            reply = await console.do(session, "reply", text="once")
+            await console.do(session, "reply", reply, text="once")
+            await console.do(session, "close")
+            await console.card(status="closed")
+            await console.do(session, "reply", reply, text="once")
+            ((count,),) = await desk.rows("SELECT count(*) FROM messages WHERE text = 'once'")
+            assert 1 == count
+
+    played(tmp_path, story)
+
+
+def test_what_the_engine_refuses_is_said_in_a_sentence_of_ones_language(tmp_path):
+    """Two operators take at once: one has it, the other is told why not; words are measured before anything is stored."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(ann) as one, desk.console(bob, presence="away") as other:
+            session = await _taken(desk, one)
+            await other.send(t="do", id="bob-takes-1", session=session, verb="take")
+            refused = await other.next("refused", id="bob-takes-1")
+            assert ("taken", True) == (refused["code"], bool(refused["text"]))
+            for text, code in (("   ", "empty"), ("x" * 8_001, "too_long")):
+                await one.send(t="do", id="words-" + code, session=session, verb="reply", text=text)
+                assert code == (await one.next("refused", id="words-" + code))["code"]
+            await one.send(t="do", id="nowhere-1", session=str(uuid.uuid4()), verb="take")
+            assert "no_session" == (await one.next("refused", id="nowhere-1"))["code"]
+
+    played(tmp_path, story)
+
+
+def test_a_refusal_that_was_missed_is_told_when_the_deed_is_said_again(tmp_path):
+    """Who was away while the engine refused their words learns it, however long they were away."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(ann) as one:
+            session = await _taken(desk, one)
+            async with desk.console(bob, presence=None) as other:
+                await other.send(t="do", id="bob-takes-1", session=session, verb="take")
+                await other.next("refused", id="bob-takes-1")
+            async with desk.console(bob, presence=None) as other:
+                await other.do(session, "take", "bob-takes-1")
+                assert "taken" == (await other.next("refused", id="bob-takes-1"))["code"]
+
+    played(tmp_path, story)
+
+
+# --- who sees what
+
+
+def test_a_line_that_is_not_mine_is_nowhere(tmp_path):
+    """Neither list, nor thread, nor deed, nor a count tells of a session in a line without a seat; a supervisor sees it."""
+
+    async def story(desk: Desk) -> None:
+        bar, bar_channel = await desk.line_with_channel("bar")
+        ann = await desk.operator("ann", desk.line)
+        sue = await desk.operator("sue", role=Role.SUPERVISOR)
+        assert bar != desk.line
+        async with desk.console(ann, presence=None) as mine, desk.console(sue, presence=None) as all_of_it:
+            await desk.say("v9", "secret", bar_channel)
+            card = (await all_of_it.card(status="queued"))["card"]
+            await all_of_it.until(lambda u: u.get("counts") == {"mine": 0, "waiting": 1})
+            session = card["session"]
+            await mine.send(t="open", session=session)
+            assert "no_session" == (await mine.next("error"))["code"]
+            await mine.send(t="older", session=session, before=100)
+            assert "no_session" == (await mine.next("error"))["code"]
+            await mine.send(t="do", id="not-mine-1", session=session, verb="note", text="x")
+            assert "no_session" == (await mine.next("refused"))["code"]
+            for box in ("mine", "waiting", "all"):
+                await mine.send(t="list", box=box)
+                assert () == tuple((await mine.next("page", box=box))["cards"])
+            await mine.caught_up()
+            assert not any("secret" in str(frame) or session in str(frame) for frame in mine.frames if frame["t"] == "updates")
+
+    played(tmp_path, story)
+
+
+def test_a_waiting_session_leaves_the_list_of_those_it_is_not_offered_to(tmp_path):
+    """Each console of the line sees it wait; when somebody else has it, it is gone, and its messages are theirs alone."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(bob, presence="away") as other, desk.console(ann, presence="away") as one:
+            await desk.say("v1", "anybody?")
+            session = (await other.card(status="queued"))["card"]["session"]
+            await other.until(lambda u: u.get("counts") == {"mine": 0, "waiting": 1})
+            await one.card(status="queued")
+            await one.do(session, "take")
+            await other.until(lambda u: u.get("gone") == session)
+            await other.until(lambda u: u.get("counts") == {"mine": 0, "waiting": 0})
+            await desk.say("v1", "for ann alone")
+            await one.said("for ann alone")
+            await other.caught_up()
+            assert not any("for ann alone" in str(frame) for frame in other.frames)
+
+    played(tmp_path, story)
+
+
+def test_a_colleague_may_look_on_and_is_told_as_long_as_they_look(tmp_path):
+    """Who has a colleague's thread on the screen gets its messages; after leaving it, none, and its card goes."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(ann) as one, desk.console(bob, presence=None) as other:
+            session = await _taken(desk, one)
+            await other.send(t="open", session=session)
+            await other.next("thread", session=session)
+            await desk.say("v1", "first")
+            await other.said("first")
+            await other.send(t="leave")
+            await other.until(lambda u: u.get("gone") == session)
+            await desk.say("v1", "second")
+            await one.said("second")
+            await other.caught_up()
+            assert not any("second" in str(frame) for frame in other.frames)
+
+    played(tmp_path, story)
+
+
+def test_the_list_of_all_is_kept_up_to_date_while_it_is_shown(tmp_path):
+    """A supervisor who looks at everything sees each change of status, and no single message."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        sue = await desk.operator("sue", role=Role.SUPERVISOR)
+        async with desk.console(ann) as one, desk.console(sue, presence=None) as all_of_it:
+            session = await _taken(desk, one)
+            await all_of_it.send(t="list", box="all")
+            page = await all_of_it.next("page", box="all")
+            assert [session] == [card["session"] for card in page["cards"]]
+            await desk.say("v1", "not for lists")
+            await one.said("not for lists")
+            await one.do(session, "close")
+            await all_of_it.card(session=session, status="closed")
+            assert not any("message" in update for update in all_of_it.updates)
+
+    played(tmp_path, story)
+
+
+def test_a_new_seat_shows_its_line_at_once(tmp_path):
+    """When an administrator seats an operator, a new snapshot has the line's waiting sessions; unseated, they are gone."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann")
+        async with desk.console(ann, presence=None) as console:
+            await desk.say("v1", "anybody?")
+            await desk.store.write(lambda tx: lines.set_seats(tx, desk.line, [ann]))
+            snapshot = await console.next("snapshot")
+            assert (["queued"], 1) == ([card["status"] for card in snapshot["waiting"]], snapshot["counts"]["waiting"])
+            await desk.store.write(lambda tx: lines.set_seats(tx, desk.line, []))
+            snapshot = await console.next("snapshot")
+            assert ([], 0) == (snapshot["waiting"], snapshot["counts"]["waiting"])
+
+    played(tmp_path, story)
+
+
+def test_waiting_is_shown_by_priority_then_age_page_by_page(tmp_path):
+    """The list goes on where the page ended, over lines, highest priority first; nothing twice, nothing missing."""
+
+    async def story(desk: Desk) -> None:
+        vip, vip_channel = await desk.line_with_channel("vip", priority=5)
+        ann = await desk.operator("ann", desk.line, vip)
+        for number in range(60):
+            await desk.say(f"v{number}", f"number {number}")
+        await desk.say("king", "me first", vip_channel)
+        await _rows_become(desk, "SELECT count(*) FROM sessions WHERE status = 'queued'", 61)
+        async with desk.console(ann, presence=None) as console:
+            await console.send(t="list", box="waiting")
+            first = await console.next("page", box="waiting")
+            await console.send(t="list", box="waiting", after=first["next"])
+            second = await console.next("page", box="waiting")
+            texts = [card["last_text"] for card in (*first["cards"], *second["cards"])]
+            assert ["me first", *(f"number {number}" for number in range(60))] == texts
+            assert (50, None) == (len(first["cards"]), second.get("next"))
+            await console.send(t="list", box="waiting", after="nonsense")
+            assert "bad_frame" == (await console.next("error"))["code"]
+
+    played(tmp_path, story)
+
+
+# --- presence
+
+
+def test_presence_is_said_by_the_console_and_seen_by_everybody(tmp_path):
+    """Connecting changes nothing by itself; online brings offers; colleagues see it."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        await desk.say("v1", "anybody?")
+        async with desk.console(bob, presence=None) as other, desk.console(ann, presence=None) as one:
+            assert [("offline",)] == await desk.rows("SELECT state FROM presence WHERE operator_id = ?", ann)
+            await one.send(t="presence", state="online")
+            told = await other.until(lambda u: "colleague" in u)
+            assert {"id": ann, "name": "Ann", "presence": "online"} == told["colleague"]
+            await one.card(status="offered")
+
+    played(tmp_path, story)
+
+
+def test_who_goes_away_for_good_is_offline_after_the_grace(tmp_path):
+    """The last socket's end begins the grace; a reload within it takes nobody offline."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(bob, presence=None) as other:
+            async with desk.console(ann):
+                await other.until(lambda u: u.get("colleague", {}).get("presence") == "online")
+            await other.until(lambda u: u.get("colleague", {}).get("presence") == "offline")
+        assert [("offline",)] == await desk.rows("SELECT state FROM presence WHERE operator_id = ?", ann)
+
+    played(tmp_path, story, Settings(presence_grace_seconds=0.2))
+
+
+def test_coming_back_within_the_grace_cancels_it(tmp_path):
+    """The timer is a row, and the console that comes back takes it away."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann):
+            pass
+        await _rows_become(desk, "SELECT count(*) FROM timers WHERE owner_kind = 'operator'", 1)
+        async with desk.socket(ann) as console:
+            snapshot = await console.hello()
+            assert [(0,)] == await desk.rows("SELECT count(*) FROM timers WHERE owner_kind = 'operator'")
+            assert "online" == snapshot["me"]["presence"]
+
+    played(tmp_path, story)
+
+
+def test_a_start_begins_the_grace_of_everybody_who_was_here(tmp_path):
+    """After a crash nobody stays online for ever."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line, state=PresenceState.ONLINE)
+        gateway = type(desk.gateway)(desk.parts, desk.transport, desk.directory)
+        running = asyncio.create_task(gateway.run())
+        await _rows_become(desk, "SELECT count(*) FROM timers WHERE owner_id = ?", 1, ann)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    played(tmp_path, story)
+
+
+# --- typing
+
+
+def test_typing_goes_both_ways_and_not_to_oneself(tmp_path):
+    """The customer's typing reaches who holds the session; the operator's reaches the channel and a colleague who looks on."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(ann) as one, desk.console(bob, presence=None) as other:
+            session = await _taken(desk, one)
+            conversation = await _conversation(desk)
+            words: list[bytes] = []
+            stop = desk.transport.follow(f"typing:{conversation}", words.append)
+            desk.transport.tell(f"typing:{conversation}", b'{"who":"contact"}')
+            assert {"t": "typing", "conversation": conversation, "who": "contact"} == await one.next("typing")
+            await other.send(t="open", session=session)
+            await other.next("thread", session=session)
+            await one.send(t="typing", session=session)
+            heard = await other.next("typing")
+            assert ("operator", "Ann") == (heard["who"], heard["name"])
+            await one.caught_up()
+            assert 1 == len([frame for frame in one.frames if frame["t"] == "typing"])
+            assert b'"who":"operator"' in words[-1]
+            stop()
+
+    played(tmp_path, story)
+
+
+# --- coming again, and being slow
+
+
+def test_who_comes_again_is_told_what_was_missed_and_nothing_twice(tmp_path):
+    """With the mark of the last update, the missed messages come as updates; nothing is lost between."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            await desk.say("v1", "seen")
+            await console.said("seen")
+            await console.caught_up()
+            mark = console.at
+        await desk.say("v1", "missed")
+        await _decided(desk)
+        async with desk.socket(ann) as console:
+            resumed = await console.hello(resume=mark)
+            assert {"t": "resumed", "at": mark} == resumed
+            told = await console.said("missed")
+            assert session == told["card"]["session"]
+            await console.until(lambda u: "load" in u)
+            await desk.say("v1", "live")
+            await console.said("live")
+            texts = [update["message"]["text"] for update in console.updates if "message" in update]
+            assert ["missed", "live"] == texts
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("mark", ["", "1", "0.0", "99999999.abcdef01", "x.y", "-1.x", "٣.x"])
+def test_a_mark_that_is_not_ours_gets_a_snapshot(tmp_path, mark):
+    """A mark of another database, of other settings, or no mark at all begins anew."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.socket(ann) as console:
+            assert "snapshot" == (await console.hello(resume=mark))["t"]
+
+    played(tmp_path, story)
+
+
+def test_who_missed_too_much_gets_a_snapshot(tmp_path):
+    """More than a thousand rows are not replayed: the first screen says it in one frame."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None) as console:
+            mark = console.at
+        for number in range(501):
+            await desk.say(f"v{number % 7}", f"number {number}")
+            await desk.tell_details(f"v{number % 7}", name=f"Name {number}")
+        await _decided(desk)
+        async with desk.socket(ann) as console:
+            snapshot = await console.hello(resume=mark)
+            assert ("snapshot", 7) == (snapshot["t"], snapshot["counts"]["waiting"])
+
+    played(tmp_path, story)
+
+
+def test_a_console_that_reads_nothing_is_cut_and_the_others_go_on(tmp_path):
+    """Its share of memory is bounded, the gateway does not wait for it, and in time its connection is gone."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line, budget=1_000)
+        token = await desk.log_in(ann)
+        async with desk.console(ann) as console:
+            await _taken(desk, console)
+            deaf = await asyncio.to_thread(_deaf_console, desk.port, token)
+            with closing(deaf):
+                while desk.gateway.sockets < 2:
+                    await console.caught_up()
+                # The system's own buffers take some megabytes first.
+                for number in range(800):
+                    await desk.say("v1", f"{number} " + "x" * 7_900)
+                    if number % 20 == 0:
+                        await console.said(f"{number} " + "x" * 7_900)
+                async with asyncio.timeout(10):
+                    while desk.gateway.sockets > 1:
+                        await console.caught_up()
+
+    played(tmp_path, story, Settings(operator=OperatorLimits(queue_bytes=65_536, stall_seconds=2.0)))
+
+
+def test_who_sends_too_fast_is_read_more_slowly(tmp_path):
+    """A flood is not read faster than the limit; nothing of it is lost, and nobody else is slower for it."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None) as console:
+            began = asyncio.get_running_loop().time()
+            for _ in range(30):
+                await console.send(t="ping")
+            for _ in range(30):
+                await console.next("pong")
+            assert asyncio.get_running_loop().time() - began > 0.15
+
+    played(tmp_path, story, Settings(operator=OperatorLimits(frames_per_second=100, frames_burst=10)))
+
+
+# --- what several stories need
+
+
+async def _taken(desk: Desk, console: Console, **more: Any) -> str:
+    """Have the customer v1 write and *console*, which is online, take the session; return it."""
+    await desk.say("v1", "hello", **more)
+    session = str((await console.card(status="offered"))["card"]["session"])
+    await console.do(session, "take")
+    await console.card(status="active")
+    return session
+
+
+async def _conversation(desk: Desk) -> str:
+    ((id_,),) = await desk.rows("SELECT id FROM conversations")
+    return str(id_)
+
+
+async def _rows_become(desk: Desk, query: str, count: int, *values: object) -> None:
+    async with asyncio.timeout(20):
+        while [(count,)] != await desk.rows(query, *values):
+            pass
+
+
+async def _decided(desk: Desk) -> None:
+    await _rows_become(desk, "SELECT count(*) FROM conversations WHERE input_seq > worked_seq", 0)
+
+
+def _deaf_console(port: int, token: str) -> sockets.socket:
+    """Open a socket that says hello and reads nothing more."""
+    connection = sockets.create_connection(("127.0.0.1", port))
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+    connection.sendall(
+        f"GET /ws/operator HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\nCookie: omniline={token}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert b" 101 " in connection.recv(1_024)
+    hello = b'{"t":"hello"}'
+    connection.sendall(bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello)
+    return connection

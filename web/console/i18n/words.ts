@@ -1,0 +1,118 @@
+// Public text, dates and durations in the reader's language.
+
+import en from "./en.json";
+import ru from "./ru.json";
+
+export type Key = keyof typeof en;
+export type Language = "en" | "ru";
+/** A text, or its plural forms by the categories of Intl.PluralRules; `other` is always there. */
+type Entry = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
+
+export const CATALOGUES: Readonly<Record<Language, Readonly<Record<Key, Entry>>>> = { en, ru };
+/** Each language by its own name: who cannot read the screen must still find theirs. */
+export const LANGUAGES: readonly { code: Language; name: string }[] = [
+  { code: "en", name: "English" },
+  { code: "ru", name: "Русский" },
+];
+
+/** Return the first of *wishes* (`ru-RU`, `en`…) that we speak. */
+export function chooseLanguage(...wishes: (string | null | undefined)[]): Language {
+  for (const wish of wishes) {
+    const code = wish?.toLowerCase().split(/[-_]/u)[0];
+    const found = LANGUAGES.find((language) => language.code === code);
+    if (found !== undefined) return found.code;
+  }
+  return "en";
+}
+
+export interface Words {
+  language: Language;
+  /** The text of *key*; `{name}` is filled from *values*, plural forms are chosen by `count`. */
+  t: (key: Key, values?: Readonly<Record<string, string | number>>) => string;
+  /** The text of `group.value` where the catalogue has it, else *value* itself: words of the server that may grow. */
+  word: (group: string, value: string) => string;
+  time: (at: number) => string;
+  day: (at: number, now: number) => string;
+  dateTime: (at: number) => string;
+  date: (at: number) => string;
+  /** Time for today, else the date: for lists. */
+  short: (at: number, now: number) => string;
+  duration: (ms: number) => string;
+  languageName: (code: string) => string;
+}
+
+export function wordsIn(language: Language): Words {
+  const catalogue = CATALOGUES[language];
+  const plurals = new Intl.PluralRules(language);
+  const numbers = new Intl.NumberFormat(language);
+  const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(language, options);
+  const clock = format({ hour: "2-digit", minute: "2-digit" });
+  const longDay = format({ weekday: "long", day: "numeric", month: "long" });
+  const longDate = format({ day: "numeric", month: "long", year: "numeric" });
+  const shortDate = format({ day: "numeric", month: "short" });
+  const both = format({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const unit = (name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" });
+  const units = { second: unit("second"), minute: unit("minute"), hour: unit("hour"), day: unit("day") };
+
+  function t(key: Key, values: Readonly<Record<string, string | number>> = {}): string {
+    const entry = catalogue[key];
+    const text = typeof entry === "string" ? entry : (entry[plurals.select(Number(values.count ?? 0))] ?? entry.other);
+    return text.replace(/\{(\w+)\}/gu, (whole, name: string) => {
+      const value = values[name];
+      return typeof value === "number" ? numbers.format(value) : (value ?? whole);
+    });
+  }
+
+  return {
+    language,
+    t,
+    word(group, value) {
+      const key = `${group}.${value}`;
+      return key in catalogue ? t(key as Key) : value;
+    },
+    time: (at) => clock.format(at),
+    day(at, now) {
+      const days = daysBetween(now, at);
+      if (days === 0 || days === -1) return capital(relative.format(days, "day"), language);
+      return capital((sameYear(at, now) ? longDay : longDate).format(at), language);
+    },
+    dateTime: (at) => both.format(at),
+    date: (at) => longDate.format(at),
+    short: (at, now) => (daysBetween(now, at) === 0 ? clock : sameYear(at, now) ? shortDate : longDate).format(at),
+    duration(ms) {
+      const seconds = Math.max(0, Math.floor(ms / 1000));
+      if (seconds < 60) return units.second.format(seconds);
+      const minutes = Math.floor(seconds / 60);
+      if (minutes < 60) return units.minute.format(minutes);
+      const hours = Math.floor(minutes / 60);
+      if (hours < 24) return `${units.hour.format(hours)} ${units.minute.format(minutes % 60)}`;
+      return units.day.format(Math.floor(hours / 24));
+    },
+    languageName(code) {
+      try {
+        return new Intl.DisplayNames(language, { type: "language" }).of(code) ?? code;
+      } catch {
+        return code;
+      }
+    },
+  };
+}
+
+/** Whole calendar days from *from* to *to* in the reader's time zone, however long the days are. */
+function daysBetween(from: number, to: number): number {
+  const midnight = (at: number): number => {
+    const date = new Date(at);
+    return Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
+  };
+  return Math.round((midnight(to) - midnight(from)) / 86_400_000);
+}
+
+function sameYear(a: number, b: number): boolean {
+  return new Date(a).getFullYear() === new Date(b).getFullYear();
+}
+
+function capital(text: string, language: string): string {
+  const [first = "", ...rest] = text;
+  return first.toLocaleUpperCase(language) + rest.join("");
+}

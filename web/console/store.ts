@@ -1,0 +1,458 @@
+// The console's whole state, and the one pure function that changes it: (state, action) -> state. No clock, no page, no
+// socket: what came from the gateway and what the operator did arrive as actions, with their time in them.
+
+import type {
+  Box,
+  Card,
+  Colleague,
+  Contact,
+  Counts,
+  Do,
+  FateChange,
+  GatewayFrame,
+  Me,
+  Page,
+  Presence,
+  Shown,
+  Update,
+} from "../shared/frames/operator";
+
+/**
+ * How we stand with the gateway. `live` begins with its snapshot (or `resumed`), not with the open socket: before that we
+ * do not know whom we talk to.
+ */
+export type Link = "connecting" | "live" | "lost" | "logged_out" | "forbidden";
+
+/** Something the operator did that the gateway has not yet shown us done. */
+export interface Deed {
+  id: string;
+  session: string;
+  verb: Do["verb"];
+  text: string;
+  outcome: string;
+  at: number;
+  /** `waiting`: to be sent, again and again; `accepted`: stored by the server; `refused`: kept only for the operator's words. */
+  state: "waiting" | "accepted" | "refused";
+  code: string;
+  problem: string;
+}
+
+export interface Thread {
+  session: string;
+  status: "loading" | "ready" | "missing" | "failed";
+  /** Its own copy: the session may leave every list while it is read. */
+  card: Card | null;
+  contact: Contact | null;
+  messages: readonly Shown[];
+  more: boolean;
+  loadingOlder: boolean;
+  /** It left every list of mine while it was open. */
+  gone: boolean;
+}
+
+export interface Paging {
+  loading: "first" | "more" | null;
+  loaded: boolean;
+  next: string | null;
+}
+
+/** A sentence for the operator that belongs to no message: a refused take, an error of the gateway. */
+export interface Notice {
+  key: string;
+  code: string;
+  text: string;
+  verb: Do["verb"] | "";
+}
+
+export interface SomeoneTyping {
+  conversation: string;
+  who: "contact" | "operator";
+  name: string;
+  at: number;
+}
+
+export interface State {
+  link: Link;
+  /** The mark to resume from; null asks for a snapshot. */
+  at: string | null;
+  /** The number of the last update on this socket. */
+  n: number;
+  /** An update is missing: leave this socket and come again without a mark. */
+  gap: boolean;
+  me: Me | null;
+  colleagues: Readonly<Record<string, Colleague>>;
+  counts: Counts;
+  cards: Readonly<Record<string, Card>>;
+  /** The list last asked for; the gateway sends updates of `all` while it is that. */
+  box: Box;
+  paging: Readonly<Record<Box, Paging>>;
+  inAll: ReadonlySet<string>;
+  thread: Thread | null;
+  deeds: readonly Deed[];
+  notices: readonly Notice[];
+  typing: SomeoneTyping | null;
+}
+
+export type Action =
+  | { type: "frame"; frame: GatewayFrame; now: number }
+  /** A socket is open: its numbers begin again. */
+  | { type: "opened" }
+  | { type: "link"; link: Link }
+  | { type: "did"; deed: Deed }
+  /** Deeds of an earlier page that nobody has answered. */
+  | { type: "remembered"; deeds: readonly Deed[] }
+  | { type: "discarded"; id: string }
+  /** The gateway could not read a frame: one of these was in it, and must not be sent again. */
+  | { type: "unreadable"; ids: ReadonlySet<string> }
+  | { type: "opening"; session: string }
+  | { type: "left" }
+  | { type: "asked_older" }
+  | { type: "asked_list"; box: Box; more: boolean }
+  | { type: "set_presence"; presence: Presence }
+  | { type: "password_changed" }
+  | { type: "dismissed"; key: string };
+
+const NOT_ASKED: Paging = { loading: null, loaded: false, next: null };
+const NOTICES_KEPT = 3;
+/** An accepted deed whose message is not on the page we were given so long after is on an earlier page. */
+const ECHO_WAIT_MS = 60_000;
+
+export const START: State = {
+  link: "connecting",
+  at: null,
+  n: 0,
+  gap: false,
+  me: null,
+  colleagues: {},
+  counts: { mine: 0, waiting: 0 },
+  cards: {},
+  box: "mine",
+  paging: { mine: NOT_ASKED, waiting: NOT_ASKED, all: NOT_ASKED },
+  inAll: new Set(),
+  thread: null,
+  deeds: [],
+  notices: [],
+  typing: null,
+};
+
+export function reduce(state: State, action: Action): State {
+  switch (action.type) {
+    case "frame":
+      return receive(state, action.frame, action.now);
+    case "opened":
+      return { ...state, n: 0, gap: false };
+    case "link":
+      return { ...state, link: action.link, typing: null };
+    case "did":
+      return { ...state, deeds: [...state.deeds, action.deed] };
+    case "remembered": {
+      const known = new Set(state.deeds.map((deed) => deed.id));
+      return { ...state, deeds: [...action.deeds.filter((deed) => !known.has(deed.id)), ...state.deeds] };
+    }
+    case "discarded":
+      return { ...state, deeds: without(state.deeds, action.id) };
+    case "unreadable":
+      return {
+        ...state,
+        deeds: state.deeds.map((deed) =>
+          deed.state === "waiting" && action.ids.has(deed.id) ? { ...deed, state: "refused", code: "bad_frame" } : deed,
+        ),
+      };
+    case "opening":
+      return state.thread?.session === action.session && state.thread.status !== "failed" ? state : { ...state, thread: openingThread(state, action.session), typing: null };
+    case "left":
+      return { ...state, thread: null, typing: null };
+    case "asked_older":
+      return state.thread === null ? state : { ...state, thread: { ...state.thread, loadingOlder: true } };
+    case "asked_list":
+      return {
+        ...state,
+        box: action.box,
+        paging: { ...state.paging, [action.box]: { ...state.paging[action.box], loading: action.more ? "more" : "first" } },
+      };
+    case "set_presence":
+      return state.me === null ? state : { ...state, me: { ...state.me, presence: action.presence } };
+    case "password_changed":
+      return state.me === null ? state : { ...state, me: { ...state.me, password_generated: false } };
+    case "dismissed":
+      return { ...state, notices: state.notices.filter((notice) => notice.key !== action.key) };
+  }
+}
+
+function receive(state: State, frame: GatewayFrame, now: number): State {
+  // What follows a gap on the old socket is worth nothing: a new snapshot is on its way.
+  if (state.gap) return state;
+  switch (frame.t) {
+    case "snapshot":
+      return {
+        ...state,
+        link: "live",
+        at: frame.at,
+        me: frame.me,
+        colleagues: Object.fromEntries(frame.colleagues.map((colleague) => [colleague.id, colleague])),
+        counts: frame.counts,
+        cards: Object.fromEntries([...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
+        paging: START.paging,
+        inAll: START.inAll,
+      };
+    case "resumed":
+      return { ...state, link: "live", at: frame.at };
+    case "updates": {
+      if (frame.n !== state.n + 1) return { ...state, gap: true, at: null };
+      const updated = frame.list.reduce(applyUpdate, state);
+      return { ...updated, n: frame.n, at: frame.at };
+    }
+    case "accepted":
+      return { ...state, deeds: state.deeds.flatMap((deed) => (deed.id === frame.id ? accepted(deed) : [deed])) };
+    case "refused":
+      return refuse(state, frame.id, frame.code, frame.text);
+    case "thread": {
+      if (state.thread?.session !== frame.session) return state;
+      const shown = new Set(frame.messages.map((message) => message.command));
+      const thread: Thread = {
+        session: frame.session,
+        status: "ready",
+        card: frame.card,
+        contact: frame.contact,
+        messages: continues(state.thread.messages, frame.messages) ? merge(state.thread.messages, frame.messages) : frame.messages,
+        more: continues(state.thread.messages, frame.messages) ? state.thread.more : frame.more,
+        loadingOlder: false,
+        gone: false,
+      };
+      const over = (deed: Deed): boolean =>
+        shown.has(deed.id) || (deed.session === frame.session && deed.state === "accepted" && deed.at < now - ECHO_WAIT_MS);
+      return { ...state, thread, deeds: state.deeds.filter((deed) => !over(deed)) };
+    }
+    case "older":
+      if (state.thread?.session !== frame.session) return state;
+      return {
+        ...state,
+        thread: { ...state.thread, messages: merge(frame.messages, state.thread.messages), more: frame.more, loadingOlder: false },
+      };
+    case "page":
+      return applyPage(state, frame);
+    case "typing":
+      return { ...state, typing: { conversation: frame.conversation, who: frame.who, name: frame.name ?? "", at: now } };
+    case "error":
+      if (state.thread?.status === "loading") {
+        return { ...state, thread: { ...state.thread, status: frame.code === "no_session" ? "missing" : "failed" } };
+      }
+      return noticed(state, { key: `error-${frame.code}`, code: frame.code, text: frame.text, verb: "" });
+    case "pong":
+      return state;
+  }
+}
+
+function applyUpdate(state: State, update: Update): State {
+  let next = state;
+  if (update.card !== undefined && update.card !== null) next = putCard(next, update.card);
+  if (update.message !== undefined && update.message !== null) {
+    next = putMessage(next, update.message, update.card?.conversation ?? update.conversation ?? "");
+  }
+  if (update.fate !== undefined && update.fate !== null) next = applyFate(next, update.fate);
+  if (update.contact !== undefined && update.contact !== null && next.thread?.contact?.id === update.contact.id) {
+    next = { ...next, thread: { ...next.thread, contact: update.contact } };
+  }
+  if (update.gone !== undefined && update.gone !== "") next = removeCard(next, update.gone);
+  if (update.colleague !== undefined && update.colleague !== null) next = putColleague(next, update.colleague);
+  if (update.counts !== undefined && update.counts !== null) next = { ...next, counts: update.counts };
+  if (update.load !== undefined && update.load !== null && next.me !== null) next = { ...next, me: { ...next.me, load: update.load } };
+  return next;
+}
+
+function putCard(state: State, card: Card): State {
+  return {
+    ...state,
+    cards: { ...state.cards, [card.session]: card },
+    inAll: state.paging.all.loaded ? new Set([...state.inAll, card.session]) : state.inAll,
+    thread: state.thread?.session === card.session ? { ...state.thread, card, gone: false } : state.thread,
+  };
+}
+
+function removeCard(state: State, session: string): State {
+  const inAll = new Set(state.inAll);
+  inAll.delete(session);
+  return {
+    ...state,
+    cards: Object.fromEntries(Object.entries(state.cards).filter(([id]) => id !== session)),
+    inAll,
+    thread: state.thread?.session === session ? { ...state.thread, gone: true } : state.thread,
+  };
+}
+
+function putMessage(state: State, message: Shown, conversation: string): State {
+  const { thread } = state;
+  const said = thread?.card?.conversation === conversation && thread.status === "ready";
+  return {
+    ...state,
+    thread: said ? { ...thread, messages: merge(thread.messages, [message]) } : thread,
+    deeds: message.command ? without(state.deeds, message.command) : state.deeds,
+    // Whoever was typing has said it.
+    typing: state.typing?.conversation === conversation && state.typing.who === message.who ? null : state.typing,
+  };
+}
+
+/** How far a message is on its way; a receipt "up to" lifts only what is behind it. */
+const WAY: Readonly<Record<string, number>> = { queued: 0, sending: 1, unconfirmed: 1, sent: 2, delivered: 3, read: 4 };
+
+function applyFate(state: State, change: FateChange): State {
+  if (state.thread?.card?.conversation !== change.conversation) return state;
+  const reached = WAY[change.fate] ?? -1;
+  const messages = state.thread.messages.map((message) => {
+    if (message.who === "contact" || message.kind === "note") return message;
+    if (message.seq === change.seq) return { ...message, fate: change.fate, problem: change.problem ?? "" };
+    const behind = change.upto === true && message.seq < change.seq && (WAY[message.fate] ?? Infinity) < reached;
+    return behind ? { ...message, fate: change.fate, problem: "" } : message;
+  });
+  return { ...state, thread: { ...state.thread, messages } };
+}
+
+function putColleague(state: State, colleague: Colleague): State {
+  return {
+    ...state,
+    colleagues: { ...state.colleagues, [colleague.id]: colleague },
+    me: state.me?.id === colleague.id ? { ...state.me, presence: colleague.presence } : state.me,
+  };
+}
+
+function applyPage(state: State, page: Page): State {
+  const first = state.paging[page.box].loading !== "more";
+  const cards = { ...state.cards };
+  const listed = new Set(page.cards.map((card) => card.session));
+  // A first page that is also the last says the whole list: what it does not name has left it.
+  if (first && page.next === undefined && page.box !== "all") {
+    for (const card of page.box === "mine" ? mine(state) : waiting(state)) {
+      if (!listed.has(card.session)) Reflect.deleteProperty(cards, card.session);
+    }
+  }
+  for (const card of page.cards) cards[card.session] = card;
+  return {
+    ...state,
+    cards,
+    inAll: page.box === "all" ? new Set([...(first ? [] : state.inAll), ...listed]) : state.inAll,
+    paging: { ...state.paging, [page.box]: { loading: null, loaded: true, next: page.next ?? null } },
+  };
+}
+
+/** Words stay until they are seen in the thread; a take or a close is told by the card that follows. */
+function accepted(deed: Deed): Deed[] {
+  return hasWords(deed) ? [{ ...deed, state: "accepted" }] : [];
+}
+
+function refuse(state: State, id: string, code: string, text: string): State {
+  const deed = state.deeds.find((one) => one.id === id);
+  if (deed !== undefined && hasWords(deed)) {
+    const refused: Deed = { ...deed, state: "refused", code, problem: text };
+    return { ...state, deeds: state.deeds.map((one) => (one.id === id ? refused : one)) };
+  }
+  return noticed({ ...state, deeds: without(state.deeds, id) }, { key: id, code, text, verb: deed?.verb ?? "" });
+}
+
+function noticed(state: State, notice: Notice): State {
+  const others = state.notices.filter((one) => one.key !== notice.key);
+  return { ...state, notices: [...others, notice].slice(-NOTICES_KEPT) };
+}
+
+function openingThread(state: State, session: string): Thread {
+  const card = state.cards[session] ?? null;
+  return { session, status: "loading", card, contact: null, messages: [], more: false, loadingOlder: false, gone: false };
+}
+
+/** Whether *page* joins what is shown without a hole between them. */
+function continues(shown: readonly Shown[], page: readonly Shown[]): boolean {
+  const last = shown.at(-1);
+  const first = page[0];
+  return last !== undefined && first !== undefined && first.seq <= last.seq;
+}
+
+/** Both, by seq, each once; *later* wins. */
+function merge(earlier: readonly Shown[], later: readonly Shown[]): Shown[] {
+  const bySeq = new Map([...earlier, ...later].map((message) => [message.seq, message]));
+  return [...bySeq.values()].sort((a, b) => a.seq - b.seq);
+}
+
+function without(deeds: readonly Deed[], id: string): readonly Deed[] {
+  return deeds.some((deed) => deed.id === id) ? deeds.filter((deed) => deed.id !== id) : deeds;
+}
+
+export function hasWords(deed: Deed): boolean {
+  return deed.verb === "reply" || deed.verb === "note";
+}
+
+/** Anybody of its line may take it: nobody has it, and it is offered to nobody. */
+export function isWaiting(card: Card): boolean {
+  return card.status === "new" || card.status === "queued";
+}
+
+export function isOffered(card: Card): boolean {
+  return (card.offered_until ?? 0) > 0 && card.status !== "closed";
+}
+
+export function isHeldBy(card: Card, me: Me | null): boolean {
+  return me !== null && card.operator === me.id && card.status !== "closed";
+}
+
+/** Whoever answers a waiting customer, or one offered to them, takes the dialogue by it. */
+export function mayReply(card: Card, me: Me | null): boolean {
+  return isHeldBy(card, me) || isWaiting(card) || isOffered(card);
+}
+
+/** A supervisor may close what others hold, and what nobody holds. */
+export function mayClose(card: Card, me: Me | null): boolean {
+  return isHeldBy(card, me) || (card.status !== "closed" && me !== null && me.role !== "operator");
+}
+
+/** Since when the customer of a card waits; 0: they do not. */
+export function waitingSince(card: Card): number {
+  if (card.status === "closed") return 0;
+  const held = card.status === "active" || card.status === "snoozed";
+  return (card.unanswered ?? 0) || (held ? 0 : (card.queued ?? 0) || card.opened);
+}
+
+/** Held by me or offered to me: offers first, by their end; then whoever waits longest; then the latest news. */
+export function mine(state: State): Card[] {
+  const rank = (card: Card): number => (isOffered(card) ? 0 : waitingSince(card) > 0 ? 1 : 2);
+  const order = (card: Card): number =>
+    isOffered(card) ? (card.offered_until ?? 0) : waitingSince(card) || -(card.changed ?? card.opened);
+  return Object.values(state.cards)
+    .filter((card) => isOffered(card) || isHeldBy(card, state.me))
+    .sort((a, b) => rank(a) - rank(b) || order(a) - order(b));
+}
+
+/** Waiting in my lines, oldest first. */
+export function waiting(state: State): Card[] {
+  return Object.values(state.cards)
+    .filter(isWaiting)
+    .sort((a, b) => (a.queued ?? a.opened) - (b.queued ?? b.opened));
+}
+
+/** As far as asked for, the latest opened first: the order of the pages. */
+export function all(state: State): Card[] {
+  return Object.values(state.cards)
+    .filter((card) => state.inAll.has(card.session))
+    .sort((a, b) => b.opened - a.opened);
+}
+
+export function cardsIn(state: State, box: Box): Card[] {
+  return box === "mine" ? mine(state) : box === "waiting" ? waiting(state) : all(state);
+}
+
+/** How many customers wait for this operator: offered to me, or mine and unanswered. */
+export function waitForMe(state: State): number {
+  return mine(state).filter((card) => isOffered(card) || waitingSince(card) > 0).length;
+}
+
+export class Store {
+  state = START;
+  readonly #listeners = new Set<() => void>();
+
+  dispatch(action: Action): void {
+    this.state = reduce(this.state, action);
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

@@ -1,0 +1,70 @@
+// Strangers' words made fit for the screen: as text only, never as markup.
+
+/** Characters that turn the direction of what follows: in a name they can make one person look like another. */
+const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** Control characters and line ends have no place in a name. */
+const CONTROLS = /\p{Cc}+/gu;
+
+export function cleanName(name: string): string {
+  return name.replace(BIDI_CONTROLS, "").replace(CONTROLS, " ").trim();
+}
+
+export interface Piece {
+  text: string;
+  /** Where it leads; only http and https ever do. */
+  href?: string;
+}
+
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
+const CLOSERS: Readonly<Record<string, string>> = { ")": "(", "]": "[", "}": "{" };
+
+/** Cut *text* into plain pieces and links. */
+export function pieces(text: string): Piece[] {
+  const found: Piece[] = [];
+  let end = 0;
+  for (const match of text.matchAll(ADDRESS)) {
+    const address = withoutTail(match[0]);
+    if (!leadsSomewhere(address)) continue;
+    if (match.index > end) found.push({ text: text.slice(end, match.index) });
+    found.push({ text: address, href: address });
+    end = match.index + address.length;
+  }
+  if (end < text.length) found.push({ text: text.slice(end) });
+  return found;
+}
+
+/** The sentence's own punctuation is not part of the address; a closing bracket is when it was opened there. */
+function withoutTail(address: string): string {
+  let rest = address;
+  for (;;) {
+    const last = rest.at(-1) ?? "";
+    const opener = CLOSERS[last];
+    const unopened = opener !== undefined && rest.split(opener).length < rest.split(last).length;
+    if (!unopened && !/[.,:;!?…*_~»”]/u.test(last)) return rest;
+    rest = rest.slice(0, -1);
+  }
+}
+
+function leadsSomewhere(address: string): boolean {
+  try {
+    const { protocol, hostname } = new URL(address);
+    return (protocol === "http:" || protocol === "https:") && hostname !== "";
+  } catch {
+    return false;
+  }
+}
+
+/** One or two letters that stand for a person. */
+export function initials(name: string): string {
+  const words = cleanName(name).split(/[\s.@_-]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
+  const first = words[0] ?? "";
+  const last = words.length > 1 ? (words.at(-1) ?? "") : "";
+  return (Array.from(first)[0] ?? "?").toUpperCase() + (Array.from(last)[0] ?? "").toUpperCase();
+}
+
+/** A number from 0 to *count* - 1 that is always the same for the same id: which colour somebody has. */
+export function hueOf(id: string, count: number): number {
+  let sum = 0;
+  for (const letter of id) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) >>> 0;
+  return sum % count;
+}

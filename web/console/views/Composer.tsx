@@ -1,0 +1,120 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Card } from "../../shared/frames/operator";
+import { type Draft, keepDraft, keptDraft } from "../kept";
+import { isHeldBy, mayReply } from "../store";
+import { cleanName } from "../text";
+import { useDesk, useWords } from "./context";
+
+export const TEXT_MAX = 8_000;
+/** The counter appears when so few are left. */
+const TELL_LEFT = 500;
+const NARROW = "(max-width: 760px)";
+
+/** Mounted anew for every session (by its key), so a draft never wanders into another dialogue. */
+export function Composer({ card, gone }: { card: Card; gone: boolean }) {
+  const { t } = useWords();
+  const { state, connection, shelf, operator } = useDesk();
+  const [draft, setDraft] = useState<Draft>(() => keptDraft(shelf, operator, card.session));
+  const area = useRef<HTMLTextAreaElement>(null);
+  const answers = mayReply(card, state.me);
+  const note = draft.note || !answers;
+  const closed = card.status === "closed";
+  // As the server counts: characters, not UTF-16 units.
+  const left = TEXT_MAX - Array.from(draft.text.trim()).length;
+  const ready = draft.text.trim() !== "" && left >= 0;
+
+  useEffect(() => {
+    // On a phone the keyboard would cover the thread before anybody has read it.
+    if (answers && !matchMedia(NARROW).matches) area.current?.focus();
+  }, [answers]);
+
+  useLayoutEffect(() => {
+    const box = area.current;
+    if (box === null) return;
+    box.rows = 1;
+    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(box);
+    const lines = (box.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight);
+    box.rows = Math.min(8, Math.max(2, Math.round(lines)));
+  }, [draft.text]);
+
+  function change(next: Draft): void {
+    setDraft(next);
+    keepDraft(shelf, operator, card.session, next);
+  }
+
+  function send(): void {
+    if (!ready) return;
+    connection.deed(card.session, note ? "note" : "reply", { text: draft.text.trim() });
+    // After a note the next words are an answer again: a whisper must be meant each time, and so must not be said aloud by habit.
+    change({ text: "", note: false });
+    area.current?.focus();
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    // Enter that ends a composition (Chinese, Japanese…) belongs to the input method.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send();
+  }
+
+  if (closed || gone) return <p class="composer-closed">{t(closed ? "composer.closed" : "composer.gone")}</p>;
+  return (
+    <form
+      class={`composer${note ? " note" : ""}`}
+      onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <Hint card={card} />
+      {answers && (
+        <fieldset class="modes">
+          <legend class="unseen">{t("composer.mode")}</legend>
+          {[false, true].map((asNote) => (
+            <label key={String(asNote)} class={asNote === note ? "mode on" : "mode"}>
+              <input type="radio" name="mode" class="unseen" checked={asNote === note} onChange={() => change({ ...draft, note: asNote })} />
+              {t(asNote ? "composer.note" : "composer.reply")}
+            </label>
+          ))}
+        </fieldset>
+      )}
+      <textarea
+        ref={area}
+        dir="auto"
+        rows={2}
+        value={draft.text}
+        aria-label={t(note ? "composer.note_label" : "composer.label")}
+        aria-describedby="composer-hint"
+        placeholder={note ? t("composer.note_hint") : t("composer.reply_hint", { name: cleanName(card.contact_name) || t("thread.nobody") })}
+        onInput={(event) => {
+          // What was begun as a note stays one when the dialogue becomes ours in the middle of it.
+          change({ text: event.currentTarget.value, note });
+          if (!note) connection.typing(card.session);
+        }}
+        onKeyDown={onKeyDown}
+      />
+      <div class="composer-foot">
+        <span id="composer-hint" class="hint keys">
+          {t("composer.keys")}
+        </span>
+        {left <= TELL_LEFT && (
+          <span class={left < 0 ? "counter over" : "counter"} role="status">
+            {left < 0 ? t("composer.over", { count: -left }) : t("composer.left", { count: left })}
+          </span>
+        )}
+        <button type="submit" class="button primary" disabled={!ready}>
+          {t(note ? "composer.save_note" : "composer.send")}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Hint({ card }: { card: Card }) {
+  const { t } = useWords();
+  const { me } = useDesk().state;
+  if (isHeldBy(card, me)) return null;
+  const name = cleanName(card.operator_name ?? "") || t("thread.nobody");
+  const text = mayReply(card, me) ? t("composer.takes") : card.operator ? t("composer.held", { name }) : t("composer.offered");
+  return <p class="hint">{text}</p>;
+}

@@ -1,0 +1,137 @@
+import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import type { Contact } from "../../shared/frames/operator";
+import type { Source } from "../api";
+import { hashOf } from "../routes";
+import type { Thread } from "../store";
+import { Avatar, Busy, Icon, Name } from "./bits";
+import { useNow, useWords } from "./context";
+
+/** Beside the thread where there is room, over it where there is none. */
+export function ContactPanel({ thread, shown, onHide }: { thread: Thread; shown: boolean; onHide: () => void }) {
+  const { t } = useWords();
+  const hide = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (shown) hide.current?.focus();
+  }, [shown]);
+  return (
+    <aside
+      id="contact"
+      class={shown ? "contact shown" : "contact"}
+      aria-label={t("contact.label")}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || !shown) return;
+        event.stopPropagation();
+        onHide();
+      }}
+    >
+      <button ref={hide} type="button" class="button quiet contact-hide" aria-label={t("thread.contact_close")} onClick={onHide}>
+        <Icon name="cross" />
+      </button>
+      {thread.contact === null ? <Busy text={t("app.loading")} /> : <Person contact={thread.contact} />}
+    </aside>
+  );
+}
+
+function Person({ contact }: { contact: Contact }) {
+  const words = useWords();
+  const { t } = words;
+  const now = useNow(60_000);
+  const points = contact.points ?? [];
+  const earlier = contact.earlier ?? [];
+  const leads = contact.leads ?? [];
+  return (
+    <>
+      <header class="person">
+        <Avatar id={contact.id} name={contact.name} />
+        <h2>
+          <Name of={contact.name} />
+        </h2>
+        {(contact.since ?? 0) > 0 && <p>{t("contact.since", { date: words.date(contact.since ?? 0) })}</p>}
+        {contact.language && <p>{t("contact.language", { name: words.languageName(contact.language) })}</p>}
+        {contact.responsible_name && <p>{t("contact.responsible", { name: contact.responsible_name })}</p>}
+      </header>
+      <Part title={t("contact.points")}>
+        {points.length === 0 && <p class="quiet-line">{t("contact.no_points")}</p>}
+        <dl class="facts">
+          {points.map((point) => (
+            <div key={`${point.kind} ${point.value}`}>
+              <dt>{words.word("point", point.kind)}</dt>
+              <dd>
+                <bdi>{point.value}</bdi>
+                {point.evidence && <span class="evidence">{words.word("evidence", point.evidence)}</span>}
+              </dd>
+            </div>
+          ))}
+        </dl>
+      </Part>
+      {hasSource(contact) && (
+        <Part title={t("contact.source")}>
+          <SourceFacts source={contact} />
+        </Part>
+      )}
+      <Part title={t("contact.earlier")}>
+        {earlier.length === 0 && <p class="quiet-line">{t("contact.no_earlier")}</p>}
+        <ul class="small-list">
+          {earlier.map((card) => (
+            <li key={card.session}>
+              <a href={hashOf({ screen: "session", session: card.session })}>
+                {words.short(card.opened, now)} · {words.word("channel", card.channel)} · {words.word("status", card.status)}
+              </a>
+              {card.last_text && <p dir="auto">{card.last_text}</p>}
+            </li>
+          ))}
+        </ul>
+      </Part>
+      <Part title={t("contact.leads")}>
+        {leads.length === 0 && <p class="quiet-line">{t("contact.no_leads")}</p>}
+        <ul class="small-list">
+          {leads.map((lead, index) => (
+            <li key={lead.id ?? index}>
+              <a href={hashOf({ screen: "leads" })} dir="auto">
+                {lead.title ?? lead.name ?? lead.id ?? t("leads.lead")}
+              </a>
+              {lead.stage && <p>{words.word("stage", lead.stage)}</p>}
+            </li>
+          ))}
+        </ul>
+      </Part>
+    </>
+  );
+}
+
+function Part({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section class="part">
+      <h3>{title}</h3>
+      {children}
+    </section>
+  );
+}
+
+export function hasSource(source: Source): boolean {
+  return Boolean(source.page) || Boolean(source.referrer) || Object.keys(source.utm ?? {}).length > 0;
+}
+
+/** Addresses of strangers are shown, not linked: nobody asked the operator to go there. */
+export function SourceFacts({ source }: { source: Source }) {
+  const { t } = useWords();
+  const facts: [string, string][] = [];
+  if (source.page) facts.push([t("contact.page"), source.title ? `${source.title} (${source.page})` : source.page]);
+  if (source.referrer) facts.push([t("contact.referrer"), source.referrer]);
+  for (const [name, value] of Object.entries(source.utm ?? {})) facts.push([name.startsWith("utm_") ? name : `utm_${name}`, value]);
+  return (
+    <dl class="facts">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>
+            <bdi>{name}</bdi>
+          </dt>
+          <dd>
+            <bdi>{value}</bdi>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,171 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Box } from "../../shared/frames/operator";
+import type { Language } from "../i18n/words";
+import { go, parseRoute, type Route } from "../routes";
+import { isOffered, isWaiting, mayClose, mine, waitForMe } from "../store";
+import { cleanName } from "../text";
+import { Banners, Notices } from "./Banners";
+import { Empty } from "./bits";
+import { CloseDialog } from "./CloseDialog";
+import { useDesk, useWords } from "./context";
+import { Leads } from "./Leads";
+import { PasswordDialog } from "./PasswordDialog";
+import { SessionList } from "./SessionList";
+import { ThreadView } from "./ThreadView";
+import { Top } from "./Top";
+
+interface ShellProps {
+  login: string;
+  onLanguage: (language: Language) => void;
+  onLogout: () => void;
+  /** The server no longer knows us: it is not our doing. */
+  onLoggedOut: () => void;
+}
+
+export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) {
+  const { t } = useWords();
+  const { state, connection } = useDesk();
+  const route = useRoute();
+  const box = useBox(route);
+  const [closing, setClosing] = useState<string | null>(null);
+  const [password, setPassword] = useState(false);
+  const session = route.screen === "session" ? route.session : null;
+
+  useEffect(() => {
+    if (session === null) connection.leave();
+    else connection.open(session);
+  }, [session, connection]);
+  useEffect(() => {
+    if (state.box !== box) connection.list(box);
+  }, [box, connection]);
+  useTitle(waitForMe(state));
+  useFocusOnReturn(route);
+
+  function take(target: string): void {
+    connection.deed(target, "take");
+    go({ screen: "session", session: target });
+  }
+
+  function decline(target: string): void {
+    connection.deed(target, "decline");
+    go({ screen: "list", box });
+  }
+
+  useEffect(() => {
+    /** The row that has the focus, else the open dialogue, else the first offer. */
+    function target() {
+      const focused = document.activeElement?.closest<HTMLElement>("[data-session]")?.dataset.session;
+      const row = focused === undefined ? undefined : state.cards[focused];
+      const first = mine(state)[0];
+      return row ?? (state.thread?.gone === false ? state.thread.card : null) ?? (first !== undefined && isOffered(first) ? first : null);
+    }
+
+    function onKeyDown(event: KeyboardEvent): void {
+      if (document.querySelector("dialog[open]") !== null) return;
+      if (event.key === "Escape" && session !== null && !event.isComposing) go({ screen: "list", box });
+      if (!event.altKey || event.ctrlKey || event.metaKey || state.link !== "live") return;
+      const card = target();
+      if (card === null) return;
+      // By the key's place: with another alphabet, or Option on a Mac, its letter is another one.
+      if (event.code === "KeyT" && (isWaiting(card) || isOffered(card))) take(card.session);
+      else if (event.code === "KeyD" && isOffered(card)) decline(card.session);
+      else if (event.code === "KeyC" && mayClose(card, state.me)) setClosing(card.session);
+      else return;
+      event.preventDefault();
+    }
+
+    addEventListener("keydown", onKeyDown);
+    return () => removeEventListener("keydown", onKeyDown);
+  });
+
+  return (
+    <div class="shell" data-screen={route.screen}>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          // The address behind the # is our route; the jump is made by hand.
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
+        {t("app.skip")}
+      </a>
+      <Top route={route} onLanguage={onLanguage} onPassword={() => setPassword(true)} onLogout={onLogout} />
+      <Banners onPassword={() => setPassword(true)} />
+      <div class="desk">
+        {route.screen !== "leads" && <SessionList box={box} open={session} />}
+        <main id="main" class="main" tabIndex={-1}>
+          {route.screen === "leads" ? (
+            <Leads onLoggedOut={onLoggedOut} />
+          ) : state.thread === null ? (
+            <Empty icon="chat" title={t("thread.none")} next={t("thread.none_next")} />
+          ) : (
+            <ThreadView thread={state.thread} back={box} onTake={take} onDecline={decline} onClose={setClosing} />
+          )}
+        </main>
+      </div>
+      <Notices />
+      <OfferAnnouncement />
+      {closing !== null && <CloseDialog session={closing} onClose={() => setClosing(null)} />}
+      {password && <PasswordDialog login={login} onClose={() => setPassword(false)} onChanged={() => connection.passwordChanged()} />}
+    </div>
+  );
+}
+
+function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const onHash = (): void => setRoute(parseRoute(location.hash));
+    addEventListener("hashchange", onHash);
+    return () => removeEventListener("hashchange", onHash);
+  }, []);
+  return route;
+}
+
+/** The list beside an open dialogue is the one it was opened from. */
+function useBox(route: Route): Box {
+  const last = useRef<Box>("mine");
+  if (route.screen === "list") last.current = route.box;
+  return last.current;
+}
+
+function useTitle(count: number): void {
+  const { t } = useWords();
+  useEffect(() => {
+    document.title = count > 0 ? t("app.title_waiting", { count }) : t("app.name");
+  }, [count, t]);
+}
+
+/** Back from a dialogue, the focus stands on its row again. */
+function useFocusOnReturn(route: Route): void {
+  const left = useRef<string | null>(null);
+  useEffect(() => {
+    if (route.screen === "session") left.current = route.session;
+    if (route.screen !== "list" || left.current === null) return;
+    const row = [...document.querySelectorAll<HTMLElement>("[data-session]")].find((one) => one.dataset.session === left.current);
+    (row ?? document.querySelector<HTMLElement>(".rows a, .tab[aria-current]"))?.focus();
+    left.current = null;
+  }, [route]);
+}
+
+/** Says every new offer once, to whoever does not see the list. */
+function OfferAnnouncement() {
+  const { t } = useWords();
+  const { state } = useDesk();
+  const told = useRef(new Set<string>());
+  const [text, setText] = useState("");
+  const offers = mine(state).filter(isOffered);
+  useEffect(() => {
+    const fresh = offers.find((card) => !told.current.has(`${card.session} ${card.offered_until ?? 0}`));
+    told.current = new Set(offers.map((card) => `${card.session} ${card.offered_until ?? 0}`));
+    if (fresh === undefined) return;
+    const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - Date.now()) / 1000));
+    setText(t("announce.offer", { name: cleanName(fresh.contact_name) || t("thread.nobody"), count }));
+  });
+  return (
+    <div class="unseen" aria-live="assertive">
+      {text}
+    </div>
+  );
+}

@@ -1,0 +1,119 @@
+import { useRef } from "preact/hooks";
+import type { Presence } from "../../shared/frames/operator";
+import type { Language } from "../i18n/words";
+import { hashOf, type Route } from "../routes";
+import { Icon } from "./bits";
+import { useDesk, useWords } from "./context";
+import { LanguageChoice } from "./Login";
+
+const PRESENCES: readonly Presence[] = ["online", "away", "offline"];
+
+interface TopProps {
+  route: Route;
+  onLanguage: (language: Language) => void;
+  onPassword: () => void;
+  onLogout: () => void;
+}
+
+export function Top({ route, onLanguage, onPassword, onLogout }: TopProps) {
+  const { t } = useWords();
+  return (
+    <header class="top">
+      <span class="brand">{t("app.name")}</span>
+      <nav class="sections" aria-label={t("nav.label")}>
+        <a href={hashOf({ screen: "list", box: "mine" })} aria-current={route.screen === "leads" ? undefined : "page"}>
+          <Icon name="chat" />
+          <span>{t("nav.chats")}</span>
+        </a>
+        <a href={hashOf({ screen: "leads" })} aria-current={route.screen === "leads" ? "page" : undefined}>
+          <Icon name="lead" />
+          <span>{t("nav.leads")}</span>
+        </a>
+      </nav>
+      <PresenceChoice />
+      <Menu onLanguage={onLanguage} onPassword={onPassword} onLogout={onLogout} />
+    </header>
+  );
+}
+
+function PresenceChoice() {
+  const { t } = useWords();
+  const { state, presence } = useDesk();
+  const now = state.me?.presence ?? "offline";
+  return (
+    <label class={`presence ${state.link === "live" ? now : "unknown"}`}>
+      <span class="dot" aria-hidden="true" />
+      <span class="unseen">{t("presence.label")}</span>
+      <select
+        value={now}
+        disabled={state.me === null}
+        onChange={(event) => {
+          const chosen = PRESENCES.find((one) => one === event.currentTarget.value);
+          if (chosen !== undefined) presence.change({ chosen });
+        }}
+      >
+        {PRESENCES.map((one) => (
+          <option key={one} value={one} selected={one === now}>
+            {t(`presence.${one}`)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function Menu({ onLanguage, onPassword, onLogout }: Omit<TopProps, "route">) {
+  const { t } = useWords();
+  const { state, presence } = useDesk();
+  const menu = useRef<HTMLDetailsElement>(null);
+
+  function fold(): void {
+    if (menu.current !== null) menu.current.open = false;
+  }
+
+  return (
+    <details
+      class="menu"
+      ref={menu}
+      onFocusOut={(event) => {
+        if (event.relatedTarget instanceof Node && !event.currentTarget.contains(event.relatedTarget)) fold();
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || menu.current?.open !== true) return;
+        event.stopPropagation();
+        fold();
+        menu.current.querySelector("summary")?.focus();
+      }}
+    >
+      <summary aria-label={t("nav.menu")}>
+        <bdi class="menu-name">{state.me?.name ?? "…"}</bdi>
+        <Icon name="down" />
+      </summary>
+      <div class="menu-body">
+        {state.me !== null && <p class="hint">{t("nav.load", { load: state.me.load ?? 0, budget: state.me.budget ?? 100 })}</p>}
+        <LanguageChoice onChoose={onLanguage} />
+        <label class="check">
+          <input
+            type="checkbox"
+            defaultChecked={presence.habit().auto}
+            onChange={(event) => presence.change({ auto: event.currentTarget.checked })}
+          />
+          {t("nav.auto_away")}
+        </label>
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => {
+            fold();
+            onPassword();
+          }}
+        >
+          {t("nav.password")}
+        </button>
+        <button type="button" class="button quiet" onClick={onLogout}>
+          {t("nav.logout")}
+        </button>
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,43 @@
+// What every part of the logged-in console may use.
+
+import { createContext } from "preact";
+import { useContext, useEffect, useState } from "preact/hooks";
+import type { Connection } from "../connection";
+import type { Words } from "../i18n/words";
+import type { Shelf } from "../kept";
+import type { PresenceWatch } from "../presence";
+import type { State } from "../store";
+
+export interface Desk {
+  state: State;
+  connection: Connection;
+  presence: PresenceWatch;
+  operator: string;
+  shelf: Shelf;
+}
+
+export const WordsContext = createContext<Words | null>(null);
+export const DeskContext = createContext<Desk | null>(null);
+
+export function useWords(): Words {
+  return given(useContext(WordsContext), "WordsContext");
+}
+
+export function useDesk(): Desk {
+  return given(useContext(DeskContext), "DeskContext");
+}
+
+function given<T>(value: T | null, name: string): T {
+  if (value === null) throw new Error(`${name} has no provider above this component`);
+  return value;
+}
+
+/** The time now, told again every *everyMs*. */
+export function useNow(everyMs: number): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
