@@ -1,0 +1,176 @@
+"""The CRM that is built in: leads and transcripts as rows beside everything else.
+
+Each deed is one transaction that may be repeated. A lead that is lost is made again when the reader next looks at its contact.
+When a lead is converted its external id is given up, and the contact's next request makes a new one; until then every repeat
+finds the first.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import bindparam, or_, select, update
+
+from broker.domain import to_us
+from broker.ports import LeadDraft, Store, TranscriptDraft, Tx
+from broker.store.sql import insert_new, sql
+from broker.store.tables import leads, transcripts
+from crm_bridge.rules import external_id_of
+
+NEW = "new"
+"""The stage a lead begins in."""
+MERGED = "merged"
+"""The stage of a lead whose contact turned out to be one who had a lead already; kept, because a merge can be undone."""
+
+_LEAD = insert_new(
+    leads,
+    "id external_id contact_id session_id line_id responsible_id title stage source source_details created_us changed_us",
+    "external_id",
+)
+_FIND = sql(select(leads.c.id).where(leads.c.external_id == bindparam("external")).with_for_update())
+_FILL_RESPONSIBLE = sql(
+    update(leads)
+    .values(responsible_id=bindparam("responsible"), changed_us=bindparam("now_us"))
+    .where(leads.c.id == bindparam("lead"), leads.c.responsible_id.is_(None))
+)
+_FILL_SESSION = sql(
+    update(leads)
+    .values(session_id=bindparam("session"), changed_us=bindparam("now_us"))
+    .where(leads.c.id == bindparam("lead"), leads.c.session_id.is_(None))
+)
+_RENAME = sql(
+    update(leads).values(external_id=bindparam("external"), changed_us=bindparam("now_us")).where(leads.c.id == bindparam("lead"))
+)
+_MERGE = sql(
+    update(leads)
+    .values(stage=MERGED, changed_us=bindparam("now_us"))
+    .where(leads.c.id == bindparam("lead"), leads.c.stage != MERGED)
+)
+_MOVE_LEADS = sql(update(leads).values(contact_id=bindparam("to")).where(leads.c.contact_id == bindparam("contact")))
+_TRANSCRIPT = insert_new(transcripts, "external_id session_id contact_id lead_id body frozen written_us", "external_id")
+# A draft made before the freezing may come after it: what is frozen stays so.
+_REWRITE = sql(
+    update(transcripts)
+    .values(
+        contact_id=bindparam("contact"),
+        lead_id=bindparam("lead"),
+        body=bindparam("new_body"),
+        frozen=bindparam("new_frozen"),
+        written_us=bindparam("now_us"),
+    )
+    .where(
+        transcripts.c.external_id == bindparam("external"),
+        transcripts.c.frozen <= bindparam("new_frozen"),
+        or_(
+            transcripts.c.body != bindparam("new_body"),
+            transcripts.c.frozen != bindparam("new_frozen"),
+            transcripts.c.contact_id != bindparam("contact"),
+        ),
+    )
+)
+_ATTACH = sql(
+    update(transcripts)
+    .values(lead_id=bindparam("lead"))
+    .where(transcripts.c.contact_id == bindparam("contact"), transcripts.c.lead_id.is_(None))
+)
+_REATTACH = sql(update(transcripts).values(lead_id=bindparam("to")).where(transcripts.c.lead_id == bindparam("lead")))
+_MOVE_TRANSCRIPTS = sql(
+    update(transcripts).values(contact_id=bindparam("to")).where(transcripts.c.contact_id == bindparam("contact"))
+)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class BuiltInCrm:
+    """A `Crm` in the store's own tables `leads` and `transcripts`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put_lead(self, lead: LeadDraft) -> str:
+        """See `Crm.put_lead`. Raises StoreError."""
+        return await self._store.write(lambda tx: put_lead(tx, lead))
+
+    async def put_transcript(self, transcript: TranscriptDraft) -> None:
+        """See `Crm.put_transcript`. Raises StoreError."""
+        await self._store.write(lambda tx: put_transcript(tx, transcript))
+
+    async def follow_contact(self, moved_from: str, into: str) -> None:
+        """See `Crm.follow_contact`. Raises StoreError."""
+        await self._store.write(lambda tx: follow_contact(tx, moved_from, into))
+
+
+def put_lead(tx: Tx, lead: LeadDraft) -> str:
+    """Create the lead, or fill what the one we have did not know yet; return its id."""
+    now_us = to_us(tx.now)
+    lead_id = tx.new_id()
+    created = tx.run(
+        _LEAD,
+        id=lead_id,
+        external_id=lead.external_id,
+        contact_id=lead.contact_id,
+        session_id=lead.session_id,
+        line_id=lead.line_id,
+        responsible_id=lead.responsible_id,
+        title=lead.title,
+        stage=NEW,
+        source=lead.source,
+        source_details=_encode(lead.source_details).decode(),
+        created_us=now_us,
+        changed_us=now_us,
+    )
+    if not created and (row := tx.one(_FIND, external=lead.external_id)) is not None:
+        _fill(tx, row[0], lead, now_us)
+        return str(row[0])
+    tx.run(_ATTACH, lead=lead_id, contact=lead.contact_id)
+    return lead_id
+
+
+def _fill(tx: Tx, lead_id: str, lead: LeadDraft, now_us: int) -> None:
+    if lead.responsible_id is not None:
+        tx.run(_FILL_RESPONSIBLE, lead=lead_id, responsible=lead.responsible_id, now_us=now_us)
+    if lead.session_id is not None:
+        tx.run(_FILL_SESSION, lead=lead_id, session=lead.session_id, now_us=now_us)
+
+
+def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
+    """Create or replace the transcript, attached to the contact's lead; the same one again leaves no trace."""
+    lead = tx.one(_FIND, external=external_id_of(transcript.contact_id))
+    lead_id = lead[0] if lead else None
+    frozen = int(transcript.frozen)
+    now_us = to_us(tx.now)
+    created = tx.run(
+        _TRANSCRIPT,
+        external_id=transcript.external_id,
+        session_id=transcript.session_id,
+        contact_id=transcript.contact_id,
+        lead_id=lead_id,
+        body=transcript.body,
+        frozen=frozen,
+        written_us=now_us,
+    )
+    if not created:
+        tx.run(
+            _REWRITE,
+            external=transcript.external_id,
+            contact=transcript.contact_id,
+            lead=lead_id,
+            new_body=transcript.body,
+            new_frozen=frozen,
+            now_us=now_us,
+        )
+
+
+def follow_contact(tx: Tx, moved_from: str, into: str) -> None:
+    """Move leads and transcripts to the contact *into*; where both had a lead, that of *into* stays and takes the transcripts."""
+    now_us = to_us(tx.now)
+    theirs = tx.one(_FIND, external=external_id_of(moved_from))
+    kept = tx.one(_FIND, external=external_id_of(into))
+    tx.run(_MOVE_LEADS, contact=moved_from, to=into)
+    tx.run(_MOVE_TRANSCRIPTS, contact=moved_from, to=into)
+    if theirs is not None and kept is None:
+        tx.run(_RENAME, lead=theirs[0], external=external_id_of(into), now_us=now_us)
+    elif theirs is not None and kept is not None:
+        tx.run(_REATTACH, lead=theirs[0], to=kept[0])
+        tx.run(_MERGE, lead=theirs[0], now_us=now_us)
+    lead = kept or theirs
+    if lead is not None:
+        tx.run(_ATTACH, lead=lead[0], contact=into)

@@ -1,0 +1,206 @@
+"""What the rules need to know, read from the other wings' tables: SQL in, plain values out."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import bindparam, exists, select
+
+from broker.domain import (
+    Author,
+    ChannelId,
+    ContactId,
+    Fate,
+    LineId,
+    LineSettings,
+    MessageKind,
+    PointKind,
+    Source,
+    Status,
+    from_us,
+)
+from broker.ports import Row, Tx
+from broker.store.sql import sql
+from broker.store.tables import channels, contact_points, contacts, conversations, lines, messages, operators, sessions
+from crm_bridge.rules import Case, Way
+from crm_bridge.transcript import Channel, Facts, Line, Thing
+
+_CASE = sql(
+    select(
+        contacts.c.id,
+        contacts.c.name,
+        sessions.c.id,
+        sessions.c.operator_id,
+        sessions.c.source,
+        conversations.c.source,
+        lines.c.id,
+        lines.c.name,
+        lines.c.settings,
+        channels.c.kind,
+        channels.c.name,
+    )
+    .select_from(conversations)
+    .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .join(channels, channels.c.id == conversations.c.channel_id)
+    .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
+    .join(lines, lines.c.id == channels.c.line_id)
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_SESSION_LINE = sql(
+    select(*lines.c["id", "name", "settings"])
+    .join_from(sessions, lines, lines.c.id == sessions.c.line_id)
+    .where(sessions.c.id == bindparam("session"))
+)
+_WAYS = sql(
+    select(*contact_points.c["kind", "value", "scope"])
+    .where(contact_points.c.contact_id == bindparam("contact"))
+    .order_by(contact_points.c.created_us, contact_points.c.id)
+)
+_OPENED = sql(
+    select(*sessions.c["id", "opened_us"]).where(
+        sessions.c.opened_us >= bindparam("low"), sessions.c.opened_us <= bindparam("high")
+    )
+)
+_CLOSED = sql(
+    select(
+        *sessions.c["id", "conversation_id", "opened_us", "closed_us", "outcome", "frozen", "source", "first_seq"],
+        *lines.c["id", "name"],
+        *channels.c["id", "name", "kind"],
+        *contacts.c["id", "name"],
+        *operators.c["id", "name"],
+        conversations.c.session_id,
+    )
+    .select_from(sessions)
+    .join(conversations, conversations.c.id == sessions.c.conversation_id)
+    # The conversation's contact, not the session's: after a merge a session of before still names the stranger.
+    .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .join(lines, lines.c.id == sessions.c.line_id)
+    .join(channels, channels.c.id == sessions.c.channel_id)
+    .outerjoin(operators, operators.c.id == sessions.c.operator_id)
+    .where(sessions.c.id == bindparam("session"), sessions.c.status == Status.CLOSED.value)
+)
+_SAID = sql(
+    select(*messages.c["seq", "author", "text", "at_us", "fate"], operators.c.name)
+    .select_from(messages)
+    .outerjoin(operators, operators.c.id == messages.c.operator_id)
+    .where(
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.seq >= bindparam("first"),
+        messages.c.session_id == bindparam("session"),
+        messages.c.kind == MessageKind.SAID.value,
+    )
+    .order_by(messages.c.seq)
+)
+_TOUCHED = sql(
+    select(sessions.c.id)
+    .where(
+        sessions.c.conversation_id == bindparam("conversation"),
+        sessions.c.status == Status.CLOSED.value,
+        exists().where(
+            messages.c.conversation_id == sessions.c.conversation_id,
+            messages.c.seq >= bindparam("low"),
+            messages.c.seq <= bindparam("high"),
+            messages.c.session_id == sessions.c.id,
+            messages.c.author != Author.CONTACT.value,
+        ),
+    )
+    .order_by(sessions.c.opened_us.desc())
+    .limit(1)
+)
+_SUPERSEDED = sql(
+    select(sessions.c.id)
+    .join_from(sessions, conversations, conversations.c.id == sessions.c.conversation_id)
+    .where(
+        sessions.c.conversation_id == bindparam("conversation"),
+        sessions.c.status == Status.CLOSED.value,
+        sessions.c.frozen == 0,
+        sessions.c.id != conversations.c.session_id,
+    )
+)
+_SETTINGS = msgspec.json.Decoder(LineSettings)
+_SOURCE = msgspec.json.Decoder(Source)
+
+
+def case_of(tx: Tx, conversation_id: str) -> Case | None:
+    """Return the conversation's contact with its latest session, as the lead rule reads them."""
+    row = tx.one(_CASE, conversation=conversation_id)
+    if row is None:
+        return None
+    contact_id, name, session_id, holder, session_source, source, line_id, line_name, settings, kind, channel_name = row
+    if session_id is not None and (line := tx.one(_SESSION_LINE, session=session_id)) is not None:
+        line_id, line_name, settings = line
+    return Case(
+        contact_id=ContactId(contact_id),
+        contact_name=name,
+        ways=ways_of(tx, contact_id),
+        session_id=session_id,
+        line_id=LineId(line_id),
+        line_name=line_name,
+        settings=_SETTINGS.decode(settings),
+        channel_kind=kind,
+        channel_name=channel_name,
+        responsible_id=holder,
+        source=_source(session_source if session_id is not None else source),
+    )
+
+
+def ways_of(tx: Tx, contact_id: str) -> tuple[Way, ...]:
+    """Return the contact's points, the oldest first."""
+    return tuple(
+        Way(PointKind(kind), value, ChannelId(scope) if scope else None)
+        for kind, value, scope in tx.all(_WAYS, contact=contact_id)
+    )
+
+
+def opened_between(tx: Tx, low_us: int, high_us: int) -> set[tuple[str, int]]:
+    """Return sessions that were opened in this stretch of time, with their moments."""
+    return {(id_, opened_us) for id_, opened_us in tx.all(_OPENED, low=low_us, high=high_us)}
+
+
+def superseded_sessions(tx: Tx, conversation_id: str) -> list[str]:
+    """Return closed sessions that nothing can open again, though nobody said so: a later one was opened before their time was up."""
+    return [row[0] for row in tx.all(_SUPERSEDED, conversation=conversation_id)]
+
+
+def closed_session(tx: Tx, session_id: str) -> Facts | None:
+    """Return the session with what was said in it; None when it is open (again)."""
+    row = tx.one(_CLOSED, session=session_id)
+    if row is None:
+        return None
+    (id_, conversation_id, opened_us, closed_us, outcome, frozen, source, first_seq) = row[:8]
+    line_id, line_name, channel_id, channel_name, channel_kind, contact_id, contact_name, holder_id, holder_name, latest = row[8:]
+    return Facts(
+        session_id=id_,
+        conversation_id=conversation_id,
+        line=Thing(line_id, line_name),
+        channel=Channel(channel_id, channel_name, channel_kind),
+        contact=Thing(contact_id, contact_name),
+        operator=Thing(holder_id, holder_name) if holder_id is not None else None,
+        opened_at=from_us(opened_us),
+        closed_at=from_us(closed_us),
+        outcome=outcome,
+        # Only a conversation's latest session can open again.
+        frozen=bool(frozen) or latest != id_,
+        source=_source(source),
+        messages=[
+            _line(said, contact_name) for said in tx.all(_SAID, conversation=conversation_id, first=first_seq, session=id_)
+        ],
+    )
+
+
+def _line(said: Row, contact_name: str) -> Line:
+    seq, author, text, at_us, fate, operator_name = said
+    name = contact_name if author == Author.CONTACT.value else operator_name or ""
+    return Line(seq, Author(author), name, text, from_us(at_us), Fate(fate))
+
+
+def closed_session_of_fate(tx: Tx, conversation_id: str, low_seq: int, high_seq: int) -> str | None:
+    """Return the latest closed session whose outgoing messages lie in this stretch of the conversation."""
+    row = tx.one(_TOUCHED, conversation=conversation_id, low=low_seq, high=high_seq)
+    return row[0] if row else None
+
+
+def _source(body: str) -> Source:
+    try:
+        return _SOURCE.decode(body)
+    except msgspec.MsgspecError:
+        return Source()

@@ -1,0 +1,179 @@
+"""The reader `crm` of the journal: reads a page, says what follows from it, and moves its cursor when that is kept.
+
+What a row of the journal leads to:
+
+    contact_message that opened a session, take, contact, close   the lead is looked at (and its responsible, once there is one)
+    contact_message that opened a session                         what closed before it cannot open again: frozen
+    contact with `moved_from`                                     lead and transcripts follow the merged contact
+    close, reopen_ended, message of a closed session              the session's transcript is written, whole
+    fate (sent, delivered, read, failed, …) in a closed session   it is written again: the last text of a session leaves after it
+
+A row says only where to look; what is written is the state of the tables now, so a page read late writes what is true and a page
+read twice writes the same. A session that is open again is left alone until it closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from broker.domain import Capabilities, ChannelId, Fate, Status
+from broker.errors import Rejected
+from broker.ports import Crm, LeadDraft, Store, TranscriptDraft, Tx
+from broker.store import journal
+from broker.store.journal import Entry
+from crm_bridge import facts
+from crm_bridge.rules import lead_of
+from crm_bridge.transcript import transcript_of
+
+log = structlog.get_logger(__name__)
+
+NAME = "crm"
+"""The reader's name: its cursor stands in `readers` under it."""
+PAGE = 500
+RECEIPT_REACH = 500
+"""How far back a receipt of everything up to a seq may still tell something new."""
+
+
+class _ContactBody(msgspec.Struct):
+    contact: str
+    moved_from: str | None = None
+
+
+class _FateBody(msgspec.Struct):
+    fate: Fate
+    upto: bool = False
+
+
+_CONTACT = msgspec.json.Decoder(_ContactBody)
+_FATE = msgspec.json.Decoder(_FateBody)
+_ON_ITS_WAY = (Fate.QUEUED, Fate.SENDING)
+
+
+@dataclass(slots=True)
+class Noticed:
+    """Where a page of the journal says to look, each place once, in the order of the rows."""
+
+    merges: dict[tuple[str, str], None] = field(default_factory=dict)
+    """(moved_from, into)."""
+    conversations: dict[str, None] = field(default_factory=dict)
+    """Whose contact may want a lead."""
+    maybe_opened: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(session, moment) -> conversation: those that were opened at that moment want a look too."""
+    closed: dict[str, None] = field(default_factory=dict)
+    """Sessions whose transcript may have changed."""
+    fates: dict[tuple[str, int, int], None] = field(default_factory=dict)
+    """(conversation, lowest seq, highest seq)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page of the journal leads to; *upto* is the last row's id."""
+
+    upto: int
+    rows: int
+    merges: tuple[tuple[str, str], ...]
+    leads: tuple[LeadDraft, ...]
+    transcripts: tuple[TranscriptDraft, ...]
+
+
+class Reader:
+    """Reads on, a page a step. One process runs it; another one beside it would only do the same work twice."""
+
+    def __init__(self, store: Store, crm: Crm, capabilities: Mapping[ChannelId, Capabilities], *, most: int = PAGE) -> None:
+        """*capabilities* may be a live view of the channels that run; *most* is how many rows make a page."""
+        self._store = store
+        self._crm = crm
+        self._capabilities = capabilities
+        self.most = most
+
+    async def step(self) -> int:
+        """Read a page, keep what follows, move the cursor; return how many rows it had. Raises StoreError, SendError."""
+        page = await self._store.read(lambda tx: look(tx, self._capabilities, self.most))
+        if page is None:
+            return 0
+        for moved_from, into in page.merges:  # in their order: a contact may be moved twice
+            await self._keep([("contact", moved_from, self._crm.follow_contact(moved_from, into))])
+        await self._keep(("lead", lead.external_id, self._crm.put_lead(lead)) for lead in page.leads)
+        await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in page.transcripts)
+        await self._store.write(lambda tx: journal.move(tx, NAME, page.upto))
+        return page.rows
+
+    async def _keep(self, deeds: Iterable[tuple[str, str, Awaitable[Any]]]) -> None:
+        """Do *deeds* side by side, wait for all; what the CRM refuses for good is logged and held against nobody else."""
+        named = list(deeds)
+        ends = await asyncio.gather(*(deed for _, _, deed in named), return_exceptions=True)
+        for (what, external_id, _), end in zip(named, ends, strict=True):
+            if isinstance(end, Rejected):
+                log.error("crm_refused", what=what, external_id=external_id, code=end.code)
+            elif isinstance(end, BaseException):
+                raise end
+
+
+def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAGE) -> Page | None:
+    """Read the page after the cursor and what it leads to, in one snapshot; None when there is none."""
+    entries = journal.after(tx, journal.cursor(tx, NAME), most)
+    if not entries:
+        return None
+    noticed = notice(entries)
+    if noticed.maybe_opened:
+        moments = [at_us for _, at_us in noticed.maybe_opened]
+        for session in facts.opened_between(tx, min(moments), max(moments)) & noticed.maybe_opened.keys():
+            conversation_id = noticed.maybe_opened[session]
+            noticed.conversations[conversation_id] = None
+            noticed.closed.update(dict.fromkeys(facts.superseded_sessions(tx, conversation_id)))
+    for conversation_id, low, high in noticed.fates:
+        session_id = facts.closed_session_of_fate(tx, conversation_id, low, high)
+        if session_id is not None:
+            noticed.closed[session_id] = None
+    cases = (facts.case_of(tx, conversation_id) for conversation_id in noticed.conversations)
+    leads: dict[str, LeadDraft] = {}
+    for case in cases:
+        if case is not None and (lead := lead_of(case, capabilities)) is not None:
+            leads.setdefault(lead.external_id, lead)  # a contact in two conversations: the earlier one says where it came from
+    records = (facts.closed_session(tx, session_id) for session_id in noticed.closed)
+    return Page(
+        upto=entries[-1].id,
+        rows=len(entries),
+        merges=tuple(noticed.merges),
+        leads=tuple(leads.values()),
+        transcripts=tuple(transcript_of(record) for record in records if record is not None),
+    )
+
+
+def notice(entries: Iterable[Entry]) -> Noticed:
+    """Return where *entries* say to look. Pure."""
+    noticed = Noticed()
+    for entry in entries:
+        if entry.conversation_id is not None:
+            _notice(noticed, entry, entry.conversation_id)
+    return noticed
+
+
+def _notice(noticed: Noticed, entry: Entry, conversation_id: str) -> None:
+    closed = entry.status == Status.CLOSED and entry.session_id is not None
+    match entry.kind:
+        case "contact_message" if entry.status == Status.QUEUED and entry.session_id is not None:
+            noticed.maybe_opened[entry.session_id, entry.at_us] = conversation_id
+        case "contact":
+            body = _CONTACT.decode(entry.body)
+            noticed.conversations[conversation_id] = None
+            if body.moved_from is not None:
+                noticed.merges[body.moved_from, body.contact] = None
+        case "take":
+            noticed.conversations[conversation_id] = None
+        case "close" if closed:
+            noticed.conversations[conversation_id] = None
+            noticed.closed[str(entry.session_id)] = None
+        case "message" | "reopen_ended" if closed:
+            noticed.closed[str(entry.session_id)] = None
+        case "fate" if entry.message_seq is not None:
+            fate = _FATE.decode(entry.body)
+            if fate.fate not in _ON_ITS_WAY:
+                low = entry.message_seq - RECEIPT_REACH if fate.upto else entry.message_seq
+                noticed.fates[conversation_id, low, entry.message_seq] = None

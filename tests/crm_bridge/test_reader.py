@@ -1,0 +1,393 @@
+"""The way from the journal to leads and transcripts, on the real core."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.domain import Fate, LeadRule, Source
+from broker.errors import Rejected, Unavailable
+from broker.ports import LeadDraft, TranscriptDraft
+from broker.store import journal
+from crm_bridge.builtin import BuiltInCrm
+from crm_bridge.reader import NAME, Reader
+from crm_bridge.transcript import Document
+from crm_bridge.transcript import read as document_of
+from tests.crm_bridge.house import House
+from tests.support.channels import PUSH, Fault
+
+
+class Shop:
+    """A house with a line, a site, a messenger, an operator and the built-in CRM's reader."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.house = House()
+        self.line = self.house.line(**settings)
+        self.site = self.house.channel(self.line, "site")
+        self.bot = self.house.channel(self.line, "bot", PUSH)
+        self.ann = self.house.operator("ann", self.line)
+        self.crm = BuiltInCrm(self.house)
+        self.reader = Reader(self.house, self.crm, self.house.capabilities)
+
+    def read(self) -> None:
+        """Let the machines run until they rest, then the reader until it has read everything."""
+        self.house.settle()
+        while asyncio.run(self.reader.step()):
+            pass
+
+    @property
+    def leads(self) -> list[dict[str, Any]]:
+        """All leads."""
+        return self.house.rows("leads")
+
+    @property
+    def transcripts(self) -> list[dict[str, Any]]:
+        """All transcripts."""
+        return self.house.rows("transcripts")
+
+    def document(self) -> Document:
+        """Return what the one transcript says."""
+        (only,) = self.transcripts
+        return document_of(only["body"])
+
+    def state(self) -> tuple[object, ...]:
+        """Return everything the CRM keeps."""
+        return self.leads, self.transcripts
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Return a shop with the default settings."""
+    return Shop()
+
+
+# --- leads
+
+
+def test_a_visitor_who_leaves_no_address_is_no_lead(shop):
+    """A stranger on a web page cannot be reached again, however much they write."""
+    shop.house.say(shop.site, "v1", "hello", name="Ann")
+    shop.read()
+    shop.house.say(shop.site, "v1", "anybody?")
+    shop.read()
+
+    assert shop.leads == []
+
+
+def test_a_phone_in_a_message_makes_the_lead(shop):
+    """The lead appears with the first way to reach the customer, with the session's source."""
+    source = Source("https://shop.example/", "Shop", "https://search.example/", {"utm_source": "ads"})
+    conversation = shop.house.say(shop.site, "v1", "hello", name="Ann", source=source)
+    shop.read()
+    shop.house.say(shop.site, "v1", "call 8 912 345-67-89")
+    shop.read()
+    (lead,) = shop.leads
+
+    assert (lead["title"], lead["stage"], lead["source"], lead["session_id"]) == (
+        "Ann · Shop",
+        "new",
+        "Shop",
+        shop.house.session(conversation)["id"],
+    )
+    assert msgspec.json.decode(lead["source_details"])["utm"] == {"utm_source": "ads"}
+
+
+def test_a_form_makes_the_lead_before_anything_is_written(shop):
+    """Who left a phone and asked nothing can still be called back; the session joins when there is one."""
+    conversation = shop.house.tell(
+        shop.site, "v1", name="Ann", phones=("+7 912 345-67-89",), source=Source("https://shop.example/")
+    )
+    shop.read()
+    (before,) = shop.leads
+    shop.house.say(shop.site, "v1", "hello")
+    shop.read()
+    (after,) = shop.leads
+
+    assert before["session_id"] is None
+    assert msgspec.json.decode(before["source_details"])["page"] == "https://shop.example/"
+    assert (before["id"], shop.house.session(conversation)["id"]) == (after["id"], after["session_id"])
+
+
+def test_a_channel_that_reaches_the_absent_makes_the_lead_at_once(shop):
+    """An identity in a messenger is a way to reach somebody."""
+    shop.house.say(shop.bot, "u1", "hello", name="Ann")
+    shop.read()
+
+    assert [lead["title"] for lead in shop.leads] == ["Ann · Shop"]
+
+
+def test_a_contact_has_one_lead(shop):
+    """More sessions, more channels, more points: the lead is the contact's first."""
+    for channel, key in ((shop.site, "v1"), (shop.bot, "u1"), (shop.site, "v2")):
+        shop.house.tell(channel, key, name="Ann", emails=("ann@example.com",))
+        shop.house.say(channel, key, "hello, 8 912 345-67-89")
+        shop.read()
+
+    assert len(shop.leads) == 1
+
+
+def test_a_line_may_want_no_leads():
+    """The line's setting decides."""
+    shop = Shop(lead_rule=LeadRule.NOTHING)
+    shop.house.say(shop.bot, "u1", "hello, ann@example.com")
+    shop.read()
+
+    assert shop.leads == []
+
+
+def test_who_takes_the_session_is_responsible_for_the_lead(shop):
+    """A lead made while nobody has the session learns later who does."""
+    conversation = shop.house.say(shop.bot, "u1", "hello")
+    shop.read()
+    unknown = shop.leads[0]["responsible_id"]
+    shop.house.take(conversation, shop.ann)
+    shop.read()
+
+    assert (unknown, shop.leads[0]["responsible_id"]) == (None, shop.ann)
+
+
+def test_a_lead_follows_the_contact_it_turns_out_to_be(shop):
+    """A stranger in a messenger has a lead; their form shows that we know them: one contact, one open lead, the known one's."""
+    shop.house.say(shop.site, "v1", "hello, ann@example.com", name="Ann")
+    shop.read()
+    (known,) = shop.leads
+    stranger = shop.house.say(shop.bot, "u1", "it is me")
+    shop.read()
+    shop.house.tell(shop.bot, "u1", emails=("ann@example.com",))
+    shop.house.settle()
+    shop.house.end(stranger, shop.ann)
+    shop.house.take(stranger, shop.ann)
+    shop.house.end(stranger, shop.ann)
+    shop.read()
+
+    assert {lead["contact_id"] for lead in shop.leads} == {known["contact_id"]}
+    assert {known["id"]: "new"} == {lead["id"]: lead["stage"] for lead in shop.leads if lead["stage"] != "merged"}
+    assert {row["lead_id"] for row in shop.transcripts} == {known["id"]}
+
+
+# --- transcripts
+
+
+def closed(shop: Shop, text: str = "hello, ann@example.com") -> Any:
+    """Return a conversation whose session was answered and closed."""
+    conversation = shop.house.say(shop.site, "v1", text, name="Ann")
+    shop.house.settle()
+    shop.house.take(conversation, shop.ann)
+    shop.house.reply(conversation, shop.ann, "hi")
+    shop.house.note(conversation, shop.ann, "a whisper")
+    shop.house.end(conversation, shop.ann, "sold")
+    return conversation
+
+
+def test_closing_writes_the_transcript_to_the_lead(shop):
+    """Everything that was said, by whom, and nothing that was whispered."""
+    closed(shop)
+    shop.read()
+    document = shop.document()
+    (kept,) = shop.transcripts
+
+    assert [line.who.value for line in document.messages] == ["contact", "system", "operator", "system"]
+    assert [line.name for line in document.messages] == ["Ann", "", "Ann", ""]
+    assert "a whisper" not in kept["body"]
+    assert (document.outcome, document.operator.name if document.operator else "") == ("sold", "Ann")
+    assert (kept["lead_id"], kept["frozen"]) == (shop.leads[0]["id"], 0)
+
+
+def test_a_session_of_a_stranger_has_a_transcript_too(shop):
+    """No lead, but what was said is kept; the lead that comes later takes it."""
+    closed(shop, "hello")
+    shop.read()
+    without = shop.transcripts[0]["lead_id"]
+    shop.house.say(shop.site, "v1", "my mail is ann@example.com")
+    shop.read()
+
+    assert (without, shop.transcripts[0]["lead_id"]) == (None, shop.leads[0]["id"])
+
+
+def test_a_reopened_session_has_one_transcript_of_all_of_it(shop):
+    """The second closing rewrites the first transcript under the same external id."""
+    conversation = closed(shop)
+    shop.read()
+    first = shop.document()
+    shop.house.say(shop.site, "v1", "one more thing")
+    shop.house.settle()
+    shop.read()
+    meanwhile = shop.document()
+    shop.house.take(conversation, shop.ann)
+    shop.house.end(conversation, shop.ann)
+    shop.read()
+
+    assert first == meanwhile
+    assert "one more thing" in [line.text for line in shop.document().messages]
+    assert first.messages[0] == shop.document().messages[0]
+
+
+def test_a_transcript_is_frozen_when_the_reopen_window_has_passed(shop):
+    """After that the session cannot open again."""
+    closed(shop)
+    shop.read()
+    before = shop.transcripts[0]["frozen"]
+    shop.house.later(minutes=11)
+    shop.read()
+
+    assert (before, shop.transcripts[0]["frozen"]) == (0, 1)
+
+
+def test_a_transcript_is_frozen_when_a_later_session_came_first(shop):
+    """A message after the window, decided before the window's own end is: the session before it cannot open again."""
+    closed(shop)
+    shop.read()
+    shop.house.clock.move(660)
+    shop.house.say(shop.site, "v1", "me again")
+    shop.house.decide()
+    shop.read()
+
+    assert len(shop.house.rows("sessions")) == 2
+    assert [row["frozen"] for row in shop.transcripts] == [1]
+
+
+def test_a_line_without_a_window_freezes_at_closing():
+    """There is nothing to wait for."""
+    shop = Shop(reopen_seconds=0)
+    closed(shop)
+    shop.read()
+
+    assert shop.transcripts[0]["frozen"] == 1
+
+
+def test_the_fate_of_the_closing_text_is_written_when_it_is_known(shop):
+    """The line's last text leaves after the closing: the transcript learns what became of it."""
+    closed(shop)
+    shop.house.decide()
+    while asyncio.run(shop.reader.step()):
+        pass
+    before = shop.document().messages[-1].fate
+    shop.read()
+    after = shop.document().messages[-1].fate
+    shop.house.see(shop.site, "v1", shop.document().messages[-1].seq)
+    shop.read()
+
+    assert (before, after, shop.document().messages[-1].fate) == (Fate.QUEUED, Fate.SENT, Fate.READ)
+
+
+def test_a_message_that_failed_is_not_told_as_said(shop):
+    """The record shows that the customer never got it."""
+    conversation = shop.house.say(shop.bot, "u1", "hello")
+    shop.house.settle()
+    shop.bot.script.append(Fault.REJECTED)
+    shop.house.reply(conversation, shop.ann, "hi")
+    shop.house.end(conversation, shop.ann)
+    shop.read()
+
+    assert {line.text: line.fate for line in shop.document().messages}["hi"] is Fate.FAILED
+
+
+# --- the reader itself
+
+
+def test_a_reader_that_begins_again_changes_nothing(shop):
+    """From the beginning of the journal everything is said once more, and kept once."""
+    closed(shop)
+    shop.read()
+    shop.house.say(shop.bot, "u1", "hello")
+    shop.read()
+    before = shop.state()
+    shop.house.do(lambda tx: journal.move(tx, NAME, 0))
+    shop.read()
+
+    assert before == shop.state()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 1_000])
+def test_pages_of_any_size_come_to_the_same(most):
+    """Where a page ends makes no difference to what is kept."""
+    shop = Shop()
+    shop.reader = Reader(shop.house, shop.crm, shop.house.capabilities, most=most)
+    conversation = closed(shop)
+    shop.house.settle()
+    shop.house.say(shop.site, "v1", "again")
+    shop.house.settle()
+    shop.house.take(conversation, shop.ann)
+    shop.house.end(conversation, shop.ann)
+    shop.read()
+
+    assert (len(shop.leads), len(shop.transcripts), len(shop.document().messages)) == (1, 1, 6)
+
+
+class Stumbling:
+    """A `Crm` in front of another that fails at its nth call, before or after having done it."""
+
+    def __init__(self, crm: BuiltInCrm, at: int, error: Exception, *, after: bool) -> None:
+        self.calls = 0
+        self._crm = crm
+        self._at = at
+        self._error = error
+        self._after = after
+
+    async def put_lead(self, lead: LeadDraft) -> str:
+        """See `Crm`."""
+        self._stumble(after=False)
+        answer = await self._crm.put_lead(lead)
+        self._stumble(after=True)
+        return answer
+
+    async def put_transcript(self, transcript: TranscriptDraft) -> None:
+        """See `Crm`."""
+        self._stumble(after=False)
+        await self._crm.put_transcript(transcript)
+        self._stumble(after=True)
+
+    async def follow_contact(self, moved_from: str, into: str) -> None:
+        """See `Crm`."""
+        self._stumble(after=False)
+        await self._crm.follow_contact(moved_from, into)
+        self._stumble(after=True)
+
+    def _stumble(self, *, after: bool) -> None:
+        if after != self._after:
+            return
+        self.calls += 1
+        if self.calls == self._at:
+            raise self._error
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+@pytest.mark.parametrize("after", [False, True])
+def test_whatever_fails_on_the_way_comes_to_the_same(at, after):
+    """A CRM that was not there, or whose answer was lost, is asked again; nothing is missed and nothing is kept twice."""
+    calm, rough = Shop(), Shop()
+    crm = Stumbling(rough.crm, at, Unavailable("resting"), after=after)
+    rough.reader = Reader(rough.house, crm, rough.house.capabilities)
+    for one in (calm, rough):
+        closed(one)
+        one.house.settle()
+        one.house.say(one.bot, "u1", "hello")
+        one.house.settle()
+        one.house.tell(one.bot, "u1", emails=("ann@example.com",))
+        one.house.settle()
+    with pytest.raises(Unavailable):
+        rough.read()
+    rough.read()
+    calm.read()
+
+    assert _told(calm) == _told(rough)
+
+
+def _told(shop: Shop) -> object:
+    return (
+        [(lead["external_id"], lead["stage"], lead["title"]) for lead in shop.leads],
+        [(text["external_id"], text["body"], text["frozen"], text["contact_id"]) for text in shop.transcripts],
+    )
+
+
+def test_what_the_crm_refuses_for_good_holds_up_nobody(shop):
+    """A refusal is logged; the reader goes on with the others."""
+    shop.reader = Reader(shop.house, Stumbling(shop.crm, 1, Rejected("too long"), after=False), shop.house.capabilities)
+    shop.house.say(shop.bot, "u1", "hello")
+    shop.house.say(shop.bot, "u2", "hello")
+    shop.read()
+
+    assert len(shop.leads) == 1
