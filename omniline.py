@@ -1,0 +1,437 @@
+"""Omniline's front door: the command line, and the composition root that joins every part into one process.
+
+    omniline serve [--demo]          serve until stopped
+    omniline user add LOGIN          add a person; user password LOGIN gives a new password
+    omniline apply FILE.toml         make lines, channels, queues and operators as the file says
+    omniline reconcile               prove that nothing was lost
+
+Commands that write speak to the running process over its control socket, or take the data folder's lock when none runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from broker.config import Settings
+    from broker.domain import Capabilities, ChannelId, Directory
+    from broker.outbound import SenderLoop
+    from broker.ports import Channel, ChannelKind, Tx
+    from broker.store.folder import DataFolder
+    from broker.store.sqlite import SqliteStore
+    from broker.web.server import Server
+
+T = TypeVar("T")
+
+OWN_PACKAGES = ("broker", "channels", "routing", "operators", "crm_bridge")
+SEND_DRAIN_SECONDS = 25.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status (0 done, 1 refused or failed, 2 wrong usage)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    from broker.errors import OmnilineError
+
+    try:
+        _refuse_foreign_packages()
+        return int(options.run(options) or 0)
+    except OmnilineError as error:
+        print(f"omniline: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="omniline", description="A self-hosted contact centre in one program.")
+    parser.add_argument(
+        "--config", type=Path, default=None, metavar="FILE", help="settings (default: omniline.toml, if there is one)"
+    )
+    parser.add_argument("--version", action="version", version=f"omniline {_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the console, the chat and the API until stopped")
+    serve.add_argument("--demo", action="store_true", help="on an empty database make a demo line; serve the demo shop page")
+    serve.set_defaults(run=_serve)
+
+    user = commands.add_parser("user", help="people of the house").add_subparsers(required=True, metavar="ACTION")
+    add = user.add_parser("add", help="add a person; prints their first password unless one is given")
+    add.add_argument("login")
+    add.add_argument("--name", default="")
+    add.add_argument("--role", default="operator", choices=["administrator", "supervisor", "operator"])
+    add.add_argument("--password-file", type=Path, default=None, help="a file with the password (default: one is generated)")
+    add.set_defaults(run=_user_add)
+    password = user.add_parser("password", help="give a person a new password and end their logins")
+    password.add_argument("login")
+    password.add_argument("--password-file", type=Path, default=None)
+    password.set_defaults(run=_user_password)
+
+    apply = commands.add_parser("apply", help="make lines, channels, queues and operators as a file says")
+    apply.add_argument("file", type=Path)
+    apply.set_defaults(run=_apply)
+
+    reconcile = commands.add_parser("reconcile", help="prove that every accepted message is stored, routed, answered or waiting")
+    reconcile.set_defaults(run=_reconcile)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("omniline")
+    except importlib.metadata.PackageNotFoundError:
+        return "from source"
+
+
+def foreign_packages() -> dict[str, list[str]]:
+    """Return which other installed distributions claim one of our package names."""
+    found = importlib.metadata.packages_distributions()
+    claimed = {name: [d for d in found.get(name, []) if d != "omniline"] for name in (*OWN_PACKAGES, "omniline")}
+    return {name: owners for name, owners in claimed.items() if owners}
+
+
+def _refuse_foreign_packages() -> None:
+    from broker.errors import ConfigError
+
+    for name, owners in foreign_packages().items():
+        raise ConfigError(
+            f"the installed package {', '.join(owners)} also has a module named {name}; "
+            f"give Omniline a virtual environment of its own, or: pip uninstall {' '.join(owners)}"
+        )
+
+
+# --- serving
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from broker import config, log
+
+    settings = config.read_settings(options.config)
+    log.set_up(settings.log.level, settings.log.format)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(serve(settings, demo=options.demo))
+    return uvloop.run(serve(settings, demo=options.demo))
+
+
+def kinds() -> dict[str, ChannelKind]:
+    """Return every kind of channel there is: a new one is one line here."""
+    from channels import widget
+
+    return {kind.kind: kind for kind in (widget.KIND,)}
+
+
+async def serve(settings: Settings, *, demo: bool = False, make_store: Callable[..., SqliteStore] | None = None) -> int:
+    """Serve until a signal says stop; return the exit status. *make_store* makes the store (default: SqliteStore)."""
+    from broker.store.folder import DataFolder
+    from broker.store.migrate import migrate_sqlite
+
+    folder = DataFolder(settings.data)
+    folder.lock()
+    try:
+        folder.refuse_unsafe_disk(forced=settings.allow_unsafe_disk)
+        migrate_sqlite(folder.database)
+        return await Process(settings, folder, demo=demo, make_store=make_store).live()
+    finally:
+        folder.unlock()
+
+
+class Process:
+    """Every part of a process, made and joined; `live` runs them from the opening to the end."""
+
+    def __init__(
+        self, settings: Settings, folder: DataFolder, *, demo: bool, make_store: Callable[..., SqliteStore] | None = None
+    ) -> None:
+        from broker.access.logins import Logins
+        from broker.access.passwords import Passwords
+        from broker.clock import SystemClock, SystemIds
+        from broker.store.directory import LiveDirectory
+        from broker.store.sqlite import SqliteStore
+        from broker.transport.memory import MemoryTransport
+        from broker.web.addresses import Addresses
+        from broker.web.wiring import Parts
+        from channels.widget.gate import VisitorGate
+        from channels.widget.limits import Limits
+        from channels.widget.tokens import VisitorTokens, load_key
+        from operators.gateway import Gateway
+        from routing.applying import House
+
+        self.settings = settings
+        self.folder = folder
+        self.demo = demo
+        self.kinds = kinds()
+        self.clock = SystemClock()
+        self.transport = MemoryTransport()
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.store = (make_store or SqliteStore)(
+            folder.database, clock=self.clock, ids=SystemIds(), ring=self.transport.ring, on_broken=self._broken
+        )
+        self.directory = LiveDirectory(self.store, self.transport)
+        self.directory.on_change(self._know)
+        self.house = House(self.directory())
+        self.channels: dict[ChannelId, Channel] = {}
+        self.capabilities: dict[ChannelId, Capabilities] = {}
+        addresses = Addresses(settings.trusted_proxies, settings.public_url)
+        passwords = Passwords()
+        self.parts = Parts(
+            store=self.store,
+            clock=self.clock,
+            settings=settings,
+            passwords=passwords,
+            logins=Logins(self.store, passwords, settings.login),
+            addresses=addresses,
+            is_full=lambda: self.store.full_since is not None,
+        )
+        self.gate = VisitorGate(
+            self.store,
+            self.transport,
+            self.clock,
+            self.directory,
+            VisitorTokens(load_key(folder.keys / "visitors.key")),
+            limits=Limits(**settings.visitor.model_dump()),
+            address_of=addresses.client,
+            own_origin=addresses.own_origin,
+        )
+        self.gateway = Gateway(self.parts, self.transport, self.directory)
+
+    def _broken(self, error: Exception) -> None:
+        print(f"omniline: {error}", file=sys.stderr)
+        self._end(1)
+
+    def _end(self, status: int) -> None:
+        if not self.ended.done():
+            self.ended.set_result(status)
+
+    def _know(self, directory: Directory) -> None:
+        """Make the channels of a new directory, and what the other parts must know of each."""
+        from routing.applying import House
+
+        self.capabilities.clear()
+        self.capabilities.update({row.id: self.kinds[row.kind].capabilities for row in directory.channels.values()})
+        self.channels = {row.id: self.gate.channel(row) for row in directory.channels.values() if row.active}
+        self.house = House(directory, {id_: one.load for id_, one in self.capabilities.items()})
+
+    async def live(self) -> int:
+        """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
+        from broker import control
+        from broker.outbound import Sender, SenderLoop
+        from operators.demo import first_data
+
+        await self.directory.refresh()
+        password = await first_data(self.store, self.kinds, demo=self.demo)
+        await self.directory.refresh()
+        fence = await self.store.write(_next_fence)
+        sender = Sender(self.store, self.clock, self.channels.get, self._sender_name, owner=str(os.getpid()), fence=fence)
+        outgoing = SenderLoop(
+            sender,
+            self.store,
+            self.transport,
+            fence=fence,
+            idempotent=lambda id_: id_ in self.capabilities and self.capabilities[id_].idempotent,
+        )
+        server = self._web()
+        tasks = [asyncio.create_task(one, name=name) for name, one in self._loops(outgoing).items()]
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        commands = await control.listen(self.folder.control, self._command)
+        serving = asyncio.create_task(server.serve())
+        serving.add_done_callback(lambda _: self._end(0))
+        self._quiet_collector()
+        await self._greet(server, serving, password)
+        try:
+            status = await asyncio.shield(self.ended)
+        finally:
+            server.should_exit = True
+            with suppress(Exception):
+                await serving
+            commands.close()
+            control.address(self.folder.control).unlink(missing_ok=True)
+            await outgoing.drain(SEND_DRAIN_SECONDS)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.store.close()
+        return status
+
+    def _loops(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
+        from broker.timers import TimerLoop
+        from crm_bridge.builtin import BuiltInCrm
+        from crm_bridge.loop import Loop
+        from crm_bridge.reader import Reader
+        from operators.presence import grace_over
+        from routing.applying import timer_fired
+        from routing.distributor import Distributor
+        from routing.worker import Worker
+
+        timers = {"conversation": timer_fired, "operator": grace_over}
+        return {
+            "directory": self.directory.run(),
+            "worker": Worker(self.store, self.transport, lambda: self.house).run(),
+            "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
+            "timers": TimerLoop(self.store, self.transport, self.clock, timers).run(),
+            "sender": outgoing.run(),
+            "gateway": self.gateway.run(),
+            "crm": Loop(Reader(self.store, BuiltInCrm(self.store), self.capabilities), self.transport).run(),
+        }
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A loop that ends by itself ends the process: what it left undone is taken up at the next start."""
+        if not task.cancelled() and not self.ended.done() and (error := task.exception()) is not None:
+            print(f"omniline: the {task.get_name()} loop ended: {error!r}", file=sys.stderr)
+            self._end(1)
+
+    def _web(self) -> Server:
+        from broker.web.app import make_app
+        from broker.web.server import make_server
+        from channels.widget import demo
+        from crm_bridge.routes import routes as crm_routes
+        from operators.rest import routes as people_routes
+        from operators.sessions_rest import routes as session_routes
+
+        routes = [*people_routes(self.kinds), session_routes, crm_routes, *([demo.routes] if self.demo else [])]
+        app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway})
+        frame_bytes = max(self.settings.visitor.frame_bytes, self.settings.operator.frame_bytes)
+        return make_server(app, self.settings.host, self.settings.port, frame_bytes=frame_bytes)
+
+    async def _command(self, command: str, arguments: dict[str, object]) -> str:
+        from broker.errors import BadInput
+        from operators.commands import commands
+
+        known = commands(self.kinds)
+        if command not in known:
+            raise BadInput(f"there is no command {command}")
+        return await known[command](self.store, arguments)
+
+    def _sender_name(self, channel_id: ChannelId, operator_id: str | None) -> str:
+        from channels.widget.gate import shown_name
+
+        directory = self.directory()
+        line = directory.lines[directory.channels[channel_id].line_id]
+        return shown_name(directory, line.name, line.settings.identity, operator_id)
+
+    @staticmethod
+    def _quiet_collector() -> None:
+        """What stands now stays for good: the collector need not look through it again and again."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+
+    async def _greet(self, server: Server, serving: asyncio.Task[None], password: str | None) -> None:
+        """Say where everything is, once it is there."""
+        opened = asyncio.create_task(server.opened.wait())
+        await asyncio.wait([opened, serving], return_when=asyncio.FIRST_COMPLETED)
+        opened.cancel()
+        if not server.started:
+            return
+        port = server.opened_port
+        anywhere = self.settings.host in ("0.0.0.0", "::")  # noqa: S104 -- only compared
+        host = "127.0.0.1" if anywhere else self.settings.host
+        base = self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        lines = [f"Omniline serves {self.folder.path.resolve()} on {base}", ""]
+        lines.append(f"  console      {base}/console/")
+        if password is not None:
+            lines.append("               login: admin")
+            lines.append(f"               password: {password}   (shown this once; choose your own in the console)")
+        directory = self.directory()
+        lines += [f"  public chat  {base}/chat/{row.slug}" for row in directory.channels.values() if row.active]
+        if self.demo:
+            lines.append(f"  demo shop    {base}/demo/shop")
+        print("\n".join(lines), flush=True)
+
+
+def _next_fence(tx: Tx) -> int:
+    from broker.store.counters import next_number
+
+    return next_number(tx, "fence")
+
+
+# --- commands that write: to the running process, or alone under the lock
+
+
+def _user_add(options: argparse.Namespace) -> int:
+    return _do(
+        options,
+        "user add",
+        {"login": options.login, "name": options.name or options.login, "role": options.role, "password": _password(options)},
+    )
+
+
+def _user_password(options: argparse.Namespace) -> int:
+    return _do(options, "user password", {"login": options.login, "password": _password(options)})
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from broker.errors import ConfigError
+
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{options.file}: cannot be read ({error})") from error
+    return _do(options, "apply", {"name": str(options.file), "folder": str(options.file.resolve().parent), "text": text})
+
+
+def _password(options: argparse.Namespace) -> str | None:
+    from broker.errors import ConfigError
+
+    if options.password_file is None:
+        return None
+    try:
+        return str(options.password_file.read_text(encoding="utf-8").rstrip("\r\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{options.password_file}: cannot be read ({error})") from error
+
+
+def _do(options: argparse.Namespace, command: str, arguments: dict[str, object]) -> int:
+    from broker import config, control
+    from broker.store.folder import DataFolder
+
+    folder = DataFolder(config.read_settings(options.config).data)
+    answer = control.ask(folder.control, command, arguments)
+    if answer is None:
+        answer = asyncio.run(_do_alone(folder, command, arguments))
+    print(answer)
+    return 0
+
+
+async def _do_alone(folder: Any, command: str, arguments: dict[str, object]) -> str:
+    from broker.clock import SystemClock, SystemIds
+    from broker.store.migrate import migrate_sqlite
+    from broker.store.sqlite import SqliteStore
+    from operators.commands import commands
+
+    folder.lock()
+    try:
+        migrate_sqlite(folder.database)
+        store = SqliteStore(folder.database, clock=SystemClock(), ids=SystemIds(), ring=lambda bells: None)
+        try:
+            return str(await commands(kinds())[command](store, arguments))
+        finally:
+            await store.close()
+    finally:
+        folder.unlock()
+
+
+def _reconcile(options: argparse.Namespace) -> int:
+    """Read only: beside a running process as well as alone."""
+    from broker import config
+    from broker.errors import ConfigError
+    from broker.store.folder import DataFolder
+    from broker.store.reconcile import reconcile
+    from broker.store.sqlite import read_once
+
+    folder = DataFolder(config.read_settings(options.config).data)
+    if not folder.database.exists():
+        raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")
+    report = read_once(folder.database, reconcile)
+    print(report.text())
+    return 0 if report.ok else 1
