@@ -75,6 +75,8 @@ def set_up(
     root.setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
     for name in _LIBRARIES:
         library = logging.getLogger(name)
+        # What they do all day is their own; what goes wrong is ours too.
+        library.setLevel(number if number < logging.INFO else max(number, logging.WARNING))
         library.handlers = []
         library.propagate = True
     # A line for every request would hold addresses and queries, and cost more than the request.

@@ -40,24 +40,6 @@ sent_total = Counter(
     ["kind", "outcome"],
     registry=REGISTRY,
 )
-outbox_waiting = Gauge(
-    "omniline_outbox_waiting", "Rows of the outbox that are queued or being sent, at the last sweep.", registry=REGISTRY
-)
-outbox_oldest_seconds = Gauge(
-    "omniline_outbox_oldest_seconds", "Age of the oldest outbox row that is due, at the last sweep.", registry=REGISTRY
-)
-sessions_waiting = Gauge(
-    "omniline_sessions_waiting", "Sessions that wait for an operator, by line, at the last sweep.", ["line"], registry=REGISTRY
-)
-oldest_waiting_seconds = Gauge(
-    "omniline_oldest_waiting_seconds",
-    "Age of the longest waiting session, by line, at the last sweep.",
-    ["line"],
-    registry=REGISTRY,
-)
-timers_late_seconds = Gauge(
-    "omniline_timers_late_seconds", "By how much the earliest due timer is overdue; 0 when none is.", registry=REGISTRY
-)
 sockets = Gauge("omniline_sockets", "Open sockets, by kind: visitor, operator.", ["kind"], registry=REGISTRY)
 sockets_closed_total = Counter(
     "omniline_sockets_closed", "Sockets that we closed, by kind and close code.", ["kind", "code"], registry=REGISTRY

@@ -24,6 +24,7 @@ import msgspec
 import structlog
 from sqlalchemy import and_, bindparam, not_, or_, select, text, update
 
+from broker import metrics
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Channel, Clock, Outbound, Row, Store, Transport, Tx
@@ -284,11 +285,17 @@ class Sender:
         if channel is None:
             await self._end(leased, "failed", problem="its channel has been switched off")
             return True
+        outcome = await self._send(leased, channel)
+        metrics.sent_total.labels(channel.kind, outcome).inc()
+        return True
+
+    async def _send(self, leased: Leased, channel: Channel) -> str:
+        """Send what was leased and write down what became of it; return that in a word."""
         if self._clock.monotonic() > leased.lease_ends - SEND_SECONDS:
             # This process slept (a suspended machine): another may hold the lease already, so nothing leaves from here. If none
             # does, the row is as good as never leased; left `sending`, it would be put before a human without any doubt.
             await self._store.write(lambda tx: mark(tx, leased, "queued"))
-            return True
+            return "lease_lost"
         outbound = Outbound(
             conversation_id=leased.conversation_id,
             key=leased.key,
@@ -303,37 +310,37 @@ class Sender:
         try:
             external_id = await self._within(channel.send(outbound), SEND_SECONDS)
         except Rejected as error:
-            await self._end(leased, "failed", problem=str(error))
+            return await self._end(leased, "failed", problem=str(error))
         except Unavailable as error:
-            await self._later(leased, error, str(error))
+            return await self._later(leased, error, str(error))
         except (Uncertain, TimeoutError) as error:
-            if channel.capabilities.idempotent:
-                await self._later(leased, None, str(error))
-            else:
-                await self._end(leased, "unconfirmed", problem=str(error) or "the channel did not answer in time")
+            return await self._doubt(leased, channel, str(error) or "the channel did not answer in time")
         except Exception as error:  # an adapter's fault: what left is unknown
-            log.exception("send_failed_unexpectedly", channel=channel.kind, conversation_id=conversation_id)
-            if channel.capabilities.idempotent:
-                await self._later(leased, None, type(error).__name__)
-            else:
-                await self._end(leased, "unconfirmed", problem=f"the channel failed: {type(error).__name__}")
-        else:
-            await self._end(leased, "sent", external_id=external_id)
-        return True
+            metrics.unexpected_errors_total.labels("sender").inc()
+            log.exception("send_failed_unexpectedly", channel=channel.kind, conversation_id=leased.conversation_id)
+            return await self._doubt(leased, channel, f"the channel failed: {type(error).__name__}")
+        return await self._end(leased, "sent", external_id=external_id)
 
-    async def _later(self, leased: Leased, error: Unavailable | None, problem: str) -> None:
+    async def _doubt(self, leased: Leased, channel: Channel, problem: str) -> str:
+        """Send again where the far side takes our key for one message; elsewhere a human decides."""
+        if channel.capabilities.idempotent:
+            return await self._later(leased, None, problem)
+        return await self._end(leased, "unconfirmed", problem=problem)
+
+    async def _later(self, leased: Leased, error: Unavailable | None, problem: str) -> str:
         if leased.waiting_seconds > GIVE_UP_SECONDS:
-            await self._end(leased, "failed", problem=f"not sent within a day: {problem}")
-            return
+            return await self._end(leased, "failed", problem=f"not sent within a day: {problem}")
         seconds = (
             error.retry_after
             if error is not None and error.retry_after is not None
             else min(BACKOFF_MAX_SECONDS, 2.0**leased.attempt)
         )
         await self._store.write(lambda tx: mark(tx, leased, "queued", problem=problem, after_seconds=seconds))
+        return "backed_off"
 
-    async def _end(self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "") -> None:
+    async def _end(self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "") -> str:
         await self._store.write(lambda tx: mark(tx, leased, state, external_id=external_id, problem=problem))
+        return state
 
 
 class SenderLoop:

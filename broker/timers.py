@@ -13,6 +13,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import bindparam, delete, select
 
+from broker import metrics
 from broker.domain import from_us, to_us
 from broker.errors import StoreError
 from broker.ports import Bell, Clock, Store, Transport, Tx
@@ -93,6 +94,7 @@ class TimerLoop:
                     next_due = await self._store.read(earliest)
                     if next_due is not None and next_due <= self._clock.now():
                         fired = await self._store.write(lambda tx: fire_due(tx, self._enter))
+                        metrics.accepted_inputs_total.labels("timer").inc(fired)
                         wait = 0.0 if fired else wait
                     elif next_due is not None:
                         wait = min(wait, (next_due - self._clock.now()).total_seconds())

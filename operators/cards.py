@@ -40,6 +40,7 @@ _NEXT_FIRST = (
     .where(_later.c.conversation_id == sessions.c.conversation_id, _later.c.opened_us > sessions.c.opened_us)
     .order_by(_later.c.opened_us)
     .limit(1)
+    .correlate(sessions)
     .scalar_subquery()
 )
 _LAST_SEQ = (
@@ -53,6 +54,7 @@ _LAST_SEQ = (
     )
     .order_by(_earlier_message.c.seq.desc())
     .limit(1)
+    .correlate(sessions)
     .scalar_subquery()
 )
 _CARD = sql(
@@ -97,24 +99,25 @@ _WAITING = sql(
     .limit(FIRST_SCREEN + 1)
 )
 _NEWEST = (sessions.c.opened_us, sessions.c.id)
-_OPENED = (
+_SINCE = (
     select(*_NEWEST)
     .where(tuple_(*_NEWEST) < tuple_(bindparam("opened"), bindparam("after_id")))
     .order_by(sessions.c.opened_us.desc(), sessions.c.id.desc())
     .limit(PAGE + 1)
 )
-_OPENED_ALL = sql(_OPENED)
-_OPENED_LINE = sql(_OPENED.where(sessions.c.line_id == bindparam("line")))
-_OPENED_CONTACT = sql(_OPENED.where(sessions.c.contact_id == bindparam("contact")))
-# Of the statuses but closed there are few: from the index of open sessions, never along the history. The sum keeps SQLite off it.
+_OPENED_ALL = sql(_SINCE)
+_OPENED_LINE = sql(_SINCE.where(sessions.c.line_id == bindparam("line")))
+_OPENED_CONTACT = sql(_SINCE.where(sessions.c.contact_id == bindparam("contact")))
+# Sums, so that SQLite takes the index of open sessions and not the one along the whole history.
+_OPENED = sessions.c.opened_us + 0
 _OPENED_NOW = sql(
     select(*_NEWEST)
     .where(
-        sessions.c.status == bindparam("status_is"),
         sessions.c.status != _CLOSED,
-        tuple_(*_NEWEST) < tuple_(bindparam("opened"), bindparam("after_id")),
+        sessions.c.status == bindparam("status_is"),
+        tuple_(_OPENED, sessions.c.id) < tuple_(bindparam("opened"), bindparam("after_id")),
     )
-    .order_by((sessions.c.opened_us + 0).desc(), sessions.c.id.desc())
+    .order_by(_OPENED.desc(), sessions.c.id.desc())
     .limit(PAGE + 1)
 )
 _NUMBER = re.compile(r"-?[0-9]{1,18}")

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, or_, select, update
 
+from broker import metrics
 from broker.domain import Author, ConversationId, Fate, MessageKind
 from broker.errors import StoreError
 from broker.events import Codec, Event, Receipt, SessionEvent
@@ -179,16 +180,20 @@ class Worker:
         if done.cancelled():
             return
         error = done.exception()
-        if isinstance(error, Undecidable):
+        if error is None:
+            metrics.decided_total.inc(done.result() or 0)
+        elif isinstance(error, Undecidable):
             self._bury(conversation_id, error)
         elif isinstance(error, StoreError):
             log.warning("step_refused_by_store", conversation_id=conversation_id, problem=str(error))  # the sweep tries again
-        elif error is not None:
+        else:
+            metrics.unexpected_errors_total.labels("worker").inc()
             log.error("step_failed", conversation_id=conversation_id, exc_info=error)
         if self._waiting:
             self._rung.set()
 
     def _bury(self, conversation_id: ConversationId, error: Undecidable) -> None:
+        metrics.dead_letters_total.labels("undecidable").inc()
         log.error(
             "input_undecidable", conversation_id=conversation_id, seq=error.seq, problem=error.why, exc_info=error.__cause__
         )
@@ -198,20 +203,23 @@ class Worker:
 
     async def _sweep(self) -> None:
         while True:
-            await sweep(lambda after: self._store.read(lambda tx: undecided(tx, after)), self.wake)
+            metrics.undecided.set(await sweep(lambda after: self._store.read(lambda tx: undecided(tx, after)), self.wake))
             await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Callable[[str], None]) -> None:
-    """Wake everything that *page* finds, page by page; a store that refuses is asked again at the next sweep."""
+async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Callable[[str], None]) -> int:
+    """Wake everything that *page* finds, page by page, and count it; a store that refuses is asked again at the next sweep."""
     after = ""
+    count = 0
     try:
         while found := await page(after):
             for conversation_id in found:
                 wake(conversation_id)
             after = found[-1]
+            count += len(found)
     except StoreError as error:
         log.warning("sweep_refused_by_store", problem=str(error))
+    return count
 
 
 __all__ = ["Undecidable", "Worker", "step", "sweep"]

@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from broker import metrics
 from broker.errors import SqliteTooOld, StoreBroken, StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Clock, Ids, Row, Statement, Tx
 from broker.store.sql import SQLITE, Sql
@@ -318,6 +319,9 @@ class SqliteStore:
     def _settle(
         self, settled: list[tuple[asyncio.Future[Any], _Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None
     ) -> None:
+        metrics.store_commits_total.inc()
+        metrics.store_transactions_total.inc(len(settled))
+        metrics.store_batch_size.observe(len(settled))
         for future, answer in settled:
             if isinstance(answer.error, StoreFull):
                 self.full_since = self.full_since or self._clock.now()

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 import msgspec
 import structlog
 
+from broker import metrics
 from broker.domain import (
     TEXT_MAX,
     ChannelId,
@@ -75,6 +76,12 @@ REFUSALS_MAX = 100
 _decode = msgspec.json.Decoder(VisitorFrame).decode
 _encode = msgspec.json.Encoder().encode
 _PONG = _encode(Pong()).decode()
+
+# Looked up once: by name it costs as much as decoding a frame.
+_ACCEPTED = metrics.accepted_inputs_total.labels(KIND)
+_REPEATED = metrics.repeated_inputs_total.labels(KIND)
+_REFUSED = metrics.refused_inputs_total
+_SOCKETS = metrics.sockets.labels("visitor")
 
 
 class _Closed(Exception):
@@ -260,6 +267,7 @@ class VisitorGate:
         if not self._addresses.enter(address):
             await self._part(socket, _Closed(FLOOD, Error("too_many", "too many connections; come back in a minute", 60.0)))
             return
+        _SOCKETS.set(self._addresses.total)
         visitor: _Visitor | None = None
         try:
             if channel is None:
@@ -277,6 +285,7 @@ class VisitorGate:
             pass
         finally:
             self._addresses.leave(address)
+            _SOCKETS.set(self._addresses.total)
             socket.cancel()
             if visitor is not None:
                 self._leave(visitor, socket)
@@ -303,6 +312,7 @@ class VisitorGate:
         )
 
     async def _part(self, socket: _Socket, closed: _Closed) -> None:
+        metrics.sockets_closed_total.labels("visitor", str(closed.code)).inc()
         if closed.error is not None:
             with suppress(Exception):
                 await socket.say(closed.error)
@@ -457,6 +467,7 @@ class VisitorGate:
             visitor.refused = 0
             return False
         visitor.refused += 1
+        _REFUSED.labels(KIND, "flood").inc()
         if visitor.refused > REFUSALS_MAX:
             raise _Closed(FLOOD, Error("too_many", "too many messages", round(wait, 1)))
         await socket.say(Refused(id_, "too_many", f"too many messages; send it again in {wait:.1f} s", round(wait, 3)))
@@ -481,12 +492,14 @@ class VisitorGate:
         try:
             accepted = await self._store.write(work)
         except StoreError as error:
+            _REFUSED.labels(KIND, "full" if isinstance(error, StoreFull) else "unavailable").inc()
             if asks:
                 code = "full" if isinstance(error, StoreFull) else "unavailable"
                 await socket.say(
                     Refused(id_, code, "we cannot take messages just now; try again in a moment", FULL_RETRY_SECONDS)
                 )
             return None
+        (_ACCEPTED if accepted.fresh else _REPEATED).inc()
         if asks:
             socket.source = None  # told once a socket: the next message comes from the same page
             await socket.say(Ack(id_, accepted.seq or 0, to_us(accepted.at) // 1000))
