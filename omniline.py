@@ -15,6 +15,7 @@ import asyncio
 import gc
 import importlib.metadata
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -246,6 +247,8 @@ class Process:
         commands = await control.listen(self.folder.control, self._command)
         serving = asyncio.create_task(server.serve())
         serving.add_done_callback(lambda _: self._end(0))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._end, 0)
         self._quiet_collector()
         await self._greet(server, serving, password)
         try:
@@ -435,3 +438,7 @@ def _reconcile(options: argparse.Namespace) -> int:
     report = read_once(folder.database, reconcile)
     print(report.text())
     return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

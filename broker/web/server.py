@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -39,6 +40,11 @@ class Server(uvicorn.Server):
         """Open the port, then say so."""
         await super().startup(sockets)
         self.opened.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process: uvicorn raises them again when it is done, which would end us before our own end."""
+        yield
 
     @property
     def opened_port(self) -> int:

@@ -1,0 +1,143 @@
+"""The front door: what the command line refuses, and with which words; what every route must name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+import omniline
+from broker.store.migrations import HEAD
+from broker.store.sqlite import connect
+from broker.web.wiring import unlisted
+from channels.widget import demo
+from crm_bridge.routes import routes as crm_routes
+from operators.rest import routes as people_routes
+from operators.sessions_rest import routes as session_routes
+from tests.support.store import on_disk
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Return a function that runs `omniline` in a process of its own, on a data folder of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")}
+    environment |= {
+        "OMNILINE_DATA": str(tmp_path / "data"),
+        "OMNILINE_LISTEN": "127.0.0.1:0",
+        "OMNILINE_ALLOW_UNSAFE_DISK": "true",
+    }
+
+    def run(*arguments, **more):
+        line = [sys.executable, "-m", "omniline", *arguments]
+        return subprocess.run(line, env=environment | more, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+
+    run.environment = environment
+    return run
+
+
+@pytest.fixture
+def serving(command):
+    """Start `omniline serve --demo` and return the process after it has said where it is."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "omniline", "serve", "--demo"], env=command.environment, stdout=subprocess.PIPE, text=True
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "demo shop" in line:
+            break
+    process.said = said
+    yield process
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+def test_first_start_says_everything_a_newcomer_needs(serving):
+    """The first start prints the console with a password, the public chat and the demo shop."""
+    for part in ("/console/", "login: admin", "password: ", "/chat/shop", "/demo/shop"):
+        assert part in serving.said
+
+
+def test_second_serve_is_refused_and_names_the_first(serving, command):
+    """One folder has one owner: the second is told the first one's pid and what to do."""
+    refused = command("serve")
+
+    assert refused.returncode == 1
+    assert f"in use by process {serving.pid}" in refused.stderr
+
+
+def test_commands_reach_the_running_process(serving, command):
+    """People are added while it serves, and reconcile reads beside it."""
+    added = command("user", "add", "ann", "--name", "Ann")
+    again = command("user", "add", "ann")
+    clean = command("reconcile")
+
+    assert added.stdout.startswith("added operator ann; password: ")
+    assert again.returncode == 1
+    assert "is taken" in again.stderr
+    assert (0, "clean") == (clean.returncode, clean.stdout.splitlines()[-1])
+
+
+def test_commands_work_alone(command, tmp_path):
+    """Without a running process a command takes the lock itself; applying a file again changes nothing."""
+    house = tmp_path / "house.toml"
+    house.write_text(
+        '[operators.ann]\nname = "Ann"\n[lines.shop]\noperators = ["ann"]\n[channels.shop]\nkind = "widget"\nline = "shop"\n'
+    )
+
+    assert "added line shop" in command("apply", str(house)).stdout
+    assert command("apply", str(house)).stdout == "nothing to change\n"
+
+
+def test_database_of_a_newer_version_is_refused(command, tmp_path):
+    """A schema we do not know is not touched; the sentence says what to do."""
+    (tmp_path / "data").mkdir()
+    path = on_disk(tmp_path / "data")
+    with closing(connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    refused = command("serve")
+
+    assert refused.returncode == 1
+    assert "newer Omniline" in refused.stderr
+    assert HEAD in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ({"OMNILINE_LISTN": "x"}, "did you mean OMNILINE_LISTEN"),
+        ({"OMNILINE_LISTEN": "nowhere"}, "listen"),
+        ({"OMNILINE_VISITOR__BURST": "-1"}, "visitor.burst"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(command, variable, says):
+    """A variable nobody knows, or with a value that cannot be, stops the start and is named."""
+    refused = command("serve", **variable)
+
+    assert refused.returncode == 1
+    assert says.lower() in refused.stderr.lower().replace("__", ".").replace("omniline_", "OMNILINE_".lower())
+
+
+def test_reconcile_without_a_database_says_where_it_looked(command):
+    """Nothing to check is not "clean"."""
+    refused = command("reconcile")
+
+    assert refused.returncode == 1
+    assert "there is no database" in refused.stderr
+
+
+def test_our_package_names_are_ours_alone():
+    """No other installed distribution has a module named as one of ours; the start-up check refuses it."""
+    assert omniline.foreign_packages() == {}
+
+
+def test_every_route_names_who_may_ask():
+    """A route without an action or a reason to be open would be open by accident."""
+    routers = [*people_routes(omniline.kinds()), session_routes, crm_routes, demo.routes]
+
+    assert [] == [route for router in routers for route in unlisted(router.routes)]
