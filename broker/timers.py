@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -15,7 +16,7 @@ from sqlalchemy import bindparam, delete, select
 
 from broker import metrics
 from broker.domain import from_us, to_us
-from broker.errors import StoreError
+from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Clock, Store, Transport, Tx
 from broker.store.sql import cols, sql, upsert
 from broker.store.tables import timers
@@ -59,11 +60,16 @@ def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
 
 
 def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
-    """Enter the events of what is due, oldest first; return how many there were."""
+    """Enter the events of what is due, oldest first; return how many there were.
+
+    A timer whose owner is gone, or of a kind nobody here knows, is removed: it must not hold up the others.
+    """
     due = tx.all(_DUE, now_us=to_us(tx.now))
     for timer_id, owner_kind, owner_id, event in due:
         tx.run(_DONE, id=timer_id)
-        enter[owner_kind](tx, owner_id, timer_id, event)
+        if (fire := enter.get(owner_kind)) is not None:
+            with suppress(NotFound):
+                fire(tx, owner_id, timer_id, event)
     return len(due)
 
 
@@ -100,6 +106,9 @@ class TimerLoop:
                         wait = min(wait, (next_due - self._clock.now()).total_seconds())
                 except StoreError as error:
                     log.warning("timers_wait_for_store", problem=str(error))
+                except Exception:
+                    metrics.unexpected_errors_total.labels("timers").inc()
+                    log.exception("timers_failed")
                 if wait > 0:
                     await _until(self._rung, wait)
         finally:

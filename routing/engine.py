@@ -434,3 +434,17 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.CLOSED, Held): _ignored("closed already"),
 }
 """The engine: what each event does to a session of each status."""
+
+LEADS: dict[Handler, tuple[Status, ...]] = {
+    _open: (Status.QUEUED,),
+    _customer_wrote_after_closing: (Status.QUEUED, Status.ACTIVE),
+    _take_from_list: (Status.ACTIVE,),
+    _take_offer: (Status.ACTIVE,),
+    TABLE[Status.QUEUED, Reply]: (Status.ACTIVE,),
+    TABLE[Status.OFFERED, Reply]: (Status.ACTIVE,),
+    _decline: (Status.QUEUED,),
+    _offer_expired: (Status.QUEUED,),
+    _offer: (Status.OFFERED,),
+    _close: (Status.CLOSED,),
+}
+"""Where a handler may lead, beside staying; handlers that never move a session are not here. The documents are drawn from it."""
