@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.errors import NotFound
 from broker.ports import Bell, Tx
 from broker.timers import TimerLoop, cancel_timer, earliest, fire_due, set_timer
 from broker.transport.memory import MemoryTransport
@@ -150,3 +151,21 @@ def test_the_loop_fires_what_is_due_when_it_is_rung(tmp_path: Path):
         return entered.seen
 
     assert asyncio.run(body()) == [("c1", "now")]
+
+
+def test_a_timer_without_owner_holds_up_nobody(store: Timed):
+    """A timer whose conversation is gone, or of a kind nobody knows, is removed; the others are entered."""
+    entered = Entered()
+
+    def gone(tx: Tx, owner: str, timer: str, event: str) -> None:
+        raise NotFound(owner)
+
+    def set_all(tx: Tx) -> None:
+        for kind, owner in (("gone", "a"), ("unknown", "b"), ("known", "c")):
+            set_timer(tx, kind, owner, "tick", NOON, "event")
+
+    store.write(set_all)
+    fired = store.write(lambda tx: fire_due(tx, {"gone": gone, "known": entered}))
+
+    assert (3, [("c", "event")]) == (fired, entered.seen)
+    assert store.rows("SELECT * FROM timers") == []

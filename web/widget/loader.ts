@@ -32,13 +32,13 @@ function begin(options: Options, address: string): () => void {
   sheet.replaceSync(css);
   root.adoptedStyleSheets = [sheet];
   if (options.color !== "") {
-    host.style.setProperty("--accent", options.color);
-    host.style.setProperty("--ink", inkOn(options.color));
+    host.style.setProperty("--omniline-accent", options.color);
+    host.style.setProperty("--omniline-ink", inkOn(options.color));
   }
   const button = document.createElement("button");
   const name = options.label || (/^ru/i.test(options.lang) ? "Чат" : "Chat");
   button.type = "button";
-  button.className = options.side;
+  button.className = `launcher ${options.side}`;
   button.append(icon(), options.label);
   root.append(button);
 
