@@ -112,9 +112,10 @@ _SUPERSEDED = sql(
     .where(
         sessions.c.conversation_id == bindparam("conversation"),
         sessions.c.status == Status.CLOSED.value,
-        sessions.c.frozen == 0,
         sessions.c.id != conversations.c.session_id,
     )
+    .order_by(sessions.c.opened_us.desc())
+    .limit(1)
 )
 _SETTINGS = msgspec.json.Decoder(LineSettings)
 _SOURCE = msgspec.json.Decoder(Source)
@@ -156,9 +157,10 @@ def opened_between(tx: Tx, low_us: int, high_us: int) -> set[tuple[str, int]]:
     return {(id_, opened_us) for id_, opened_us in tx.all(_OPENED, low=low_us, high=high_us)}
 
 
-def superseded_sessions(tx: Tx, conversation_id: str) -> list[str]:
-    """Return closed sessions that nothing can open again, though nobody said so: a later one was opened before their time was up."""
-    return [row[0] for row in tx.all(_SUPERSEDED, conversation=conversation_id)]
+def superseded_session(tx: Tx, conversation_id: str) -> str | None:
+    """Return the closed session before the present one: nothing can open it again, whether or not its time was up."""
+    row = tx.one(_SUPERSEDED, conversation=conversation_id)
+    return str(row[0]) if row else None
 
 
 def closed_session(tx: Tx, session_id: str) -> Facts | None:

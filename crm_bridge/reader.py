@@ -126,7 +126,8 @@ def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAG
         for session in facts.opened_between(tx, min(moments), max(moments)) & noticed.maybe_opened.keys():
             conversation_id = noticed.maybe_opened[session]
             noticed.conversations[conversation_id] = None
-            noticed.closed.update(dict.fromkeys(facts.superseded_sessions(tx, conversation_id)))
+            if (before := facts.superseded_session(tx, conversation_id)) is not None:
+                noticed.closed[before] = None
     for conversation_id, low, high in noticed.fates:
         session_id = facts.closed_session_of_fate(tx, conversation_id, low, high)
         if session_id is not None:

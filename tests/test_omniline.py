@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -20,40 +21,58 @@ from operators.sessions_rest import routes as session_routes
 from tests.support.store import on_disk
 
 
+class Command:
+    """Runs `omniline` in processes of its own, on a data folder of its own."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment = environment
+        self._folder = folder
+
+    def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "omniline", *arguments]
+        environment = self.environment | more
+        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=self._folder)
+
+
 @pytest.fixture
 def command(tmp_path):
-    """Return a function that runs `omniline` in a process of its own, on a data folder of its own."""
+    """Return the command line of a house of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")}
     environment |= {
         "OMNILINE_DATA": str(tmp_path / "data"),
         "OMNILINE_LISTEN": "127.0.0.1:0",
         "OMNILINE_ALLOW_UNSAFE_DISK": "true",
     }
+    return Command(environment, tmp_path)
 
-    def run(*arguments, **more):
-        line = [sys.executable, "-m", "omniline", *arguments]
-        return subprocess.run(line, env=environment | more, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
 
-    run.environment = environment
-    return run
+class Serving:
+    """A process that serves, and what it said at its start."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        line = [sys.executable, "-m", "omniline", "serve", "--demo"]
+        self.process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self._output = self.process.stdout
+        self.said = ""
+        for line_said in self._output:
+            self.said += line_said
+            if "demo shop" in line_said:
+                break
+
+    def stop(self) -> int:
+        """Ask it to stop and return its exit status."""
+        self.process.terminate()
+        self._output.close()
+        return self.process.wait(30)
 
 
 @pytest.fixture
 def serving(command):
-    """Start `omniline serve --demo` and return the process after it has said where it is."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "omniline", "serve", "--demo"], env=command.environment, stdout=subprocess.PIPE, text=True
-    )
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "demo shop" in line:
-            break
-    process.said = said
-    yield process
-    process.terminate()
-    process.stdout.close()
-    assert process.wait(30) == 0
+    """Start `omniline serve --demo`; at the end it must stop when it is asked to, as a process that ended well."""
+    started = Serving(command.environment)
+    yield started
+    assert started.stop() == 0
 
 
 def test_first_start_says_everything_a_newcomer_needs(serving):
@@ -67,7 +86,7 @@ def test_second_serve_is_refused_and_names_the_first(serving, command):
     refused = command("serve")
 
     assert refused.returncode == 1
-    assert f"in use by process {serving.pid}" in refused.stderr
+    assert f"in use by process {serving.process.pid}" in refused.stderr
 
 
 def test_commands_reach_the_running_process(serving, command):

@@ -16,7 +16,8 @@ export interface Piece {
 }
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
-const CLOSERS: Readonly<Record<string, string>> = { ")": "(", "]": "[", "}": "{" };
+const OPENERS: Readonly<Record<string, string>> = { ")": "(", "]": "[", "}": "{" };
+const PUNCTUATION = new Set(".,:;!?…*_~»”");
 
 /** Cut *text* into plain pieces and links. */
 export function pieces(text: string): Piece[] {
@@ -35,14 +36,21 @@ export function pieces(text: string): Piece[] {
 
 /** The sentence's own punctuation is not part of the address; a closing bracket is when it was opened there. */
 function withoutTail(address: string): string {
-  let rest = address;
-  for (;;) {
-    const last = rest.at(-1) ?? "";
-    const opener = CLOSERS[last];
-    const unopened = opener !== undefined && rest.split(opener).length < rest.split(last).length;
-    if (!unopened && !/[.,:;!?…*_~»”]/u.test(last)) return rest;
-    rest = rest.slice(0, -1);
+  // How many of each bracket stand unclosed (or, below zero, unopened): counted once, for a stranger may send thousands.
+  const open = new Map<string, number>();
+  for (const letter of address) {
+    const opener = OPENERS[letter];
+    if (opener !== undefined) open.set(opener, (open.get(opener) ?? 0) - 1);
+    else if ("([{".includes(letter)) open.set(letter, (open.get(letter) ?? 0) + 1);
   }
+  let end = address.length;
+  for (; end > 0; end -= 1) {
+    const last = address.charAt(end - 1);
+    const opener = OPENERS[last];
+    if (opener !== undefined && (open.get(opener) ?? 0) < 0) open.set(opener, (open.get(opener) ?? 0) + 1);
+    else if (!PUNCTUATION.has(last)) break;
+  }
+  return address.slice(0, end);
 }
 
 function leadsSomewhere(address: string): boolean {
@@ -56,10 +64,11 @@ function leadsSomewhere(address: string): boolean {
 
 /** One or two letters that stand for a person. */
 export function initials(name: string): string {
-  const words = cleanName(name).split(/[\s.@_-]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
-  const first = words[0] ?? "";
-  const last = words.length > 1 ? (words.at(-1) ?? "") : "";
-  return (Array.from(first)[0] ?? "?").toUpperCase() + (Array.from(last)[0] ?? "").toUpperCase();
+  const letters = cleanName(name)
+    .split(/[\s.@_-]+/u)
+    .flatMap((word) => /[\p{L}\p{N}]/u.exec(word) ?? []);
+  const last = letters.length > 1 ? (letters.at(-1) ?? "") : "";
+  return ((letters[0] ?? "?") + last).toUpperCase();
 }
 
 /** A number from 0 to *count* - 1 that is always the same for the same id: which colour somebody has. */

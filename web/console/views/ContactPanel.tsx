@@ -4,6 +4,7 @@ import type { Contact } from "../../shared/frames/operator";
 import type { Source } from "../api";
 import { hashOf } from "../routes";
 import type { Thread } from "../store";
+import { cleanName } from "../text";
 import { Avatar, Busy, Icon, Name } from "./bits";
 import { useNow, useWords } from "./context";
 
@@ -37,7 +38,9 @@ function Person({ contact }: { contact: Contact }) {
   const words = useWords();
   const { t } = words;
   const now = useNow(60_000);
-  const points = contact.points ?? [];
+  // What anybody can use before what only we can.
+  const order = ["phone", "email", "channel"];
+  const points = [...(contact.points ?? [])].sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
   const earlier = contact.earlier ?? [];
   const leads = contact.leads ?? [];
   return (
@@ -58,7 +61,7 @@ function Person({ contact }: { contact: Contact }) {
             <div key={`${point.kind} ${point.value}`}>
               <dt>{words.word("point", point.kind)}</dt>
               <dd>
-                <bdi>{point.value}</bdi>
+                <bdi>{cleanName(point.value)}</bdi>
                 {point.evidence && <span class="evidence">{words.word("evidence", point.evidence)}</span>}
               </dd>
             </div>
@@ -89,7 +92,7 @@ function Person({ contact }: { contact: Contact }) {
           {leads.map((lead, index) => (
             <li key={lead.id ?? index}>
               <a href={hashOf({ screen: "leads" })} dir="auto">
-                {lead.title ?? lead.name ?? lead.id ?? t("leads.lead")}
+                {cleanName(lead.title ?? "") || t("leads.lead")}
               </a>
               {lead.stage && <p>{words.word("stage", lead.stage)}</p>}
             </li>
@@ -125,10 +128,10 @@ export function SourceFacts({ source }: { source: Source }) {
       {facts.map(([name, value]) => (
         <div key={name}>
           <dt>
-            <bdi>{name}</bdi>
+            <bdi>{cleanName(name)}</bdi>
           </dt>
           <dd>
-            <bdi>{value}</bdi>
+            <bdi>{cleanName(value)}</bdi>
           </dd>
         </div>
       ))}

@@ -34,7 +34,7 @@ export function Login({ note, onLogin, onLanguage }: LoginProps) {
     if (!(error instanceof Problem)) return t("login.failed");
     if (error.status === 0) return t("app.unreachable");
     if (error.status === 401) return t("login.wrong");
-    if (error.status === 429) return t("login.delayed", { count: Math.ceil(error.retryAfter) });
+    if (error.status === 429) return t("login.delayed", { count: Math.max(1, Math.ceil(error.retryAfter)) });
     return error.detail || t("login.failed");
   }
 

@@ -1,5 +1,5 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Shown } from "../../shared/frames/operator";
+import type { Contact, Shown } from "../../shared/frames/operator";
 import { type Group, rows } from "../groups";
 import { type Deed, hasWords, type Thread } from "../store";
 import { Avatar, Icon, Name, Said } from "./bits";
@@ -82,7 +82,7 @@ export function Messages({ thread }: { thread: Thread }) {
                 </p>
               );
             case "group":
-              return <Spoken key={row.key} group={row} me={state.me?.id ?? ""} contact={thread.contact?.id ?? ""} />;
+              return <Spoken key={row.key} group={row} me={state.me?.id ?? ""} contact={thread.contact} />;
           }
         })}
         {pending.map((deed) => (
@@ -99,17 +99,19 @@ export function Messages({ thread }: { thread: Thread }) {
   );
 }
 
-function Spoken({ group, me, contact }: { group: Group; me: string; contact: string }) {
+function Spoken({ group, me, contact }: { group: Group; me: string; contact: Contact | null }) {
   const { t } = useWords();
   const { first, messages } = group;
   const own = first.who === "operator" && (first.operator ?? "") === me;
+  // Who wrote before we knew their name is the same person.
+  const name = first.name ?? (first.who === "contact" ? (contact?.name ?? "") : "");
   const side = first.who === "contact" ? "theirs" : first.who === "operator" ? "ours" : "system";
   return (
     <article class={`group ${side}${first.kind === "note" ? " note" : ""}`}>
       <header class="group-head">
-        {first.who === "contact" && <Avatar id={contact} name={first.name ?? ""} />}
+        {first.who === "contact" && <Avatar id={contact?.id ?? ""} name={name} />}
         <span class="author">
-          {own ? t("thread.you") : first.who === "system" ? (first.name ?? t("thread.system")) : <Name of={first.name ?? ""} />}
+          {own ? t("thread.you") : first.who === "system" ? (first.name ?? t("thread.system")) : <Name of={name} />}
         </span>
         {first.kind === "note" && (
           <span class="tag">

@@ -144,7 +144,8 @@ function useFocusOnReturn(route: Route): void {
     if (route.screen === "session") left.current = route.session;
     if (route.screen !== "list" || left.current === null) return;
     const row = [...document.querySelectorAll<HTMLElement>("[data-session]")].find((one) => one.dataset.session === left.current);
-    (row ?? document.querySelector<HTMLElement>(".rows a, .tab[aria-current]"))?.focus();
+    const fallback = document.querySelector<HTMLElement>(".rows a") ?? document.querySelector<HTMLElement>(".tab[aria-current]");
+    (row ?? fallback)?.focus();
     left.current = null;
   }, [route]);
 }

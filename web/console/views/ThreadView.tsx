@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
 import { isOffered, isWaiting, mayClose, type Thread } from "../store";
@@ -27,8 +27,9 @@ export function ThreadView({ thread, back, onTake, onDecline, onClose }: ThreadP
   const heading = useRef<HTMLHeadingElement>(null);
   const { card } = thread;
 
-  // Who opened the dialogue by the keyboard goes on from its name; the composer takes the focus itself when one may answer.
-  useEffect(() => heading.current?.focus({ preventScroll: true }), [thread.session]);
+  // Who opened the dialogue by the keyboard goes on from its name. A layout effect comes before the composer's own, which
+  // takes the focus when one may answer.
+  useLayoutEffect(() => heading.current?.focus({ preventScroll: true }), [thread.session]);
   useEffect(() => setContactShown(false), [thread.session]);
 
   if (thread.status === "failed") {
@@ -126,7 +127,8 @@ function Buttons({ card, onTake, onDecline, onClose }: { card: Card } & Pick<Thr
           {t("thread.decline")}
         </button>
       )}
-      {mayClose(card, state.me) && (
+      {/* An offer is a question of yes or no; a supervisor closes it after declining. */}
+      {mayClose(card, state.me) && !isOffered(card) && (
         <button type="button" class="button" disabled={off} aria-keyshortcuts="Alt+C" title="Alt+C" onClick={() => onClose(card.session)}>
           {t(doing === "close" ? "thread.closing" : "thread.close")}
         </button>

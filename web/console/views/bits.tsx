@@ -1,6 +1,7 @@
 // The smallest parts, used all over the console.
 
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import { cleanName, hueOf, initials, pieces } from "../text";
 import { useNow, useWords } from "./context";
 
@@ -50,9 +51,10 @@ export function Name({ of }: { of: string }) {
 
 /** What somebody wrote, with its links. */
 export function Said({ text }: { text: string }) {
+  const cut = useMemo(() => pieces(text), [text]);
   return (
     <span class="said" dir="auto">
-      {pieces(text).map((piece) =>
+      {cut.map((piece) =>
         piece.href === undefined ? (
           piece.text
         ) : (

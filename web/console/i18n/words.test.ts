@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { CATALOGUES, chooseLanguage, type Key, LANGUAGES, wordsIn } from "./words";
+
+const keys = Object.keys(CATALOGUES.en) as Key[];
+const texts = (entry: string | Record<string, string>): string[] => (typeof entry === "string" ? [entry] : Object.values(entry));
+const places = (text: string): string[] => (text.match(/\{\w+\}/gu) ?? []).sort();
+
+describe.each(LANGUAGES)("the catalogue of $name", ({ code }) => {
+  const catalogue = CATALOGUES[code];
+
+  test("has every key and no other", () => {
+    expect(Object.keys(catalogue).sort()).toEqual([...keys].sort());
+  });
+
+  test("has no empty text, and fills the same places", () => {
+    for (const key of keys) {
+      const wanted = places(texts(CATALOGUES.en[key])[0] ?? "");
+      for (const text of texts(catalogue[key])) {
+        expect(text.trim(), key).not.toBe("");
+        expect(places(text), key).toEqual(wanted);
+      }
+    }
+  });
+
+  test("has every plural form of its language", () => {
+    const forms = new Intl.PluralRules(code).resolvedOptions().pluralCategories;
+    for (const key of keys) {
+      const entry = catalogue[key];
+      if (typeof entry !== "string") expect(Object.keys(entry).sort(), key).toEqual([...forms].sort());
+    }
+  });
+});
+
+test("plurals follow the language's rules", () => {
+  const ru = wordsIn("ru");
+
+  expect([1, 3, 5, 21].map((count) => ru.t("banner.unsent", { count }))).toEqual([
+    "1 сообщение ждёт отправки.",
+    "3 сообщения ждут отправки.",
+    "5 сообщений ждут отправки.",
+    "21 сообщение ждёт отправки.",
+  ]);
+});
+
+test("a word of the server that the catalogue does not know is shown as it is", () => {
+  expect(wordsIn("en").word("channel", "widget")).toBe("Site chat");
+  expect(wordsIn("en").word("channel", "pigeon")).toBe("pigeon");
+});
+
+test("text that was filled in is not read again for places", () => {
+  expect(wordsIn("en").t("list.you", { text: "{name} $& {text}" })).toBe("You: {name} $& {text}");
+});
+
+test("a day is named by its distance, then by its date", () => {
+  const now = new Date(2026, 4, 10, 0, 5).getTime();
+  const en = wordsIn("en");
+
+  expect(en.day(now, now)).toBe("Today");
+  expect(en.day(now - 10 * 60_000, now)).toBe("Yesterday");
+  expect(en.day(new Date(2026, 4, 2).getTime(), now)).toBe("Saturday, May 2");
+  expect(en.day(new Date(2025, 4, 2).getTime(), now)).toBe("May 2, 2025");
+});
+
+test("a duration has the unit that matters, and is never negative", () => {
+  const en = wordsIn("en");
+
+  expect([-5, 4_000, 65_000, 3_600_000 * 2 + 60_000, 86_400_000 * 3].map((ms) => en.duration(ms))).toEqual([
+    "0 sec",
+    "4 sec",
+    "1 min",
+    "2 hr 1 min",
+    "3 days",
+  ]);
+});
+
+test("the first language that we speak is chosen, English when there is none", () => {
+  expect(chooseLanguage(null, "de-DE", "ru-RU", "en")).toBe("ru");
+  expect(chooseLanguage("tlh", undefined)).toBe("en");
+});

@@ -1,0 +1,16 @@
+import { expect, test } from "vitest";
+import { hashOf, parseRoute } from "./routes";
+
+const SESSION = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+test("every screen has an address, and the address leads to it", () => {
+  for (const hash of ["#/mine", "#/waiting", "#/all", "#/leads", `#/s/${SESSION}`]) {
+    expect(hashOf(parseRoute(hash))).toBe(hash);
+  }
+});
+
+test("an address that leads nowhere leads to my dialogues", () => {
+  for (const hash of ["", "#", "#/", "#/nowhere", "#/s/", "#/s/not-an-id"]) {
+    expect(parseRoute(hash)).toEqual({ screen: "list", box: "mine" });
+  }
+});

@@ -1,0 +1,268 @@
+import { describe, expect, test } from "vitest";
+import { all, mine, reduce, START, waitForMe, waiting, waitingSince } from "./store";
+import { after, card, deed, held, live, ME, message, next, NOW, own, reading, snapshot, threadOf } from "./testing/samples";
+
+const sessions = (cards: { session: string }[]): string[] => cards.map((one) => one.session);
+
+describe("snapshot and updates", () => {
+  test("a snapshot makes the first screen, and its mark is where to resume", () => {
+    const state = live({ mine: [held("a")], waiting: [card("b")], counts: { mine: 1, waiting: 1 } });
+
+    expect(sessions(mine(state))).toEqual(["a"]);
+    expect(sessions(waiting(state))).toEqual(["b"]);
+    expect(state).toMatchObject({ link: "live", at: "mark-0", counts: { mine: 1, waiting: 1 } });
+  });
+
+  test("a new snapshot forgets what it does not name", () => {
+    const state = after(live({ mine: [held("a")] }), snapshot({ waiting: [card("b")] }));
+
+    expect(sessions(mine(state))).toEqual([]);
+    expect(sessions(waiting(state))).toEqual(["b"]);
+  });
+
+  test("updates in their numbers move the mark", () => {
+    const state = next(next(live(), { card: card("a") }), { card: held("a") });
+
+    expect(state).toMatchObject({ n: 2, at: "mark-2", gap: false });
+    expect(sessions(mine(state))).toEqual(["a"]);
+    expect(waiting(state)).toEqual([]);
+  });
+
+  test("a missing number asks for a snapshot, and what follows on that socket is not believed", () => {
+    const gap = after(live(), { t: "updates", n: 2, at: "mark-2", list: [{ card: card("a") }] });
+    const later = after(gap, { t: "updates", n: 3, at: "mark-3", list: [{ card: card("b") }] });
+
+    expect(gap).toMatchObject({ gap: true, at: null });
+    expect(later).toBe(gap);
+  });
+
+  test("numbers begin again on every socket, the mark does not", () => {
+    const state = reduce(live({}, { card: card("a") }), { type: "opened" });
+    const resumed = next(after(state, { t: "resumed", at: "mark-1" }), { card: card("b") });
+
+    expect(resumed).toMatchObject({ n: 1, gap: false, link: "live" });
+    expect(sessions(waiting(resumed))).toEqual(["a", "b"]);
+  });
+
+  test("counts, load and colleagues are taken as told; news of myself are mine", () => {
+    const state = live(
+      {},
+      { counts: { mine: 3, waiting: 7 } },
+      { load: 50 },
+      { colleague: { id: ME.id, name: "Me", presence: "away" } },
+      { colleague: { id: "ann", name: "Ann", presence: "online" } },
+    );
+
+    expect(state.counts).toEqual({ mine: 3, waiting: 7 });
+    expect(state.me).toMatchObject({ load: 50, presence: "away" });
+    expect(state.colleagues.ann?.presence).toBe("online");
+  });
+});
+
+describe("lists", () => {
+  test("offers come first by their end, then who waits longest, then the latest news", () => {
+    const state = live({
+      mine: [
+        held("quiet", { changed: NOW - 5 }),
+        held("fresh", { changed: NOW - 1 }),
+        held("waits", { unanswered: NOW - 10 }),
+        held("waits longer", { unanswered: NOW - 20 }),
+        card("offer late", { status: "offered", offered_until: NOW + 50 }),
+        card("offer soon", { status: "offered", offered_until: NOW + 20 }),
+      ],
+    });
+
+    expect(sessions(mine(state))).toEqual(["offer soon", "offer late", "waits longer", "waits", "fresh", "quiet"]);
+    expect(waitForMe(state)).toBe(4);
+  });
+
+  test("what is offered to a colleague is not waiting for anybody else", () => {
+    const state = live({}, { card: card("a", { status: "offered" }) });
+
+    expect(waiting(state)).toEqual([]);
+    expect(mine(state)).toEqual([]);
+  });
+
+  test("a session that left every list goes; the thread that shows it says so", () => {
+    const state = next(reading(live({ waiting: [card("a")] }), card("a"), [message(1)]), { gone: "a" });
+
+    expect(waiting(state)).toEqual([]);
+    expect(state.thread).toMatchObject({ session: "a", gone: true });
+  });
+
+  test("a first page that is the whole list takes away what it does not name", () => {
+    const asked = reduce(live({ waiting: [card("a"), card("b")] }), { type: "asked_list", box: "waiting", more: false });
+    const state = after(asked, { t: "page", box: "waiting", cards: [card("b")] });
+
+    expect(sessions(waiting(state))).toEqual(["b"]);
+  });
+
+  test("pages of all are added up, and begin anew with a first page", () => {
+    const opened = (session: string, at: number) => card(session, { status: "closed", opened: at });
+    const ask = (state: typeof START, more: boolean) => reduce(state, { type: "asked_list", box: "all", more });
+    const first = after(ask(live(), false), { t: "page", box: "all", cards: [opened("c", 3), opened("b", 2)], next: "x" });
+    const both = after(ask(first, true), { t: "page", box: "all", cards: [opened("a", 1)] });
+    const anew = after(ask(both, false), { t: "page", box: "all", cards: [opened("d", 4)] });
+
+    expect(first.paging.all).toEqual({ loading: null, loaded: true, next: "x" });
+    expect(sessions(all(both))).toEqual(["c", "b", "a"]);
+    expect(sessions(all(anew))).toEqual(["d"]);
+  });
+
+  test("a closed session waits for nobody, a taken one since its first unanswered word, a queued one since it queued", () => {
+    expect(waitingSince(card("a", { status: "closed", unanswered: 5 }))).toBe(0);
+    expect(waitingSince(held("a"))).toBe(0);
+    expect(waitingSince(held("a", { unanswered: 5 }))).toBe(5);
+    expect(waitingSince(card("a", { queued: 7 }))).toBe(7);
+  });
+});
+
+describe("thread", () => {
+  test("messages stand once each, in the order of seq, however often they are told", () => {
+    const state = next(reading(live(), held("a"), [message(1), message(3)]), {
+      message: message(2),
+      conversation: "conversation-a",
+    });
+    const again = next(state, { card: held("a"), message: message(3, { text: "edited" }) });
+
+    expect(again.thread?.messages.map((one) => one.seq)).toEqual([1, 2, 3]);
+    expect(again.thread?.messages[2]?.text).toBe("edited");
+  });
+
+  test("words of another conversation do not get into the open one", () => {
+    const state = next(reading(live(), held("a"), [message(1)]), { card: held("b"), message: message(2) });
+
+    expect(state.thread?.messages).toHaveLength(1);
+  });
+
+  test("a late answer for a thread that is no longer open changes nothing", () => {
+    const state = reduce(reading(live(), held("a"), [message(1)]), { type: "opening", session: "b" });
+
+    expect(after(state, threadOf(held("a"), [message(1)])).thread).toMatchObject({ session: "b", status: "loading" });
+  });
+
+  test("earlier pages go before what is shown and stay when the thread is sent again", () => {
+    const first = reading(live(), held("a"), [message(5), message(6)], true);
+    const older = after(first, { t: "older", session: "a", messages: [message(3), message(4)], more: false });
+    const again = after(older, threadOf(held("a"), [message(6), message(7)], true));
+
+    expect(again.thread?.messages.map((one) => one.seq)).toEqual([3, 4, 5, 6, 7]);
+    expect(again.thread?.more).toBe(false);
+  });
+
+  test("when more was missed than a page holds, the thread begins anew rather than with a hole", () => {
+    const state = after(reading(live(), held("a"), [message(1)]), threadOf(held("a"), [message(50), message(51)], true));
+
+    expect(state.thread?.messages.map((one) => one.seq)).toEqual([50, 51]);
+    expect(state.thread?.more).toBe(true);
+  });
+
+  test("a session that does not exist says so; one that cannot be read now may be asked again", () => {
+    const opening = reduce(live(), { type: "opening", session: "a" });
+
+    expect(after(opening, { t: "error", code: "no_session", text: "" }).thread?.status).toBe("missing");
+    expect(after(opening, { t: "error", code: "unavailable", text: "" }).thread?.status).toBe("failed");
+  });
+
+  test("a completed contact replaces the one beside its thread only", () => {
+    const state = reading(live(), held("a"), []);
+    const other = next(state, { contact: { id: "contact-b", name: "B" } });
+    const completed = next(other, { contact: { id: "contact-a", name: "Anna" } });
+
+    expect(other.thread?.contact?.name).toBe("Name a");
+    expect(completed.thread?.contact?.name).toBe("Anna");
+  });
+
+  test("typing ends with the words that were typed", () => {
+    const typing = after(reading(live(), held("a"), []), { t: "typing", conversation: "conversation-a", who: "contact" });
+
+    expect(typing.typing).toMatchObject({ who: "contact", at: NOW });
+    expect(next(typing, { message: message(1), conversation: "conversation-a" }).typing).toBeNull();
+  });
+});
+
+describe("fates", () => {
+  const shown = [own(1, "sent"), own(2, "failed"), message(3), own(4, "delivered"), own(5, "noted", { kind: "note" }), own(6, "sent")];
+  const fates = (change: { seq: number; fate: string; upto?: boolean; problem?: string }): (string | undefined)[] =>
+    next(reading(live(), held("a"), shown), { fate: { conversation: "conversation-a", ...change } }).thread?.messages.map(
+      (one) => one.fate,
+    ) ?? [];
+
+  test("a fate is of one message", () => {
+    expect(fates({ seq: 6, fate: "delivered" })).toEqual(["sent", "failed", "received", "delivered", "noted", "delivered"]);
+  });
+
+  test("a receipt up to a message lifts the outgoing ones before it, and only those on their way", () => {
+    expect(fates({ seq: 6, fate: "read", upto: true })).toEqual(["read", "failed", "received", "read", "noted", "read"]);
+  });
+
+  test("a receipt never takes back what is known already", () => {
+    expect(fates({ seq: 6, fate: "sent", upto: true })[3]).toBe("delivered");
+  });
+
+  test("a problem comes with its fate", () => {
+    const state = next(reading(live(), held("a"), [own(1, "sending")]), {
+      fate: { conversation: "conversation-a", seq: 1, fate: "failed", problem: "blocked" },
+    });
+
+    expect(state.thread?.messages[0]).toMatchObject({ fate: "failed", problem: "blocked" });
+  });
+});
+
+describe("deeds", () => {
+  const doing = (one: ReturnType<typeof deed>) => reduce(reading(live(), held("a"), []), { type: "did", deed: one });
+
+  test("own words stand as pending until their echo, also when that is in another thread", () => {
+    const accepted = after(doing(deed("d")), { t: "accepted", id: "d" });
+
+    expect(accepted.deeds).toMatchObject([{ id: "d", state: "accepted" }]);
+    expect(next(accepted, { card: held("a"), message: own(1, "queued", { command: "d" }) }).deeds).toEqual([]);
+    expect(next(accepted, { card: held("b"), message: own(1, "queued", { command: "d" }) }).deeds).toEqual([]);
+  });
+
+  test("an echo before its acceptance is enough, and the acceptance then means nothing", () => {
+    const echoed = next(doing(deed("d")), { card: held("a"), message: own(1, "queued", { command: "d" }) });
+
+    expect(after(echoed, { t: "accepted", id: "d" }).deeds).toEqual([]);
+  });
+
+  test("a thread that shows the words ends their waiting", () => {
+    const state = after(doing(deed("d")), threadOf(held("a"), [own(1, "sent", { command: "d" })]));
+
+    expect(state.deeds).toEqual([]);
+  });
+
+  test("refused words are kept with their reason, a refused take becomes a notice", () => {
+    const words = after(doing(deed("d")), { t: "refused", id: "d", code: "closed", text: "It is closed." });
+    const take = after(doing(deed("t", { verb: "take", text: "" })), { t: "refused", id: "t", code: "too_late", text: "Late." });
+
+    expect(words.deeds).toMatchObject([{ id: "d", state: "refused", code: "closed", text: "hello" }]);
+    expect(words.notices).toEqual([]);
+    expect(take.deeds).toEqual([]);
+    expect(take.notices).toEqual([{ key: "t", code: "too_late", text: "Late.", verb: "take" }]);
+  });
+
+  test("words that were accepted can still be decided against", () => {
+    const state = after(doing(deed("d")), { t: "accepted", id: "d" }, { t: "refused", id: "d", code: "closed", text: "" });
+
+    expect(state.deeds).toMatchObject([{ state: "refused", text: "hello" }]);
+  });
+
+  test("an accepted take is done with: the card tells the rest", () => {
+    expect(after(doing(deed("t", { verb: "take" })), { t: "accepted", id: "t" }).deeds).toEqual([]);
+  });
+
+  test("deeds of an earlier page come back once, before those of this one", () => {
+    const state = reduce(doing(deed("new")), { type: "remembered", deeds: [deed("old"), deed("new")] });
+
+    expect(state.deeds.map((one) => one.id)).toEqual(["old", "new"]);
+  });
+
+  test("only the latest notices stand, each once", () => {
+    const refuse = (id: string) => ({ t: "refused", id, code: "full", text: "" }) as const;
+    const state = after(live(), refuse("1"), refuse("2"), refuse("3"), refuse("4"), refuse("3"));
+
+    expect(state.notices.map((notice) => notice.key)).toEqual(["2", "4", "3"]);
+    expect(reduce(state, { type: "dismissed", key: "4" }).notices).toHaveLength(2);
+  });
+});

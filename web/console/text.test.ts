@@ -1,0 +1,49 @@
+import { describe, expect, test } from "vitest";
+import { cleanName, initials, pieces } from "./text";
+
+const links = (text: string): (string | undefined)[] => pieces(text).flatMap((piece) => (piece.href === undefined ? [] : [piece.href]));
+
+describe("names", () => {
+  test("a name cannot turn the direction of what follows, nor break the line", () => {
+    expect(cleanName("evil\u202Egpj.exe")).toBe("evilgpj.exe");
+    expect(cleanName("\u2066Anna\u2069\u200F\n ")).toBe("Anna");
+  });
+
+  test("initials are of the first and the last word, whatever the alphabet", () => {
+    expect(initials("Мария Петровна Соколова")).toBe("МС");
+    expect(initials("anna@example.com")).toBe("AC");
+    expect(initials("👩 Anna")).toBe("A");
+    expect(initials("Мария <С>")).toBe("МС");
+    expect(initials("")).toBe("?");
+  });
+});
+
+describe("links", () => {
+  test("nothing of the text is lost or doubled", () => {
+    const text = "see https://a.example/x?y=1#z, or (http://b.example/c_(d)). Bye";
+
+    expect(pieces(text).map((piece) => piece.text).join("")).toBe(text);
+    expect(links(text)).toEqual(["https://a.example/x?y=1#z", "http://b.example/c_(d)"]);
+  });
+
+  test("only http and https lead anywhere", () => {
+    expect(links("javascript:alert(1) data:text/html,x ftp://a.example file:///etc mailto:a@b.example //a.example")).toEqual([]);
+    expect(links("http:// https://")).toEqual([]);
+  });
+
+  test("markup is text like any other", () => {
+    expect(pieces('<a href="javascript:x">y</a>')).toEqual([{ text: '<a href="javascript:x">y</a>' }]);
+    expect(links('<img src="https://a.example/x.png">')).toEqual(["https://a.example/x.png"]);
+  });
+
+  test("an address ends where the direction is turned", () => {
+    expect(links("https://a.example/\u202Egpj")).toEqual(["https://a.example/"]);
+  });
+
+  test("long input takes no long time", () => {
+    const begun = performance.now();
+    for (const letter of [")", "(", "https://a.b/", "a", "."]) pieces(`https://a.example/${letter.repeat(8_000)}`);
+
+    expect(performance.now() - begun).toBeLessThan(500);
+  });
+});
