@@ -204,6 +204,7 @@ class Process:
             own_origin=addresses.own_origin,
         )
         self.gateway = Gateway(self.parts, self.transport, self.directory)
+        self.directory.on_change(self.gateway.settings_changed)
 
     def _broken(self, error: Exception) -> None:
         print(f"omniline: {error}", file=sys.stderr)

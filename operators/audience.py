@@ -1,8 +1,9 @@
 """Who may see a session, and in which list. Pure.
 
-mine      held by me, or offered to me
-waiting   queued in a line of mine (a supervisor's lines are all)
-neither   it may still be looked at: in the list of all, or opened, while its line is mine
+    mine      held by me, or offered to me
+    waiting   queued in a line of mine (a supervisor's lines are all)
+
+What is in neither list may still be looked at while its line is mine: in the list of all, or opened.
 """
 
 from __future__ import annotations

@@ -155,6 +155,8 @@ class Watched(msgspec.Struct):
     last_seq: int
     current: bool
     """Whether it was its conversation's latest session when it was read."""
+    as_of: int = 0
+    """The journal's last row when it was read: up to there it may be newer than the news that are told."""
 
     def card(self, directory: Directory, *, offered: bool = False) -> Card:
         """Return the card; *offered*: as those see it to whom it is offered."""

@@ -14,12 +14,12 @@ from typing import Literal, assert_never
 import msgspec
 from sqlalchemy import bindparam, select
 
-from broker import inbound
+from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId
-from broker.errors import Forbidden
+from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import Close, Decline, Event, Note, Reply, Take
-from broker.ports import Tx
+from broker.ports import Store, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import conversations, inputs, journal, sessions
 from operators.audience import Where, may_see
@@ -102,9 +102,10 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The deed is stored as the input *seq*. *refused*: it was said before, and the engine has decided against it."""
+    """The deed is the input *seq*. Not *fresh*: it was stored before. *refused*: and the engine has decided against it since."""
 
     seq: int
+    fresh: bool = True
     refused: str = ""
 
 
@@ -131,6 +132,20 @@ def deed(id_: str, session: str, verb: Verb, text: str = "", outcome: str = "") 
     if len(text) > TEXT_MAX:
         raise Refusal("too_long")
     return Deed(id_, session, verb, text)
+
+
+async def do(store: Store, actor: Actor, what: Deed) -> Stored:
+    """Store the deed, and count it. Raises Refusal, StoreError."""
+    try:
+        stored = await store.write(lambda tx: enter(tx, actor, what))
+    except Refusal as refusal:
+        metrics.refused_inputs_total.labels(ORIGIN, refusal.code).inc()
+        raise
+    except StoreError as error:
+        metrics.refused_inputs_total.labels(ORIGIN, "full" if isinstance(error, StoreFull) else "unavailable").inc()
+        raise
+    (metrics.accepted_inputs_total if stored.fresh else metrics.repeated_inputs_total).labels(ORIGIN).inc()
+    return stored
 
 
 def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:
@@ -191,4 +206,4 @@ def _again(tx: Tx, conversation_id: str, seq: int) -> Stored:
     """Tell its sender again; who was away when it was decided learns here that it was refused."""
     row = tx.one(_DECIDED, conversation=conversation_id, seq=seq)
     decisions = msgspec.json.decode(row[0], type=_Record).decisions if row is not None else ()
-    return Stored(seq, next((decision.code for decision in decisions if decision.do == "refuse"), ""))
+    return Stored(seq, fresh=False, refused=next((decision.code for decision in decisions if decision.do == "refuse"), ""))

@@ -15,11 +15,13 @@ from typing import Any, assert_never
 import msgspec
 import structlog
 
+from broker import metrics
 from broker.access import logins
 from broker.access.authorize import Actor
 from broker.domain import Directory, PresenceState
 from broker.errors import BadInput, NotFound, StoreError
 from broker.ports import Bell, Transport, Tx
+from broker.store import journal
 from broker.web.asgi import Receive, Scope, Send, header
 from broker.web.server import abort_of
 from broker.web.wiring import Parts
@@ -68,6 +70,7 @@ from operators.typists import Typists
 
 log = structlog.get_logger(__name__)
 
+_SOCKETS = metrics.sockets.labels("operator")
 SWEEP_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 LOGIN_CHECK_SECONDS = 60.0
@@ -218,12 +221,14 @@ class Gateway:
             await refuse(scope, send, 503, f"{self._limits.sockets} consoles are open already; raise operator.sockets")
             return
         self._attendance.enter(operator)
+        _SOCKETS.inc()
         try:
             await send({"type": "websocket.accept"})
             await self._serve(Socket(send, abort_of(scope), actor, token, self._limits), receive)
         except OSError:
             pass  # the other side has gone
         finally:
+            _SOCKETS.dec()
             if self._attendance.leave(operator) and not self._stopping:
                 self._paces.pop(operator, None)
                 self._spawn(self._attendance.settle())
@@ -253,6 +258,7 @@ class Gateway:
     async def _end(self, socket: Socket, writer: asyncio.Task[None]) -> None:
         """Let the last words go out, but not for long."""
         socket.close(1000)
+        metrics.sockets_closed_total.labels("operator", str(socket.closing)).inc()
         try:
             async with asyncio.timeout(self._limits.stall_seconds):
                 await writer
@@ -344,7 +350,7 @@ class Gateway:
         actor, language = socket.actor, socket.actor.language
         try:
             deed = deeds.deed(frame.id, frame.session, frame.verb, frame.text, frame.outcome)
-            stored = await self._store.write(lambda tx: deeds.enter(tx, actor, deed))
+            stored = await deeds.do(self._store, actor, deed)
         except Refusal as refusal:
             socket.say(Refused(frame.id, refusal.code, sentence(refusal.code, language)))
         except StoreError as error:
@@ -360,6 +366,7 @@ class Gateway:
 
         def read(tx: Tx) -> tuple[Watched, Contact, tuple[Shown, ...], bool]:
             watched = threads.seen_session(tx, actor, session)
+            watched.as_of = journal.last(tx)
             contact = threads.contact(tx, actor, watched.contact, directory, watched)
             return watched, contact, *threads.before(tx, watched.conversation, threads.NEWEST, directory)
 

@@ -23,7 +23,7 @@ from broker.domain import Directory, PresenceState, Status
 from broker.ports import Row, Tx
 from broker.store import journal
 from broker.store.sql import cols, one_of, sql
-from broker.store.tables import budgets, contacts, messages, offers, sessions
+from broker.store.tables import budgets, contacts, conversations, messages, offers, sessions
 from broker.store.tables import journal as rows
 from operators import cards
 from operators.audience import Where, keeps, listed, may_see
@@ -36,11 +36,12 @@ KEPT = 5_000
 """Sessions in memory; the one known longest goes, and is read again when it has news."""
 
 _SILENT = ("distribution", "held", "round_due", "no_answer_due", "reopen_ended")
+_WROTE = "contact_message"
 _PAGE = sql(
     select(
-        *cols(rows, "id conversation_id session_id line_id kind message_seq at_us"),
-        # What nobody reads here is not fetched: a distribution's body holds a whole pool.
-        case((one_of(rows.c.kind, *_SILENT), literal("")), else_=rows.c.body),
+        *cols(rows, "id conversation_id session_id line_id kind message_seq at_us status operator_id"),
+        # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
+        case((one_of(rows.c.kind, _WROTE, *_SILENT), literal("")), else_=rows.c.body),
         *cols(messages, SHOWN_COLUMNS),
     )
     .select_from(rows)
@@ -53,6 +54,7 @@ _PAGE = sql(
     .limit(PAGE)
 )
 _NAME = sql(select(contacts.c.name).where(contacts.c.id == bindparam("contact")))
+_SESSIONS_OF = sql(select(conversations.c.session_id).where(conversations.c.contact_id == bindparam("contact")).limit(50))
 _WAITING = sql(
     select(sessions.c.line_id, func.count()).where(sessions.c.status == Status.QUEUED.value).group_by(sessions.c.line_id)
 )
@@ -64,8 +66,10 @@ _HELD = sql(
 _OFFERED = sql(select(offers.c.operator_id, func.count()).where(offers.c.state == "open").group_by(offers.c.operator_id))
 _LOADS = sql(select(*cols(budgets, "operator_id reserved")))
 
-_KIND, _MESSAGE = 4, 8
-"""Where a row's kind stands, and where its message begins."""
+_BODY_OF = sql(select(rows.c.body).where(rows.c.id == bindparam("row")))
+_ID, _CONVERSATION, _SESSION, _LINE, _KIND, _SEQ, _AT, _STATUS, _OPERATOR, _BODY, _MESSAGE = range(11)
+"""Where a row of a page has what; its message begins at the last."""
+_MESSAGE_AT = _MESSAGE + SHOWN_COLUMNS.split().index("at_us")
 
 
 class _Side(msgspec.Struct):
@@ -128,6 +132,8 @@ class News:
     """The last row's id; the cursor when there is none."""
     loaded: list[Watched]
     """Sessions that were not known."""
+    opening: dict[int, str]
+    """The bodies of those messages of customers that changed a status."""
     names: dict[str, str]
     """Of contacts that were completed."""
 
@@ -137,20 +143,40 @@ class News:
         return len(self.rows) == PAGE
 
 
-def read(tx: Tx, after: int, known: Collection[str]) -> News:
-    """Return the page after *after* with what the board does not know yet (*known*: its sessions)."""
+def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
+    """Return the page after *after* with what the board does not know yet; *known* are its sessions."""
     found = tx.all(_PAGE, after=after)
     loaded: dict[str, Watched | None] = {}
+    opening: dict[int, str] = {}
     names: dict[str, str] = {}
+    states: dict[str, tuple[str | None, str | None]] = {}
     for row in found:
-        session, kind = row[2], row[_KIND]
-        if session is not None and session not in known and session not in loaded:
-            loaded[session] = cards.load(tx, session)
-        if kind == "contact":
-            contact = _completed(row[7]).contact
+        session, kind = row[_SESSION], row[_KIND]
+        if session is not None:
+            state = (row[_STATUS], row[_OPERATOR])
+            before = states.get(session)
+            if before is None:
+                watched = known.get(session)
+                if watched is not None:
+                    before = watched.where[1:3] if row[_ID] > watched.as_of else None
+                elif session not in loaded:
+                    loaded[session] = cards.load(tx, session)
+            if kind == _WROTE and before != state:
+                (opening[row[_ID]],) = tx.one(_BODY_OF, row=row[_ID]) or ("",)
+            if kind != "fate":
+                states[session] = state
+        elif kind == "contact":
+            contact = _completed(row[_BODY]).contact
             name = tx.one(_NAME, contact=contact)
             names[contact] = name[0] if name is not None else ""
-    return News(found, found[-1][0] if found else after, [one for one in loaded.values() if one is not None], names)
+            for (other,) in tx.all(_SESSIONS_OF, contact=contact):
+                if other is not None and other not in known and other not in loaded:
+                    loaded[other] = cards.load(tx, other)
+    new = [watched for watched in loaded.values() if watched is not None]
+    last = journal.last(tx) if new else 0
+    for watched in new:
+        watched.as_of = last
+    return News(found, found[-1][_ID] if found else after, new, opening, names)
 
 
 # --- what a page changes
@@ -163,7 +189,9 @@ class Touched:
     watched: Watched
     before: Where | None
     moved: bool = False
-    """Its card is to be shown to everybody who lists it, not only to those who read its messages."""
+    """It changed its place; *before* is where it was."""
+    renamed: bool = False
+    """Its contact is another, or has another name."""
     messages: list[Shown] = field(default_factory=list)
     fates: list[FateChange] = field(default_factory=list)
 
@@ -202,6 +230,7 @@ class Board:
         self.waiting: dict[str, int] = {}
         self.mine: dict[str, int] = {}
         self.loads: dict[str, int] = {}
+        self.kept = KEPT
         self._by_contact: dict[str, set[str]] = {}
 
     @classmethod
@@ -249,28 +278,35 @@ class Board:
         folded = Folded()
         for row in news.rows:
             kind = row[_KIND]
-            if kind in _SILENT:
-                continue
-            if kind == "fate":
-                if row[1] in opened:
+            if kind == _WROTE and row[_ID] not in news.opening:
+                self._fold_wrote(folded, self.sessions.get(row[_SESSION]), row, directory)
+            elif kind == "fate":
+                if row[_CONVERSATION] in opened:
                     self._fold_fate(folded, row)
             elif kind == "contact":
-                self._fold_contact(folded, row[1], row[7], news.names)
+                self._fold_contact(folded, row, news.names)
             elif kind == "presence":
-                told = _presence(row[7])
+                told = _presence(row[_BODY])
                 folded.colleagues[told.operator] = told.state
             elif kind == "message":
-                self._fold_message(folded, self.sessions.get(row[2]), row, directory)
-            else:
-                self._fold_event(folded, row, directory)
+                self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
+            elif kind not in _SILENT:
+                self._fold_event(folded, row, news.opening.get(row[_ID]) or row[_BODY], directory)
         # Not before: what the page counts as known must be there while it is folded.
-        while len(self.sessions) > KEPT:
+        while len(self.sessions) > self.kept:
             self._forget(next(iter(self.sessions)))
         self.at = news.upto
         return folded
 
-    def _fold_event(self, folded: Folded, row: Row, directory: Directory) -> None:
-        record = _record(row[7])
+    def _fold_wrote(self, folded: Folded, watched: Watched | None, row: Row, directory: Directory) -> None:
+        """The customer wrote, and nothing changed but that they wait, if they did not wait already."""
+        if watched is not None:
+            if not watched.unanswered:
+                watched.unanswered = row[_MESSAGE_AT] // 1000
+            self._fold_message(folded, watched, row, directory)
+
+    def _fold_event(self, folded: Folded, row: Row, body: str, directory: Directory) -> None:
+        record = _record(body)
         before, after = record.before, record.after
         for decision in record.decisions:
             match decision.do:
@@ -283,8 +319,8 @@ class Board:
         if after is None:
             return
         was = None if before is None or before.id != after.id else before
-        old = Where(row[3], was.status, was.operator_id, was.offered_to) if was is not None else None
-        new = Where(row[3], after.status, after.operator_id, after.offered_to)
+        old = Where(row[_LINE], was.status, was.operator_id, was.offered_to) if was is not None else None
+        new = Where(row[_LINE], after.status, after.operator_id, after.offered_to)
         if old != new:
             self._count(old, -1)
             self._count(new, 1)
@@ -292,7 +328,7 @@ class Board:
         if watched is None:
             return  # erased since
         if old != new:
-            self._move(folded, watched, row[6], old, new, after)
+            self._move(folded, watched, row[_AT], old, new, after)
         watched.unanswered = ms(after.unanswered_since)
         if row[_MESSAGE] is not None:
             self._fold_message(folded, watched, row, directory)
@@ -333,30 +369,30 @@ class Board:
             watched.last_seq = message.seq
             watched.last_who = message.who
             watched.last_text = message.text[:TEXT_SHOWN]
-            watched.changed = row[6] // 1000
+            watched.changed = row[_AT] // 1000
 
     def _fold_fate(self, folded: Folded, row: Row) -> None:
-        watched = self.of_conversation(row[1])
+        watched = self.of_conversation(row[_CONVERSATION])
         if watched is None:
             return
-        told = _fate(row[7])
+        told = _fate(row[_BODY])
         touched = folded.touched.setdefault(watched.session, Touched(watched, watched.where))
-        touched.fates.append(FateChange(row[1], row[5], told.fate, told.upto, told.problem))
+        touched.fates.append(FateChange(row[_CONVERSATION], row[_SEQ], told.fate, told.upto, told.problem))
 
-    def _fold_contact(self, folded: Folded, conversation: str, body: str, names: Mapping[str, str]) -> None:
-        told = _completed(body)
-        folded.contacts.add(conversation)
-        beside = self.of_conversation(conversation)
+    def _fold_contact(self, folded: Folded, row: Row, names: Mapping[str, str]) -> None:
+        told = _completed(row[_BODY])
+        folded.contacts.add(row[_CONVERSATION])
+        beside = self.of_conversation(row[_CONVERSATION])
         of_both = self._by_contact.get(told.contact, set()) | self._by_contact.get(told.moved_from or "", set())
         for session in of_both | ({beside.session} if beside is not None else set()):
             watched = self.sessions[session]
             name = names.get(told.contact, watched.contact_name)
-            if watched.contact == told.contact and watched.contact_name == name:
+            if watched.contact == told.contact and watched.contact_name == name and row[_ID] > watched.as_of:
                 continue
             self._by_contact[watched.contact].discard(session)
             watched.contact, watched.contact_name = told.contact, name
             self._by_contact.setdefault(told.contact, set()).add(session)
-            folded.touched.setdefault(session, Touched(watched, watched.where)).moved = True
+            folded.touched.setdefault(session, Touched(watched, watched.where)).renamed = True
 
 
 # --- who is told what
@@ -398,46 +434,63 @@ def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, 
 
 
 def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
-    watched, moved = touched.watched, touched.moved
-    before, after = touched.before, watched.where
-    readers = (*after.people, *before.people) if moved and before is not None else after.people
-    made: dict[tuple[bool, bool], list[bytes]] = {}
-    for screen in _screens(hall, watched.conversation, readers, moved=moved):
-        actor = screen.actor
-        me = actor.operator_id
-        open_here = screen.conversation == watched.conversation and may_see(actor, after)
-        reads = bool(touched.messages) and (open_here or me in readers)
-        if reads or moved:
-            with_card = (
-                open_here
-                or bool(listed(actor, after))
-                or (moved and (keeps(actor, before, after) or (screen.lists_all and may_see(actor, after))))
-            )
-            offered = me in after.offered_to
-            if reads and not with_card:
-                updates = made.get((False, False)) or made.setdefault((False, False), _messages(touched))
-            elif with_card:
-                updates = made.get((reads, offered)) or made.setdefault(
-                    (reads, offered), _with_card(touched, directory, reads=reads, offered=offered)
-                )
-            else:
-                updates = []
-            for update in updates:
-                push(screen, update)
-            if moved and not with_card and before is not None and listed(actor, before):
-                push(screen, _encode(Update(gone=watched.session)))
-        if open_here:
+    if touched.moved or touched.renamed:
+        _tell_move(touched, hall, directory, push)
+        return
+    watched = touched.watched
+    where = watched.where
+    showing = hall.showing(watched.conversation)
+    if touched.messages:
+        plain: list[bytes] | None = None
+        for person in where.people:
+            for screen in hall.of(person):
+                if listed(screen.actor, where):
+                    if person in where.offered_to:
+                        updates = _with_card(touched, directory, reads=True, offered=True)
+                    else:
+                        updates = plain = plain or _with_card(touched, directory, reads=True, offered=False)
+                else:
+                    updates = _messages(touched)
+                for update in updates:
+                    push(screen, update)
+    for screen in showing:
+        if may_see(screen.actor, where):
+            if touched.messages and screen.actor.operator_id not in where.people:
+                for update in _with_card(touched, directory, reads=True, offered=False):
+                    push(screen, update)
             for fate in touched.fates:
                 push(screen, _encode(Update(fate=fate)))
 
 
-def _screens(hall: Hall, conversation: str, readers: Iterable[str], *, moved: bool) -> Iterable[Screen]:
-    if moved:
-        # The list of all and the waiting list of a line may be on any screen.
-        return hall.everybody()
-    near = [screen for person in readers for screen in hall.of(person)]
-    showing = hall.showing(conversation)
-    return dict.fromkeys((*near, *showing)) if showing else near
+def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
+    """Its card is another for everybody who lists it: it may appear on any screen, or go from it."""
+    watched = touched.watched
+    before, after = touched.before, watched.where
+    readers = (*after.people, *before.people) if before is not None else after.people
+    made: dict[tuple[bool, bool], list[bytes]] = {}
+    for screen in hall.everybody():
+        actor = screen.actor
+        me = actor.operator_id
+        open_here = screen.conversation == watched.conversation and may_see(actor, after)
+        reads = bool(touched.messages) and (open_here or me in readers)
+        offered = me in after.offered_to
+        shows = (
+            bool(listed(actor, after)) or open_here or keeps(actor, before, after) or (screen.lists_all and may_see(actor, after))
+        )
+        updates: list[bytes] = []
+        if shows:
+            updates = made.get((reads, offered)) or made.setdefault(
+                (reads, offered), _with_card(touched, directory, reads=reads, offered=offered)
+            )
+        elif reads:
+            updates = _messages(touched)
+        for update in updates:
+            push(screen, update)
+        if not shows and before is not None and listed(actor, before):
+            push(screen, _encode(Update(gone=watched.session)))
+        if open_here:
+            for fate in touched.fates:
+                push(screen, _encode(Update(fate=fate)))
 
 
 def _with_card(touched: Touched, directory: Directory, *, reads: bool, offered: bool) -> list[bytes]:

@@ -39,13 +39,13 @@ def state_of(tx: Tx, operator_id: OperatorId) -> PresenceState:
 
 def set_presence(tx: Tx, operator_id: OperatorId, state: PresenceState) -> bool:
     """Record that the operator is now *state*; False when they were already, and then nothing is written."""
-    before = state_of(tx, operator_id)
-    if before is state and tx.one(_STATE, operator=operator_id) is not None:
+    row = tx.one(_STATE, operator=operator_id)
+    if row is not None and row[0] == state:
         return False
     tx.run(_SET, operator_id=operator_id, state=state.value, since_us=to_us(tx.now))
     body = msgspec.json.encode({"operator": operator_id, "state": state.value}).decode()
     journal.append(tx, "presence", body, operator_id=operator_id)
-    if PresenceState.ONLINE in (before, state):
+    if PresenceState.ONLINE in (state, row and row[0]):
         for (line,) in tx.all(_LINES, operator=operator_id):
             tx.run(
                 _MARK,

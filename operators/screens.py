@@ -91,10 +91,10 @@ def missed(tx: Tx, after: int, actor: Actor) -> Missed | None:
     if not last - RESUME_ROWS <= after <= last:
         return None
     pages: list[News] = []
-    known: set[str] = set()
+    known: dict[str, Watched] = {}
     while not pages or pages[-1].more:
         page = news.read(tx, pages[-1].upto if pages else after, known)
-        known |= {watched.session for watched in page.loaded}
+        known |= {watched.session: watched for watched in page.loaded}
         pages.append(page)
     _, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
     return Missed(tuple(pages), _held(actor, cards.mine(tx, actor.operator_id)), load)

@@ -359,7 +359,7 @@ async def _do(
         raise BadInput("send your own id of the deed: the header Idempotency-Key, or `id`", field="id")
     try:
         deed: Deed = deeds.deed(id_, str(session_id), verb, **words)
-        stored: Stored = await store.write(lambda tx: deeds.enter(tx, actor, deed))
+        stored: Stored = await deeds.do(store, actor, deed)
     except Refusal as refusal:
         raise _refused(refusal.code, actor.language) from None
     return DeedStored(id=id_, seq=stored.seq, refused=stored.refused)

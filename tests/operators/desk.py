@@ -18,6 +18,7 @@ from broker.access.logins import Logins, hash_token
 from broker.clock import SystemClock, SystemIds
 from broker.config import Settings
 from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role, to_us
+from broker.errors import StoreFull
 from broker.outbound import Sender, SenderLoop
 from broker.ports import Clock, Tx
 from broker.store.directory import LiveDirectory
@@ -125,6 +126,26 @@ class Console:
         return self.socket.close_code
 
 
+class Tight:
+    """The store as the gateway sees it; when *full*, it takes nothing more."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.full = False
+
+    def write(self, work: Callable[[Tx], Any], /) -> Any:
+        """See `Store.write`."""
+
+        def refuse(tx: Tx) -> Any:
+            raise StoreFull("the disk is full")
+
+        return self._store.write(refuse if self.full else work)
+
+    def read(self, work: Callable[[Tx], Any], /) -> Any:
+        """See `Store.read`."""
+        return self._store.read(work)
+
+
 class Desk:
     """The parts of the house, for tests to use and to look at."""
 
@@ -132,8 +153,9 @@ class Desk:
         self.store = store
         self.transport = transport
         self.clock = clock
+        self.tight = Tight(store)
         self.parts = Parts(
-            store=store,
+            store=self.tight,
             clock=clock,
             settings=settings,
             passwords=CHEAP,

@@ -307,6 +307,26 @@ def test_a_refusal_that_was_missed_is_told_when_the_deed_is_said_again(tmp_path)
     played(tmp_path, story)
 
 
+def test_a_full_disk_refuses_and_says_when_to_come_back(tmp_path):
+    """Nothing is accepted that is not stored; the same deed is accepted once there is room again."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            desk.tight.full = True
+            await console.send(t="do", id="full-disk-1", session=session, verb="reply", text="kept")
+            refused = await console.next("refused", id="full-disk-1")
+            assert ("unavailable", True) == (refused["code"], refused["retry_after"] > 0)
+            await console.send(t="presence", state="away")
+            assert "unavailable" == (await console.next("error"))["code"]
+            desk.tight.full = False
+            await console.do(session, "reply", "full-disk-1", text="kept")
+            await console.said("kept")
+
+    played(tmp_path, story)
+
+
 # --- who sees what
 
 

@@ -1,0 +1,237 @@
+"""REST of sessions: bounded by what its asker may see, deeds done once, and the reasons of each offer."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from broker import inbound
+from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role
+from broker.ports import Tx
+from broker.store import directory as directories
+from broker.store.sql import insert_row
+from broker.store.tables import seats
+from broker.web.wiring import listed, unlisted
+from operators import presence
+from operators.rest import routes as people_routes
+from operators.sessions_rest import routes
+from routing import distributor, worker
+from routing.applying import House
+from routing.distributor import marked
+from tests.support import house
+from tests.support.channels import FakeChannel, wrote
+from tests.support.site import Site
+
+NOBODY = "01900000-0000-7000-8000-ffffffffffff"
+_SEAT = insert_row(seats, "line_id operator_id position")
+
+
+@dataclass
+class Shop:
+    """A site with two lines; ann sits in the first, bob in the second, sue supervises."""
+
+    site: Site
+    lines: list[LineId] = field(default_factory=list)
+    channels: list[FakeChannel] = field(default_factory=list)
+    ids: dict[str, OperatorId] = field(default_factory=dict)
+    browsers: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+
+    def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask as *who*."""
+        return self.site.ask(method, f"/api/v1{path}", by=self.browsers[who], **more)
+
+    def get(self, who: str, path: str) -> Any:
+        """Return what *who* is answered with 200."""
+        answer = self.ask(who, "GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def do(self, who: str, session: str, verb: str, key: str | None = None, **body: Any) -> httpx.Response:
+        """Have *who* do a deed, and everything that follows from it."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        answer = self.ask(who, "POST", f"/sessions/{session}/{verb}", headers=headers, json=body)
+        self.go_on()
+        return answer
+
+    def say(self, number: int, key: str, text: str, line: int = 0) -> None:
+        """Have a customer write."""
+        channel = self.channels[line]
+        settings = self.site.write(directories.load).lines[channel.line_id].settings
+        prepared = inbound.prepare(channel, [wrote(str(number), key, text)], settings)
+        self.site.write(lambda tx: inbound.accept(tx, channel.id, prepared))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Decide and distribute what there is."""
+        known = House(self.site.write(directories.load), {channel.id: LoadKind.CHAT for channel in self.channels})
+        while any(self.site.write(partial(_step, known=known))):
+            pass
+
+    def session(self, who: str = "sue") -> str:
+        """Return the latest opened session."""
+        return str(self.get(who, "/sessions")["items"][0]["id"])
+
+
+def _step(tx: Tx, known: House) -> list[int]:
+    decided = [worker.step(tx, conversation, known) for conversation in inbound.undecided(tx)]
+    return decided + [1 + distributor.step(tx, line, known) for line in marked(tx)]
+
+
+def _open_line(tx: Tx, slug: str) -> tuple[LineId, ChannelId]:
+    line = house.add_line(tx, slug)
+    return line, house.add_channel(tx, line, slug)
+
+
+def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
+    tx.run(_SEAT, line_id=line, operator_id=operator, position=1)
+    presence.set_presence(tx, operator, PresenceState.ONLINE)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a shop that is open."""
+    made = Shop(Site(tmp_path, routes=[routes, *people_routes({})]))
+    for slug in ("shop", "bar"):
+        line, channel = made.site.write(partial(_open_line, slug=slug))
+        made.lines.append(line)
+        made.channels.append(FakeChannel(channel, line))
+    for who, role in (("ann", Role.OPERATOR), ("bob", Role.OPERATOR), ("sue", Role.SUPERVISOR)):
+        made.ids[who] = made.site.person(who, role)
+        made.browsers[who] = made.site.browser()
+        assert made.site.log_in(who, by=made.browsers[who]).status_code == 200
+    for who, line in zip(("ann", "bob"), made.lines, strict=True):
+        made.site.write(partial(_seat_down, operator=made.ids[who], line=line))
+    yield made
+    made.site.close()
+
+
+def test_every_route_says_who_may():
+    """No route here is open to strangers, and each names one action."""
+    found = [route for route in routes.routes if isinstance(route, APIRoute)]
+
+    assert [] == unlisted(found)
+    assert all(len(listed(route)) == 1 for route in found)
+
+
+def test_a_session_by_rest_from_offer_to_closing(shop):
+    """Listed, taken, answered, closed; its messages page by page; the reasons of its offer."""
+    shop.say(1, "v1", "hello")
+    session = shop.session()
+
+    (mine,) = shop.get("ann", "/sessions?box=mine")["items"]
+    assert ("offered", "hello", True) == (mine["status"], mine["last_text"], mine["offered_until"] is not None)
+    assert 202 == shop.do("ann", session, "take").status_code
+    assert 202 == shop.do("ann", session, "reply", text="good day").status_code
+    assert 202 == shop.do("ann", session, "note", text="a regular").status_code
+    assert 202 == shop.do("ann", session, "close", outcome="helped").status_code
+    closed = shop.get("ann", f"/sessions/{session}")
+    assert ("closed", "helped", "Ann") == (closed["status"], closed["outcome"], closed["operator_name"])
+    said = shop.get("ann", f"/sessions/{session}/messages")
+    assert ["hello", "good day", "a regular"] == [one["text"] for one in said["items"] if one["author"] != "system"]
+    later = shop.get("ann", f"/sessions/{session}/messages?cursor={said['items'][-2]['seq']}")
+    assert said["items"][-1:] == later["items"]
+    (offer,) = shop.get("ann", f"/sessions/{session}/routing")["offers"]
+    assert ("taken", [{"operator_id": shop.ids["ann"], "why": "chosen"}]) == (offer["state"], offer["reasons"])
+
+
+def test_a_deed_with_the_same_key_is_done_once(shop):
+    """A program that got no answer sends it again and is given the same seq; one without a key is told to bring one."""
+    shop.say(1, "v1", "hello")
+    session = shop.session()
+    shop.do("ann", session, "take")
+
+    first, again = (shop.do("ann", session, "reply", key="my-own-key-1", text="once").json() for _ in range(2))
+    assert first == again
+    other = shop.ask("ann", "POST", f"/sessions/{session}/reply", json={"text": "once", "id": "my-own-key-1"})
+    assert first == other.json()
+    assert 422 == shop.ask("ann", "POST", f"/sessions/{session}/reply", json={"text": "no key"}).status_code
+    texts = [one["text"] for one in shop.get("ann", f"/sessions/{session}/messages")["items"]]
+    assert 1 == texts.count("once")
+
+
+@pytest.mark.parametrize(("text", "code"), [("  ", "empty"), ("x" * 8_001, "too_long")])
+def test_words_are_measured(shop, text, code):
+    """Nothing, and more than a message holds, are refused with their field."""
+    shop.say(1, "v1", "hello")
+
+    answer = shop.do("ann", shop.session(), "reply", text=text)
+    assert (422, code) == (answer.status_code, answer.json()["code"])
+
+
+def test_a_foreign_line_does_not_exist(shop):
+    """Sessions, messages, reasons, contacts and deeds of another's line answer 404, and no list has them; a supervisor has all."""
+    shop.say(1, "v9", "secret", line=1)
+    session = shop.session()
+    contact = shop.get("sue", f"/sessions/{session}")["contact_id"]
+
+    for path in (f"/sessions/{session}", f"/sessions/{session}/messages", f"/sessions/{session}/routing", f"/contacts/{contact}"):
+        assert 404 == shop.ask("ann", "GET", path).status_code
+        assert 404 == shop.ask("ann", "GET", path.replace(session, NOBODY).replace(contact, NOBODY)).status_code
+        assert 200 == shop.ask("sue", "GET", path).status_code
+        assert 200 == shop.ask("bob", "GET", path).status_code
+    for verb, body in (("take", {}), ("decline", {}), ("reply", {"text": "x"}), ("note", {"text": "x"}), ("close", {})):
+        assert 404 == shop.do("ann", session, verb, **body).status_code
+    for query in ("", "?box=mine", "?box=waiting", f"?line={shop.lines[1]}", f"?contact={contact}", "?status=offered"):
+        assert [] == shop.get("ann", f"/sessions{query}")["items"]
+
+
+def test_another_operators_session_is_seen_and_not_answered(shop):
+    """Who sits in the line may read and note it; answering and closing it is its holder's, closing also a supervisor's."""
+    shop.say(1, "v1", "hello")
+    session = shop.session()
+    eve = shop.site.person("eve")
+    shop.browsers["eve"] = shop.site.browser()
+    shop.site.log_in("eve", by=shop.browsers["eve"])
+    shop.site.write(lambda tx: tx.run(_SEAT, line_id=shop.lines[0], operator_id=eve, position=2))
+    shop.do("ann", session, "take")
+
+    assert 403 == shop.do("eve", session, "reply", text="mine?").status_code
+    assert 403 == shop.do("eve", session, "close").status_code
+    assert 202 == shop.do("eve", session, "note", text="I know her").status_code
+    assert 202 == shop.do("sue", session, "close").status_code
+    assert "closed" == shop.get("eve", f"/sessions/{session}")["status"]
+
+
+def test_lists_are_narrowed_and_paged(shop):
+    """By line, status and contact; the pages of a list hold everything once, the latest opened first."""
+    for number in range(60):
+        shop.site.clock.move(1)
+        shop.say(number, f"v{number}", f"number {number}", line=number % 2)
+
+    seen: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = shop.get("sue", f"/sessions?cursor={cursor}" if cursor else "/sessions")
+        seen += [one["last_text"] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert [f"number {number}" for number in reversed(range(60))] == seen
+    mine = shop.get("ann", "/sessions")["items"]
+    assert [f"number {number}" for number in range(58, -1, -2)] == [one["last_text"] for one in mine]
+    offered = shop.get("sue", f"/sessions?status=offered&line={shop.lines[0]}")["items"]
+    assert {("offered", shop.lines[0])} == {(one["status"], one["line_id"]) for one in offered}
+    assert 4 == len(offered)
+    one = mine[0]
+    assert [one["id"]] == [other["id"] for other in shop.get("ann", f"/sessions?contact={one['contact_id']}")["items"]]
+    waiting = shop.get("ann", "/sessions?box=waiting")["items"]
+    assert [f"number {number}" for number in range(8, 60, 2)] == [other["last_text"] for other in waiting]
+    assert 422 == shop.ask("ann", "GET", "/sessions?cursor=nonsense").status_code
+
+
+def test_a_closed_session_takes_no_more_deeds_of_its_own(shop):
+    """When the conversation has gone on in another session, a deed for the old one is not done to the new one."""
+    shop.say(1, "v1", "hello")
+    old = shop.session()
+    shop.do("ann", old, "take")
+    shop.do("ann", old, "close")
+    shop.site.clock.move(601)
+    shop.say(2, "v1", "hello again")
+
+    assert old != shop.session()
+    assert 409 == shop.do("ann", old, "note", text="about the old one").status_code
+    assert "hello" == shop.get("ann", f"/sessions/{old}")["last_text"]
