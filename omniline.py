@@ -233,7 +233,7 @@ class Process:
         password = await first_data(self.store, self.kinds, demo=self.demo)
         await self.directory.refresh()
         fence = await self.store.write(_next_fence)
-        sender = Sender(self.store, self.clock, self.channels.get, self._sender_name, owner=str(os.getpid()), fence=fence)
+        sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=str(os.getpid()), fence=fence)
         outgoing = SenderLoop(
             sender,
             self.store,
@@ -315,6 +315,10 @@ class Process:
         if command not in known:
             raise BadInput(f"there is no command {command}")
         return await known[command](self.store, arguments)
+
+    def _channel(self, channel_id: ChannelId) -> Channel | None:
+        # Looked up at each send: a new directory brings new channels.
+        return self.channels.get(channel_id)
 
     def _sender_name(self, channel_id: ChannelId, operator_id: str | None) -> str:
         from channels.widget.gate import shown_name

@@ -17,15 +17,17 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from broker.web.asgi import App, Scope
 
-_EXTENSION = "omniline.abort"
+_ABORT = "omniline.abort"
+_UNSENT = "omniline.unsent"
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, with the transport's `abort` in the scope."""
+    """uvicorn's own, with two things of the transport in the scope."""
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
-        extensions[_EXTENSION] = self.transport.abort
+        extensions[_ABORT] = self.transport.abort
+        extensions[_UNSENT] = self.transport.get_write_buffer_size
         await super().run_asgi()
 
 
@@ -55,8 +57,14 @@ class Server(uvicorn.Server):
 
 def abort_of(scope: Scope) -> Callable[[], None]:
     """Return what cuts the socket of *scope* at once; nothing under a server that is not ours (tests)."""
-    abort: Callable[[], None] = (scope.get("extensions") or {}).get(_EXTENSION, lambda: None)
+    abort: Callable[[], None] = (scope.get("extensions") or {}).get(_ABORT, lambda: None)
     return abort
+
+
+def unsent_of(scope: Scope) -> Callable[[], int]:
+    """Return what tells how many bytes the other side has not taken yet; always some under a server that is not ours."""
+    unsent: Callable[[], int] = (scope.get("extensions") or {}).get(_UNSENT, lambda: 1)
+    return unsent
 
 
 def make_server(app: App, host: str, port: int, *, frame_bytes: int = 65_536) -> Server:

@@ -33,7 +33,7 @@ from broker.domain import (
 from broker.errors import StoreError, StoreFull
 from broker.inbound import Accepted, Prepared, accept, prepare
 from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport, Tx
-from broker.web.server import abort_of
+from broker.web.server import abort_of, unsent_of
 from channels.widget import history
 from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode
 from channels.widget.frames import (
@@ -125,10 +125,23 @@ class _Visitor:
 class _Socket:
     """One open socket: what it was shown, and what waits to be written to it."""
 
-    __slots__ = ("_abort", "_draining", "_queue", "_queued", "_send", "closing", "limits", "ready", "source", "text_language")
+    __slots__ = (
+        "_abort",
+        "_draining",
+        "_queue",
+        "_queued",
+        "_send",
+        "_unsent",
+        "closing",
+        "limits",
+        "ready",
+        "source",
+        "text_language",
+    )
 
-    def __init__(self, send: Send, abort: Callable[[], None], limits: Limits) -> None:
+    def __init__(self, send: Send, abort: Callable[[], None], unsent: Callable[[], int], limits: Limits) -> None:
         self._send = send
+        self._unsent = unsent
         self._abort = abort
         self._queue: deque[str] = deque()
         self._queued = 0
@@ -176,9 +189,13 @@ class _Socket:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _write(self, text: str) -> None:
+        frame = {"type": "websocket.send", "text": text}
+        if self._unsent() == 0:
+            await self._send(frame)  # goes straight into the empty buffer; a clock for it would cost as much again
+            return
         try:
             async with asyncio.timeout(self.limits.stall_seconds):
-                await self._send({"type": "websocket.send", "text": text})
+                await self._send(frame)
         except TimeoutError:
             self._abort()  # a close would wait behind what the other side does not read
             raise
@@ -263,7 +280,7 @@ class VisitorGate:
         await receive()
         await send({"type": "websocket.accept"})
         address = self._address_of(scope)
-        socket = _Socket(send, abort_of(scope), self._limits)
+        socket = _Socket(send, abort_of(scope), unsent_of(scope), self._limits)
         if not self._addresses.enter(address):
             await self._part(socket, _Closed(FLOOD, Error("too_many", "too many connections; come back in a minute", 60.0)))
             return
