@@ -123,10 +123,17 @@ def stat_fields(pid: int) -> list[str]:
         return []
 
 
+def bench_folder() -> Path:
+    """Return the folder for what servers keep: beside the code, for a system's temporary folder may be memory."""
+    folder = ROOT / ".cache" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def fsync_ms(count: int = 200) -> list[float]:
     """Return how long *count* writes of 4 KiB, each with its fsync, took one by one, on the disk the servers are given."""
     taken: list[float] = []
-    with tempfile.TemporaryFile(prefix="omniline-bench-", buffering=0) as file:
+    with tempfile.TemporaryFile(prefix="omniline-bench-", dir=bench_folder(), buffering=0) as file:
         for _ in range(count):
             file.write(bytes(4096))
             begun = time.perf_counter()
@@ -165,7 +172,7 @@ class Server:
         self._environment = environment or {}
         self._ready_path = ready_path
         self._seconds = seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="omniline-bench-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="server-", dir=bench_folder(), ignore_cleanup_errors=True)
         self._log = Path(self._folder.name) / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.data = data or Path(self._folder.name) / "data"

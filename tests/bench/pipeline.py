@@ -43,6 +43,7 @@ WINDOW_SECONDS = 6.0
 DRAIN_SECONDS = 30.0
 ROUND_SECONDS = 180.0
 WORDS = "is the blue one still there in size 42?"
+"""Between the two numbers that tell a message: side by side they would look like a phone, and be searched as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class Traffic:
     # What the subject tells
 
     def _on_arrival(self, text: str) -> None:
-        visitor, number = int(text[:5]), int(text[6:14])
+        visitor, number = int(text[:5]), int(text[-6:])
         if number != self._arrived[visitor]:
             self._fail(f"visitor {visitor}: message {number} came in where {self._arrived[visitor]} was due")
         self._arrived[visitor] = number + 1
@@ -232,7 +233,7 @@ class Traffic:
 
     def _send(self, visitor: int) -> None:
         number = self._sent[visitor]
-        text = f"{visitor:05d} {number:08d} {WORDS}"
+        text = f"{visitor:05d} {WORDS} {number:06d}"
         self._sent[visitor] = number + 1
         self._left[visitor] -= 1
         self._in_air += 1

@@ -10,6 +10,7 @@ import pytest
 from tests.bench import sizes
 from tests.bench.measure import BenchError, Server, ServerFailed, measure_line, percentile
 from tests.bench.pipeline import SESSION_MESSAGES, Traffic
+from tests.bench.product import ProductSubject
 from tests.bench.subject import FloorSubject, Subject
 from tests.bench.wsclient import PING, PONG, Connection, HandshakeRefused, client_frame, connect, source_address
 
@@ -182,10 +183,41 @@ def test_one_message_in_fifty_opens_a_session():
 @pytest.mark.parametrize("seen", [2, 0], ids=["doubled", "lost"])
 def test_a_wrong_delivery_spoils_the_run(seen):
     """A message that comes twice, or not before its successor, ends the round without a number."""
-    subject = Echo(lambda text: [text] * (seen if " 00000002 " in text else 1))
+    subject = Echo(lambda text: [text] * (seen if text.endswith(" 000002") else 1))
 
     with pytest.raises(BenchError, match="came in where"):
         paced(subject, visitors=2, messages=40)
+
+
+def test_what_the_limit_refused_comes_again_in_its_order():
+    """A visitor told to wait sends the refused messages one by one under the same ids, and what was said meanwhile after them."""
+
+    async def drive() -> tuple[list[str], list[str], int]:
+        subject = ProductSubject()
+        written: asyncio.Queue[bytes] = asyncio.Queue()
+        subject._write = [written.put_nowait]
+
+        async def next_id() -> str:
+            return str(json.loads((await asyncio.wait_for(written.get(), 5))[6:])["id"])
+
+        subject.visitor_send(0, "one")
+        subject.visitor_send(0, "two")
+        refused = [await next_id(), await next_id()]
+        for id_ in refused:
+            subject._on_widget_frame(0, json.dumps({"t": "refused", "id": id_, "code": "too_many"}).encode())
+        subject.visitor_send(0, "three")
+        again = []
+        for _ in range(3):
+            again.append(await next_id())
+            assert written.empty()
+            subject._on_widget_frame(0, json.dumps({"t": "ack", "id": again[-1]}).encode())
+        return refused, again, subject.unacknowledged()
+
+    refused, again, left = asyncio.run(drive())
+
+    assert refused == again[:2]
+    assert 3 == len(set(again))
+    assert 0 == left
 
 
 def test_the_floor_keeps_answers_and_shows():

@@ -1,0 +1,229 @@
+"""The auditor of a chaos run: compares what was promised to the clients with what they were shown. Pure.
+
+lost        acknowledged and not in the history, never on an operator's screen, or never answered;
+            accepted of an operator and never on the visitor's screen; in the history and never pushed
+doubled     one id under two places, one place with two contents, two readers with two histories
+reordered   places in another order than the words were said; a screen that went back
+stuck       after the drain: not acknowledged, not decided, not sent, not ended
+unconfirmed left, and nobody knows whether it arrived: never so for the widget
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.chaos.record import REPLY, Line, OperatorRecord, Run, VisitorRecord
+
+KINDS = ("lost", "doubled", "reordered", "stuck", "unconfirmed")
+EVIDENCE_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken promise."""
+
+    kind: str
+    says: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All faults of a run."""
+
+    trials: int
+    faults: list[Fault] = field(default_factory=list)
+
+    def count(self, kind: str) -> int:
+        """Return how many faults of a kind there are."""
+        return sum(fault.kind == kind for fault in self.faults)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing was lost, doubled, reordered, stuck or left in doubt."""
+        return not self.faults
+
+    def line(self) -> str:
+        """Return the ledger in one line."""
+        return " ".join([*(f"{kind} {self.count(kind)}" for kind in KINDS), f"trials {self.trials}"])
+
+    def evidence(self) -> str:
+        """Return the first faults of each kind, a line each."""
+        said = []
+        for kind in KINDS:
+            found = [fault.says for fault in self.faults if fault.kind == kind]
+            said += [f"{kind.upper()}  {says}" for says in found[:EVIDENCE_MAX]]
+            if len(found) > EVIDENCE_MAX:
+                said.append(f"{kind.upper()}  and {len(found) - EVIDENCE_MAX} more")
+        return "\n".join(said)
+
+
+def check(run: Run) -> Ledger:
+    """Return every fault of *run*."""
+    ledger = Ledger(run.trials)
+    for visitor in run.visitors:
+        ledger.faults += _visitor(visitor, run)
+    for operator in run.operators:
+        ledger.faults += _operator(operator, run)
+    ledger.faults += _threads(run)
+    ledger.faults += _house(run)
+    return ledger
+
+
+# --- one visitor
+
+
+def _visitor(visitor: VisitorRecord, run: Run) -> Iterator[Fault]:
+    name = visitor.name
+    place = {line.mark: line.seq for line in visitor.history if line.who == "contact"}
+    pushed = {line.seq for line in visitor.pushed}
+    on_a_screen = {
+        line.text for operator in run.operators for lines in operator.shown.values() for line in lines if line.who == "contact"
+    }
+    answers = Counter(line.text for line in visitor.history if line.who == "operator")
+    for said in visitor.said:
+        if not said.settled:
+            if said.sends:
+                yield Fault("stuck", f"{name}: “{said.text}” was never acknowledged")
+            continue
+        if said.id not in place:
+            yield Fault("lost", f"{name}: “{said.text}” was acknowledged and is not in the history")
+            continue
+        if any(seq != place[said.id] for seq in said.acks):
+            yield Fault("doubled", f"{name}: “{said.text}” has the place {place[said.id]} and acks for {said.acks}")
+        if said.text not in on_a_screen:
+            yield Fault("lost", f"{name}: “{said.text}” was never on an operator's screen")
+        elif not answers[REPLY + said.text]:
+            yield Fault("lost", f"{name}: “{said.text}” was never answered")
+    for line in visitor.history:
+        if line.who != "contact" and line.seq not in pushed:
+            yield Fault("lost", f"{name}: {_quote(line)} is in the history and was never on the screen")
+    yield from _one_content(name, [*visitor.pushed, *visitor.history])
+    yield from _each_once(name, visitor.history)
+    told = [place[said.id] for said in visitor.said if said.id in place]
+    for before, after in pairwise(told):
+        if after < before:
+            yield Fault("reordered", f"{name}: what was said after the message of place {before} has place {after}")
+    yield from _forward(name, visitor.pushed)
+
+
+def _one_content(where: str, lines: Sequence[Line]) -> Iterator[Fault]:
+    """One place has one content, whenever it is shown."""
+    known: dict[int, Line] = {}
+    for line in lines:
+        first = known.setdefault(line.seq, line)
+        if (first.who, first.text) != (line.who, line.text):
+            yield Fault("doubled", f"{where}: place {line.seq} was {_quote(first)} and {_quote(line)}")
+
+
+def _each_once(where: str, history: Sequence[Line]) -> Iterator[Fault]:
+    """One id, and one answer to one message, stands in one place."""
+    places: dict[str, set[int]] = defaultdict(set)
+    for line in history:
+        if line.mark:
+            places[f"id {line.mark}"].add(line.seq)
+        if line.who != "system":
+            places[f"{line.who}'s “{line.text}”"].add(line.seq)
+    for what, seqs in places.items():
+        if len(seqs) > 1:
+            yield Fault("doubled", f"{where}: {what} stands at {sorted(seqs)}")
+    for before, after in pairwise(history):
+        if after.seq <= before.seq:
+            yield Fault("reordered", f"{where}: the history has place {after.seq} after {before.seq}")
+
+
+def _forward(where: str, shown: Sequence[Line]) -> Iterator[Fault]:
+    """What is new to a screen is below what it has; repeats are not shown again."""
+    known: set[int] = set()
+    highest = 0
+    for line in shown:
+        if line.seq not in known and line.seq < highest:
+            yield Fault("reordered", f"{where}: {_quote(line)} came to the screen after place {highest}")
+        known.add(line.seq)
+        highest = max(highest, line.seq)
+
+
+def _quote(line: Line) -> str:
+    return f"{line.who}'s “{line.text}” ({line.seq})"
+
+
+# --- one operator
+
+
+def _operator(operator: OperatorRecord, run: Run) -> Iterator[Fault]:
+    on_screens = {line.text for visitor in run.visitors for line in visitor.pushed if line.who == "operator"}
+    place = {
+        line.mark: (conversation, line.seq)
+        for conversation, thread in run.house.threads.items()
+        for line in thread
+        if line.who == "operator" and line.mark
+    }
+    last: dict[str, int] = {}
+    for did in operator.did:
+        if not did.accepted and not did.refused:
+            yield Fault("stuck", f"{operator.name}: the {did.verb} {did.id} was neither accepted nor refused")
+        if did.verb != "reply" or did.refused or not did.accepted:
+            continue
+        if did.text not in on_screens:
+            yield Fault("lost", f"{operator.name}: “{did.text}” was accepted and its visitor never saw it")
+        if did.id not in place:
+            yield Fault("lost", f"{operator.name}: “{did.text}” was accepted and is not in the thread")
+            continue
+        conversation, seq = place[did.id]
+        if seq < last.get(conversation, 0):
+            yield Fault(
+                "reordered", f"{operator.name}: “{did.text}” has place {seq}, and the answer before it {last[conversation]}"
+            )
+        last[conversation] = seq
+    for conversation, lines in operator.shown.items():
+        yield from _one_content(f"{operator.name} in {conversation}", lines)
+    if operator.gaps:
+        yield Fault("lost", f"{operator.name}: the numbers of updates had {operator.gaps} holes")
+
+
+# --- all of them together
+
+
+def _threads(run: Run) -> Iterator[Fault]:
+    """Visitor and operators read one and the same conversation."""
+    by_visitor = {_texts(visitor.history): visitor for visitor in run.visitors if visitor.history}
+    for conversation, thread in run.house.threads.items():
+        yield from _each_once(conversation, thread)
+        if _texts(thread) in by_visitor:
+            continue
+        names = [visitor for visitor in run.visitors if {said.text for said in visitor.said} & {line.text for line in thread}]
+        yield Fault("doubled", f"{conversation}: operators read another history than {', '.join(one.name for one in names)}")
+    final = {conversation: {line.seq: line for line in thread} for conversation, thread in run.house.threads.items()}
+    for operator in run.operators:
+        for conversation, lines in operator.shown.items():
+            for line in lines:
+                now = final.get(conversation, {}).get(line.seq)
+                if now is None:
+                    yield Fault("lost", f"{operator.name}: was shown {_quote(line)}, which {conversation} does not have")
+                elif now.text != line.text:
+                    yield Fault("doubled", f"{operator.name}: was shown {_quote(line)}, which is {_quote(now)} in {conversation}")
+
+
+def _texts(lines: Sequence[Line]) -> tuple[tuple[int, str, str], ...]:
+    return tuple((line.seq, line.who, line.text) for line in lines)
+
+
+def _house(run: Run) -> Iterator[Fault]:
+    house = run.house
+    for what, ids in (
+        ("outbox rows queued or sending", house.open_outbox),
+        ("outbox rows failed", house.failed),
+        ("offers never ended", house.open_offers),
+        ("sessions never closed", house.open_sessions),
+        ("inputs never decided", house.unrouted),
+    ):
+        for id_ in ids:
+            yield Fault("stuck", f"{what}: {id_}")
+    for id_ in house.unconfirmed:
+        yield Fault("unconfirmed", f"outbox row {id_}")
+    if not house.reconciled:
+        failed = [line for line in house.report.splitlines() if line.startswith("FAIL")] or [house.report[-300:]]
+        for line in failed:
+            yield Fault("lost", f"reconcile: {line}")

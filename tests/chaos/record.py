@@ -1,0 +1,100 @@
+"""What the clients of a chaos run write down: everything they said, did and were shown. Plain values, no clock, no socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+REPLY = "re: "
+"""What an operator's answer to a text begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message as a screen had it. *who*: `contact`, `operator` or `system`; *mark*: the client's own id, where one is told."""
+
+    seq: int
+    who: str
+    text: str
+    mark: str = ""
+
+
+@dataclass(slots=True)
+class Said:
+    """A visitor's message: its id was made once, and every attempt used it."""
+
+    id: str
+    text: str
+    sends: int = 0
+    acks: list[int] = field(default_factory=list)
+    """The seq of each ack, in the order they came."""
+    echoed: bool = False
+    """It came back in a history before its ack did."""
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether the visitor need not send it again."""
+        return self.echoed or bool(self.acks)
+
+
+@dataclass(slots=True)
+class VisitorRecord:
+    """One visitor's run."""
+
+    name: str
+    said: list[Said] = field(default_factory=list)
+    """In the order of writing."""
+    pushed: list[Line] = field(default_factory=list)
+    """Every message that welcomes and pushes brought, in the order they came, repeats among them."""
+    history: list[Line] = field(default_factory=list)
+    """The whole conversation, asked for after the end."""
+
+
+@dataclass(slots=True)
+class Did:
+    """An operator's deed: its id was made once, and every attempt used it."""
+
+    id: str
+    verb: str
+    session: str
+    text: str = ""
+    accepted: bool = False
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class OperatorRecord:
+    """One operator's run."""
+
+    name: str
+    did: list[Did] = field(default_factory=list)
+    """In the order of doing."""
+    shown: dict[str, list[Line]] = field(default_factory=dict)
+    """By conversation, everything that threads and updates brought, in the order it came, repeats among it."""
+    gaps: int = 0
+    """How often the numbering of updates had a hole."""
+
+
+@dataclass(slots=True)
+class House:
+    """What was left behind, read from the server's data after the drain."""
+
+    open_outbox: list[str] = field(default_factory=list)
+    unconfirmed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    open_offers: list[str] = field(default_factory=list)
+    open_sessions: list[str] = field(default_factory=list)
+    unrouted: list[str] = field(default_factory=list)
+    threads: dict[str, list[Line]] = field(default_factory=dict)
+    """By conversation, the whole thread as an operator reads it at the end, notes left out."""
+    reconciled: bool = True
+    report: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything a run left on paper."""
+
+    visitors: list[VisitorRecord] = field(default_factory=list)
+    operators: list[OperatorRecord] = field(default_factory=list)
+    house: House = field(default_factory=House)
+    trials: int = 0

@@ -1,0 +1,160 @@
+"""Omniline's server with crash points: `python -m tests.chaos.server [--crash POINT:N] serve`.
+
+At the N-th pass of the point the process kills itself with SIGKILL: nothing is flushed, closed or said.
+
+    before_commit   the statements have run, their COMMIT has not
+    after_commit    the COMMIT has returned, nobody has been answered and no bell has rung
+    before_send     the outbox row is leased and committed, nothing has left
+    after_send      the message is on the visitor's screens, its row is not marked
+
+Everything else is what `omniline serve` runs: the points sit in subclasses that the composition root is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import omniline
+from broker import config, log
+from broker.domain import Directory
+from broker.events import Incoming
+from broker.ports import Channel, Delivery, Outbound, Raw
+from broker.store.folder import DataFolder
+from broker.store.migrate import migrate_sqlite
+from broker.store.sqlite import SqliteStore, Writer
+
+POINTS = ("before_commit", "after_commit", "before_send", "after_send")
+
+Pass = Callable[[str], None]
+"""Tells that the process has come to a point."""
+
+
+class CrashPoint:
+    """Counts the passes of one point; the last one is the process's end."""
+
+    def __init__(self, point: str, left: int) -> None:
+        self._point = point
+        self._left = left
+
+    def __call__(self, point: str) -> None:
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Cursor:
+    """The writer's cursor, with a point on either side of its COMMIT."""
+
+    def __init__(self, cursor: Any, passed: Pass) -> None:
+        self._cursor = cursor
+        self._passed = passed
+
+    def execute(self, text: str, *values: Any) -> Any:
+        if text != "COMMIT":
+            return self._cursor.execute(text, *values)
+        self._passed("before_commit")
+        done = self._cursor.execute(text)
+        self._passed("after_commit")
+        return done
+
+    def executemany(self, text: str, rows: Any) -> Any:
+        return self._cursor.executemany(text, rows)
+
+
+class _Writer(Writer):
+    def __init__(self, writer: Writer, passed: Pass) -> None:
+        super().__init__(writer._connection, writer._clock, writer._ids)
+        self._cursor = _Cursor(self._cursor, passed)
+
+
+class _Channel:
+    """A channel with a point on either side of its send."""
+
+    def __init__(self, inner: Channel, passed: Pass) -> None:
+        self.kind = inner.kind
+        self.capabilities = inner.capabilities
+        self.id = inner.id
+        self.line_id = inner.line_id
+        self._inner = inner
+        self._passed = passed
+
+    def receive(self) -> AsyncIterator[Delivery]:
+        return self._inner.receive()
+
+    def parse(self, raw: Raw) -> Incoming:
+        return self._inner.parse(raw)
+
+    async def send(self, outbound: Outbound) -> str:
+        self._passed("before_send")
+        external_id = await self._inner.send(outbound)
+        # The frame must have left for the crash to leave a doubt: the socket's own task writes it at its next turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self._passed("after_send")
+        return external_id
+
+
+class _Process(omniline.Process):
+    def __init__(self, settings: config.Settings, folder: DataFolder, passed: Pass) -> None:
+        self._passed = passed
+
+        def make_store(*arguments: Any, **more: Any) -> SqliteStore:
+            store = SqliteStore(*arguments, **more)
+            store._writer = _Writer(store._writer, passed)  # nothing has been written yet
+            return store
+
+        super().__init__(settings, folder, demo=False, make_store=make_store)
+
+    def _know(self, directory: Directory) -> None:
+        super()._know(directory)
+        for id_, channel in self.channels.items():
+            self.channels[id_] = _Channel(channel, self._passed)
+
+
+async def serve(settings: config.Settings, passed: Pass) -> int:
+    """Do what omniline.serve does, with a process that has crash points."""
+    folder = DataFolder(settings.data)
+    folder.lock()
+    try:
+        folder.refuse_unsafe_disk(forced=settings.allow_unsafe_disk)
+        migrate_sqlite(folder.database)
+        return await _Process(settings, folder, passed).live()
+    finally:
+        folder.unlock()
+
+
+def crash_point(text: str) -> CrashPoint:
+    """Return the point that `POINT:N` names. Raises ArgumentTypeError."""
+    point, _, number = text.partition(":")
+    if point not in POINTS or not number.isdigit() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"write POINT:N; points are {', '.join(POINTS)}")
+    return CrashPoint(point, int(number))
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.server", description="omniline serve, with crash points")
+    parser.add_argument("--crash", type=crash_point, default=CrashPoint("", 0), metavar="POINT:N")
+    parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("command", choices=["serve"])
+    options = parser.parse_args()
+    settings = config.read_settings(options.config)
+    log.set_up(settings.log.level, settings.log.format)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(serve(settings, options.crash))
+    return uvloop.run(serve(settings, options.crash))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The auditor itself: a sound record has no fault, and each planted fault is found under its name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.checker import check
+from tests.chaos.record import Did, House, Line, OperatorRecord, Run, Said, VisitorRecord
+
+CONVERSATION = "c1"
+
+
+def sound() -> Run:
+    """Return a run of one visitor and one operator in which everything went well."""
+    said = [Said("id-1", "v00 1", sends=2, acks=[2, 2]), Said("id-2", "v00 2", sends=1, acks=[4])]
+    history = [
+        Line(2, "contact", "v00 1", "id-1"),
+        Line(3, "system", "welcome"),
+        Line(4, "contact", "v00 2", "id-2"),
+        Line(6, "operator", "re: v00 1"),
+        Line(8, "operator", "re: v00 2"),
+    ]
+    thread = [replace(line, mark={6: "re-1", 8: "re-2"}.get(line.seq, "")) for line in history]
+    did = [
+        Did("take-1", "take", "s1", accepted=True),
+        Did("re-1", "reply", "s1", "re: v00 1", accepted=True),
+        Did("re-2", "reply", "s1", "re: v00 2", accepted=True),
+    ]
+    return Run(
+        visitors=[VisitorRecord("v00", said, [history[1], history[3], history[3], history[4]], history)],
+        operators=[OperatorRecord("ann", did, {CONVERSATION: [*thread, thread[0]]})],
+        house=House(threads={CONVERSATION: thread}),
+        trials=3,
+    )
+
+
+def _never_stored(run):
+    for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
+        lines[:] = [line for line in lines if line.seq != 4]
+
+
+def _never_on_a_screen(run):
+    lines = run.operators[0].shown[CONVERSATION]
+    lines[:] = [line for line in lines if line.seq != 4]
+
+
+def _never_answered(run):
+    for lines in (run.visitors[0].history, run.house.threads[CONVERSATION], run.operators[0].shown[CONVERSATION]):
+        lines[:] = [line for line in lines if line.seq != 8]
+    del run.operators[0].did[2]
+
+
+def _reply_never_seen(run):
+    del run.visitors[0].pushed[-1]
+
+
+def _system_text_never_seen(run):
+    del run.visitors[0].pushed[0]
+
+
+def _updates_with_a_hole(run):
+    run.operators[0].gaps = 1
+
+
+def _not_reconciled(run):
+    run.house.reconciled, run.house.report = False, "FAIL  messages: every accepted message is stored: 1"
+
+
+def _shown_and_gone(run):
+    run.operators[0].shown[CONVERSATION].append(Line(9, "contact", "v00 3"))
+
+
+def _stored_twice(run):
+    for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
+        lines.append(replace(lines[0], seq=9))
+
+
+def _acknowledged_twice(run):
+    run.visitors[0].said[0].acks = [2, 9]
+
+
+def _answered_twice(run):
+    for lines in (run.visitors[0].history, run.house.threads[CONVERSATION], run.visitors[0].pushed):
+        lines.append(Line(9, "operator", "re: v00 2"))
+
+
+def _another_content(run):
+    run.visitors[0].pushed.insert(0, Line(3, "system", "good-bye"))
+
+
+def _another_history(run):
+    run.house.threads[CONVERSATION][1] = Line(3, "system", "good-bye")
+
+
+def _said_in_another_order(run):
+    run.visitors[0].said.reverse()
+
+
+def _answered_in_another_order(run):
+    run.operators[0].did[1:] = run.operators[0].did[:0:-1]
+
+
+def _screen_went_back(run):
+    run.visitors[0].pushed = [run.visitors[0].pushed[number] for number in (0, 3, 1)]
+
+
+def _never_acknowledged(run):
+    run.visitors[0].said.append(Said("id-3", "v00 3", sends=4))
+
+
+def _deed_never_answered(run):
+    run.operators[0].did.append(Did("close-1", "close", "s1"))
+
+
+def _outbox_open(run):
+    run.house.open_outbox = ["o1"]
+
+
+def _offer_open(run):
+    run.house.open_offers = ["f1"]
+
+
+def _session_open(run):
+    run.house.open_sessions = ["s1"]
+
+
+def _input_undecided(run):
+    run.house.unrouted = ["c1/9"]
+
+
+def _in_doubt(run):
+    run.house.unconfirmed = ["o1"]
+
+
+PLANTED = {
+    "lost": [
+        _never_stored,
+        _never_on_a_screen,
+        _never_answered,
+        _reply_never_seen,
+        _system_text_never_seen,
+        _updates_with_a_hole,
+        _not_reconciled,
+        _shown_and_gone,
+    ],
+    "doubled": [_stored_twice, _acknowledged_twice, _answered_twice, _another_content, _another_history],
+    "reordered": [_said_in_another_order, _answered_in_another_order, _screen_went_back],
+    "stuck": [_never_acknowledged, _deed_never_answered, _outbox_open, _offer_open, _session_open, _input_undecided],
+    "unconfirmed": [_in_doubt],
+}
+
+
+def test_sound_record_has_no_fault():
+    """Repeats on the wire are no faults: they are rendered once."""
+    ledger = check(sound())
+
+    assert ledger.evidence() == ""
+    assert ledger.line() == "lost 0 doubled 0 reordered 0 stuck 0 unconfirmed 0 trials 3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "plant"), [pytest.param(kind, plant, id=plant.__name__) for kind, plants in PLANTED.items() for plant in plants]
+)
+def test_planted_fault_is_found(kind, plant):
+    """Each way of breaking a promise is counted under its kind, and told."""
+    run = sound()
+    plant(run)
+    ledger = check(run)
+
+    assert ledger.count(kind) >= 1
+    assert not ledger.ok
+    assert kind.upper() in ledger.evidence()

@@ -1,0 +1,608 @@
+"""Customers and operators of a chaos run: real clients that behave as our browsers do, and write down all they see.
+
+A visitor says numbered messages, one in the air at a time, keeps each until its ack, comes back with its token and the highest place
+that was pushed to it, and says the unacknowledged again under the same id. An operator logs in, resumes, takes what is offered or
+waits, answers every message of a customer once, keeps each deed until it is accepted, and closes a session now and then.
+
+Every second one is strict: where our browsers are content to see their own words in a history, it says them again until it is
+answered. So the server's memory of ids is tried too.
+
+The randomness is seeded; waits are thinking times and back-offs, never a way to be in step with the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from tests.chaos.record import REPLY, Did, Line, OperatorRecord, Said, VisitorRecord
+
+HOST = "127.0.0.1"
+PASSWORD = "a long word for the chaos run"
+PATIENCE_SECONDS = 10.0
+"""Without an answer for so long a socket is given up."""
+QUIET_SECONDS = 2.0
+"""After so long without a frame a ping goes out."""
+THINK_SECONDS = (0.2, 1.2)
+BURST_MAX = 4
+"""Messages that a visitor writes at once, or while the server is away: there is often one in the air when it dies."""
+BACK_OFF_SECONDS = (0.02, 0.25)
+HOLDS_AT_MOST = 3
+"""Sessions that an operator picks up unasked."""
+
+Frame = dict[str, Any]
+LOST = (OSError, WebSocketException, TimeoutError, httpx.HTTPError)
+"""How a server that is gone shows itself."""
+
+
+class Client:
+    """What visitors and operators share: a socket that comes back, until told to leave."""
+
+    def __init__(self, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool = False) -> None:
+        self.port = port
+        self.strict = strict
+        """Believes nothing but the answer to its own frame, and repeats what it has already seen on the screen."""
+        self.chance = chance
+        self.changed = changed
+        self.socket: ClientConnection | None = None
+        self.connections = 0
+        self.closes: dict[int, int] = {}
+        """How sockets ended, by close code."""
+        self.surprises: list[str] = []
+        """Refusals and errors."""
+        self.leaving = False
+
+    async def run(self) -> None:
+        """Stay connected until `leave`."""
+        while not self.leaving:
+            with suppress(*LOST):
+                async with self.dial() as socket:
+                    self.connections += 1
+                    try:
+                        await self.live(socket)
+                    finally:
+                        code = socket.close_code or 0
+                        self.closes[code] = self.closes.get(code, 0) + 1
+            self.socket = None
+            self.lost()
+            if not self.leaving:
+                await asyncio.sleep(self.chance.uniform(*BACK_OFF_SECONDS))
+
+    @property
+    def waits(self) -> str:
+        """Say what this client still waits for; empty: nothing."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def dial(self) -> AsyncIterator[ClientConnection]:
+        """Open a socket; it is closed with the block."""
+        raise NotImplementedError
+        yield
+
+    async def live(self, socket: ClientConnection) -> None:
+        """Greet, and serve the socket until it is lost: one of LOST is raised."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """The socket is gone."""
+
+    async def leave(self) -> None:
+        """Close the socket for good."""
+        self.leaving = True
+        if self.socket is not None:
+            await self.socket.close()
+
+    async def send(self, frame: Frame) -> None:
+        """Send on the present socket; raises one of LOST without one."""
+        if self.socket is None:
+            raise ConnectionError("not connected")
+        await self.socket.send(json.dumps(frame))
+
+    @staticmethod
+    async def receive(socket: ClientConnection) -> Frame:
+        """Return the next frame; TimeoutError when the other side is silent."""
+        frame: Frame = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS))
+        return frame
+
+    async def receive_or_ping(self, socket: ClientConnection) -> Frame:
+        """Return the next frame; when it is quiet, ask whether the other side is there."""
+        try:
+            return json.loads(await asyncio.wait_for(socket.recv(), QUIET_SECONDS))  # type: ignore[no-any-return]
+        except TimeoutError:
+            await socket.send('{"t":"ping"}')
+            return await self.receive(socket)
+
+    async def receive_until(self, socket: ClientConnection, kind: str) -> Frame:
+        """Return the next frame of a kind, passing over others."""
+        while (frame := await self.receive(socket))["t"] != kind:
+            pass
+        return frame
+
+
+class Visitor(Client):
+    """A browser with the widget open."""
+
+    def __init__(self, name: str, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool) -> None:
+        super().__init__(port, chance, changed, strict=strict)
+        self.record = VisitorRecord(name)
+        self.token: str | None = None
+        self.since = 0
+        self.state = "none"
+        self.texts: set[str] = set()
+        """Answers that stand on the screen."""
+        self.talking = True
+        self._in_air = ""
+        self._last_seen = 0
+        self._loose: set[asyncio.Task[None]] = set()
+
+    @property
+    def waits(self) -> str:
+        """Say what this visitor still waits for; empty: nothing."""
+        unsettled = [said for said in self.record.said if not said.settled]
+        if unsettled:
+            return f"{self.record.name} has no ack for “{unsettled[0].text}”"
+        unanswered = [said for said in self.record.said if REPLY + said.text not in self.texts]
+        if unanswered:
+            return f"{self.record.name} has no answer to “{unanswered[0].text}” ({self.state})"
+        return ""
+
+    async def think_and_talk(self) -> None:
+        """Write a message now and then, whether the server is there or not; later only when closed without an answer."""
+        while not self.leaving:
+            await asyncio.sleep(self.chance.uniform(*THINK_SECONDS))
+            pending = sum(not said.settled for said in self.record.said)
+            if self.talking:
+                self._write(min(self.chance.randint(1, BURST_MAX), BURST_MAX - pending))
+            elif self.state == "closed" and not pending and self.waits:
+                self._write(1)
+            with suppress(*LOST):
+                await self._say_next()
+
+    def _write(self, count: int) -> None:
+        for _ in range(count):
+            text = f"{self.record.name} {len(self.record.said) + 1}"
+            self.record.said.append(Said(str(uuid.UUID(int=self.chance.getrandbits(128), version=4)), text))
+
+    @asynccontextmanager
+    async def dial(self) -> AsyncIterator[ClientConnection]:
+        async with connect(f"ws://{HOST}:{self.port}/ws/visitor?line=site", proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
+            yield socket
+
+    async def live(self, socket: ClientConnection) -> None:
+        await socket.send(json.dumps({"t": "hello", "token": self.token, "since": self.since, "page": "https://shop.example/"}))
+        while True:
+            await self._hear(socket, await self.receive_or_ping(socket))
+            self.changed()
+
+    def lost(self) -> None:
+        self._in_air = ""
+
+    async def _hear(self, socket: ClientConnection, frame: Frame) -> None:
+        match frame["t"]:
+            case "welcome":
+                self.token = frame["token"]
+                self.state = frame["state"]
+                if frame["gap"]:
+                    self.surprises.append("a gap of more than a page")
+                self._show(frame["history"])
+                self.socket = socket
+                await self._say_next()
+            case "ack":
+                said = next(said for said in self.record.said if said.id == frame["id"])
+                said.acks.append(frame["seq"])
+                self._in_air = ""
+                await self._say_next()
+            case "message":
+                self._show([frame["message"]])
+                if frame["message"]["who"] != "me" and self.since > self._last_seen:
+                    self._last_seen = self.since
+                    await self.send({"t": "seen", "upto": self.since, "read": True})
+            case "state":
+                self.state = frame["state"]
+            case "refused":
+                self.surprises.append(frame["code"])
+                self._in_air = ""
+                task = asyncio.get_running_loop().create_task(self._again(frame.get("retry_after", 0.0)))
+                self._loose.add(task)
+                task.add_done_callback(self._loose.discard)
+            case "error":
+                self.surprises.append(frame["code"])
+            case _:
+                pass
+
+    async def _again(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with suppress(*LOST):
+            await self._say_next()
+
+    def _show(self, messages: list[Frame]) -> None:
+        for message in messages:
+            line = line_of(message)
+            self.record.pushed.append(line)
+            self.since = max(self.since, line.seq)
+            if line.who == "operator":
+                self.texts.add(line.text)
+            for said in self.record.said:
+                if line.mark and said.id == line.mark and not self.strict:
+                    said.echoed = True
+
+    async def _say_next(self) -> None:
+        """Say the first that has no ack, if nothing is in the air."""
+        said = next((said for said in self.record.said if not said.settled), None)
+        if said is None or self._in_air or self.socket is None:
+            return
+        self._in_air = said.id
+        said.sends += 1
+        await self.send({"t": "say", "id": said.id, "text": said.text})
+
+    async def read_history(self) -> None:
+        """Ask for the whole conversation as a new page does: with the token alone, then page by page."""
+        if self.token is None:
+            return
+        async with self.dial() as socket:
+            await socket.send(json.dumps({"t": "hello", "token": self.token}))
+            frame = await self.receive_until(socket, "welcome")
+            history: list[Frame] = list(frame["history"])
+            while frame["more"]:
+                await socket.send(json.dumps({"t": "older", "before": history[0]["seq"]}))
+                frame = await self.receive_until(socket, "history")
+                history = [*frame["messages"], *history]
+        self.record.history = [line_of(message) for message in history]
+
+
+class Operator(Client):
+    """A console with somebody diligent before it."""
+
+    def __init__(
+        self, login: str, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool = False
+    ) -> None:
+        super().__init__(port, chance, changed, strict=strict)
+        self.record = OperatorRecord(login)
+        self.closing = False
+        """At the end everything that is answered is closed at once, and nothing is declined."""
+        self.snapshots = 0
+        self.resumes = 0
+        self._cookie = ""
+        self._me = ""
+        self._at: str | None = None
+        self._n = 0
+        self._live = False
+        self._cards: dict[str, Frame] = {}
+        self._lines: dict[str, dict[int, Line]] = {}
+        """By conversation and place."""
+        self._mine: set[str] = set()
+        self._to_open: list[str] = []
+        self._opening = ""
+        self._deeds: dict[str, Did] = {}
+        """Waiting to be accepted, in the order they were done."""
+        self._asked: dict[str, Did] = {}
+        """By session: the take, decline or close that nothing has come of yet."""
+        self._moved: set[str] = set()
+        """Sessions whose card came anew since they were asked for."""
+        self._patience: dict[str, int] = {}
+        self._replied: dict[tuple[str, int], str] = {}
+        """By message of a customer: the answer that is under way or was given."""
+
+    @property
+    def waits(self) -> str:
+        """Say what is still to do; empty: nothing."""
+        if self._deeds:
+            return f"{self.record.name}: {next(iter(self._deeds.values())).verb} is not accepted"
+        if self._cards:
+            card = next(iter(self._cards.values()))
+            return f"{self.record.name}: a session is {card['status']} (last word: {card.get('last_text', '')})"
+        return ""
+
+    @asynccontextmanager
+    async def dial(self) -> AsyncIterator[ClientConnection]:
+        if not self._cookie:
+            await self._log_in()
+        base = f"{HOST}:{self.port}"
+        headers = {"Cookie": self._cookie}
+        try:
+            async with connect(
+                f"ws://{base}/ws/operator",
+                proxy=None,
+                origin=f"http://{base}",  # type: ignore[arg-type]
+                additional_headers=headers,
+                open_timeout=PATIENCE_SECONDS,
+            ) as socket:
+                yield socket
+        except WebSocketException as error:
+            if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+                self._cookie = ""
+                self.surprises.append(f"refused at the door: {error}")
+            raise
+
+    async def _log_in(self) -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as http:
+            body = {"login": self.record.name, "password": PASSWORD}
+            answer = await http.post(f"http://{HOST}:{self.port}/api/v1/login", json=body)
+            answer.raise_for_status()
+            self._cookie = answer.headers["set-cookie"].partition(";")[0]
+
+    async def live(self, socket: ClientConnection) -> None:
+        self._n = 0
+        await socket.send(json.dumps({"t": "hello"} if self._at is None else {"t": "hello", "resume": self._at}))
+        while True:
+            frame = await self.receive_or_ping(socket)
+            self.socket = socket
+            await self._hear(frame)
+            if self._live:
+                await self._act()
+            self.changed()
+
+    def lost(self) -> None:
+        self._live = False
+        if self._opening:
+            self._to_open.insert(0, self._opening)
+            self._opening = ""
+
+    # --- what the console shows
+
+    async def _hear(self, frame: Frame) -> None:
+        match frame["t"]:
+            case "snapshot":
+                self.snapshots += 1
+                self._at = frame["at"]
+                self._me = frame["me"]["id"]
+                self._cards = {}
+                self._mine.clear()  # what was said meanwhile is in the threads only
+                self._to_open.clear()
+                for card in [*frame["waiting"], *frame["mine"]]:
+                    self._put(card)
+                await self._began()
+            case "resumed":
+                self.resumes += 1
+                self._at = frame["at"]
+                await self._began()
+            case "updates":
+                if frame["n"] != self._n + 1:
+                    self.record.gaps += 1
+                self._n = frame["n"]
+                for update in frame["list"]:
+                    self._update(update)
+                self._at = frame["at"]
+            case "accepted":
+                self._accepted(frame["id"])
+            case "refused":
+                self._refused(frame["id"], frame["code"])
+            case "thread":
+                self._opening = ""
+                # It stands for all that is known: between an older page and this one there may be a colleague's answers.
+                self._lines[frame["card"]["conversation"]] = {}
+                for message in frame["messages"]:
+                    self._show(frame["card"]["conversation"], message)
+                self._update_card(frame["card"])
+            case "error":
+                self.surprises.append(f"error {frame['code']}: {frame['text']}")
+                self._opening = ""
+            case _:
+                pass
+
+    async def _began(self) -> None:
+        self._live = True
+        self._asked = {session: did for session, did in self._asked.items() if not did.accepted}
+        await self.send({"t": "presence", "state": "online"})
+        for did in list(self._deeds.values()):
+            await self._send_deed(did)
+
+    def _update(self, update: Frame) -> None:
+        card = update.get("card")
+        if update.get("message"):
+            self._show(card["conversation"] if card else update["conversation"], update["message"])
+        if card:
+            self._update_card(card)
+        if update.get("gone"):
+            self._drop(update["gone"])
+
+    def _update_card(self, card: Frame) -> None:
+        if card["status"] == "closed":
+            self._drop(card["session"])
+        else:
+            self._put(card)
+
+    def _put(self, card: Frame) -> None:
+        session = card["session"]
+        self._cards[session] = card
+        self._moved.add(session)
+        if card["status"] == "active" and card.get("operator") == self._me:
+            if session not in self._mine:
+                self._mine.add(session)
+                self._to_open.append(session)
+        else:
+            self._mine.discard(session)
+
+    def _drop(self, session: str) -> None:
+        self._cards.pop(session, None)
+        self._mine.discard(session)
+        self._asked.pop(session, None)
+
+    def _show(self, conversation: str, message: Frame) -> None:
+        if message["kind"] != "said":
+            return
+        line = Line(message["seq"], message["who"], message["text"], message.get("command", ""))
+        self.record.shown.setdefault(conversation, []).append(line)
+        self._lines.setdefault(conversation, {})[line.seq] = line
+        if line.mark and not self.strict:
+            self._accepted(line.mark)  # it is stored: an answer to the deed itself is not needed any more
+
+    # --- what the operator does
+
+    async def _act(self) -> None:
+        if not self._opening and self._to_open:
+            session = self._to_open.pop(0)
+            if session in self._mine:
+                self._opening = session
+                await self.send({"t": "open", "session": session})
+        for session, card in list(self._cards.items()):
+            asked = self._asked.get(session)
+            if asked is not None and not (asked.accepted and session in self._moved):
+                continue
+            # Closed and reopened at once is one piece of news that shows an active session: only an older card keeps us waiting.
+            self._asked.pop(session, None)
+            if card["status"] == "active" and card.get("operator") == self._me:
+                await self._serve(session, card["conversation"])
+            elif card["status"] == "offered" and card.get("offered_until"):
+                declines = not self.closing and self.chance.random() < 0.1
+                await self._ask(session, "decline" if declines else "take")
+            elif card["status"] == "queued" and len(self._mine) < HOLDS_AT_MOST and (self.closing or self.chance.random() < 0.2):
+                await self._ask(session, "take")
+
+    async def _serve(self, session: str, conversation: str) -> None:
+        """Answer what has no answer, in order; close when all is answered and it was enough."""
+        if session == self._opening or session in self._to_open:
+            return
+        lines = self._lines.get(conversation, {})
+        answered = {line.text for line in lines.values() if line.who == "operator"}
+        asked = [lines[seq] for seq in sorted(lines) if lines[seq].who == "contact"]
+        for line in asked:
+            if REPLY + line.text not in answered and (conversation, line.seq) not in self._replied:
+                # Made from what it answers, so that a repeat is the same deed; a refused id is never done, so it counts those.
+                refused = sum(did.verb == "reply" and did.text == REPLY + line.text for did in self.record.did)
+                id_ = self._replied[conversation, line.seq] = f"re-{conversation[-12:]}-{line.seq}-{refused}"
+                await self._do(Did(id_, "reply", session, REPLY + line.text))
+        if all(REPLY + line.text in answered for line in asked):
+            enough = self._patience.setdefault(session, len(asked) + self.chance.randint(1, 5))
+            if self.closing or len(asked) >= enough:
+                self._patience.pop(session)
+                await self._ask(session, "close")
+
+    async def _ask(self, session: str, verb: str) -> None:
+        did = Did(str(uuid.UUID(int=self.chance.getrandbits(128), version=4)), verb, session)
+        self._asked[session] = did
+        self._moved.discard(session)
+        await self._do(did)
+
+    async def _do(self, did: Did) -> None:
+        self.record.did.append(did)
+        self._deeds[did.id] = did
+        await self._send_deed(did)
+
+    async def _send_deed(self, did: Did) -> None:
+        frame = {"t": "do", "id": did.id, "session": did.session, "verb": did.verb}
+        await self.send(frame | ({"text": did.text} if did.text else {}))
+
+    def _accepted(self, id_: str) -> None:
+        did = self._deeds.pop(id_, None)
+        if did is not None:
+            did.accepted = True
+
+    def _refused(self, id_: str, code: str) -> None:
+        self._deeds.pop(id_, None)
+        for did in self.record.did:
+            if did.id == id_:
+                did.refused = code
+                if did.verb == "reply":
+                    self.surprises.append(f"reply refused: {code}")
+        self._asked = {session: did for session, did in self._asked.items() if did.id != id_}
+        self._replied = {message: reply for message, reply in self._replied.items() if reply != id_}
+
+    # --- afterwards
+
+    async def read_threads(self) -> dict[str, list[Line]]:
+        """Read every conversation of the house to its beginning, as the list of all leads to them."""
+        async with self.dial() as socket:
+            await socket.send('{"t":"hello"}')
+            await self.receive_until(socket, "snapshot")
+            sessions: dict[str, str] = {}
+            ask: Frame = {"t": "list", "box": "all"}
+            while True:
+                await socket.send(json.dumps(ask))
+                page = await self.receive_until(socket, "page")
+                for card in page["cards"]:
+                    sessions.setdefault(card["conversation"], card["session"])
+                if not page.get("next"):
+                    break
+                ask["after"] = page["next"]
+            return {conversation: await self._read(socket, session) for conversation, session in sessions.items()}
+
+    async def _read(self, socket: ClientConnection, session: str) -> list[Line]:
+        await socket.send(json.dumps({"t": "open", "session": session}))
+        page = await self.receive_until(socket, "thread")
+        messages: list[Frame] = list(page["messages"])
+        while page["more"]:
+            await socket.send(json.dumps({"t": "older", "session": session, "before": messages[0]["seq"]}))
+            page = await self.receive_until(socket, "older")
+            messages = [*page["messages"], *messages]
+        return [Line(one["seq"], one["who"], one["text"], one.get("command", "")) for one in messages if one["kind"] == "said"]
+
+
+class Traffic:
+    """Everybody of a run, going on until told to come to an end."""
+
+    def __init__(self, port: int, seed: int, visitors: int, operators: tuple[str, ...]) -> None:
+        self._changed = asyncio.Event()
+        changed = self._changed.set
+        self.visitors = [
+            Visitor(f"v{n:02d}", port, random.Random(f"{seed} v{n}"), changed, strict=n % 2 == 1) for n in range(visitors)
+        ]
+        self.operators = [
+            Operator(login, port, random.Random(f"{seed} {login}"), changed, strict=n % 2 == 1)
+            for n, login in enumerate(operators)
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        work: list[Coroutine[Any, Any, None]] = [one.run() for one in [*self.visitors, *self.operators]]
+        work += [visitor.think_and_talk() for visitor in self.visitors]
+        self._tasks = [asyncio.get_running_loop().create_task(one) for one in work]
+
+    def fail_fast(self) -> None:
+        """Raise what ended a client that should go on."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    @property
+    def said(self) -> int:
+        """Return how many messages of customers were acknowledged."""
+        return sum(said.settled for visitor in self.visitors for said in visitor.record.said)
+
+    @property
+    def waits(self) -> list[str]:
+        """Return what anybody still waits for."""
+        return [one.waits for one in [*self.visitors, *self.operators] if one.waits]
+
+    async def drain(self, seconds: float) -> None:
+        """Write nothing new, answer and close everything; return when nobody waits, or after *seconds*."""
+        for visitor in self.visitors:
+            visitor.talking = False
+        for operator in self.operators:
+            operator.closing = True
+            with suppress(*LOST):
+                await operator.send({"t": "ping"})  # its answer has the operator look around
+        await self.until(lambda: not self.waits, seconds)
+
+    async def until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Return once it is *done*, looking whenever a client heard something; False when *seconds* have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not done():
+                    self.fail_fast()
+                    self._changed.clear()
+                    await self._changed.wait()
+        return done()
+
+    async def stop(self) -> None:
+        """Have everybody leave."""
+        await asyncio.gather(*(one.leave() for one in [*self.visitors, *self.operators]), return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def line_of(message: Frame) -> Line:
+    """Return a visitor's message as the checker compares it: in the operators' words for who wrote it."""
+    who = "contact" if message["who"] == "me" else message["who"]
+    return Line(message["seq"], who, message["text"], message.get("id", ""))
