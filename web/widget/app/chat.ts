@@ -52,7 +52,7 @@ export function openChat(world: World): ChatDesk {
   const { clock, keep, key } = world;
   const outboxKeys = `${key}:out:`;
   let open = false;
-  /** The token that the last hello said, and the one that the thread belongs to. */
+  /** The token that this connection goes by, and the one that the thread belongs to. */
   let saidToken: string | null = null;
   let ownToken: string | null = null;
   let lastOrder = 0;
@@ -166,7 +166,7 @@ export function openChat(world: World): ChatDesk {
         return;
       }
       keep.set(key, frame.token);
-      ownToken = frame.token;
+      saidToken = ownToken = frame.token;
       seenSaid = "";
       adopt();
     }
