@@ -101,6 +101,16 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
       if (changed !== null) desk.changedElsewhere(changed, newValue);
     },
   });
+  const view = visualViewport;
+  if (view !== null) {
+    // A phone's keyboard covers the page, and may shove it: the panel keeps to what is left. A pinch is the visitor's own wish.
+    const fit = () => {
+      const zoomed = view.scale > 1.01;
+      place.style.setProperty("--height", zoomed ? "" : `${view.height}px`);
+      place.style.setProperty("--top", zoomed ? "" : `${view.offsetTop}px`);
+    };
+    within(view, { resize: fit, scroll: fit });
+  }
   within(document, {
     visibilitychange: () => {
       desk.look(open, visible());

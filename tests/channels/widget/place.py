@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from routing.worker import Worker
 from tests.support import house
 from tests.support.store import on_disk
 
+TOKEN_KEY = b"k" * 32
+"""What visitors' tokens are signed with."""
 WAIT_SECONDS = 20.0
 """For a frame that must come; a test that runs into it has failed."""
 
@@ -49,6 +51,20 @@ class Visitor:
     async def send(self, **frame: Any) -> None:
         """Send a frame."""
         await self.socket.send(json.dumps(frame))
+
+    async def send_all(self, frames: Sequence[dict[str, Any]]) -> None:
+        """Send *frames* so that they come in together."""
+        async with self.socket.send_context():
+            for frame in frames:
+                self.socket.protocol.send_text(json.dumps(frame).encode())
+
+    async def answer(self) -> dict[str, Any]:
+        """Return the next answer to a message: an ack or a refusal."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                frame: dict[str, Any] = json.loads(await self.socket.recv())
+                if frame["t"] in ("ack", "refused"):
+                    return frame
 
     async def next(self, kind: str, **like: Any) -> dict[str, Any]:
         """Return the next frame of *kind* with these values; others are kept in `frames`."""
@@ -114,6 +130,13 @@ class Place:
                 news.clear()
         stop()
 
+    async def texts(self) -> list[str]:
+        """Return what visitors wrote, in its order."""
+        return [
+            text
+            for (text,) in await self.rows("SELECT text FROM messages WHERE author = 'contact' ORDER BY conversation_id, seq")
+        ]
+
     async def rows(self, text: str) -> list[Any]:
         """Return what a plain query finds, for asserting."""
         return await self.store.read(lambda tx: tx._cursor.execute(text).fetchall())  # type: ignore[attr-defined]
@@ -140,7 +163,7 @@ async def place(folder: Path, *, limits: Limits | None = None, settings: dict[st
         transport,
         SystemClock(),
         lambda: made.directory,
-        VisitorTokens(b"k" * 32),
+        VisitorTokens(TOKEN_KEY),
         limits=limits or Limits(),
         address_of=addresses.client,
         own_origin=addresses.own_origin,

@@ -4,6 +4,9 @@ const REACHABLE = "button:not(:disabled), a[href], input, textarea, [tabindex='0
 /** Where a visitor begins: the form's first field, or the composer. */
 const BEGIN = "input, textarea";
 
+/** Where the panel covers the page; as in panel.css. */
+export const COVERS = "(max-width: 480px), (max-height: 480px)";
+
 /** Put the focus where the visitor begins, or on the panel until there is such a place; return whether there is. */
 export function focusIn(place: HTMLElement): boolean {
   const begin = place.querySelector<HTMLElement>(BEGIN);
@@ -13,7 +16,7 @@ export function focusIn(place: HTMLElement): boolean {
 
 /** On a small screen the panel covers the page: Tab goes round inside it. */
 export function keepFocusIn(place: HTMLElement, event: KeyboardEvent): void {
-  if (event.key !== "Tab" || !matchMedia("(max-width: 480px)").matches) return;
+  if (event.key !== "Tab" || !matchMedia(COVERS).matches) return;
   const stops = [...place.querySelectorAll<HTMLElement>(REACHABLE)];
   const [first, last] = [stops[0], stops.at(-1)];
   const now = (place.getRootNode() as ShadowRoot).activeElement;

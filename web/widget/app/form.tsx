@@ -17,10 +17,11 @@ const INPUTS = {
   phone: { type: "tel", autocomplete: "tel" },
 } as const;
 
-export function DetailsForm({ chat, speech: { text }, fields, onFill, onSkip }: DetailsFormProps) {
+export function DetailsForm({ chat, speech, fields, onFill, onSkip }: DetailsFormProps) {
+  const { text } = speech;
   const held = chat.hold?.code === "details_required";
   const required = fields.filter((field) => chat.required.includes(field));
-  const complaint = chat.returned ? chat.returned.text || text("bad_details") : held ? text("details_required") : "";
+  const complaint = complaintOf(chat, speech);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const entries = [...new FormData(event.currentTarget as HTMLFormElement)] as [Field, string][];
@@ -63,4 +64,11 @@ export function DetailsForm({ chat, speech: { text }, fields, onFill, onSkip }: 
       </div>
     </form>
   );
+}
+
+/** Return what is wrong with the form, in the visitor's language; empty: nothing. */
+export function complaintOf({ returned, hold }: Chat, { lang, text }: Speech): string {
+  // The server explains in English: to anybody else we say it less exactly, but so that they understand.
+  if (returned !== null) return (lang === "en" && returned.text) || text("bad_details");
+  return hold?.code === "details_required" ? text("details_required") : "";
 }

@@ -43,15 +43,13 @@ function Conversation({ desk, chat, speech, now }: { desk: ChatDesk; chat: Chat;
   const { text } = speech;
   const asked = fieldsToAsk(chat);
   if (!chat.met && chat.link === "connecting") return <p class="blank">{text("connecting")}</p>;
-  const banner = bannerOf(chat, speech);
   return (
     <>
-      {banner && (
-        <p class="banner" role="status">
-          {banner}
-        </p>
-      )}
-      <Thread {...{ chat, speech, now }} onOlder={desk.older} onRetry={desk.retry} onDiscard={desk.discard} greet={asked.length === 0} />
+      {/* There before it has anything to say: a status that comes with its words is not read aloud. */}
+      <p class="banner" role="status">
+        {bannerOf(chat, speech)}
+      </p>
+      <Thread {...{ chat, speech, now }} onOlder={desk.older} onRetry={desk.retry} onDiscard={desk.discard} />
       {asked.length > 0 ? (
         <DetailsForm {...{ chat, speech }} fields={asked} onFill={desk.fillIn} onSkip={desk.skipForm} />
       ) : (

@@ -11,8 +11,6 @@ export interface ThreadProps {
   chat: Chat;
   speech: Speech;
   now: number;
-  /** Say hello while nothing has been said. */
-  greet: boolean;
   onOlder: () => void;
   onRetry: (id: string) => void;
   onDiscard: (id: string) => void;
@@ -31,13 +29,13 @@ const NEAR = 64;
 export class Thread extends Component<ThreadProps, { away: boolean }> {
   override state = { away: false };
   private log: HTMLElement | null = null;
+  private room: ResizeObserver | null = null;
 
-  override shouldComponentUpdate({ chat, greet }: ThreadProps, { away }: { away: boolean }): boolean {
+  override shouldComponentUpdate({ chat }: ThreadProps, { away }: { away: boolean }): boolean {
     // Every key in the composer comes by here.
     const shown = this.props.chat;
     return (
       away !== this.state.away ||
-      greet !== this.props.greet ||
       chat.thread !== shown.thread ||
       chat.outbox !== shown.outbox ||
       chat.typing !== shown.typing ||
@@ -47,7 +45,15 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
   }
 
   override componentDidMount(): void {
-    this.toEnd();
+    // Once at the beginning, and whenever a keyboard, a banner or a longer draft takes room: who was at the end stays there.
+    this.room = new ResizeObserver(() => {
+      if (!this.state.away) this.toEnd();
+    });
+    if (this.log !== null) this.room.observe(this.log);
+  }
+
+  override componentWillUnmount(): void {
+    this.room?.disconnect();
   }
 
   override getSnapshotBeforeUpdate(): View {
@@ -79,7 +85,7 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
     if (atEnd === this.state.away) this.setState({ away: !atEnd });
   };
 
-  override render({ chat, speech, now, greet, onOlder, onRetry, onDiscard }: ThreadProps) {
+  override render({ chat, speech, now, onOlder, onRetry, onDiscard }: ThreadProps) {
     const { text } = speech;
     const said = chat.outbox.filter((item) => item.t === "say");
     const silent = chat.thread.length === 0 && said.length === 0;
@@ -102,7 +108,7 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
               {text(chat.paging ? "loading" : "older")}
             </button>
           )}
-          {silent && greet && <p class="blank">{text("greeting")}</p>}
+          {silent && <p class="blank">{text("greeting")}</p>}
           <ol>
             {chat.thread.map((message, at) => (
               <Message key={message.id ?? message.seq} {...{ message, speech, now }} previous={chat.thread[at - 1]} />
