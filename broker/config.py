@@ -76,8 +76,8 @@ class VisitorLimits(_Group):
     """How much visitors may ask of us: the settings of `/ws/visitor`."""
 
     frame_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
-    messages_per_second: Annotated[float, Field(gt=0, le=10_000)] = 5.0
-    burst: Count = 20
+    messages_per_second: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    burst: Count = 40
     frames_per_second: Annotated[float, Field(gt=0, le=100_000)] = 20.0
     frames_burst: Count = 100
     conversations_per_hour: Count = 30

@@ -16,20 +16,20 @@ unconfirmed and an operator decides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import msgspec
 import structlog
-from sqlalchemy import and_, bindparam, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, select, text, update
 
 from broker import metrics
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal
-from broker.store.sql import cols, insert_row, sql
+from broker.store.sql import cols, insert_rows, sql
 from broker.store.tables import conversations, messages, outbox
 
 log = structlog.get_logger(__name__)
@@ -46,8 +46,22 @@ BACKOFF_MAX_SECONDS = 300.0
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
-_POST = insert_row(outbox, "id conversation_id seq channel_id message_id state due_us created_us")
-_earlier = outbox.alias("earlier")
+_POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state due_us created_us")
+_other = outbox.alias("other")
+_OTHER_OPEN = text("other.state IN ('queued', 'sending')")
+"""Word for word the condition of the indexes of what is open: SQLite needs it to use them."""
+_lowest = (
+    select(_other.c.id)
+    .where(_other.c.conversation_id == bindparam("conversation"), _OTHER_OPEN)
+    .order_by(_other.c.seq)
+    .limit(1)
+    .scalar_subquery()
+)
+_BEHIND: ColumnElement[bool] = literal_column(
+    # Written out, because SQLAlchemy leaves tables' names away inside RETURNING: a comparison of two of them would be of one.
+    "EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
+    " AND other.state IN ('queued', 'sending') AND other.seq > outbox.seq)"
+)
 _LEASE = sql(
     update(outbox)
     .values(
@@ -58,19 +72,11 @@ _LEASE = sql(
         lease_us=bindparam("until_us"),
     )
     .where(
-        outbox.c.conversation_id == bindparam("conversation"),
+        outbox.c.id == _lowest,
         outbox.c.state == "queued",
         outbox.c.due_us <= bindparam("now_us"),
-        not_(
-            select(_earlier.c.id)
-            .where(
-                _earlier.c.conversation_id == bindparam("conversation"),
-                or_(_earlier.c.state == "sending", and_(_earlier.c.state == "queued", _earlier.c.seq < outbox.c.seq)),
-            )
-            .exists()
-        ),
     )
-    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us"))
+    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us"), _BEHIND)
 )
 _MESSAGE = sql(
     select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
@@ -112,18 +118,13 @@ _ORPHANS = sql(
 _DUE = sql(
     select(outbox.c.conversation_id)
     .where(
-        text(
-            "outbox.state IN ('queued', 'sending')"
-        ),  # word for word the condition of ix_outbox_open: SQLite needs it to use that
+        text("outbox.state IN ('queued', 'sending')"),
         outbox.c.state == "queued",
         outbox.c.due_us <= bindparam("now_us"),
         # Rows behind one that backs off are no work: a thousand of them would hide what is.
         not_(
-            select(_earlier.c.id)
-            .where(
-                _earlier.c.conversation_id == outbox.c.conversation_id,
-                or_(_earlier.c.state == "sending", and_(_earlier.c.state == "queued", _earlier.c.seq < outbox.c.seq)),
-            )
+            select(_other.c.id)
+            .where(_other.c.conversation_id == outbox.c.conversation_id, _OTHER_OPEN, _other.c.seq < outbox.c.seq)
             .exists()
         ),
     )
@@ -150,22 +151,14 @@ class Leased:
     waiting_seconds: float
     lease_ends: float
     """On the monotonic clock."""
+    more: bool = False
+    """Another one waited behind it."""
 
 
 def post(tx: Tx, conversation_id: ConversationId, seq: int, channel_id: ChannelId, message_id: MessageId) -> None:
     """Queue a message for its channel."""
     now_us = to_us(tx.now)
-    tx.run(
-        _POST,
-        id=tx.new_id(),
-        conversation_id=conversation_id,
-        seq=seq,
-        channel_id=channel_id,
-        message_id=message_id,
-        state="queued",
-        due_us=now_us,
-        created_us=now_us,
-    )
+    tx.later(_POST, (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us))
     tx.ring(Bell.OUTBOX, conversation_id)
 
 
@@ -182,7 +175,7 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
     )
     if row is None:
         return None
-    id_, seq, channel_id, message_id, attempt, created_us = row
+    id_, seq, channel_id, message_id, attempt, created_us, more = row
     found = tx.one(_MESSAGE, conversation=conversation_id, seq=seq)
     assert found is not None
     text, operator_id, at_us, key = found
@@ -201,7 +194,21 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
         at_us,
         (now_us - created_us) / 1_000_000,
         monotonic + LEASE_SECONDS,
+        bool(more),
     )
+
+
+def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) -> list[Leased | None]:
+    """Take a row of each of many conversations, as `lease` does."""
+    return [lease(tx, *one) for one in asked]
+
+
+def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]) -> list[bool]:
+    """End many leases, as `mark` does."""
+    return [
+        mark(tx, leased, state, external_id=external_id, problem=problem, after_seconds=seconds)
+        for leased, state, external_id, problem, seconds in ends
+    ]
 
 
 def mark(
@@ -221,7 +228,8 @@ def mark(
     )
     if changed:
         _tell(tx, leased.conversation_id, leased.seq, Fate(state), problem)
-        tx.ring(Bell.OUTBOX, leased.conversation_id)
+        if leased.more or state == "queued":
+            tx.ring(Bell.OUTBOX, leased.conversation_id)
     return bool(changed)
 
 
@@ -230,7 +238,9 @@ def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     orphans = orphaned(tx, fence)
     for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
         again = idempotent(channel_id)
-        leased = Leased(id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0)
+        leased = Leased(
+            id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0, more=True
+        )
         problem = "" if again else "the program was stopped while sending; the customer may or may not have it"
         mark(tx, leased, "queued" if again else "unconfirmed", problem=problem)
     return len(orphans)
@@ -278,7 +288,7 @@ class Sender:
 
     async def step(self, conversation_id: ConversationId) -> bool:
         """Send the conversation's next row; False when there is none to send now."""
-        leased = await self._store.write(lambda tx: lease(tx, conversation_id, self._owner, self._fence, self._clock.monotonic()))
+        leased = await self._store.write_each(lease_each, (conversation_id, self._owner, self._fence, self._clock.monotonic()))
         if leased is None:
             return False
         channel = self._channel(leased.channel_id)
@@ -294,7 +304,7 @@ class Sender:
         if self._clock.monotonic() > leased.lease_ends - SEND_SECONDS:
             # This process slept (a suspended machine): another may hold the lease already, so nothing leaves from here. If none
             # does, the row is as good as never leased; left `sending`, it would be put before a human without any doubt.
-            await self._store.write(lambda tx: mark(tx, leased, "queued"))
+            await self._end(leased, "queued")
             return "lease_lost"
         outbound = Outbound(
             conversation_id=leased.conversation_id,
@@ -335,11 +345,13 @@ class Sender:
             if error is not None and error.retry_after is not None
             else min(BACKOFF_MAX_SECONDS, 2.0**leased.attempt)
         )
-        await self._store.write(lambda tx: mark(tx, leased, "queued", problem=problem, after_seconds=seconds))
+        await self._end(leased, "queued", problem=problem, after_seconds=seconds)
         return "backed_off"
 
-    async def _end(self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "") -> str:
-        await self._store.write(lambda tx: mark(tx, leased, state, external_id=external_id, problem=problem))
+    async def _end(
+        self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
+    ) -> str:
+        await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
         return state
 
 
@@ -409,8 +421,7 @@ class SenderLoop:
 
     async def _step(self, conversation_id: ConversationId) -> None:
         try:
-            while not self._stopping and await self._sender.step(conversation_id):
-                pass
+            await self._sender.step(conversation_id)  # what stands behind it has been rung for
         except StoreError as error:
             log.warning("send_refused_by_store", conversation_id=conversation_id, problem=str(error))
         except Exception:

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from broker.domain import Capabilities, ChannelId, ConversationId, LineId, MessageId
 from broker.events import Incoming
 
+A = TypeVar("A")
 T = TypeVar("T")
 Row = tuple[Any, ...]
 """A row as the driver gives it; statements name their columns in order."""
@@ -48,6 +49,10 @@ class Ids(Protocol):
 
 class Statement(Protocol):
     """A statement written once for all databases; made by `broker.store.sql`."""
+
+
+class RowsStatement(Protocol):
+    """A statement over many rows of values at once; made by `broker.store.sql`."""
 
 
 class Bell(StrEnum):
@@ -81,8 +86,14 @@ class Tx(Protocol):
     def run(self, statement: Statement, /, **values: object) -> int:
         """Execute and return how many rows were touched."""
 
-    def many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
-        """Execute once for each of *rows*."""
+    def each(self, statement: RowsStatement, rows: Sequence[Row], /) -> list[Row]:
+        """Execute for all of *rows*, many at a time; return the rows it found, in no order."""
+
+    def later(self, statement: RowsStatement, row: Row, /) -> None:
+        """Execute for *row* when the function has returned, together with the others put off so; until then nobody finds it."""
+
+    def settle(self) -> None:
+        """Execute now what was put off."""
 
     def ring(self, bell: Bell, key: str = "", /) -> None:
         """Ring *bell* after the commit; nothing rings when there is none."""
@@ -93,6 +104,12 @@ class Store(Protocol):
 
     def write(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
         """Run *work* in a transaction of its own; the answer comes after the commit is on the disk."""
+
+    def write_each(self, work: Callable[[Tx, Sequence[A]], Sequence[T]], item: A, /) -> Awaitable[T]:
+        """Run *work* for *item*, and in the same call for what else waits for it; the answers stand in the items' order.
+
+        When a call for several raises, nothing of it has happened, and each gets a call and a fate of its own.
+        """
 
     def read(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
         """Run *work* on a snapshot that cannot write and sees every commit answered before."""

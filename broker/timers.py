@@ -18,7 +18,7 @@ from broker import metrics
 from broker.domain import from_us, to_us
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Clock, Store, Transport, Tx
-from broker.store.sql import cols, sql, upsert
+from broker.store.sql import among, cols, insert_rows, over_rows, sql
 from broker.store.tables import timers
 
 log = structlog.get_logger(__name__)
@@ -26,14 +26,9 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 1.0
 DUE_AT_ONCE = 100
 
-_SET = upsert(timers, "id owner_kind owner_id name due_us event", "owner_kind owner_id name", "id due_us event")
-_CANCEL = sql(
-    delete(timers).where(
-        timers.c.owner_kind == bindparam("owner_kind"),
-        timers.c.owner_id == bindparam("owner_id"),
-        timers.c.name == bindparam("name"),
-    )
-)
+_NAMED = cols(timers, "owner_kind owner_id name")
+_SET = insert_rows(timers, "id owner_kind owner_id name due_us event")
+_CANCEL = over_rows(delete(timers).where(among(*_NAMED)), _NAMED)
 _DUE = sql(
     select(*cols(timers, "id owner_kind owner_id event"))
     .where(timers.c.due_us <= bindparam("now_us"))
@@ -49,14 +44,15 @@ Enter = Callable[[Tx, str, str, str], None]
 
 
 def set_timer(tx: Tx, owner_kind: str, owner_id: str, name: str, due: datetime, event: str) -> None:
-    """Set or move the owner's timer *name*; *event* is entered at *due*."""
-    tx.run(_SET, id=tx.new_id(), owner_kind=owner_kind, owner_id=owner_id, name=name, due_us=to_us(due), event=event)
+    """Set or move the owner's timer *name*, once in a transaction; *event* is entered at *due*."""
+    tx.later(_CANCEL, (owner_kind, owner_id, name))
+    tx.later(_SET, (tx.new_id(), owner_kind, owner_id, name, to_us(due), event))
     tx.ring(Bell.TIMERS)
 
 
 def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
     """Remove the owner's timer *name*, if there is one."""
-    tx.run(_CANCEL, owner_kind=owner_kind, owner_id=owner_id, name=name)
+    tx.later(_CANCEL, (owner_kind, owner_id, name))
 
 
 def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:

@@ -3,17 +3,23 @@
 Each deed is one transaction that may be repeated. A lead that is lost is made again when the reader next looks at its contact.
 When a lead is converted its external id is given up, and the contact's next request makes a new one; until then every repeat
 finds the first.
+
+Whatever changes a lead appends a row of the kind `lead` to the journal, in the same transaction, and a repeat that changes nothing
+appends none: screens learn of leads there. Our own reader finds nothing to do in such a row.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import bindparam, or_, select, update
 
 from broker.domain import to_us
 from broker.ports import LeadDraft, Store, TranscriptDraft, Tx
+from broker.store import journal
 from broker.store.sql import insert_new, sql
-from broker.store.tables import leads, transcripts
+from broker.store.tables import conversations, leads, sessions, transcripts
 from crm_bridge.rules import external_id_of
 
 NEW = "new"
@@ -76,6 +82,17 @@ _REATTACH = sql(update(transcripts).values(lead_id=bindparam("to")).where(transc
 _MOVE_TRANSCRIPTS = sql(
     update(transcripts).values(contact_id=bindparam("to")).where(transcripts.c.contact_id == bindparam("contact"))
 )
+_ATTACHED_TO = sql(select(transcripts.c.lead_id).where(transcripts.c.external_id == bindparam("external")))
+_SHOWN = sql(
+    select(leads.c.contact_id, leads.c.session_id, leads.c.line_id, leads.c.responsible_id).where(leads.c.id == bindparam("lead"))
+)
+_CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
+_LATEST_CONVERSATION = sql(
+    select(conversations.c.id)
+    .where(conversations.c.contact_id == bindparam("contact"))
+    .order_by(conversations.c.created_us.desc(), conversations.c.id.desc())
+    .limit(1)
+)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -91,7 +108,7 @@ class BuiltInCrm:
 
     async def put_transcript(self, transcript: TranscriptDraft) -> None:
         """See `Crm.put_transcript`. Raises StoreError."""
-        await self._store.write(lambda tx: put_transcript(tx, transcript))
+        await self._store.write_each(_put_transcripts, transcript)
 
     async def follow_contact(self, moved_from: str, into: str) -> None:
         """See `Crm.follow_contact`. Raises StoreError."""
@@ -118,17 +135,46 @@ def put_lead(tx: Tx, lead: LeadDraft) -> str:
         changed_us=now_us,
     )
     if not created and (row := tx.one(_FIND, external=lead.external_id)) is not None:
-        _fill(tx, row[0], lead, now_us)
+        if _fill(tx, row[0], lead, now_us):
+            _tell(tx, row[0], "filled")
         return str(row[0])
     tx.run(_ATTACH, lead=lead_id, contact=lead.contact_id)
+    _tell(tx, lead_id, "made")
     return lead_id
 
 
-def _fill(tx: Tx, lead_id: str, lead: LeadDraft, now_us: int) -> None:
+def _fill(tx: Tx, lead_id: str, lead: LeadDraft, now_us: int) -> int:
+    filled = 0
     if lead.responsible_id is not None:
-        tx.run(_FILL_RESPONSIBLE, lead=lead_id, responsible=lead.responsible_id, now_us=now_us)
+        filled += tx.run(_FILL_RESPONSIBLE, lead=lead_id, responsible=lead.responsible_id, now_us=now_us)
     if lead.session_id is not None:
-        tx.run(_FILL_SESSION, lead=lead_id, session=lead.session_id, now_us=now_us)
+        filled += tx.run(_FILL_SESSION, lead=lead_id, session=lead.session_id, now_us=now_us)
+    return filled
+
+
+def _tell(tx: Tx, lead_id: str, what: str) -> None:
+    """Write into the journal that the lead is another now: *what* is made, filled, transcript, moved or merged."""
+    row = tx.one(_SHOWN, lead=lead_id)
+    assert row is not None
+    contact_id, session_id, line_id, responsible_id = row
+    home = tx.one(_CONVERSATION, session=session_id) if session_id is not None else None
+    home = home or tx.one(_LATEST_CONVERSATION, contact=contact_id)
+    conversation_id = home[0] if home is not None else None
+    body = _encode({"lead": lead_id, "contact": contact_id, "what": what, "responsible": responsible_id}).decode()
+    journal.append(
+        tx,
+        "lead",
+        body,
+        conversation_id=conversation_id,
+        seq=journal.next_seq(tx, conversation_id) if conversation_id is not None else None,
+        line_id=line_id,
+    )
+
+
+def _put_transcripts(tx: Tx, transcripts_: Sequence[TranscriptDraft]) -> list[None]:
+    for one in transcripts_:
+        put_transcript(tx, one)
+    return [None] * len(transcripts_)
 
 
 def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
@@ -137,7 +183,8 @@ def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
     lead_id = lead[0] if lead else None
     frozen = int(transcript.frozen)
     now_us = to_us(tx.now)
-    created = tx.run(
+    before = tx.one(_ATTACHED_TO, external=transcript.external_id)
+    written = tx.run(
         _TRANSCRIPT,
         external_id=transcript.external_id,
         session_id=transcript.session_id,
@@ -147,8 +194,8 @@ def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
         frozen=frozen,
         written_us=now_us,
     )
-    if not created:
-        tx.run(
+    if not written:
+        written = tx.run(
             _REWRITE,
             external=transcript.external_id,
             contact=transcript.contact_id,
@@ -157,6 +204,9 @@ def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
             new_frozen=frozen,
             now_us=now_us,
         )
+    # Receipts rewrite a transcript again and again; who looks at the lead is told of the first time.
+    if written and lead_id is not None and before != (lead_id,):
+        _tell(tx, lead_id, "transcript")
 
 
 def follow_contact(tx: Tx, moved_from: str, into: str) -> None:
@@ -168,9 +218,11 @@ def follow_contact(tx: Tx, moved_from: str, into: str) -> None:
     tx.run(_MOVE_TRANSCRIPTS, contact=moved_from, to=into)
     if theirs is not None and kept is None:
         tx.run(_RENAME, lead=theirs[0], external=external_id_of(into), now_us=now_us)
+        _tell(tx, theirs[0], "moved")
     elif theirs is not None and kept is not None:
         tx.run(_REATTACH, lead=theirs[0], to=kept[0])
-        tx.run(_MERGE, lead=theirs[0], now_us=now_us)
+        if tx.run(_MERGE, lead=theirs[0], now_us=now_us):
+            _tell(tx, theirs[0], "merged")
     lead = kept or theirs
     if lead is not None:
         tx.run(_ATTACH, lead=lead[0], contact=into)

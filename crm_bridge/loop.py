@@ -12,7 +12,7 @@ from crm_bridge.reader import Reader
 
 log = structlog.get_logger(__name__)
 
-REST_SECONDS = 0.25
+REST_SECONDS = 0.5
 """Between two pages that were not full: the CRM may be a moment late, the disk is everybody's."""
 SWEEP_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 60.0

@@ -9,7 +9,8 @@ What a row of the journal leads to:
     fate (sent, delivered, read, failed, …) in a closed session   it is written again: the last text of a session leaves after it
 
 A row says only where to look; what is written is the state of the tables now, so a page read late writes what is true and a page
-read twice writes the same. A session that is open again is left alone until it closes.
+read twice writes the same. A session that is open again is left alone until it closes. Rows of the kind `lead` are our own
+doing and lead to nothing.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from broker.access.authorize import Actor
-from broker.domain import Status
+from broker.access.authorize import Action, Actor, Thing, authorize
+from broker.domain import LineId, OperatorId, Status
+from broker.errors import Forbidden
 
 Listed = Literal["mine", "waiting", ""]
 
@@ -57,6 +58,22 @@ def listed(actor: Actor, where: Where) -> Listed:
 def may_see(actor: Actor, where: Where) -> bool:
     """Return whether *actor* may look at the session at all."""
     return actor.sees(where.line_id) or actor.operator_id == where.operator_id or actor.operator_id in where.offered_to
+
+
+def may_see_lead(actor: Actor, line_id: str | None, responsible_id: str | None) -> bool:
+    """Return whether *actor* may look at a lead of the line."""
+    try:
+        authorize(
+            actor,
+            Action.READ_LEADS,
+            Thing(
+                LineId(line_id) if line_id is not None else None,
+                OperatorId(responsible_id) if responsible_id is not None else None,
+            ),
+        )
+    except Forbidden:
+        return False
+    return True
 
 
 def keeps(actor: Actor, before: Where | None, after: Where) -> bool:

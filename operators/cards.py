@@ -247,7 +247,7 @@ def mine(tx: Tx, operator_id: str) -> list[Watched]:
 
 def waiting(tx: Tx, lines: Iterable[str], after: str | None = None, most: int = PAGE) -> tuple[list[Watched], str | None]:
     """Return a page of those who wait in *lines*, the highest priority first, then the oldest; and the next page's mark."""
-    rank, queued, after_id = _mark(after, 2) if after else (-(2**62), 0, "")
+    rank, queued, after_id = mark(after, 2) if after else (-(2**62), 0, "")
     heads = [tx.all(_WAITING, line=line, rank_is=rank, queued=queued, after_id=after_id) for line in lines]
     return _page(tx, list(islice(merge(*heads), most + 1)), most)
 
@@ -259,7 +259,7 @@ def opened(
 
     Narrowed to a *status* or a *contact*, a page may be short, or empty, and still have a next one.
     """
-    began, after_id = _mark(after, 1) if after else (2**62, "~")
+    began, after_id = mark(after, 1) if after else (2**62, "~")
     seek = {"opened": began, "after_id": after_id}
     if contact is not None:
         found = tx.all(_OPENED_CONTACT, contact=contact, **seek)
@@ -280,7 +280,7 @@ def _page(tx: Tx, found: list[Row], most: int) -> tuple[list[Watched], str | Non
     return load_all(tx, (row[-1] for row in shown)), following
 
 
-def _mark(after: str, numbers: int) -> tuple[int | str, ...]:
+def mark(after: str, numbers: int) -> tuple[int | str, ...]:
     """Return what a page's mark says. Raises BadInput for one we never gave."""
     *parts, id_ = after.split(".")
     if len(parts) != numbers or not all(_NUMBER.fullmatch(part) for part in parts):

@@ -6,7 +6,7 @@ under its id is accepted again and done once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never
@@ -137,7 +137,7 @@ def deed(id_: str, session: str, verb: Verb, text: str = "", outcome: str = "") 
 async def do(store: Store, actor: Actor, what: Deed) -> Stored:
     """Store the deed, and count it. Raises Refusal, StoreError."""
     try:
-        stored = await store.write(lambda tx: enter(tx, actor, what))
+        stored = await store.write_each(enter_each, (actor, what))
     except Refusal as refusal:
         metrics.refused_inputs_total.labels(ORIGIN, refusal.code).inc()
         raise
@@ -146,6 +146,11 @@ async def do(store: Store, actor: Actor, what: Deed) -> Stored:
         raise
     (metrics.accepted_inputs_total if stored.fresh else metrics.repeated_inputs_total).labels(ORIGIN).inc()
     return stored
+
+
+def enter_each(tx: Tx, asked: Sequence[tuple[Actor, Deed]]) -> list[Stored]:
+    """Store many deeds; see `enter`."""
+    return [enter(tx, actor, what) for actor, what in asked]
 
 
 def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:

@@ -184,7 +184,7 @@ class Feed:
             if found is None:
                 return False
             socket.at = mark.at
-            socket.say(Resumed(mark.text()))
+            socket.say(Resumed(mark.text(), found.now))
             self._tell_missed(socket, board, found, directory)
             self._typists.follow(socket, found.held)
         finally:

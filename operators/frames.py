@@ -5,7 +5,7 @@ only with the login cookie and an Origin that is our own host.
 
     console                           gateway
     hello(resume?)                →
-                                  ←   snapshot(at, me, cards…)            everything on the first screen
+                                  ←   snapshot(at, now, me, cards…)       everything on the first screen
                                   ←   updates(n, at, list)                n counts 1, 2, 3… on this socket; `at` is the resume mark
     do(id, session, verb, …)      →
                                   ←   accepted(id)                        stored: it survives any crash; what came of it is an update
@@ -20,7 +20,7 @@ only with the login cookie and an Origin that is our own host.
                                   ←   updates with `presence`
     typing(session) / leave(session) / ping →  pong
 
-With `hello(resume=AT)` the gateway sends `resumed(at)` and the updates since AT, or a new snapshot when AT is too long ago. A
+With `hello(resume=AT)` the gateway sends `resumed(at, now)` and the updates since AT, or a new snapshot when AT is too long ago. A
 console that reads slower than it is written to is closed with 4409 and resumes.
 
 Close codes: 4400 a frame that cannot be read; 4401 not logged in (any more); 4403 a foreign Origin; 4408 no hello within 5 s;
@@ -162,7 +162,11 @@ class Point(msgspec.Struct, frozen=True, omit_defaults=True):
 
     kind: str
     value: str
+    """As it was written. In a channel: a name that people use there, mostly none; never the channel's own id of a person."""
     evidence: str = ""
+    channel: str = ""
+    """The channel's kind: widget, telegram, …"""
+    channel_name: str = ""
 
 
 class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -222,12 +226,15 @@ class Snapshot(_Out, frozen=True, tag="snapshot"):
     counts: Counts
     mine: tuple[Card, ...]
     waiting: tuple[Card, ...]
+    now: int
+    """The server's clock, epoch milliseconds: waiting times and deadlines are counted by it."""
 
 
 class Resumed(_Out, frozen=True, tag="resumed"):
-    """What was missed follows as updates; nothing on screen need be thrown away."""
+    """What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot."""
 
     at: str
+    now: int
 
 
 class FateChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -253,11 +260,13 @@ class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of `message`, when there is no card with it."""
     fate: FateChange | None = None
     contact: Contact | None = None
-    """Of the open thread: the contact was completed."""
+    """Of the open thread: the contact was completed, or has another lead."""
     gone: str = ""
     colleague: Colleague | None = None
     counts: Counts | None = None
     load: int | None = None
+    lead: str = ""
+    """The id of a lead that was made or changed; what it says now is asked for over REST."""
 
 
 class Updates(_Out, frozen=True, tag="updates"):

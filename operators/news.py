@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 from sqlalchemy import and_, bindparam, case, func, literal, select
@@ -22,11 +22,11 @@ from broker.access.authorize import Actor
 from broker.domain import Directory, PresenceState, Status
 from broker.ports import Row, Tx
 from broker.store import journal
-from broker.store.sql import cols, one_of, sql
+from broker.store.sql import cols, one_of, page, sql
 from broker.store.tables import budgets, contacts, conversations, messages, offers, sessions
 from broker.store.tables import journal as rows
 from operators import cards
-from operators.audience import Where, keeps, listed, may_see
+from operators.audience import Where, keeps, listed, may_see, may_see_lead
 from operators.cards import TEXT_SHOWN, Watched, ms
 from operators.frames import Colleague, Counts, FateChange, Shown, Update
 from operators.threads import SHOWN_COLUMNS, shown
@@ -37,7 +37,7 @@ KEPT = 5_000
 
 _SILENT = ("distribution", "held", "round_due", "no_answer_due", "reopen_ended")
 _WROTE = "contact_message"
-_PAGE = sql(
+_PAGE = page(
     select(
         *cols(rows, "id conversation_id session_id line_id kind message_seq at_us status operator_id"),
         # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
@@ -96,7 +96,7 @@ class _Decision(msgspec.Struct):
 
 class _Record(msgspec.Struct):
     before: _Side | None
-    after: _Side | None
+    after: _Side | Literal["unchanged"] | None
     decisions: tuple[_Decision, ...]
 
 
@@ -111,6 +111,12 @@ class _Completed(msgspec.Struct):
     moved_from: str | None = None
 
 
+class _Lead(msgspec.Struct):
+    lead: str
+    contact: str
+    responsible: str | None = None
+
+
 class _Presence(msgspec.Struct):
     operator: str
     state: PresenceState
@@ -119,6 +125,7 @@ class _Presence(msgspec.Struct):
 _record = msgspec.json.Decoder(_Record).decode
 _fate = msgspec.json.Decoder(_Fate).decode
 _completed = msgspec.json.Decoder(_Completed).decode
+_lead = msgspec.json.Decoder(_Lead).decode
 _presence = msgspec.json.Decoder(_Presence).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -205,6 +212,14 @@ class RefusedDeed:
     code: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeadNews:
+    """A lead that was made or changed, and what decides who may see it."""
+
+    line_id: str | None
+    responsible_id: str | None
+
+
 @dataclass(slots=True)
 class Folded:
     """What a page changed."""
@@ -213,7 +228,9 @@ class Folded:
     colleagues: dict[str, PresenceState] = field(default_factory=dict)
     refused: list[RefusedDeed] = field(default_factory=list)
     contacts: set[str] = field(default_factory=set)
-    """Conversations whose contact was completed."""
+    """Conversations whose contact was completed, or has another lead."""
+    leads: dict[str, LeadNews] = field(default_factory=dict)
+    """By id."""
     loads: set[str] = field(default_factory=set)
     """Operators whose load moved."""
 
@@ -285,6 +302,8 @@ class Board:
                     self._fold_fate(folded, row)
             elif kind == "contact":
                 self._fold_contact(folded, row, news.names)
+            elif kind == "lead":
+                self._fold_lead(folded, row)
             elif kind == "presence":
                 told = _presence(row[_BODY])
                 folded.colleagues[told.operator] = told.state
@@ -307,7 +326,8 @@ class Board:
 
     def _fold_event(self, folded: Folded, row: Row, body: str, directory: Directory) -> None:
         record = _record(body)
-        before, after = record.before, record.after
+        before = record.before
+        after = before if record.after == "unchanged" else record.after
         for decision in record.decisions:
             match decision.do:
                 case "refuse":
@@ -394,6 +414,11 @@ class Board:
             self._by_contact.setdefault(told.contact, set()).add(session)
             folded.touched.setdefault(session, Touched(watched, watched.where)).renamed = True
 
+    def _fold_lead(self, folded: Folded, row: Row) -> None:
+        told = _lead(row[_BODY])
+        folded.leads[told.lead] = LeadNews(row[_LINE], told.responsible)
+        folded.contacts.update(self.sessions[session].conversation for session in self._by_contact.get(told.contact, ()))
+
 
 # --- who is told what
 
@@ -425,6 +450,11 @@ def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, 
     """Give each screen its updates by *push*, encoded."""
     for touched in folded.touched.values():
         _tell_session(touched, hall, directory, push)
+    for lead, where in folded.leads.items():
+        update = _encode(Update(lead=lead))
+        for screen in hall.everybody():
+            if may_see_lead(screen.actor, where.line_id, where.responsible_id):
+                push(screen, update)
     for operator, state in folded.colleagues.items():
         person = directory.operators.get(operator)  # type: ignore[call-overload]
         if person is not None:

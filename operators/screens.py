@@ -40,10 +40,12 @@ class First:
     waiting: tuple[Card, ...]
     held: tuple[str, ...]
     """The conversations of the sessions that are held."""
+    now: int
+    """Epoch milliseconds."""
 
     def snapshot(self, mark: str, counts: Counts) -> Snapshot:
         """Return the frame."""
-        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting)
+        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Missed:
     pages: tuple[News, ...]
     held: tuple[str, ...]
     load: int
+    now: int
+    """Epoch milliseconds."""
 
 
 def first(tx: Tx, actor: Actor, directory: Directory) -> First:
@@ -82,6 +86,7 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         mine=tuple(one.card_for(actor, directory) for one in mine),
         waiting=tuple(one.card_for(actor, directory) for one in waiting),
         held=_held(actor, mine),
+        now=cards.ms(tx.now),
     )
 
 
@@ -97,7 +102,7 @@ def missed(tx: Tx, after: int, actor: Actor) -> Missed | None:
         known |= {watched.session: watched for watched in page.loaded}
         pages.append(page)
     _, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
-    return Missed(tuple(pages), _held(actor, cards.mine(tx, actor.operator_id)), load)
+    return Missed(tuple(pages), _held(actor, cards.mine(tx, actor.operator_id)), load, cards.ms(tx.now))
 
 
 def page(tx: Tx, actor: Actor, directory: Directory, box: Box, after: str | None) -> tuple[list[Watched], str | None]:

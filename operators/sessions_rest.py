@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, tuple_
 
 from broker.access.authorize import Action, Actor
 from broker.domain import Status, from_us
@@ -26,7 +26,7 @@ from broker.web.wiring import May, StoreOf
 from operators import cards, deeds, threads
 from operators.cards import Watched
 from operators.deeds import Deed, Refusal, Stored, sentence
-from operators.frames import Card
+from operators.frames import Card, Point
 from operators.threads import SHOWN_COLUMNS
 
 __all__ = ["routes"]
@@ -66,7 +66,10 @@ _UNCONFIRMED = sql(
     .select_from(outbox)
     .join(channels, channels.c.id == outbox.c.channel_id)
     .join(messages, (messages.c.conversation_id == outbox.c.conversation_id) & (messages.c.seq == outbox.c.seq))
-    .where(outbox.c.state == "unconfirmed", outbox.c.created_us > bindparam("after"))
+    .where(
+        outbox.c.state == "unconfirmed",
+        tuple_(outbox.c.created_us, outbox.c.id) > tuple_(bindparam("after_us"), bindparam("after_id")),
+    )
     .order_by(outbox.c.created_us, outbox.c.id)
     .limit(UNCONFIRMED_PAGE + 1)
 )
@@ -134,9 +137,13 @@ class MessagePage(BaseModel):
 
 
 class PointOut(BaseModel):
+    """A way to reach a contact. In a channel it says which, and *value* is a name that people use there, mostly empty."""
+
     kind: str
     value: str
     evidence: str
+    channel: str | None
+    channel_name: str | None
 
 
 class ContactOut(BaseModel):
@@ -208,7 +215,7 @@ class UnconfirmedOut(BaseModel):
 
 class UnconfirmedPage(BaseModel):
     items: list[UnconfirmedOut]
-    next_cursor: int | None
+    next_cursor: str | None
 
 
 # --- looking
@@ -289,7 +296,7 @@ async def read_contact(contact_id: UUID, store: StoreOf, actor: Annotated[Actor,
         id=found.id,
         name=found.name,
         language=found.language,
-        points=[PointOut(kind=point.kind, value=point.value, evidence=point.evidence) for point in found.points],
+        points=[_point(point) for point in found.points],
         responsible_id=found.responsible or None,
         since=_at(found.since),
         sessions=[_session(card) for card in found.earlier],
@@ -423,16 +430,17 @@ def _offer(
 
 @routes.get("/unconfirmed")
 async def list_unconfirmed(
-    store: StoreOf, actor: Annotated[Actor, May(Action.READ_SESSIONS)], cursor: Number = 0
+    store: StoreOf, actor: Annotated[Actor, May(Action.READ_SESSIONS)], cursor: Cursor = None
 ) -> UnconfirmedPage:
     """Messages in doubt, the oldest first; a page may hold fewer than others."""
+    after_us, after_id = cards.mark(cursor, 1) if cursor else (-1, "")
 
     def read(tx: Tx) -> UnconfirmedPage:
-        rows = tx.all(_UNCONFIRMED, after=cursor)
+        rows = tx.all(_UNCONFIRMED, after_us=after_us, after_id=after_id)
         page = rows[:UNCONFIRMED_PAGE]
         return UnconfirmedPage(
             items=[_unconfirmed(*row) for row in page if actor.sees(row[4])],
-            next_cursor=page[-1][1] if len(rows) > UNCONFIRMED_PAGE else None,
+            next_cursor=f"{page[-1][1]}.{page[-1][0]}" if len(rows) > UNCONFIRMED_PAGE else None,
         )
 
     return await store.read(read)
@@ -461,6 +469,16 @@ def _unconfirmed(
 
 
 # --- as JSON
+
+
+def _point(point: Point) -> PointOut:
+    return PointOut(
+        kind=point.kind,
+        value=point.value,
+        evidence=point.evidence,
+        channel=point.channel or None,
+        channel_name=point.channel_name or None,
+    )
 
 
 def _session(card: Card) -> SessionOut:

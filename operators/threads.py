@@ -11,8 +11,8 @@ from broker.access.authorize import Actor
 from broker.domain import Directory, Source
 from broker.errors import NotFound
 from broker.ports import Row, Tx
-from broker.store.sql import cols, sql
-from broker.store.tables import contact_points, contacts, conversations, leads, messages, sessions
+from broker.store.sql import cols, page, sql
+from broker.store.tables import channels, contact_points, contacts, conversations, leads, messages, sessions
 from operators import cards
 from operators.audience import may_see
 from operators.cards import Watched
@@ -24,13 +24,13 @@ EARLIER_MAX = 10
 LEADS_MAX = 10
 
 SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id"
-_BEFORE = sql(
+_BEFORE = page(
     select(*cols(messages, SHOWN_COLUMNS))
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq < bindparam("before"))
     .order_by(messages.c.seq.desc())
     .limit(PAGE + 1)
 )
-_AFTER = sql(
+_AFTER = page(
     select(*cols(messages, SHOWN_COLUMNS))
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq > bindparam("after"))
     .order_by(messages.c.seq)
@@ -40,7 +40,8 @@ _CONTACT = sql(
     select(*cols(contacts, "id name language responsible_id merged_into created_us")).where(contacts.c.id == bindparam("contact"))
 )
 _POINTS = sql(
-    select(*cols(contact_points, "kind value written evidence"))
+    select(*cols(contact_points, "kind value written evidence"), channels.c.kind, channels.c.name)
+    .outerjoin_from(contact_points, channels, channels.c.id == contact_points.c.scope)
     .where(contact_points.c.contact_id == bindparam("contact"))
     .order_by(contact_points.c.created_us)
     .limit(POINTS_MAX)
@@ -125,7 +126,8 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         id=id_,
         name=name,
         language=language,
-        points=tuple(Point(kind, written or value, evidence) for kind, value, written, evidence in tx.all(_POINTS, contact=id_)),
+        # Two browsers of one person are one way to reach them.
+        points=tuple(dict.fromkeys(_point(*row) for row in tx.all(_POINTS, contact=id_))),
         responsible=responsible or "",
         responsible_name=person.name if person is not None else "",
         since=created_us // 1000,
@@ -136,6 +138,13 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         earlier=tuple(one.card_for(actor, directory) for one in seen if one.session != beside)[:EARLIER_MAX],
         leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=id_)),
     )
+
+
+def _point(kind: str, value: str, written: str, evidence: str, channel: str | None, channel_name: str | None) -> Point:
+    if channel is None:
+        return Point(kind, written or value, evidence)
+    # An identity is its adapter's word and says nothing to a person, unless it has another form for them.
+    return Point(kind, written if written != value else "", evidence, channel, channel_name or "")
 
 
 def _source(tx: Tx, watched: Watched | None) -> Source:

@@ -6,9 +6,10 @@ the session and the conversation back. All of it inside one transaction.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -51,7 +52,7 @@ from broker.events import Codec as EventCodec
 from broker.inbound import enter
 from broker.ports import Bell, Row, Tx
 from broker.store import journal
-from broker.store.sql import cols, insert_row, sql
+from broker.store.sql import among, cols, insert_row, insert_rows, over_rows, sql, update_rows
 from broker.store.tables import (
     budgets,
     contacts,
@@ -91,13 +92,14 @@ TIMER_OWNER = "conversation"
 
 _WORK = (
     select(
-        *cols(conversations, "id channel_id contact_id session_id last_seq worked_seq journal_seq"),
+        *cols(conversations, "id channel_id contact_id session_id last_seq input_seq worked_seq journal_seq"),
         sessions.c.state,
     )
     .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
-    .where(conversations.c.id == bindparam("conversation"))
+    .with_for_update(skip_locked=True, of=conversations)
 )
-_CLAIM = sql(_WORK.with_for_update(skip_locked=True, of=conversations))
+_CLAIM = sql(_WORK.where(conversations.c.id == bindparam("conversation")))
+_CLAIM_EACH = over_rows(_WORK.where(among(conversations.c.id)).order_by(conversations.c.id), [conversations.c.id])
 _SAVE_CONVERSATION = sql(
     update(conversations)
     .values(
@@ -108,21 +110,16 @@ _SAVE_CONVERSATION = sql(
     )
     .where(conversations.c.id == bindparam("conversation"))
 )
+_SAVE_CONVERSATIONS = update_rows(conversations, "id", "session_id last_seq worked_seq journal_seq")
 _SESSION_COLUMNS = (
     "id conversation_id line_id channel_id contact_id status operator_id rank weight first_seq opened_us queued_us answered_us closed_us "
     "changed_us frozen outcome source state"
 )
 _NEW_SESSION = insert_row(sessions, _SESSION_COLUMNS)
-_SAVE_SESSION = sql(
-    update(sessions)
-    .values(
-        {
-            name: bindparam("new_" + name)
-            for name in "contact_id status operator_id queued_us answered_us closed_us changed_us frozen outcome state".split()
-        }
-    )
-    .where(sessions.c.id == bindparam("session"))
-)
+_SAVED = "status operator_id queued_us answered_us closed_us changed_us frozen outcome state"
+_SAVE_SESSION = update_rows(sessions, "id", _SAVED)
+# By itself, for it hardly ever changes: what an UPDATE names it moves in its indexes, also to where it was.
+_SAVE_CONTACT = update_rows(sessions, "id", "contact_id")
 _STRAY = sql(
     select(*cols(sessions, "id state")).where(
         sessions.c.conversation_id == bindparam("conversation"), sessions.c.contact_id != bindparam("contact")
@@ -143,12 +140,8 @@ _OPERATOR = sql(
     .where(operators.c.id == bindparam("operator"))
 )
 _TEXT = sql(select(inputs.c.raw).where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq")))
-_ATTACH = sql(
-    update(messages)
-    .values(session_id=bindparam("session"))
-    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
-)
-_MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us")
+_ATTACH = update_rows(messages, "conversation_id seq", "session_id")
+_MESSAGE = insert_rows(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us")
 _RESERVE = sql(
     update(budgets)
     .values(reserved=budgets.c.reserved + bindparam("weight"))
@@ -159,13 +152,13 @@ _RELEASE = sql(
     .values(reserved=budgets.c.reserved - bindparam("weight"))
     .where(budgets.c.operator_id == bindparam("operator"))
 )
-_OFFER = insert_row(offers, "id session_id operator_id offer_no state made_us until_us distribution_id")
+_OFFER = insert_rows(offers, "id session_id operator_id offer_no state made_us until_us distribution_id")
 _END_OFFER = sql(
     update(offers)
     .values(state=bindparam("how"), ended_us=bindparam("now_us"))
     .where(offers.c.session_id == bindparam("session"), offers.c.operator_id == bindparam("operator"), offers.c.state == "open")
 )
-_MARK = insert_row(pool_marks, "line_id reason seats at_us")
+_MARK = insert_rows(pool_marks, "line_id reason seats at_us")
 
 _TIMER_EVENTS: dict[str, Any] = {ROUND: RoundDue, NO_ANSWER: NoAnswerDue, REOPEN: ReopenEnded}
 
@@ -183,8 +176,24 @@ class Record(msgspec.Struct, frozen=True):
     event: SessionEvent
     before: Session | None
     view: dict[str, Any]
-    after: Session | None
+    after: Session | Literal["unchanged"] | None
+    """Most messages leave the session as it was: saying so takes a third off their row."""
     decisions: tuple[Decision, ...]
+
+
+def record_of(
+    settings: int,
+    now: datetime,
+    event: SessionEvent,
+    before: Session | None,
+    view: View,
+    after: Session | None,
+    decisions: tuple[Decision, ...],
+    engine: int = ENGINE,
+) -> Record:
+    """Return the record of a decision of today's engine; replay makes it again and compares."""
+    kept = "unchanged" if after is before and after is not None else after
+    return Record(engine, settings, now, event, before, view.read(), kept, decisions)  # type: ignore[arg-type]
 
 
 ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -199,6 +208,7 @@ class Work:
     contact_id: ContactId
     session_id: SessionId | None
     last_seq: int
+    input_seq: int
     worked_seq: int
     journal_seq: int
     session: Session | None
@@ -208,6 +218,8 @@ class Work:
     """The session as the table has it."""
     first_seq: int = 0
     """Of the message that opens a new session."""
+    timers: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
+    """Those to be set, with their events, and those to be cancelled: the last word on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +239,14 @@ def claim(tx: Tx, conversation_id: ConversationId, house: House) -> Work | None:
     return _work(row, house) if row else None
 
 
+def claim_each(tx: Tx, conversations: Collection[ConversationId], house: House) -> list[Work]:
+    """Take the locks of many conversations; those that `claim` would refuse are left out."""
+    rows = tx.each(_CLAIM_EACH, [(id_,) for id_ in conversations])
+    return [work for row in rows if (work := _work(row, house)) is not None]
+
+
 def _work(row: Row, house: House) -> Work | None:
-    id_, channel_id, contact_id, session_id, last_seq, worked_seq, journal_seq, state = row
+    id_, channel_id, contact_id, session_id, last_seq, input_seq, worked_seq, journal_seq, state = row
     channel = house.directory.channels.get(channel_id)
     line = house.directory.lines.get(channel.line_id) if channel is not None else None
     if line is None:
@@ -245,6 +263,7 @@ def _work(row: Row, house: House) -> Work | None:
         contact_id,
         session_id,
         last_seq,
+        input_seq,
         worked_seq,
         journal_seq,
         session,
@@ -273,6 +292,7 @@ def apply(
             if any(isinstance(decision, Freeze) for decision in decisions):
                 work.session = msgspec.structs.replace(before, frozen=True)
             _save_session(tx, work)
+            tx.settle()  # a conversation has one open session: the old one is closed before the new one is there
             work.stored = None
         if before is None or after.id != before.id:
             work.first_seq = input_seq or work.last_seq
@@ -292,7 +312,7 @@ def _message_seq(work: Work, event: SessionEvent, input_seq: int | None, message
     if not isinstance(event, ContactMessage):
         return None
     if message_session != work.session_id:
-        tx.run(_ATTACH, session=work.session_id, conversation=work.id, seq=input_seq)
+        tx.later(_ATTACH, (work.id, input_seq, work.session_id))
     return input_seq
 
 
@@ -351,9 +371,9 @@ def _carry_out(
         case Say(reply=reply):
             return _say(tx, work, reply, house), False
         case SetTimer(name=name, due=due):
-            set_timer(tx, TIMER_OWNER, work.id, name, due, _timer_event(work, name, due))
+            work.timers[name] = (due, _timer_event(work, name, due))
         case CancelTimer(name=name):
-            cancel_timer(tx, TIMER_OWNER, work.id, name)
+            work.timers[name] = None
         case Reserve(operator_id=operator_id):
             if not tx.run(_RESERVE, operator=operator_id, weight=_session(work).weight):
                 raise BudgetExceeded(operator_id)
@@ -363,17 +383,8 @@ def _carry_out(
         case MakeOffers(operators=offered, until=until):
             session = _session(work)
             for operator in offered:
-                tx.run(
-                    _OFFER,
-                    id=tx.new_id(),
-                    session_id=session.id,
-                    operator_id=operator,
-                    offer_no=session.offer_no,
-                    state="open",
-                    made_us=to_us(tx.now),
-                    until_us=to_us(until),
-                    distribution_id=distribution_id,
-                )
+                made, ends = to_us(tx.now), to_us(until)
+                tx.later(_OFFER, (tx.new_id(), session.id, operator, session.offer_no, "open", made, ends, distribution_id))
         case EndOffers(operators=ended, how=how):
             for operator in ended:
                 tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
@@ -398,7 +409,7 @@ def _mark_own_pool(tx: Tx, work: Work, operator_id: OperatorId, house: House) ->
 
 def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False) -> None:
     """Ask for the line's pool to be distributed; *seats*: because a seat was added, freed or came online."""
-    tx.run(_MARK, line_id=line_id, reason=reason, seats=int(seats), at_us=to_us(tx.now))
+    tx.later(_MARK, (line_id, reason, int(seats), to_us(tx.now)))
     tx.ring(Bell.POOL, line_id)
 
 
@@ -457,20 +468,9 @@ def _add_message(
     client_id: str = "",
 ) -> int:
     work.last_seq += 1
-    tx.run(
-        _MESSAGE,
-        id=message_id,
-        conversation_id=work.id,
-        seq=work.last_seq,
-        session_id=work.session_id,
-        kind=kind.value,
-        author=author.value,
-        operator_id=operator_id,
-        text=text,
-        client_id=client_id,
-        fate=(Fate.NOTED if kind is MessageKind.NOTE else Fate.QUEUED).value,
-        at_us=to_us(tx.now),
-    )
+    fate = (Fate.NOTED if kind is MessageKind.NOTE else Fate.QUEUED).value
+    place = (message_id, work.id, work.last_seq, work.session_id)
+    tx.later(_MESSAGE, (*place, kind.value, author.value, operator_id, text, client_id, fate, to_us(tx.now)))
     return work.last_seq
 
 
@@ -485,7 +485,7 @@ def _journal(
     input_seq: int | None,
     message_seq: int | None,
 ) -> None:
-    record = Record(ENGINE, work.line.version, tx.now, event, before, view.read(), after, decisions)
+    record = record_of(work.line.version, tx.now, event, before, view, after, decisions)
     work.journal_seq += 1
     journal.append(
         tx,
@@ -537,8 +537,9 @@ def follow_contact(tx: Tx, work: Work) -> None:
 
 
 def flush(tx: Tx, work: Work) -> None:
-    """Write the session and the conversation back."""
+    """Write the session, its timers and the conversation back."""
     _save_session(tx, work)
+    _save_timers(tx, work)
     tx.run(
         _SAVE_CONVERSATION,
         session=work.session_id,
@@ -549,6 +550,23 @@ def flush(tx: Tx, work: Work) -> None:
     )
 
 
+def flush_each(tx: Tx, works: Sequence[Work]) -> None:
+    """Write many sessions and conversations back."""
+    for work in works:
+        _save_session(tx, work)
+        _save_timers(tx, work)
+    tx.each(_SAVE_CONVERSATIONS, [(work.id, work.session_id, work.last_seq, work.worked_seq, work.journal_seq) for work in works])
+
+
+def _save_timers(tx: Tx, work: Work) -> None:
+    for name, what in work.timers.items():
+        if what is None:
+            cancel_timer(tx, TIMER_OWNER, work.id, name)
+        else:
+            set_timer(tx, TIMER_OWNER, work.id, name, *what)
+    work.timers.clear()
+
+
 def _save_session(tx: Tx, work: Work) -> None:
     session = work.session
     if session is None:
@@ -557,7 +575,6 @@ def _save_session(tx: Tx, work: Work) -> None:
     if session is work.stored:
         return
     values: dict[str, Any] = {
-        "contact_id": session.contact_id,
         "status": session.status.value,
         "operator_id": session.operator_id,
         "queued_us": to_us(session.queued_at) if session.queued_at else None,
@@ -579,6 +596,7 @@ def _save_session(tx: Tx, work: Work) -> None:
             conversation_id=session.conversation_id,
             line_id=session.line_id,
             channel_id=session.channel_id,
+            contact_id=session.contact_id,
             rank=-session.priority,
             weight=session.weight,
             first_seq=work.first_seq,
@@ -587,5 +605,7 @@ def _save_session(tx: Tx, work: Work) -> None:
             **values,
         )
     else:
-        tx.run(_SAVE_SESSION, session=session.id, **{"new_" + name: value for name, value in values.items()})
+        tx.later(_SAVE_SESSION, (session.id, *values.values()))
+        if stored.contact_id != session.contact_id:
+            tx.later(_SAVE_CONTACT, (session.id, session.contact_id))
     work.stored = session

@@ -7,7 +7,7 @@ journal the distribution with what it read. A page that left free seats is follo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from broker.errors import StoreError
 from broker.events import Held, Offered
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
-from broker.store.sql import cols, sql, upsert
+from broker.store.sql import among, cols, over_rows, sql, upsert
 from broker.store.tables import budgets, operators, pool_marks, presence, sessions, turns
 from routing.applying import ENCODER, BudgetExceeded, House, apply, claim, flush
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
@@ -37,12 +37,13 @@ _MARKS = sql(
 )
 _UNMARK = sql(delete(pool_marks).where(pool_marks.c.line_id == bindparam("line"), pool_marks.c.id <= bindparam("upto")))
 _MARKED = sql(select(pool_marks.c.line_id).group_by(pool_marks.c.line_id).limit(1_000))
-_OPERATOR = sql(
-    select(operators.c.active, presence.c.state, budgets.c.budget, budgets.c.reserved)
+_OPERATORS = over_rows(
+    select(operators.c.id, operators.c.active, presence.c.state, budgets.c.budget, budgets.c.reserved)
     .select_from(operators)
     .outerjoin(presence, presence.c.operator_id == operators.c.id)
     .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
-    .where(operators.c.id == bindparam("operator"))
+    .where(among(operators.c.id)),
+    [operators.c.id],
 )
 _TURNS = sql(select(*cols(turns, "operator_id turn")).where(turns.c.line_id == bindparam("line")))
 _TURN = upsert(turns, "line_id operator_id turn", "line_id operator_id", "turn")
@@ -89,7 +90,7 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
     after = _FRONT
     while True:
         # Read again for each page: the page before has taken from the budgets.
-        states = tuple(_operator(tx, operator) for operator in people)
+        states = _operators(tx, people)
         free = max((s.budget - s.reserved for s in states if s.active and s.presence is PresenceState.ONLINE), default=-1)
         if free < lightest:
             return made
@@ -98,6 +99,7 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         result = distribute(pool, tx.now)
         if result.offers or result.holds:
             _carry_out(tx, pool, result, house)
+            tx.settle()  # the next page is read from what this one wrote
             made += len(result.offers)
             lines = tuple(_line(tx, line.id, house) for line in lines)
         if result.examined == len(waiting) < PAGE:
@@ -119,10 +121,14 @@ def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
     )
 
 
-def _operator(tx: Tx, operator_id: OperatorId) -> OperatorState:
-    row = tx.one(_OPERATOR, operator=operator_id)
-    active, state, budget, reserved = row or (0, None, 0, 0)
-    return OperatorState(operator_id, bool(active), PresenceState(state or PresenceState.OFFLINE), budget or 0, reserved or 0)
+def _operators(tx: Tx, people: Sequence[OperatorId]) -> tuple[OperatorState, ...]:
+    found = {row[0]: row[1:] for row in tx.each(_OPERATORS, [(operator,) for operator in people])}
+    states = []
+    for operator in people:
+        active, state, budget, reserved = found.get(operator, (0, None, 0, 0))
+        presence_ = PresenceState(state or PresenceState.OFFLINE)
+        states.append(OperatorState(operator, bool(active), presence_, budget or 0, reserved or 0))
+    return tuple(states)
 
 
 def _lightest(house: House, line_id: LineId) -> int:

@@ -1,13 +1,14 @@
 """The worker: drains one conversation's inputs in the order of their seq, each decided once.
 
-`step` is one transaction: claim the conversation, decide what is undecided, write what follows. `Worker` is the loop around it.
+`step` is one transaction: claim the conversation, decide what is undecided, write what follows. `step_each` does the same for many
+conversations in one. `Worker` is the loop around it.
 An input nobody can decide becomes a dead letter, and the conversation goes on without it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import get_args
 
 import msgspec
@@ -21,9 +22,9 @@ from broker.events import Codec, Event, Receipt, SessionEvent
 from broker.inbound import bury, undecided
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
-from broker.store.sql import one_of, sql
-from broker.store.tables import inputs, messages
-from routing.applying import BudgetExceeded, House, Work, apply, claim, flush
+from broker.store.sql import among, one_of, over_rows, sql
+from broker.store.tables import conversations, inputs, messages
+from routing.applying import BudgetExceeded, House, Work, apply, claim, claim_each, flush, flush_each
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,14 @@ _PENDING = sql(
     .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq > bindparam("after"))
     .order_by(inputs.c.seq)
     .limit(DRAIN_MAX)
+)
+_PENDING_EACH = over_rows(
+    select(inputs.c.conversation_id, inputs.c.seq, inputs.c.event, inputs.c.dead, messages.c.session_id)
+    .select_from(conversations)
+    .join(inputs, (inputs.c.conversation_id == conversations.c.id) & (inputs.c.seq > conversations.c.worked_seq))
+    .outerjoin(messages, (messages.c.conversation_id == inputs.c.conversation_id) & (messages.c.seq == inputs.c.seq))
+    .where(among(conversations.c.id)),
+    [conversations.c.id],
 )
 _READ = sql(
     update(messages)
@@ -81,18 +90,46 @@ def step(tx: Tx, conversation_id: ConversationId, house: House) -> int:
     if not pending:
         return 0
     for seq, body, dead, message_session in pending:
-        if dead is None:
-            try:
-                _decide(tx, work, Codec.decode(body), house, seq, message_session)
-            except Exception as error:
-                if isinstance(error, (StoreError, BudgetExceeded)) or _is_the_stores(error):
-                    raise
-                raise Undecidable(seq, f"{type(error).__name__}: {error}") from error
-        work.worked_seq = seq
+        try:
+            _drain(tx, work, house, seq, body, dead, message_session)
+            tx.settle()  # a row that cannot be written is this input's fault, and told as such
+        except Exception as error:
+            if isinstance(error, (StoreError, BudgetExceeded)) or _is_the_stores(error):
+                raise
+            raise Undecidable(seq, f"{type(error).__name__}: {error}") from error
     flush(tx, work)
     if len(pending) == DRAIN_MAX:
         tx.ring(Bell.CONVERSATION, conversation_id)
     return len(pending)
+
+
+def step_each(tx: Tx, asked: Sequence[tuple[ConversationId, House]]) -> list[int]:
+    """Step many conversations with a few statements for all of them; return how many inputs of each were decided.
+
+    Raises whatever one of them raises, and then nothing of any has happened: the caller steps each by itself (`Store.write_each`).
+    """
+    if len(asked) == 1:
+        return [step(tx, *asked[0])]
+    house = asked[-1][1]  # the newest; an older one is no better for anybody
+    ids = sorted({conversation_id for conversation_id, _ in asked})
+    decided = dict.fromkeys(ids, 0)
+    works: dict[ConversationId, Work] = {}
+    for work in claim_each(tx, ids, house):
+        if work.input_seq - work.worked_seq <= DRAIN_MAX:
+            works[work.id] = work
+        else:  # one with a long queue goes by itself, a piece at a time
+            decided[work.id] = step(tx, work.id, house)
+    for conversation_id, seq, body, dead, message_session in sorted(tx.each(_PENDING_EACH, [(id_,) for id_ in works])):
+        _drain(tx, works[conversation_id], house, seq, body, dead, message_session)
+        decided[conversation_id] += 1
+    flush_each(tx, [work for work in works.values() if decided[work.id]])
+    return [decided[conversation_id] for conversation_id, _ in asked]
+
+
+def _drain(tx: Tx, work: Work, house: House, seq: int, body: str, dead: str | None, message_session: str | None) -> None:
+    if dead is None:
+        _decide(tx, work, Codec.decode(body), house, seq, message_session)
+    work.worked_seq = seq
 
 
 def _is_the_stores(error: Exception) -> bool:
@@ -172,7 +209,7 @@ class Worker:
             self._busy.add(conversation_id)
             house = self._house()
             # A callback instead of a task a step: a task costs as much as the step's own Python.
-            future = self._store.write(lambda tx, c=conversation_id, h=house: step(tx, c, h))  # type: ignore[misc]
+            future = self._store.write_each(step_each, (conversation_id, house))
             asyncio.ensure_future(future).add_done_callback(lambda done, c=conversation_id: self._done(c, done))  # type: ignore[misc]
 
     def _done(self, conversation_id: ConversationId, done: asyncio.Future[int]) -> None:
@@ -222,4 +259,4 @@ async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Ca
     return count
 
 
-__all__ = ["Undecidable", "Worker", "step", "sweep"]
+__all__ = ["Undecidable", "Worker", "step", "step_each", "sweep"]

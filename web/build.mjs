@@ -2,6 +2,7 @@
 //
 //   console/index.html  ->  static/console/   an application of its own, served at /console/
 //   widget/app.tsx      ->  static/widget/    app-HASH.js, and the public page page.html that uses it, served at /widget/
+//   console/icon.svg    ->  static/icon.svg   the icon of every page of ours, served at /icon.svg
 //   widget/loader.ts    ->  static/widget/    widget.js: what a site embeds, so its name never changes
 //
 // The loader comes last: it has to know the name that the application was given.
@@ -83,5 +84,6 @@ const app = await buildWidget();
 await buildLoader(app);
 await keepManifest("console");
 await keepManifest("widget");
+await copyFile(join(web, "console", "icon.svg"), join(fresh, "icon.svg"));
 await rm(published, { recursive: true, force: true });
 await rename(fresh, published);

@@ -7,6 +7,6 @@ A repeat of an external id is a no-op that answers with the first one's seq. Wha
 and blocks nobody. Every input of a conversation takes the next `seq` under the conversation's lock.
 """
 
-from broker.inbound.accept import Accepted, Prepared, accept, bury, enter, prepare, undecided
+from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, undecided
 
-__all__ = ["Accepted", "Prepared", "accept", "bury", "enter", "prepare", "undecided"]
+__all__ = ["Accepted", "Prepared", "accept", "accept_each", "bury", "enter", "prepare", "undecided"]

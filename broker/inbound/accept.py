@@ -28,9 +28,9 @@ from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming
 from broker.inbound import points
 from broker.inbound.contacts import Completed, complete, recognise
 from broker.inbound.points import Point
-from broker.ports import Bell, Channel, Raw, Tx
+from broker.ports import Bell, Channel, Raw, Row, Tx
 from broker.store import journal
-from broker.store.sql import cols, insert_new, insert_row, sql, upsert
+from broker.store.sql import among, cols, insert_new, insert_row, insert_rows, over_rows, sql, update_rows, upsert
 from broker.store.tables import channel_cursors, conversations, inputs, messages
 
 _FIND = sql(
@@ -63,12 +63,25 @@ _BURY = sql(
     .values(dead=bindparam("why"))
     .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq"))
 )
+_FIND_EACH = over_rows(
+    select(*cols(conversations, "channel_id key id contact_id session_id last_seq"))
+    .where(among(conversations.c.channel_id, conversations.c.key))
+    .order_by(conversations.c.id)
+    .with_for_update(),
+    cols(conversations, "channel_id key"),
+)
+_INPUTS = insert_rows(inputs, "id origin external_id conversation_id seq event raw at_us")
+_MESSAGES = insert_rows(messages, "id conversation_id seq session_id kind author text client_id fate at_us")
+_ADVANCES = update_rows(conversations, "id", "last_seq input_seq")
 _UNDECIDED = sql(
     select(conversations.c.id)
     .where(conversations.c.input_seq > conversations.c.worked_seq, conversations.c.id > bindparam("after"))
     .order_by(conversations.c.id)
     .limit(bindparam("most"))
 )
+
+
+_SAID, _CONTACT, _RECEIVED = MessageKind.SAID.value, Author.CONTACT.value, Fate.RECEIVED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,64 @@ def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: 
     accepted = [_accept(tx, channel_id, one) for one in prepared]
     if cursor is not None:
         tx.run(_CURSOR, channel_id=channel_id, cursor=cursor)
+    return accepted
+
+
+def accept_each(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]]]) -> list[list[Accepted]]:
+    """Store many deliveries as `accept` would one by one, with a few statements for all those that are nothing but words.
+
+    Raises the store's error when one of those is a repeat, and then nothing of any has happened: `Store.write_each` asks again for each
+    alone. To look for repeats beforehand would cost everybody what only a repeat should.
+    """
+    plain = {at for at, (_, prepared) in enumerate(deliveries) if all(map(_is_plain, prepared))}
+    accepted = _accept_plain(tx, [(at, *deliveries[at]) for at in plain]) if len(deliveries) > 1 else {}
+    # The others after them; among those is what was plain and begins a conversation.
+    return [accepted.get(at) or accept(tx, *delivery) for at, delivery in enumerate(deliveries)]
+
+
+def _is_plain(one: Prepared) -> bool:
+    """Return whether this is nothing but words: nothing in it is to be learnt of the person or of where they come from."""
+    incoming = one.incoming
+    return (
+        incoming is not None
+        and isinstance(incoming.what, Wrote)
+        and incoming.source is None
+        and not one.points
+        and not incoming.person.name
+    )
+
+
+def _accept_plain(tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepared]]]) -> dict[int, list[Accepted]]:
+    """Store those of *asked* whose conversation has begun; return what became of them by their number."""
+    keys = {(channel_id, one.incoming.key) for _, channel_id, prepared in asked for one in prepared if one.incoming}
+    found = {(row[0], row[1]): _Conversation(*row[2:]) for row in tx.each(_FIND_EACH, sorted(keys))}
+    accepted: dict[int, list[Accepted]] = {}
+    last: dict[ConversationId, int] = {}
+    new_inputs: list[Row] = []
+    new_messages: list[Row] = []
+    at_us = to_us(tx.now)
+    for at, channel_id, prepared in asked:
+        conversations = [found.get((channel_id, one.incoming.key)) for one in prepared if one.incoming]
+        if None in conversations:
+            continue
+        accepted[at] = []
+        for one, conversation in zip(prepared, conversations, strict=True):
+            assert conversation is not None
+            assert one.incoming is not None
+            assert isinstance(one.incoming.what, Wrote)
+            id_, words = conversation.id, one.incoming.what
+            seq = last[id_] = last.get(id_, conversation.last_seq) + 1
+            message = MessageId(tx.new_id())
+            event = Codec.encode(ContactMessage(at=tx.now, message_id=message))
+            new_inputs.append((tx.new_id(), channel_id, one.raw.external_id, id_, seq, event, one.raw.body, at_us))
+            session = conversation.session_id
+            new_messages.append((message, id_, seq, session, _SAID, _CONTACT, words.text, words.client_id, _RECEIVED, at_us))
+            accepted[at].append(Accepted(id_, seq, tx.now, fresh=True))
+    tx.each(_INPUTS, new_inputs)
+    tx.each(_MESSAGES, new_messages)
+    tx.each(_ADVANCES, [(conversation_id, seq, seq) for conversation_id, seq in last.items()])
+    for conversation_id in last:
+        tx.ring(Bell.CONVERSATION, conversation_id)
     return accepted
 
 
@@ -276,4 +347,4 @@ def _tell(tx: Tx, conversation_id: ConversationId, completed: Completed, input_s
     )
 
 
-__all__ = ["Accepted", "PointKind", "Prepared", "Source", "accept", "bury", "enter", "prepare", "undecided"]
+__all__ = ["Accepted", "PointKind", "Prepared", "Source", "accept", "accept_each", "bury", "enter", "prepare", "undecided"]

@@ -14,11 +14,11 @@ from sqlalchemy import bindparam, select, update
 
 from broker.domain import to_us
 from broker.ports import Bell, Tx
-from broker.store.sql import Sql, cols, insert_row, sql, upsert
+from broker.store.sql import Sql, cols, insert_rows, page, sql, upsert
 from broker.store.tables import conversations, journal, readers
 
 _COLUMNS = "conversation_id seq session_id line_id kind input_seq message_seq status operator_id at_us body"
-_APPEND = insert_row(journal, _COLUMNS)
+_APPEND = insert_rows(journal, "kind conversation_id seq session_id line_id input_seq message_seq status operator_id at_us body")
 _APPEND_NUMBERED = sql(journal.insert().values({name: bindparam(name) for name in _COLUMNS.split()}).returning(journal.c.id))
 _NEXT = sql(
     update(conversations)
@@ -31,7 +31,7 @@ _NEXT = sql(
 @lru_cache(maxsize=8)
 def _after(most: int) -> Sql:
     # Its own statement for each size: a bound LIMIT would be planned anew at every reading.
-    return sql(
+    return page(
         select(*cols(journal, "id " + _COLUMNS)).where(journal.c.id > bindparam("after")).order_by(journal.c.id).limit(most)
     )
 
@@ -43,7 +43,7 @@ _MOVE = upsert(readers, "name cursor", "name", "cursor")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the journal. *kind* is an event's type, or one of: distribution, message, fate, contact, presence, frozen."""
+    """One row of the journal. *kind* is an event's type, or one of: distribution, message, fate, contact, presence, frozen, lead."""
 
     id: int
     conversation_id: str | None
@@ -73,20 +73,22 @@ def append(
     status: str | None = None,
     operator_id: str | None = None,
 ) -> None:
-    """Add a row and ring the news; *seq* must be the conversation's next, taken under its lock (`next_seq`)."""
-    tx.run(
+    """Add a row at the transaction's end and ring the news; *seq* must be the conversation's next, taken under its lock."""
+    tx.later(
         _APPEND,
-        conversation_id=conversation_id,
-        seq=seq,
-        session_id=session_id,
-        line_id=line_id,
-        kind=kind,
-        input_seq=input_seq,
-        message_seq=message_seq,
-        status=status,
-        operator_id=operator_id,
-        at_us=to_us(tx.now),
-        body=body,
+        (
+            kind,
+            conversation_id,
+            seq,
+            session_id,
+            line_id,
+            input_seq,
+            message_seq,
+            status,
+            operator_id,
+            to_us(tx.now),
+            body,
+        ),
     )
     tx.ring(Bell.NEWS)
 
@@ -94,6 +96,7 @@ def append(
 def append_numbered(tx: Tx, kind: str, body: str, *, line_id: str | None = None) -> int:
     """Add a row of no conversation and return its id, for others to point at."""
     values = dict.fromkeys(_COLUMNS.split()) | {"kind": kind, "body": body, "line_id": line_id, "at_us": to_us(tx.now)}
+    tx.settle()  # what was put off came before
     row = tx.one(_APPEND_NUMBERED, **values)
     assert row is not None
     tx.ring(Bell.NEWS)

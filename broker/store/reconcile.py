@@ -960,6 +960,29 @@ def _wrong_transcripts(tx: Tx) -> Iterator[str]:
             yield session
 
 
+class _LeadBody(msgspec.Struct):
+    lead: str
+
+
+_LEAD = msgspec.json.Decoder(_LeadBody)
+
+
+def _leads_of_journal(tx: Tx) -> dict[str, None]:
+    """Return the leads that the journal tells of, in its order."""
+    statement = select(journal.c.body).where(journal.c.kind == "lead").order_by(journal.c.id)
+    return dict.fromkeys(_LEAD.decode(body).lead for (body,) in tx.all(adhoc(statement)))
+
+
+def _lost_leads(tx: Tx) -> Iterator[str]:
+    kept = set(tx.all(adhoc(select(leads.c.id))))
+    yield from (lead for lead in _leads_of_journal(tx) if (lead,) not in kept)
+
+
+def _untold_leads(tx: Tx) -> Iterator[str]:
+    told = _leads_of_journal(tx)
+    yield from (lead for (lead,) in tx.all(adhoc(select(leads.c.id).order_by(leads.c.id))) if lead not in told)
+
+
 def _of_session() -> ColumnElement[bool]:
     return transcripts.c.external_id == literal("session:") + sessions.c.id
 
@@ -975,6 +998,8 @@ def _passed(kind: str) -> ColumnElement[bool]:
 
 
 def _bridged() -> Iterator[Check]:
+    yield Check("journal", "every lead has its row in the journal", _untold_leads, "leads")
+    yield Check("leads", "every lead that the journal tells of exists", _lost_leads)
     yield Check(
         "transcripts",
         "every closed session has its transcript",

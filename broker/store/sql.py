@@ -8,15 +8,37 @@ partial index, and a bound LIMIT makes it plan the statement anew at every execu
 
     FIND = sql(select(contacts.c.id).where(contacts.c.name == bindparam("name")))
     tx.one(FIND, name="Ann")
+
+A statement over rows takes many rows of values at once. Each execution lets go of the interpreter and waits to have it back: beside a
+busy loop that costs more than the statement, so what can be done for a hundred conversations in one statement is.
+
+    FIND_ALL = over_rows(select(contacts.c.id).where(among(contacts.c.name)), [contacts.c.name])
+    tx.each(FIND_ALL, [("Ann",), ("Bob",)])
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, FromClause, Insert, Select, Update, bindparam, or_
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    ColumnElement,
+    FromClause,
+    Insert,
+    LargeBinary,
+    Select,
+    SmallInteger,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -30,11 +52,13 @@ POSTGRESQL: Dialect = postgresql.dialect(paramstyle="pyformat")  # type: ignore[
 class Sql:
     """One statement; immutable. `fixed` are the values written into it, the rest are named by the caller."""
 
-    __slots__ = ("_adhoc", "_compiled", "_sources")
+    __slots__ = ("_adhoc", "_compiled", "_sources", "packed")
 
-    def __init__(self, sources: Mapping[str, ClauseElement], *, adhoc: bool = False) -> None:
+    def __init__(self, sources: Mapping[str, ClauseElement], *, adhoc: bool = False, packed: bool = False) -> None:
         self._sources = sources
         self._adhoc = adhoc
+        self.packed = packed
+        """On SQLite the answer is one row with one JSON text of all rows."""
         self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def text(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
@@ -69,9 +93,97 @@ def _inlined(text: str, constants: Mapping[str, Any], dialect: Dialect) -> str:
     return text
 
 
+ROWS_AT_ONCE = (1, 4, 16, 64, 256)
+"""The shapes of a statement over rows, few enough to stay prepared; one that is not full is filled up with rows of NULLs."""
+_ROWS = "__rows__"
+
+
+class RowsSql:
+    """A statement over rows of values, whose first is never NULL; immutable."""
+
+    __slots__ = ("_columns", "_compiled", "_source", "empty", "packed")
+
+    def __init__(self, source: ClauseElement | str, columns: Sequence[ColumnElement[Any]]) -> None:
+        self._source = source
+        self._columns = columns
+        self._compiled: dict[str, tuple[tuple[int, str], ...]] = {}
+        self.empty: tuple[None, ...] = (None,) * len(columns)
+        """What fills a shape up; it finds, changes and adds nothing."""
+        self.packed = isinstance(source, Select)
+        """On SQLite the answer is one row with one JSON text of all rows, as `page` has it."""
+
+    def texts(self, dialect: Dialect) -> tuple[tuple[int, str], ...]:
+        """Return (how many rows, the driver's text), the smallest first; values go by position."""
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            source = _packed(self._source) if isinstance(self._source, Select) and dialect.name == "sqlite" else self._source
+            text = source if isinstance(source, str) else sql(source).text(dialect)[0]
+            row = f"({', '.join(_place(column, dialect) for column in self._columns)})"
+            compiled = tuple((size, text.replace(_ROWS, ", ".join([row] * size))) for size in ROWS_AT_ONCE)
+            self._compiled[dialect.name] = compiled
+        return compiled
+
+
+def _packed(source: Select[Any]) -> ClauseElement:
+    rows = source.subquery()
+    return select(func.json_group_array(func.json_array(*rows.c)))
+
+
+def _place(column: ColumnElement[Any], dialect: Dialect) -> str:
+    """Return the place of a value; PostgreSQL takes those of a VALUES list for text unless it is told."""
+    if dialect.name == "sqlite":
+        return "?"
+    kinds = {BigInteger: "bigint", SmallInteger: "smallint", LargeBinary: "bytea"}
+    return f"CAST(%s AS {next((name for kind, name in kinds.items() if isinstance(column.type, kind)), 'text')})"
+
+
+def over_rows(source: ClauseElement, columns: Sequence[ColumnElement[Any]]) -> RowsSql:
+    """Return *source*, in which `among` stands, as a statement over rows of values for *columns*."""
+    return RowsSql(source, columns)
+
+
+def among(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that *columns* are those of one of the rows a statement over rows is given."""
+    left: Any = columns[0] if len(columns) == 1 else tuple_(*columns)
+    condition: ColumnElement[bool] = left.op("IN", is_comparison=True)(literal_column(f"(VALUES {_ROWS})"))
+    return condition
+
+
+def insert_rows(table: Table, columns: str) -> RowsSql:
+    """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL."""
+    names = columns.split()
+    listed = ", ".join(names)
+    text = (
+        f"WITH new ({listed}) AS (VALUES {_ROWS}) "  # noqa: S608  (the names of our own tables)
+        f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL"
+    )
+    return RowsSql(text, [table.c[name] for name in names])
+
+
+def update_rows(table: Table, key: str, columns: str) -> RowsSql:
+    """Return an UPDATE that sets *columns* of many rows, each found by the columns of *key*, which come first (space-separated)."""
+    keys, names = key.split(), columns.split()
+    changes = ", ".join(f"{name} = new.{name}" for name in names)
+    found = " AND ".join(f"{table.name}.{name} = new.{name}" for name in keys)
+    text = (
+        f"WITH new ({', '.join([*keys, *names])}) AS (VALUES {_ROWS}) "  # noqa: S608  (the names of our own tables)
+        f"UPDATE {table.name} SET {changes} FROM new WHERE {found}"
+    )
+    return RowsSql(text, [table.c[name] for name in (*keys, *names)])
+
+
 def sql(source: ClauseElement) -> Sql:
     """Return *source* as a statement for every database."""
     return Sql({"any": source})
+
+
+def page(source: Select[Any]) -> Sql:
+    """Return *source*, which finds many rows of text and whole numbers, as a statement for every database.
+
+    On SQLite they come as one text: the driver lets go of the interpreter for each row it fetches, and beside a busy loop to get it
+    back costs more than the row.
+    """
+    return Sql({"any": source, "sqlite": _packed(source)}, packed=True)
 
 
 def cols(table: FromClause, names: str) -> list[ColumnElement[Any]]:

@@ -3,9 +3,10 @@
     write(work) ──► queue ──► writer thread: BEGIN, [SAVEPOINT, work(tx), RELEASE]…, COMMIT ──► answers, then bells
     read(work)  ──► reader threads: BEGIN, work(tx), ROLLBACK, on connections that cannot write
 
-What waited while the last fsync ran goes into one batch; nobody waits to fill a batch. A savepoint gives each function its own
-fate: its exception undoes it alone. When a statement ends the outer transaction, or COMMIT fails, nothing of the batch has
-happened; none is answered, and each function is run again in a transaction of its own. So a function must be repeatable.
+What waited while the last fsync ran goes into one batch; nobody waits to fill a batch. The items of `write_each` that meet in a
+batch share a call, and fall apart when it raises. A savepoint gives each function its own fate: its exception undoes it alone.
+When a statement ends the outer transaction, or COMMIT fails, nothing of the batch has happened; none is answered, and each function
+is run again in a transaction of its own. So a function must be repeatable.
 
 A full disk refuses and the store goes on (StoreFull). An I/O error may have left the file in an unknown state: the store calls
 `on_broken` and answers nothing more (StoreBroken); only a reopening tells what is there.
@@ -16,24 +17,31 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from broker import metrics
 from broker.errors import SqliteTooOld, StoreBroken, StoreClosed, StoreError, StoreFull
-from broker.ports import Bell, Clock, Ids, Row, Statement, Tx
-from broker.store.sql import SQLITE, Sql
+from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
+from broker.store.checkpoints import Keeper
+from broker.store.sql import SQLITE, RowsSql, Sql
 
+A = TypeVar("A")
+F = TypeVar("F")
 T = TypeVar("T")
 
 OLDEST = (3, 51, 3)
 """Older ones have the WAL-reset race between two connections (SQLite 3.7.0 to 3.51.2)."""
 BATCH_MAX = 256
-"""Functions in one commit: keeps the writer's longest turn in milliseconds."""
+"""Functions and items in one commit: keeps the writer's longest turn in milliseconds."""
+WHOLE: Any = object()
+"""In the place of an item: a function for itself."""
 
 _FULL, _IOERR, _CORRUPT, _NOTADB, _CANTOPEN = 13, 10, 11, 26, 14
 _DISK = (_IOERR, _CORRUPT, _NOTADB, _CANTOPEN)
@@ -62,14 +70,18 @@ class _Answer:
     error: BaseException | None
 
 
+_unpack = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
+
+
 class SqliteTx:
     """A `Tx` on one SQLite cursor."""
 
-    __slots__ = ("_cursor", "_ids", "bells", "now")
+    __slots__ = ("_cursor", "_ids", "_later", "bells", "now")
 
     def __init__(self, cursor: Any, now: datetime, ids: Ids) -> None:
         self._cursor = cursor
         self._ids = ids
+        self._later: dict[RowsSql, list[Row]] = {}
         self.now = now
         self.bells: list[tuple[Bell, str]] = []
 
@@ -77,8 +89,10 @@ class SqliteTx:
         return self._ids.new()
 
     def all(self, statement: Statement, /, **values: object) -> list[Row]:
-        text, fixed = cast(Sql, statement).text(SQLITE)
-        return self._cursor.execute(text, {**fixed, **values} if fixed else values).fetchall()  # type: ignore[no-any-return]
+        made = cast(Sql, statement)
+        text, fixed = made.text(SQLITE)
+        rows: list[Row] = self._cursor.execute(text, {**fixed, **values} if fixed else values).fetchall()
+        return _unpack(rows[0][0]) if made.packed else rows
 
     def one(self, statement: Statement, /, **values: object) -> Row | None:
         # Everything is fetched: a RETURNING left half read would keep its statement open over the commit.
@@ -89,12 +103,44 @@ class SqliteTx:
         text, fixed = cast(Sql, statement).text(SQLITE)
         return self._cursor.execute(text, {**fixed, **values} if fixed else values).rowcount  # type: ignore[no-any-return]
 
-    def many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
-        text, fixed = cast(Sql, statement).text(SQLITE)
-        self._cursor.executemany(text, [{**fixed, **row} for row in rows] if fixed else rows)
+    def each(self, statement: RowsStatement, rows: Sequence[Row], /) -> list[Row]:
+        over = cast(RowsSql, statement)
+        shapes = over.texts(SQLITE)
+        most = shapes[-1][0]
+        found: list[Row] = []
+        for begin in range(0, len(rows), most):
+            part = rows[begin : begin + most]
+            size, text = next(shape for shape in shapes if shape[0] >= len(part))
+            values = [value for row in part for value in row]
+            values += over.empty * (size - len(part))
+            answer = self._cursor.execute(text, values).fetchall()
+            found += _unpack(answer[0][0]) if over.packed else answer
+        return found
+
+    def later(self, statement: RowsStatement, row: Row, /) -> None:
+        self._later.setdefault(cast(RowsSql, statement), []).append(row)
+
+    def settle(self) -> None:
+        if self._later:
+            later, self._later = self._later, {}
+            for statement, rows in later.items():
+                self.each(statement, rows)
 
     def ring(self, bell: Bell, key: str = "", /) -> None:
         self.bells.append((bell, key))
+
+
+class Each:
+    """One call for several items: what `write_each` was asked meanwhile."""
+
+    __slots__ = ("items", "work")
+
+    def __init__(self, work: Callable[[Tx, Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> None:
+        self.work = work
+        self.items = items
+
+
+Work = Callable[[Tx], Any] | Each
 
 
 class Writer:
@@ -107,67 +153,78 @@ class Writer:
         self._ids = ids
         self.error_class: type[Exception] = driver().Error
 
-    def run(self, works: Sequence[Callable[[Tx], Any]]) -> tuple[list[_Answer], list[tuple[Bell, str]]]:
+    def run(self, works: Sequence[Work]) -> tuple[list[_Answer], list[tuple[Bell, str]]]:
         """Run *works* in one commit, or, when that cannot be, each in its own; return their fates and what to ring.
 
-        Raises StoreBroken when the disk failed.
+        An `Each` has a fate for each of its items, in their order. Raises StoreBroken when the disk failed.
         """
+        answers: list[_Answer] = []
+        bells: list[tuple[Bell, str]] = []
         if len(works) > 1:
-            together = self._together(works)
-            if together is not None:
-                return together
-        answers: list[_Answer] = []
-        bells: list[tuple[Bell, str]] = []
+            if self._together(works, answers, bells):
+                return answers, bells
+            answers, bells = [], []
         for work in works:
-            answer, rung = self._alone(work)
-            answers.append(answer)
-            bells += rung
+            self._alone(work, answers, bells)
         return answers, bells
 
-    def _together(self, works: Sequence[Callable[[Tx], Any]]) -> tuple[list[_Answer], list[tuple[Bell, str]]] | None:
-        execute = self._cursor.execute
-        answers: list[_Answer] = []
-        bells: list[tuple[Bell, str]] = []
-        try:
-            execute("BEGIN IMMEDIATE")
-            for work in works:
-                tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
-                execute("SAVEPOINT one")
-                try:
-                    value = work(tx)
-                except Exception as error:
-                    if not self._connection.in_transaction:
-                        return None
-                    if self._code(error) in (_FULL, *_DISK):
-                        raise
-                    execute("ROLLBACK TO one")
-                    execute("RELEASE one")
-                    answers.append(_Answer(None, error))
-                else:
-                    execute("RELEASE one")
-                    answers.append(_Answer(value, None))
-                    bells += tx.bells
-            execute("COMMIT")
-        except self.error_class as error:
-            self._give_up(error)
-            return None
-        return answers, bells
-
-    def _alone(self, work: Callable[[Tx], Any]) -> tuple[_Answer, list[tuple[Bell, str]]]:
-        tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
+    def _together(self, works: Sequence[Work], answers: list[_Answer], bells: list[tuple[Bell, str]]) -> bool:
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-            value = work(tx)
+            for work in works:
+                if not self._within(work, answers, bells):
+                    return False
             self._cursor.execute("COMMIT")
         except self.error_class as error:
             self._give_up(error)
-            if self._code(error) == _FULL:
-                return _Answer(None, StoreFull("the disk is full: free some space; nothing that was accepted is lost")), []
-            return _Answer(None, error), []
+            return False
+        return True
+
+    def _within(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> bool:
+        """Run *work* under a savepoint; False when its error has ended the transaction around it."""
+        execute = self._cursor.execute
+        tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
+        execute("SAVEPOINT one")
+        try:
+            values = _call(work, tx)
         except Exception as error:
-            self._undo()
-            return _Answer(None, error), []
-        return _Answer(value, None), tx.bells
+            if not self._connection.in_transaction:
+                return False
+            if self._code(error) in (_FULL, *_DISK):
+                raise
+            execute("ROLLBACK TO one")
+            execute("RELEASE one")
+            if parts := _parts(work):
+                return all(self._within(part, answers, bells) for part in parts)
+            answers.append(_Answer(None, error))
+        else:
+            execute("RELEASE one")
+            answers += [_Answer(value, None) for value in values]
+            bells += tx.bells
+        return True
+
+    def _alone(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> None:
+        tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            values = _call(work, tx)
+            self._cursor.execute("COMMIT")
+        except Exception as error:
+            failed: Exception = error
+            if isinstance(error, self.error_class):
+                self._give_up(error)
+                if self._code(error) == _FULL:
+                    failed = StoreFull("the disk is full: free some space; nothing that was accepted is lost")
+            else:
+                self._undo()
+            if parts := _parts(work):
+                for part in parts:
+                    self._alone(part, answers, bells)
+            else:
+                answers.append(_Answer(None, failed))
+        else:
+            answers += [_Answer(value, None) for value in values]
+            bells += tx.bells
 
     def _give_up(self, error: Exception) -> None:
         """Undo the transaction; an error of the disk itself is the end of this connection."""
@@ -191,6 +248,19 @@ class Writer:
         return {"database or disk is full": _FULL, "disk I/O error": _IOERR, "database disk image is malformed": _CORRUPT}.get(
             words, 1
         )
+
+
+def _call(work: Work, tx: SqliteTx) -> Sequence[Any]:
+    """Return what *work* answers, one for each of its items."""
+    values = work.work(tx, work.items) if isinstance(work, Each) else (work(tx),)
+    tx.settle()
+    assert not isinstance(work, Each) or len(values) == len(work.items), f"{work.work} left items without an answer"
+    return values
+
+
+def _parts(work: Work) -> list[Each]:
+    """Return the calls that *work* falls apart into; none when it is for one."""
+    return [Each(work.work, (item,)) for item in work.items] if isinstance(work, Each) and len(work.items) > 1 else []
 
 
 def connect(path: Path, *, read_only: bool = False) -> Any:
@@ -235,7 +305,7 @@ class SqliteStore:
         self._ring = ring
         self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
-        self._writes: queue.SimpleQueue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._writes: queue.SimpleQueue[tuple[Callable[..., Any], Any, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._end: StoreError | None = None
         self.full_since: datetime | None = None
@@ -243,6 +313,7 @@ class SqliteStore:
         self.commits = 0
         self.committed = 0
         self._writer = Writer(connect(path), clock, ids)
+        self._keeper = Keeper(self._writer._connection, lambda: connect(path))
         self._threads = [threading.Thread(target=self._write_all, name="store-writer", daemon=True)]
         self._readers = [connect(path, read_only=True) for _ in range(readers)]
         self._threads += [
@@ -254,7 +325,11 @@ class SqliteStore:
 
     def write(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
         """See `Store.write`."""
-        return self._put(self._writes, work)
+        return self._put(self._writes, work, WHOLE)
+
+    def write_each(self, work: Callable[[Tx, Sequence[A]], Sequence[T]], item: A, /) -> asyncio.Future[T]:
+        """See `Store.write_each`."""
+        return self._put(self._writes, work, item)
 
     def read(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
         """See `Store.read`."""
@@ -272,16 +347,17 @@ class SqliteStore:
     def _join(self) -> None:
         for thread in self._threads:
             thread.join()
+        self._keeper.close()
         for connection in [*self._readers, self._writer._connection]:
             with suppress(Exception):
                 connection.close()
 
-    def _put(self, where: queue.SimpleQueue[Any], work: Callable[[Tx], T]) -> asyncio.Future[T]:
-        future: asyncio.Future[T] = self._loop.create_future()
+    def _put(self, where: queue.SimpleQueue[Any], *job: Any) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
         if self._end is not None:
             future.set_exception(self._end)
         else:
-            where.put((work, future))
+            where.put((*job, future))
         return future
 
     # --- the writer thread
@@ -298,15 +374,17 @@ class SqliteStore:
                         last = True
                         break
                     batch.append(following)
+            works, futures = calls_of(batch)
             try:
-                answers, bells = self._writer.run([work for work, _ in batch])
+                answers, bells = self._writer.run(works)
             except StoreBroken as error:
                 self._end = error
-                self._hand_back([(future, _Answer(None, error)) for _, future in batch], [], broken=error)
+                self._hand_back([(future, _Answer(None, error)) for future in futures], [], broken=error)
                 return
             self.commits += 1
             self.committed += len(batch)
-            self._hand_back(list(zip((future for _, future in batch), answers, strict=True)), bells)
+            self._hand_back(list(zip(futures, answers, strict=True)), bells)
+            self._keeper.committed(len(batch))
             if last:
                 return
 
@@ -344,8 +422,8 @@ class SqliteStore:
         with suppress(queue.Empty):
             while True:
                 job = self._writes.get_nowait()
-                if job is not None and not job[1].done():
-                    job[1].set_exception(broken)
+                if job is not None and not job[-1].done():
+                    job[-1].set_exception(broken)
 
     # --- the reader threads
 
@@ -373,6 +451,23 @@ class SqliteStore:
             future.set_result(answer.value)
         else:
             future.set_exception(answer.error)
+
+
+def calls_of(batch: Sequence[tuple[Any, Any, F]]) -> tuple[list[Work], list[F]]:
+    """Return the calls of *batch*, (function, item or WHOLE, who waits) each, and who waits in the order of the answers."""
+    calls: list[tuple[Any, list[Any] | None, list[F]]] = []
+    shared: dict[Any, int] = {}
+    for work, item, future in batch:
+        if item is WHOLE:
+            calls.append((work, None, [future]))
+        elif (at := shared.get(work)) is not None:
+            calls[at][1].append(item)  # type: ignore[union-attr]
+            calls[at][2].append(future)
+        else:
+            shared[work] = len(calls)
+            calls.append((work, [item], [future]))
+    works = [work if items is None else Each(work, items) for work, items, _ in calls]
+    return works, [future for _, _, futures in calls for future in futures]
 
 
 def read_once(path: Path, work: Callable[[Tx], T]) -> T:

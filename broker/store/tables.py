@@ -288,6 +288,13 @@ outbox = _table(
         postgresql_where=text("state IN ('queued', 'sending')"),
     ),
     Index(
+        "ix_outbox_queue",
+        "conversation_id",
+        "seq",
+        sqlite_where=text("state IN ('queued', 'sending')"),
+        postgresql_where=text("state IN ('queued', 'sending')"),
+    ),
+    Index(
         "uq_outbox_in_flight",
         "conversation_id",
         unique=True,
@@ -297,6 +304,7 @@ outbox = _table(
     Index(
         "ix_outbox_unconfirmed",
         "created_us",
+        "id",
         sqlite_where=text("state = 'unconfirmed'"),
         postgresql_where=text("state = 'unconfirmed'"),
     ),
@@ -321,7 +329,7 @@ journal = _table(
     _int("seq", null=True),
     _id("session_id", null=True),
     _id("line_id", null=True),
-    _text("kind"),  # an event's type, or distribution, message, fate, presence, contact
+    _text("kind"),  # an event's type, or distribution, message, fate, presence, contact, lead
     _int("input_seq", null=True),  # the input that caused it
     _int("message_seq", null=True),  # the message it added or concerns
     _text("status", null=True),  # the session's, after

@@ -1,7 +1,7 @@
-"""uvicorn as we run it, and the one thing that ASGI cannot say: cut this socket now.
+"""uvicorn as we run it, and what ASGI cannot say of a socket.
 
 Closing a transport first writes what it holds, so a peer that reads nothing would keep its socket, and our memory, for as long as it
-likes. `abort_of(scope)` gives the endpoint the means to cut it.
+likes. `abort_of(scope)` gives the endpoint the means to cut it. `unsent_of` and `here_of` tell what stands in its two queues.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from broker.web.asgi import App, Scope
 
 _ABORT = "omniline.abort"
 _UNSENT = "omniline.unsent"
+_HERE = "omniline.here"
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, with two things of the transport in the scope."""
+    """uvicorn's own, with three things of its connection in the scope."""
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
         extensions[_ABORT] = self.transport.abort
         extensions[_UNSENT] = self.transport.get_write_buffer_size
+        extensions[_HERE] = self.queue.qsize
         await super().run_asgi()
 
 
@@ -65,6 +67,12 @@ def unsent_of(scope: Scope) -> Callable[[], int]:
     """Return what tells how many bytes the other side has not taken yet; always some under a server that is not ours."""
     unsent: Callable[[], int] = (scope.get("extensions") or {}).get(_UNSENT, lambda: 1)
     return unsent
+
+
+def here_of(scope: Scope) -> Callable[[], int]:
+    """Return what tells how many frames can be received without waiting; none under a server that is not ours."""
+    here: Callable[[], int] = (scope.get("extensions") or {}).get(_HERE, lambda: 0)
+    return here
 
 
 def make_server(app: App, host: str, port: int, *, frame_bytes: int = 65_536) -> Server:

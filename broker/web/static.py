@@ -4,6 +4,7 @@
     /widget.js      what a site embeds: a name that never changes, so browsers ask again after minutes
     /widget/…       the widget's parts: names with a hash, kept for ever, loaded by any site
     /chat/{line}    the public page
+    /icon.svg       the icon of our pages; /favicon.ico, which browsers ask for unasked, leads to it
 
 The files are read into memory once, with a compressed copy and a tag each; a path is looked up, never opened.
 """
@@ -123,6 +124,14 @@ def static_routes(assets: Assets | None = None) -> APIRouter:
         if "." in path.rpartition("/")[2] and path != "index.html":
             raise NotFound("there is nothing at this address")
         return serve(request, "console/index.html", policy=CONSOLE_POLICY)
+
+    @routes.api_route("/icon.svg", methods=both)
+    async def icon(request: Request) -> Response:
+        return serve(request, "icon.svg", cache=_MINUTES)
+
+    @routes.api_route("/favicon.ico", methods=both)
+    async def favicon() -> Response:
+        return RedirectResponse("/icon.svg", 308)
 
     @routes.api_route("/widget.js", methods=both)
     async def widget(request: Request) -> Response:

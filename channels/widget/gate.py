@@ -1,16 +1,17 @@
 """The visitors' gate: `/ws/visitor`. A raw ASGI endpoint, because it is the busiest door of the house.
 
-    socket opens ── origin, line, limits ── hello ── welcome with history ── frames, one at a time, each answered after its commit
+    socket opens ── origin, line, limits ── hello ── welcome with history ── frames in their order, each answered after its commit
 
-A visitor may have several sockets (tabs); what one says the others show. Nothing waits for a slow reader: what is to be shown is
-queued up to a limit in bytes, then the socket is cut and resumes by seq.
+Messages that have come in together (after a reconnection, say) are stored together, all or none. A visitor may have several sockets
+(tabs); what one says the others show. Nothing waits for a slow reader: what is to be shown is queued up to a limit in bytes, then the
+socket is cut and resumes by seq.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,9 +32,9 @@ from broker.domain import (
     to_us,
 )
 from broker.errors import StoreError, StoreFull
-from broker.inbound import Accepted, Prepared, accept, prepare
-from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport, Tx
-from broker.web.server import abort_of, unsent_of
+from broker.inbound import Accepted, accept_each, prepare
+from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport
+from broker.web.server import abort_of, here_of, unsent_of
 from channels.widget import history
 from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode
 from channels.widget.frames import (
@@ -72,6 +73,12 @@ FULL_RETRY_SECONDS = 5.0
 BUCKETS_KEPT = 10_000
 REFUSALS_MAX = 100
 """Messages refused for flooding before the socket is closed."""
+HELD_SECONDS = 5.0
+"""How long after its time a refused message may still come, before those behind it pass without it."""
+SOONEST_SECONDS = 0.05
+"""Nobody is told to come back sooner."""
+TOGETHER_MAX = 16
+"""Messages of one socket in one delivery."""
 
 _decode = msgspec.json.Decoder(VisitorFrame).decode
 _encode = msgspec.json.Encoder().encode
@@ -100,6 +107,8 @@ class _Visitor:
         "channel_id",
         "conversation_id",
         "delivered",
+        "held",
+        "held_until",
         "known",
         "messages",
         "read",
@@ -115,6 +124,9 @@ class _Visitor:
         self.conversation_id: ConversationId | None = None
         self.known: set[str] = set()
         self.messages = messages
+        self.held: str | None = None
+        """The message that was refused for coming too fast, and not come again yet."""
+        self.held_until = 0.0
         self.refused = 0
         self.delivered = 0
         self.read = 0
@@ -133,16 +145,20 @@ class _Socket:
         "_send",
         "_unsent",
         "closing",
+        "here",
         "limits",
         "ready",
         "source",
         "text_language",
     )
 
-    def __init__(self, send: Send, abort: Callable[[], None], unsent: Callable[[], int], limits: Limits) -> None:
+    def __init__(
+        self, send: Send, abort: Callable[[], None], unsent: Callable[[], int], here: Callable[[], int], limits: Limits
+    ) -> None:
         self._send = send
         self._unsent = unsent
         self._abort = abort
+        self.here = here
         self._queue: deque[str] = deque()
         self._queued = 0
         self._draining: asyncio.Task[None] | None = None
@@ -152,9 +168,9 @@ class _Socket:
         self.source: Source | None = None
         self.text_language = ""
 
-    async def say(self, frame: ServerFrame) -> None:
-        """Write a frame now; the reader of this socket waits for its own answer."""
-        await self._write(_encode(frame).decode())
+    async def say(self, *frames: ServerFrame) -> None:
+        """Write frames now; the reader of this socket waits for its own answer."""
+        await self._write(*(_encode(frame).decode() for frame in frames))
 
     def push(self, text: str) -> None:
         """Write a frame when the socket takes it; one that takes nothing is cut."""
@@ -188,14 +204,17 @@ class _Socket:
         if self._queue and self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
-    async def _write(self, text: str) -> None:
-        frame = {"type": "websocket.send", "text": text}
+    async def _write(self, *texts: str) -> None:
         if self._unsent() == 0:
-            await self._send(frame)  # goes straight into the empty buffer; a clock for it would cost as much again
+            for text in texts:
+                await self._send(
+                    {"type": "websocket.send", "text": text}
+                )  # into an empty buffer; a clock would cost as much again
             return
         try:
             async with asyncio.timeout(self.limits.stall_seconds):
-                await self._send(frame)
+                for text in texts:
+                    await self._send({"type": "websocket.send", "text": text})
         except TimeoutError:
             self._abort()  # a close would wait behind what the other side does not read
             raise
@@ -280,7 +299,7 @@ class VisitorGate:
         await receive()
         await send({"type": "websocket.accept"})
         address = self._address_of(scope)
-        socket = _Socket(send, abort_of(scope), unsent_of(scope), self._limits)
+        socket = _Socket(send, abort_of(scope), unsent_of(scope), here_of(scope), self._limits)
         if not self._addresses.enter(address):
             await self._part(socket, _Closed(FLOOD, Error("too_many", "too many connections; come back in a minute", 60.0)))
             return
@@ -382,12 +401,23 @@ class VisitorGate:
 
     async def _serve(self, socket: _Socket, receive: Receive, visitor: _Visitor, address: str) -> None:
         frames = Bucket(self._limits.frames_per_second, self._limits.frames_burst, self._clock.monotonic())
+        frame = await self._next(receive, frames)
         while True:
-            frame = await self._next(receive)
-            if frames.take(self._clock.monotonic()):
-                raise _Closed(FLOOD, Error("too_many", "too many frames; come back in a few seconds", 5.0))
             if isinstance(frame, Say):
-                await self._say(socket, visitor, frame, address)
+                said = [frame]
+                following = None
+                try:
+                    # What is here already need not wait for the first one's commit: it goes with it.
+                    while socket.here() and len(said) < TOGETHER_MAX and following is None:
+                        following = await self._next(receive, frames)
+                        if isinstance(following, Say):
+                            said.append(following)
+                            following = None
+                finally:
+                    await self._say(socket, visitor, said, address)  # also before an end that stood behind them
+                if following is not None:
+                    frame = following
+                    continue
             elif isinstance(frame, Seen):
                 await self._seen(socket, visitor, frame)
             elif isinstance(frame, Ping):
@@ -400,14 +430,17 @@ class VisitorGate:
                 await self._older(socket, visitor, frame)
             else:
                 raise _Closed(BAD_FRAME, Error("bad_frame", "hello was said already"))
+            frame = await self._next(receive, frames)
 
-    async def _next(self, receive: Receive) -> VisitorFrame:
+    async def _next(self, receive: Receive, frames: Bucket | None = None) -> VisitorFrame:
         event = await receive()
         if event["type"] != "websocket.receive":
             raise _Gone
         text = event.get("text")
         if text is None:
             raise _Closed(BAD_FRAME, Error("bad_frame", "frames are JSON text"))
+        if frames is not None and frames.take(self._clock.monotonic()):
+            raise _Closed(FLOOD, Error("too_many", "too many frames; come back in a few seconds", 5.0))
         try:
             frame: VisitorFrame = _decode(text)
             return frame
@@ -416,20 +449,23 @@ class VisitorGate:
 
     # --- what a visitor does
 
-    async def _say(self, socket: _Socket, visitor: _Visitor, frame: Say, address: str) -> None:
-        text = frame.text.strip().replace("\x00", "")
-        refused = self._refusal_of(visitor, frame.id, text)
-        if refused is not None:
-            await socket.say(refused)
+    async def _say(self, socket: _Socket, visitor: _Visitor, said: Sequence[Say], address: str) -> None:
+        taken: list[Say] = []
+        for frame in said:
+            text = frame.text.strip().replace("\x00", "")
+            refused = self._refusal_of(visitor, frame.id, text)
+            if refused is not None:
+                await socket.say(refused)
+            elif not await self._too_many(socket, visitor, frame.id, address):
+                taken.append(frame if text is frame.text else msgspec.structs.replace(frame, text=text))
+        if not taken:
             return
-        if text is not frame.text:
-            frame = msgspec.structs.replace(frame, text=text)
-        if await self._too_many(socket, visitor, frame.id, address):
-            return
-        accepted = await self._accept(socket, visitor, frame, frame.id)
-        if accepted is not None and accepted.fresh and len(visitor.sockets) > 1:
-            assert accepted.seq is not None
-            self._show(visitor, Shown(accepted.seq, "me", text, to_us(accepted.at) // 1000, id=frame.id), but=socket)
+        accepted = await self._accept(socket, visitor, [(frame, frame.id) for frame in taken])
+        if accepted is not None and len(visitor.sockets) > 1:
+            for frame, one in zip(taken, accepted, strict=True):
+                if one.fresh:
+                    assert one.seq is not None
+                    self._show(visitor, Shown(one.seq, "me", frame.text, to_us(one.at) // 1000, id=frame.id), but=socket)
 
     def _refusal_of(self, visitor: _Visitor, id_: str, text: str) -> Refused | None:
         if not text:
@@ -449,7 +485,7 @@ class VisitorGate:
             return
         if await self._too_many(socket, visitor, frame.id, address):
             return
-        if await self._accept(socket, visitor, frame, frame.id) is not None:
+        if await self._accept(socket, visitor, [(frame, frame.id)]) is not None:
             told = (("name", frame.name), ("email", frame.email), ("phone", frame.phone))
             visitor.known |= {field for field, value in told if value.strip()}
 
@@ -460,7 +496,7 @@ class VisitorGate:
         visitor.delivered = max(visitor.delivered, frame.upto)
         if frame.read:
             visitor.read = frame.upto
-        await self._accept(socket, visitor, frame, f"seen:{frame.upto}:{int(frame.read)}")
+        await self._accept(socket, visitor, [(frame, f"seen:{frame.upto}:{int(frame.read)}")])
 
     async def _older(self, socket: _Socket, visitor: _Visitor, frame: Older) -> None:
         conversation_id = visitor.conversation_id
@@ -477,12 +513,18 @@ class VisitorGate:
 
     async def _too_many(self, socket: _Socket, visitor: _Visitor, id_: str, address: str) -> bool:
         now = self._clock.monotonic()
-        wait = visitor.messages.take(now)
+        # Behind a message that was refused nothing passes until it comes again: what was under way already would overtake it.
+        behind = visitor.held is not None and visitor.held != id_ and now < visitor.held_until
+        wait = visitor.held_until - HELD_SECONDS - now if behind else visitor.messages.take(now)
         if not wait and visitor.conversation_id is None:
             wait = self._addresses.begin(address, now)
-        if not wait:
+        if not wait and not behind:
             visitor.refused = 0
+            visitor.held = None
             return False
+        wait = max(wait, SOONEST_SECONDS)
+        if not behind:
+            visitor.held, visitor.held_until = id_, now + wait + HELD_SECONDS
         visitor.refused += 1
         _REFUSED.labels(KIND, "flood").inc()
         if visitor.refused > REFUSALS_MAX:
@@ -490,38 +532,43 @@ class VisitorGate:
         await socket.say(Refused(id_, "too_many", f"too many messages; send it again in {wait:.1f} s", round(wait, 3)))
         return True
 
-    async def _accept(self, socket: _Socket, visitor: _Visitor, frame: Say | Details | Seen, id_: str) -> Accepted | None:
-        """Store the frame and answer its sender; None when it was refused, which the sender has been told."""
+    async def _accept(
+        self, socket: _Socket, visitor: _Visitor, frames: Sequence[tuple[Say | Details | Seen, str]]
+    ) -> Sequence[Accepted] | None:
+        """Store *frames* with their ids, all or none, and answer their sender; None when they were refused, which was told."""
         directory = self._directory()
         row = directory.channels[visitor.channel_id]
         settings: LineSettings = directory.lines[row.line_id].settings
-        asks = not isinstance(frame, Seen)  # a receipt is not answered
-        body = encode(Envelope(visitor.visitor, frame, socket.source if asks else None, socket.text_language))
-        prepared: list[Prepared] = prepare(WidgetChannel(row, self.show), [Raw(f"{visitor.visitor}:{id_}", body)], settings)
-        if prepared[0].incoming is None:
+        asks = not isinstance(frames[0][0], Seen)  # a receipt is not answered
+        source = socket.source if asks else None
+        raws: list[Raw] = []
+        for frame, id_ in frames:
+            body = encode(Envelope(visitor.visitor, frame, source, socket.text_language))
+            raws.append(Raw(f"{visitor.visitor}:{id_}", body))
+            source = None  # told once a socket: the next message comes from the same page
+        prepared = prepare(WidgetChannel(row, self.show), raws, settings)
+        if prepared[0].incoming is None:  # details; a message can always be read
             if asks:
-                await socket.say(Refused(id_, "bad_details", prepared[0].problem))
+                await socket.say(Refused(frames[0][1], "bad_details", prepared[0].problem))
             return None
-
-        def work(tx: Tx) -> Accepted:
-            return accept(tx, visitor.channel_id, prepared)[0]
-
         try:
-            accepted = await self._store.write(work)
+            accepted = await self._store.write_each(accept_each, (visitor.channel_id, prepared))
         except StoreError as error:
-            _REFUSED.labels(KIND, "full" if isinstance(error, StoreFull) else "unavailable").inc()
+            code = "full" if isinstance(error, StoreFull) else "unavailable"
+            _REFUSED.labels(KIND, code).inc(len(frames))
             if asks:
-                code = "full" if isinstance(error, StoreFull) else "unavailable"
-                await socket.say(
-                    Refused(id_, code, "we cannot take messages just now; try again in a moment", FULL_RETRY_SECONDS)
-                )
+                words = "we cannot take messages just now; try again in a moment"
+                await socket.say(*(Refused(id_, code, words, FULL_RETRY_SECONDS) for _, id_ in frames))
             return None
-        (_ACCEPTED if accepted.fresh else _REPEATED).inc()
+        for one in accepted:
+            (_ACCEPTED if one.fresh else _REPEATED).inc()
         if asks:
-            socket.source = None  # told once a socket: the next message comes from the same page
-            await socket.say(Ack(id_, accepted.seq or 0, to_us(accepted.at) // 1000))
-        if visitor.conversation_id is None and accepted.conversation_id is not None:
-            self._begun(visitor, accepted.conversation_id)
+            socket.source = None
+            await socket.say(
+                *(Ack(id_, one.seq or 0, to_us(one.at) // 1000) for (_, id_), one in zip(frames, accepted, strict=True))
+            )
+        if visitor.conversation_id is None and accepted[0].conversation_id is not None:
+            self._begun(visitor, accepted[0].conversation_id)
         return accepted
 
     # --- who is here
@@ -582,19 +629,17 @@ class VisitorGate:
 
     async def _tell_states(self) -> None:
         while self._states:
-            conversation_id = next(iter(self._states))
-            del self._states[conversation_id]
-            visitor = self._by_conversation.get(conversation_id)
-            if visitor is None:
-                continue
-            name = self._names(visitor.channel_id)
+            changed, self._states = self._states, {}
+            here = {one: visitor for one in changed if (visitor := self._by_conversation.get(one)) is not None}
+            asked = {one: self._names(visitor.channel_id) for one, visitor in here.items()}
             try:
-                state, operator = await self._store.read(lambda tx, c=conversation_id, n=name: history.state(tx, c, n))  # type: ignore[misc]
+                found = await self._store.read(lambda tx, a=asked: history.states(tx, a))  # type: ignore[misc]
             except StoreError:
                 continue
-            text = _encode(State(state, operator)).decode()  # type: ignore[arg-type]
-            for socket in visitor.sockets:
-                socket.push(text)
+            for one, (state, operator) in found.items():
+                text = _encode(State(state, operator)).decode()  # type: ignore[arg-type]
+                for socket in here[one].sockets:
+                    socket.push(text)
 
     def _identity(self, channel_id: ChannelId) -> OperatorIdentity:
         directory = self._directory()

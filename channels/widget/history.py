@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
 
 from broker.domain import Author, ChannelId, ConversationId, MessageKind, PointKind
 from broker.ports import Tx
-from broker.store.sql import cols, one_of, sql
+from broker.store.sql import among, cols, one_of, over_rows, sql
 from broker.store.tables import contact_points, contacts, conversations, messages, sessions
 from channels.widget.frames import Shown
 
@@ -35,11 +35,11 @@ _SAID = select(*cols(messages, "seq author text at_us operator_id client_id")).w
 )
 _SINCE = sql(_SAID.where(messages.c.seq > bindparam("since")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
 _BEFORE = sql(_SAID.where(messages.c.seq < bindparam("before")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
-_STATE = sql(
-    select(sessions.c.status, sessions.c.operator_id)
-    .select_from(conversations)
-    .join(sessions, sessions.c.id == conversations.c.session_id)
-    .where(conversations.c.id == bindparam("conversation"))
+_STATES = over_rows(
+    select(conversations.c.id, sessions.c.status, sessions.c.operator_id)
+    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id)
+    .where(among(conversations.c.id)),
+    [conversations.c.id],
 )
 
 Name = Callable[[str | None], str]
@@ -82,10 +82,10 @@ def before(tx: Tx, conversation_id: ConversationId, seq: int, name: Name) -> tup
     return _shown(rows[:PAGE], name), len(rows) > PAGE
 
 
-def state(tx: Tx, conversation_id: ConversationId, name: Name) -> tuple[str, str]:
-    """Return where the session stands (none, waiting, active, closed) and who answers."""
-    row = tx.one(_STATE, conversation=conversation_id)
-    return _state(row[0], row[1], name) if row else ("none", "")
+def states(tx: Tx, asked: Mapping[ConversationId, Name]) -> dict[ConversationId, tuple[str, str]]:
+    """Return where the sessions of the conversations stand (none, waiting, active, closed) and who answers."""
+    found = {row[0]: (row[1], row[2]) for row in tx.each(_STATES, [(conversation,) for conversation in asked])}
+    return {conversation: _state(*found.get(conversation, (None, None)), name) for conversation, name in asked.items()}
 
 
 def _state(status: str | None, operator_id: str | None, name: Name) -> tuple[str, str]:

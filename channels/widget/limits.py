@@ -13,8 +13,8 @@ class Limits:
     """Settings of the visitors' gate."""
 
     frame_bytes: int = 65_536
-    messages_per_second: float = 5.0
-    burst: int = 20
+    messages_per_second: float = 10.0
+    burst: int = 40
     frames_per_second: float = 20.0
     frames_burst: int = 100
     conversations_per_hour: int = 30

@@ -117,7 +117,8 @@ def write(tx: Tx, place: Place, numbers: list[int], count: int, now: datetime) -
         for statement, row in conversation(tx, place, number, count, now):
             statements[statement].append(row)
     for statement, rows in statements.items():
-        tx.many(statement, rows)
+        for values in rows:
+            tx.run(statement, **values)
 
 
 def conversation(tx: Tx, place: Place, number: int, count: int, now: datetime) -> Iterator[tuple[Sql, Row]]:

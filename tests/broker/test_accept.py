@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker.domain import ConversationId, LineSettings, OperatorId
 from broker.errors import NotFound
 from broker.events import Codec, Take
-from broker.inbound import Accepted, accept, bury, enter, prepare, undecided
+from broker.inbound import Accepted, accept, accept_each, bury, enter, prepare, undecided
 from broker.ports import Bell, Raw, Tx
+from broker.store.sqlite import Each
 from tests.support.channels import FakeChannel, saw, told, wrote
 from tests.support.clock import NOON, MovedClock
 from tests.support.house import add_channel, add_line
@@ -212,3 +216,106 @@ def test_undecided_conversations_come_by_pages(gate: Gate):
     assert len(everything) == 5
     assert first == everything[:2]
     assert gate.store.write(lambda tx: undecided(tx, first[-1])) == everything[2:]
+
+
+# --- many deliveries at once
+
+_KINDS = st.sampled_from(["words", "words", "words", "repeat", "details", "email", "page", "receipt", "broken", "twice"])
+_DELIVERIES = st.lists(
+    st.tuples(st.integers(0, 3), st.booleans(), st.lists(_KINDS, min_size=1, max_size=3)), min_size=2, max_size=12
+)
+
+
+def _raws(script: list[tuple[int, bool, list[str]]]) -> list[tuple[bool, list[Raw]]]:
+    """Return the deliveries of *script*: (to the bot's channel, its payloads) each."""
+    made: list[tuple[bool, list[Raw]]] = []
+    sent: list[Raw] = []
+    for number, (visitor, to_bot, kinds) in enumerate(script):
+        key = f"v{visitor}"
+        raws: list[Raw] = []
+        for part, kind in enumerate(kinds):
+            id_ = f"{number}.{part}"
+            match kind:
+                case "repeat" if sent:
+                    raws.append(sent[number % len(sent)])
+                case "details":
+                    raws.append(told(id_, key, name=f"Name {number}", email=f"{visitor % 2}@example.com"))
+                case "email":
+                    raws.append(wrote(id_, key, f"write to {visitor}@example.com"))
+                case "page":
+                    raws.append(wrote(id_, key, "hello", page=f"https://shop.example/{number}"))
+                case "receipt":
+                    raws.append(saw(id_, key, 1, read=True))
+                case "broken":
+                    raws.append(Raw(id_, b"{broken"))
+                case "twice":
+                    raws += [wrote(id_, key, f"text {id_}")] * 2
+                case _:
+                    raws.append(wrote(id_, key, f"text {id_}"))
+        sent += raws
+        made.append((to_bot, raws))
+    return made
+
+
+def _answers(accepted: Sequence[Accepted]) -> list[tuple[int | None, bool, str | None]]:
+    return [(one.seq, one.fresh, one.dead) for one in accepted]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(script=_DELIVERIES, groups=st.integers(2, 6))
+def test_many_deliveries_at_once_are_what_each_alone_would_be(script: list[tuple[int, bool, list[str]]], groups: int):
+    """Sharing a call changes nothing: each message is stored once, in its delivery's order; who is recognised is the same."""
+    alone, shared = Gate(), Gate()
+    deliveries = _raws(script)
+    for begin in range(0, len(deliveries), groups):
+        asked = []
+        for to_bot, raws in deliveries[begin : begin + groups]:
+            channel = shared.bot if to_bot else shared.page
+            asked.append((channel.id, prepare(channel, raws, LineSettings())))
+        answers = shared.store.together([Each(accept_each, asked)])
+        for (to_bot, raws), answer in zip(deliveries[begin : begin + groups], answers, strict=True):
+            assert len(answer) == len(raws)
+            alone.take(*raws, channel=alone.bot if to_bot else alone.page)
+            for raw, one in zip(raws, answer, strict=True):
+                assert (one.seq is None) == (one.conversation_id is None), raw
+
+    # In a shared call the plain ones go first, so numbers may be exchanged between deliveries, and what came twice may count the other
+    # one as the first; what is stored of whom is the same, and each delivery's own order.
+    for query in (
+        "SELECT i.external_id, i.dead IS NULL, c.key FROM inputs i LEFT JOIN conversations c ON c.id = i.conversation_id ORDER BY 1, 3",
+        "SELECT key, last_seq, input_seq, worked_seq FROM conversations ORDER BY channel_id, key",
+        "SELECT kind, value, evidence FROM contact_points ORDER BY 1, 2, 3",
+        "SELECT count(*), min(at_us) FROM messages",
+    ):
+        assert shared.store.rows(query) == alone.store.rows(query)
+    rows = shared.store.rows(
+        "SELECT c.channel_id, c.key, m.seq, i.external_id, i.seq FROM messages m JOIN conversations c ON c.id = m.conversation_id "
+        "LEFT JOIN inputs i ON i.conversation_id = m.conversation_id AND i.seq = m.seq ORDER BY 1, 2, 3"
+    )
+    assert all(seq == input_seq for _, _, seq, _, input_seq in rows)
+    for to_bot, raws in deliveries:
+        channel = shared.bot if to_bot else shared.page
+        places = [row[2] for raw in raws for row in rows if (row[0], row[3]) == (channel.id, raw.external_id)]
+        fresh = [raw.external_id for raw in raws]
+        if len(set(fresh)) == len(fresh) and not any("repeat" in kinds for _, _, kinds in script):
+            assert places == sorted(places)
+
+
+def test_plain_words_of_many_visitors_are_stored_by_a_few_statements():
+    """What a busy minute is made of: hundreds of messages, and not one statement for each."""
+    gate = Gate()
+    for visitor in range(200):
+        gate.take(wrote(f"first {visitor}", f"v{visitor}", "hello"))
+    asked = [
+        (gate.page.id, prepare(gate.page, [wrote(f"{visitor}.{part}", f"v{visitor}", "more") for part in (1, 2)], LineSettings()))
+        for visitor in range(200)
+    ]
+    executed: list[str] = []
+    gate.store.connection.set_trace_callback(executed.append)
+
+    answers = gate.store.write(lambda tx: accept_each(tx, asked))
+
+    gate.store.connection.set_trace_callback(None)
+    assert [_answers(answer) for answer in answers] == [[(2, True, None), (3, True, None)]] * 200
+    assert len([text for text in executed if not text.startswith("--")]) <= 10
+    assert gate.store.one("SELECT count(*) FROM messages") == 600

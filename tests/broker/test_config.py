@@ -25,7 +25,7 @@ def test_without_anything_the_defaults_serve_this_machine_only():
     settings = read_settings()
 
     assert (settings.host, settings.port, settings.trusted_proxies) == ("127.0.0.1", 8080, ())
-    assert (settings.visitor.burst, settings.visitor.conversations_per_hour, settings.presence_grace_seconds) == (20, 30, 30.0)
+    assert (settings.visitor.burst, settings.visitor.conversations_per_hour, settings.presence_grace_seconds) == (40, 30, 30.0)
 
 
 def test_the_environment_stands_above_the_file(folder, monkeypatch):

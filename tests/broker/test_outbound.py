@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -31,6 +31,9 @@ class Answered:
 
     async def write(self, work: Callable[[Tx], T], /) -> T:
         return self._store.write(work)
+
+    async def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any, /) -> T:
+        return self._store.write(lambda tx: work(tx, (item,)))[0]
 
     read = write
 
@@ -254,8 +257,8 @@ def test_a_sender_that_slept_sends_nothing():
     """Its lease may be another's: the row goes back, and it is not put before a human, for nothing left."""
 
     class Sleeper(Answered):
-        async def write(self, work: Callable[[Tx], T], /) -> T:
-            answer = await super().write(work)
+        async def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any, /) -> T:
+            answer = await super().write_each(work, item)
             post_.clock.move(LEASE_SECONDS)
             return answer
 
@@ -329,10 +332,31 @@ def test_a_receipt_is_not_taken_back_by_a_late_mark(stream: Post):
     assert (stream.states(), stream.fates()) == (["sent"], ["read"])
 
 
-def test_posting_and_marking_ring(stream: Post):
-    """Somebody wakes to send the first, and the one after it."""
+def test_who_must_wake_is_rung_for(stream: Post):
+    """A message posted, and one that waited behind the one that was sent; where none waited, nobody wakes for nothing."""
+
+    def rung() -> list[str]:
+        keys = [key for bell, key in stream.store.rung if bell is Bell.OUTBOX]
+        stream.store.rung.clear()
+        return keys
+
     stream.store.rung.clear()
     stream.say(2)
+    stream.say(3)
+    assert rung() == [stream.conversation] * 2
     stream.step()
+    assert rung() == [stream.conversation]
+    stream.step()
+    assert rung() == []
 
-    assert [key for bell, key in stream.store.rung if bell is Bell.OUTBOX] == [stream.conversation] * 2
+
+def test_what_goes_back_into_the_queue_is_rung_for(stream: Post):
+    """However many wait behind it, it is the next."""
+    stream.say(2)
+    stream.store.rung.clear()
+    leased = stream.store.write(lambda tx: lease(tx, stream.conversation, "a", 1, 0.0))
+    assert leased is not None
+    assert leased.more is False
+
+    stream.store.write(lambda tx: mark(tx, leased, "queued"))
+    assert (Bell.OUTBOX, stream.conversation) in stream.store.rung

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from broker.store.sql import POSTGRESQL, SQLITE, Sql, adhoc, insert_new, insert_row, one_of, sql, upsert
+from broker.ports import Tx
+from broker.store.sql import (
+    POSTGRESQL,
+    SQLITE,
+    RowsSql,
+    Sql,
+    adhoc,
+    among,
+    insert_new,
+    insert_row,
+    insert_rows,
+    one_of,
+    over_rows,
+    sql,
+    update_rows,
+    upsert,
+)
 from broker.store.tables import counters, metadata, outbox
 from tests.support.store import MemoryStore
 
@@ -35,6 +52,36 @@ def shipped() -> list[Any]:
     ]
 
 
+def over_many() -> list[Any]:
+    """Return every statement over rows of the core, with a name to show."""
+    return [
+        pytest.param(statement, id=f"{module}.{name}")
+        for module in MODULES
+        for name, statement in vars(importlib.import_module(module)).items()
+        if isinstance(statement, RowsSql)
+    ]
+
+
+@pytest.mark.parametrize("statement", over_many())
+def test_every_statement_over_rows_is_written_for_both_databases(statement: RowsSql):
+    """Its values go by position in both; PostgreSQL is told their types, for a VALUES list tells it nothing."""
+    for size, text in statement.texts(SQLITE):
+        assert text.count("?") == size * len(statement.empty)
+        assert ":" not in text
+    for size, text in statement.texts(POSTGRESQL):
+        assert len(re.findall(r"CAST\(%s AS (text|bigint|smallint|bytea)\)", text)) == size * len(statement.empty)
+
+
+@pytest.mark.parametrize("statement", over_many())
+def test_no_statement_over_rows_walks_a_table_that_grows(statement: RowsSql):
+    """It looks each of its rows up by an index."""
+    for size, text in statement.texts(SQLITE):
+        values = [None] * size * len(statement.empty)
+        plan = [row[3] for row in MemoryStore().connection.execute("EXPLAIN QUERY PLAN " + text, values).fetchall()]
+
+        assert [step for step in plan if step.startswith("SCAN") and step.split()[1] in GROWS_FOR_EVER] == []
+
+
 @pytest.mark.parametrize("statement", shipped())
 def test_every_statement_is_written_for_both_databases(statement: Sql):
     """It compiles for SQLite and for PostgreSQL, with nothing but named values left open."""
@@ -55,7 +102,7 @@ def test_no_statement_of_the_core_walks_a_table_that_grows(statement: Sql):
     text, _ = statement.text(SQLITE)
     if text.startswith("INSERT"):
         return
-    names = set(importlib.import_module("re").findall(r":(\w+)", text))
+    names = set(re.findall(r":(\w+)", text))
     plan = [row[3] for row in MemoryStore().connection.execute("EXPLAIN QUERY PLAN " + text, dict.fromkeys(names, 1)).fetchall()]
     # The one row in flight of each conversation; and the newest row, which is the end of the table.
     allowed = ("SCAN outbox USING INDEX uq_outbox_in_flight", "SCAN journal")
@@ -96,12 +143,66 @@ def test_an_insert_of_something_new_counts_its_rows():
         store.write(lambda tx: tx.run(add, name="a", value=4))
 
 
-def test_many_rows_at_once():
-    """`many` executes once for each."""
-    store = MemoryStore()
-    store.write(lambda tx: tx.many(insert_row(counters, "name value"), [{"name": f"{n}", "value": n} for n in range(5)]))
+ADD_ALL = insert_rows(counters, "name value")
+SET_ALL = update_rows(counters, "name", "value")
+FIND_ALL = over_rows(select(counters.c.name, counters.c.value).where(among(counters.c.name)), [counters.c.name])
+FIND_PAIRS = over_rows(
+    select(counters.c.name).where(among(counters.c.name, counters.c.value)), [counters.c.name, counters.c.value]
+)
 
-    assert store.one("SELECT sum(value) FROM counters") == 10
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 16, 63, 64, 65, 256, 257, 600])
+def test_a_statement_over_rows_takes_any_number(count: int):
+    """Whatever fills its shapes up adds, changes and finds nothing; no row is left out at the shapes' borders."""
+    store = MemoryStore()
+    rows = [(f"{n}", n) for n in range(count)]
+
+    store.write(lambda tx: tx.each(ADD_ALL, rows))
+    assert store.rows("SELECT name, value FROM counters ORDER BY rowid") == rows
+
+    store.write(lambda tx: tx.each(SET_ALL, [(name, value + 1) for name, value in rows[::2]]))
+    assert sum(value for _, value in store.rows("SELECT name, value FROM counters")) == sum(range(count)) + (count + 1) // 2
+
+    found = store.write(lambda tx: tx.each(FIND_ALL, [(name,) for name, _ in rows] + [("nobody",)]))
+    assert sorted(found) == sorted(store.rows("SELECT name, value FROM counters"))
+    pairs = store.write(lambda tx: tx.each(FIND_PAIRS, [(name, value + 1) for name, value in rows]))
+    assert sorted(pairs) == sorted((name,) for name, _ in rows[::2])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "it's", 'say "no"', "new\nline\ttab", "\x1f\x7f", "Привет 👋🏽", "null", "[1]", "x" * 10_000]
+)
+def test_what_is_found_over_rows_is_what_was_written(text: str):
+    """Rows come back packed into one text: nothing a stranger wrote may look otherwise for it."""
+    store = MemoryStore()
+    name = text or "empty"
+    store.write(lambda tx: tx.each(ADD_ALL, [(name, 2**53 + 1)]))
+
+    assert store.write(lambda tx: tx.each(FIND_ALL, [(name,)])) == [(name, 2**53 + 1)]
+
+
+def test_what_was_put_off_is_written_before_the_commit_and_in_its_order():
+    """`later` is one statement at the end; `settle` does it earlier; an objection undoes it like everything else."""
+    store = MemoryStore()
+
+    def work(tx: Tx) -> list[Any]:
+        tx.later(ADD_ALL, ("a", 1))
+        tx.later(ADD_ALL, ("b", 2))
+        before = tx.all(sql(select(counters.c.name)))
+        tx.settle()
+        return [before, tx.all(sql(select(counters.c.name)))]
+
+    def refuse(tx: Tx) -> None:
+        tx.later(ADD_ALL, ("c", 3))
+        raise LookupError
+
+    assert store.write(work) == [[], [("a",), ("b",)]]
+    store.write(lambda tx: tx.later(ADD_ALL, ("d", 4)))
+    with pytest.raises(LookupError):
+        store.write(refuse)
+    with pytest.raises(Exception, match="UNIQUE"):
+        store.write(lambda tx: tx.later(ADD_ALL, ("a", 5)))
+    assert store.rows("SELECT name FROM counters") == [("a",), ("b",), ("d",)]
 
 
 def test_an_adhoc_statement_brings_its_values():

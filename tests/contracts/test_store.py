@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from sqlalchemy import bindparam, select
 
 from broker.errors import StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Store, Tx
+from broker.store import checkpoints
 from broker.store.sql import insert_row, sql, upsert
 from broker.store.sqlite import SqliteStore, connect, driver
 from broker.store.tables import counters, seats
@@ -203,6 +204,60 @@ def test_writes_happen_in_the_order_of_asking(play):
     assert order == list(range(600))
 
 
+def add_each(tx: Tx, wanted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Add a counter for each, and answer with its name and how many shared the call; a name beginning with "no" is refused."""
+    for name, value in wanted:
+        if name.startswith("no"):
+            raise Refused(name)
+        add(name, value)(tx)
+    return [(name, len(wanted)) for name, _ in wanted]
+
+
+def test_items_have_their_own_answers_whoever_they_shared_a_call_with(play):
+    """Each of many gets the answer at its place; all are stored, and found."""
+
+    async def body(store, bells):
+        answers = await asyncio.gather(*(store.write_each(add_each, (f"{n}", n)) for n in range(600)))
+        return [name for name, _ in answers], await store.read(names)
+
+    asked = [f"{n}" for n in range(600)]
+    assert play(body) == (asked, asked)
+
+
+def test_an_item_that_is_refused_undoes_only_itself(play):
+    """The call for many falls apart: who objects has its own error, the others are stored once and ring once."""
+
+    async def body(store, bells):
+        asked = ["a", "no 1", "b", "c", "no 2"]
+        answers = await asyncio.gather(
+            *(store.write_each(add_each, (name, n)) for n, name in enumerate(asked)),
+            store.write(add("d", 9)),
+            return_exceptions=True,
+        )
+        told = [str(answer) if isinstance(answer, BaseException) else answer[0] for answer in answers]
+        return told, await store.read(names), bells
+
+    answers, kept, bells = play(body)
+    assert answers == ["a", "no 1", "b", "c", "no 2", "d"]
+    assert kept == ["a", "b", "c", "d"]
+    assert sorted(bells) == [(Bell.NEWS, name) for name in "abcd"]
+
+
+def test_items_of_different_functions_do_not_meet(play):
+    """A call is for one function's items; two functions' answers are never exchanged."""
+
+    def double(tx: Tx, items: Sequence[int]) -> list[int]:
+        return [item * 2 for item in items]
+
+    def negate(tx: Tx, items: Sequence[int]) -> list[int]:
+        return [-item for item in items]
+
+    async def body(store, bells):
+        return await asyncio.gather(*(store.write_each(double if n % 2 else negate, n) for n in range(300)))
+
+    assert play(body) == [n * 2 if n % 2 else -n for n in range(300)]
+
+
 def test_bells_ring_after_the_commit(play):
     """When a bell is heard, what it announces can be read."""
 
@@ -299,6 +354,73 @@ def test_many_waiting_share_one_commit(tmp_path: Path):
     with_sqlite(tmp_path, body, ring=lambda bells: batches.append(len(bells)))
     assert sum(batches) == 300
     assert len(batches) <= 10
+
+
+def test_items_that_wait_share_a_call(tmp_path: Path):
+    """Three hundred items asked at once take a handful of calls, and one alone does not wait for company."""
+
+    async def body(store: SqliteStore):
+        alone = await store.write_each(add_each, ("first", -1))
+        return alone, await asyncio.gather(*(store.write_each(add_each, (f"{n}", n)) for n in range(300)))
+
+    alone, answers = with_sqlite(tmp_path, body)
+    assert alone == ("first", 1)
+    assert max(shared for _, shared in answers) > 100
+
+
+def test_on_a_full_disk_items_share_no_fate(tmp_path: Path):
+    """The one that does not fit is told so; those beside it in the same call are stored."""
+
+    def fill_each(tx: Tx, items: Sequence[str]) -> list[str]:
+        for name in items:
+            fill(name)(tx) if name == "big" else add(name, 1)(tx)
+        return list(items)
+
+    async def body(store: SqliteStore):
+        limit_pages(store, 4)
+        asked = [store.write_each(fill_each, name) for name in ("a", "big", "b")]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [type(answer) for answer in answers], await store.read(names)
+
+    assert with_sqlite(tmp_path, body) == ([str, StoreFull, str], ["a", "b"])
+
+
+def test_the_log_is_kept_short_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A busy log is moved into the database beside the writer and begun anew: it does not grow with what was written."""
+    monkeypatch.setattr(checkpoints, "PAGES", 200)
+    monkeypatch.setattr(checkpoints, "LATER_PAGES", 100)
+    monkeypatch.setattr(checkpoints, "LOOK_AFTER", 10)
+    page = 4_096
+
+    async def body(store: SqliteStore):
+        for number in range(60):
+            await asyncio.gather(*(store.write(fill(f"{number}-{n}", 5_000)) for n in range(10)))
+        return (tmp_path / "omniline.db-wal").stat().st_size // page, len(await store.read(names))
+
+    pages, kept = with_sqlite(tmp_path, body)
+    assert kept == 60_000
+    assert pages < 2_000
+
+
+def test_a_reader_that_stays_keeps_the_log_and_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While somebody reads the log's beginning it cannot be begun anew; writing goes on, and afterwards it can."""
+    monkeypatch.setattr(checkpoints, "PAGES", 50)
+    monkeypatch.setattr(checkpoints, "LATER_PAGES", 50)
+    monkeypatch.setattr(checkpoints, "LOOK_AFTER", 1)
+
+    async def body(store: SqliteStore):
+        with closing(connect(store.path, read_only=True)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM counters").fetchone()
+            for number in range(20):
+                await store.write(fill(f"{number}", 5_000))
+            assert other.execute("SELECT count(*) FROM counters").fetchone()[0] == 0
+            other.execute("ROLLBACK")
+        for number in range(20, 40):
+            await store.write(fill(f"{number}", 5_000))
+        return len(await store.read(names))
+
+    assert with_sqlite(tmp_path, body) == 4_000
 
 
 def test_the_settings_that_make_it_durable_are_read_back(tmp_path: Path):

@@ -7,7 +7,7 @@ people and settings, which have no business here, are written as rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ from tests.support.clock import MovedClock
 from tests.support.house import add_channel, add_line, add_operator, set_presence
 from tests.support.store import MemoryStore
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -83,6 +84,10 @@ class House:
     async def write(self, work: Callable[[Tx], T], /) -> T:
         """See `Store.write`."""
         return self.do(work)
+
+    async def write_each(self, work: Callable[[Tx, Sequence[A]], Sequence[T]], item: A, /) -> T:
+        """See `Store.write_each`."""
+        return self.do(lambda tx: work(tx, (item,)))[0]
 
     async def read(self, work: Callable[[Tx], T], /) -> T:
         """See `Store.read`."""

@@ -149,6 +149,44 @@ def test_who_takes_the_session_is_responsible_for_the_lead(shop):
     assert (unknown, shop.leads[0]["responsible_id"]) == (None, shop.ann)
 
 
+def told_leads(shop: Shop) -> list[tuple[str, str]]:
+    """Return what the journal tells of leads: the lead, and what became of it."""
+    bodies = [msgspec.json.decode(row["body"]) for row in shop.house.rows("journal") if row["kind"] == "lead"]
+    return [(body["lead"], body["what"]) for body in bodies]
+
+
+def test_whatever_becomes_of_a_lead_is_in_the_journal_once(shop):
+    """Made, filled, given its transcript: a row each, in the lead's conversation; reading the same again adds none, nor do our own rows."""
+    conversation = shop.house.say(shop.bot, "u1", "hello", name="Ann")
+    shop.read()
+    shop.house.take(conversation, shop.ann)
+    shop.read()
+    shop.house.end(conversation, shop.ann)
+    shop.read()
+    (lead,) = shop.leads
+    rows = [row for row in shop.house.rows("journal") if row["kind"] == "lead"]
+
+    assert [(lead["id"], what) for what in ("made", "filled", "transcript")] == told_leads(shop)
+    assert {(conversation, shop.line)} == {(row["conversation_id"], row["line_id"]) for row in rows}
+    assert [None, shop.ann, shop.ann] == [msgspec.json.decode(row["body"])["responsible"] for row in rows]
+    shop.house.do(lambda tx: journal.move(tx, NAME, 0))
+    shop.read()
+    assert 3 == len(told_leads(shop))
+
+
+def test_a_lead_that_is_merged_or_moved_is_in_the_journal(shop):
+    """A card that showed it must be shown again."""
+    shop.house.say(shop.bot, "u1", "hello", name="Ann")
+    shop.read()
+    (stranger,) = shop.leads
+    shop.house.say(shop.site, "v1", "hello, ann@example.com", name="Ann")
+    shop.read()
+    shop.house.tell(shop.bot, "u1", emails=("ann@example.com",))
+    shop.read()
+
+    assert (stranger["id"], "merged") in told_leads(shop)
+
+
 def test_a_lead_follows_the_contact_it_turns_out_to_be(shop):
     """A stranger in a messenger has a lead; their form shows that we know them: one contact, one open lead, the known one's."""
     shop.house.say(shop.site, "v1", "hello, ann@example.com", name="Ann")

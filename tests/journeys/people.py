@@ -17,8 +17,6 @@ expect.set_options(timeout=SEE_SECONDS * 1_000)
 
 NO_ROAD = re.compile(r"WebSocket connection to .* failed|Failed to load resource: net::ERR_")
 """What a browser writes when a socket or a request meets a broken road."""
-NO_ICON = re.compile(r"Failed to load resource: .* 404 .*/favicon\.ico$")
-"""A browser asks for an icon unasked; what a site has there is the site's."""
 NOBODY_YET = re.compile(r"Failed to load resource: .* 401 .*/api/v1/me$")
 """The console asks who we are before anybody has logged in."""
 
@@ -34,7 +32,7 @@ class Watch:
 
     def __init__(self, context: BrowserContext) -> None:
         self._complaints: list[str] = []
-        self._excused: list[re.Pattern[str]] = [NOBODY_YET, NO_ICON]
+        self._excused: list[re.Pattern[str]] = [NOBODY_YET]
         context.add_init_script(_LISTEN)
         context.on("page", self._follow)
 
@@ -170,11 +168,9 @@ class Operator(Screen):
         question.get_by_label("Outcome").fill(outcome)
         question.get_by_role("button", name="Close the dialogue").click()
 
-    def await_transcripts(self) -> None:
-        """Wait until every lead has its transcript: the CRM follows the journal in its own time, the page of leads shows a moment."""
-        self.page.wait_for_function(
-            "async () => (await (await fetch('/api/v1/leads')).json()).items.every((lead) => lead.transcript)", polling=100
-        )
+    def await_transcript(self) -> None:
+        """See the transcript of the lead that is open: the CRM follows in its own time, and the page of leads follows the CRM."""
+        expect(self.page.locator(".transcript .said").first).to_be_visible()
 
     def open_leads(self) -> None:
         """Go to the leads."""

@@ -62,9 +62,12 @@ class Place:
         return self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Leave no process behind."""
-        if self._process is not None:
-            self.kill()
+        """Leave no process behind; one that ended unasked is a failure of its own."""
+        if self._process is None:
+            return
+        ended = self._process.poll()
+        self.kill()
+        assert ended is None, f"the server ended by itself with status {ended}:\n{self.log()}"
 
     def command(self, *arguments: str) -> str:
         """Return what `omniline ARGUMENTS` prints beside the running server."""

@@ -60,9 +60,9 @@ def test_hostile_words_are_shown_and_never_run(people, place):
     expect(ann.page.get_by_text("This dialogue is closed.")).to_be_visible()
     expect(ann.forged()).to_have_count(0)
 
-    ann.await_transcripts()
     ann.open_leads()
     ann.page.get_by_role("button", name=f"{MARKUP} · Shop").click()
+    ann.await_transcript()
     transcript = ann.page.locator(".transcript .said")
     expect(transcript.first).to_have_text(WORDS[0])
     expect(transcript.filter(has_text="</script><script>")).to_have_count(2)

@@ -116,6 +116,7 @@ def test_visitor_on_a_dead_line_finds_out_and_loses_nothing(people, place, road)
     joe.pass_seconds(21)
     expect(joe.banner).to_be_visible()
     ann.answer("Are you there?")
+    expect(ann.theirs).to_have_text(["Before"])
 
     # What stood on the line comes out now, beside what the page says over its new socket.
     way.mend()
@@ -135,6 +136,7 @@ def test_operator_on_a_dead_line_finds_out_and_loses_nothing(people, place, road
     ann.pass_seconds(26)
     ann.pass_seconds(11)
     expect(ann.banner).to_be_visible()
+    expect(joe.answers).to_have_text(["Before too"])
 
     way.mend()
     _expect_both(joe, ann, ["Before", "Hello?"], ["Before too", "Frozen one", "Frozen two"])

@@ -43,11 +43,11 @@ def test_question_is_offered_answered_read_and_becomes_a_lead(people, place):
     expect(ann.page.get_by_text("This dialogue is closed.")).to_be_visible()
     expect(joe.page.get_by_text("The conversation is closed. Write to open it again")).to_be_visible()
 
-    ann.await_transcripts()
     ann.open_leads()
     lead = ann.page.get_by_role("button", name="Joe Visitor · Shop")
     expect(lead).to_have_count(1)
     lead.click()
+    ann.await_transcript()
     details = ann.page.get_by_role("region", name="Details of Joe Visitor · Shop")
     expect(details).to_contain_text(f"{place.address}/demo/shop")
     said = details.locator(".transcript .said")
@@ -106,3 +106,54 @@ def test_contact_card_learns_what_the_customer_tells(people, place):
     joe.say("Please call me: +44 20 7946 0123")
     expect(ann.contact).to_contain_text("+44 20 7946 0123from a message")
     expect(ann.contact.get_by_role("link", name="Joe Visitor · Shop")).to_be_visible()
+
+
+def test_page_of_leads_follows_what_happens(people, place):
+    """A lead that is made while the page is open appears on it, and gets its transcript there; what was opened stays open."""
+    ann = people.operator()
+    bea = people.operator()
+    bea.open_leads()
+    expect(bea.page.get_by_text("No leads yet")).to_be_visible()
+    joe = people.visitor()
+    joe.visit(place.address)
+    joe.introduce("Joe Visitor", email="joe@example.com")
+    joe.say("Does the Alto whistle in A?")
+    leads = bea.page.locator(".lead-head")
+    expect(leads).to_have_count(1)
+    leads.click()
+    details = bea.page.get_by_role("region", name="Details of Joe Visitor · Shop")
+    expect(details).to_contain_text("The transcript is attached when the dialogue is closed.")
+
+    kim = people.visitor()
+    kim.visit(place.address)
+    kim.introduce("Kim", email="kim@example.com")
+    kim.say("And the Tenor?")
+    expect(leads).to_have_count(2)
+    expect(details).to_contain_text("The transcript is attached when the dialogue is closed.")
+
+    ann.page.get_by_role("listitem").filter(has_text="Joe Visitor").get_by_role("link").click()
+    ann.answer("It does, at 440 Hz.")
+    ann.close("answered")
+    bea.await_transcript()
+    expect(details.locator(".transcript .said").first).to_have_text("Does the Alto whistle in A?")
+    expect(leads).to_have_count(2)
+
+
+def test_stranger_without_an_address_is_answered_and_makes_no_lead(people, place):
+    """Who skips the form is answered all the same; the operator is told to ask for an address, and no lead is made without one."""
+    ann = people.operator()
+    joe = people.visitor()
+    joe.visit(place.address)
+    joe.page.get_by_role("button", name="Skip").click()
+    joe.say("Where is your shop?")
+    ann.take()
+    expect(ann.rows).to_contain_text("Unnamed")
+    ann.answer("In Harbour Street.")
+    expect(joe.answers).to_have_text(["In Harbour Street."])
+    ann.close()
+    expect(ann.page.get_by_text("This dialogue is closed.")).to_be_visible()
+    expect(joe.page.get_by_text("The conversation is closed.")).to_be_visible()
+
+    expect(ann.contact).to_contain_text("No phone or e-mail yet.")
+    ann.open_leads()
+    expect(ann.page.get_by_text("No leads yet")).to_be_visible()

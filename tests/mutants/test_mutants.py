@@ -52,8 +52,14 @@ class Swapped:
     def run(self, statement: Any, /, **values: object) -> int:
         return self._tx.run(self._others.get(statement, statement), **values)
 
-    def many(self, statement: Any, rows: Sequence[Mapping[str, object]], /) -> None:
-        self._tx.many(self._others.get(statement, statement), rows)
+    def each(self, statement: Any, rows: Sequence[Row], /) -> list[Row]:
+        return self._tx.each(self._others.get(statement, statement), rows)
+
+    def later(self, statement: Any, row: Row, /) -> None:
+        self._tx.later(self._others.get(statement, statement), row)
+
+    def settle(self) -> None:
+        self._tx.settle()
 
     def ring(self, bell: Bell, key: str = "", /) -> None:
         self._tx.ring(bell, key)
@@ -117,7 +123,7 @@ def high_water(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], curs
 
 def test_a_high_water_mark_loses_what_comes_late():
     """Dedupe is membership, never `<= last`: updates come out of order."""
-    assert caught("LOST", Parts(accept=high_water))
+    assert caught("LOST", Parts(accept=high_water, accept_each=None))
 
 
 # --- out
@@ -205,7 +211,7 @@ def test_without_the_guard_in_flight_answers_overtake_one_another():
             .limit(1)
             .scalar_subquery()
         )
-        .returning(*(outbox.c[name] for name in "id seq channel_id message_id attempt created_us".split()))
+        .returning(*(outbox.c[name] for name in "id seq channel_id message_id attempt created_us".split()), literal_column("1"))
     )
 
     mutant = Parts(schema="DROP INDEX uq_outbox_in_flight", tx=swapped({_sending._LEASE: any_due}))

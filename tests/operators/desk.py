@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,10 @@ class Tight:
             raise StoreFull("the disk is full")
 
         return self._store.write(refuse if self.full else work)
+
+    def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any, /) -> Any:
+        """See `Store.write_each`."""
+        return self.write(lambda tx: work(tx, (item,))[0])
 
     def read(self, work: Callable[[Tx], Any], /) -> Any:
         """See `Store.read`."""

@@ -12,7 +12,9 @@ import pytest
 import websockets
 
 from broker.config import OperatorLimits, Settings
-from broker.domain import PresenceState, Role
+from broker.domain import PresenceState, Role, to_us
+from broker.ports import LeadDraft
+from crm_bridge.builtin import BuiltInCrm
 from operators import lines
 from tests.operators.desk import Console, Desk, played
 
@@ -249,6 +251,105 @@ def test_details_told_meanwhile_reach_the_open_thread_and_the_card(tmp_path):
             told = await console.until(lambda u: "contact" in u)
             assert "Vera Ivanova" == told["contact"]["name"]
             assert ["vera@example.com"] == [point["value"] for point in told["contact"]["points"] if point["kind"] == "email"]
+
+    played(tmp_path, story)
+
+
+async def _leads_of(desk: Desk, v: str, line: str, responsible: str | None = None) -> str:
+    """Make the lead of the customer *v*, as the CRM's reader does, and return its id."""
+    ((contact,),) = await desk.rows("SELECT contact_id FROM conversations WHERE key = ?", v)
+    draft = LeadDraft(
+        external_id=f"contact:{contact}",
+        contact_id=contact,
+        session_id=None,
+        line_id=line,
+        title="Vera · Shop",
+        source="Shop",
+        source_details={},
+        responsible_id=responsible,
+    )
+    return await BuiltInCrm(desk.store).put_lead(draft)
+
+
+def test_a_new_lead_reaches_the_open_card_and_those_who_may_see_leads(tmp_path):
+    """The card beside the thread shows the lead without being opened again; a console is told of leads that its operator may see."""
+
+    async def story(desk: Desk) -> None:
+        bar, channel = await desk.line_with_channel("bar")
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", bar)
+        async with desk.console(ann) as console, desk.console(bob) as other:
+            session = await _taken(desk, console)
+            await console.send(t="open", session=session)
+            thread = await console.next("thread", session=session)
+            await desk.say("v9", "hello", channel)
+            await other.card(contact_name="")
+            lead = await _leads_of(desk, "v1", desk.line)
+            await console.until(lambda u: u.get("lead") == lead)
+            told = await console.until(lambda u: "contact" in u)
+            theirs = await _leads_of(desk, "v9", bar)
+            await other.until(lambda u: u.get("lead") == theirs)
+
+            assert "leads" not in thread["contact"]
+            assert [{"id": lead, "title": "Vera · Shop", "stage": "new"}] == told["contact"]["leads"]
+            await console.caught_up()
+            assert [lead] == [update["lead"] for update in console.updates if "lead" in update]
+            assert [theirs] == [update["lead"] for update in other.updates if "lead" in update]
+
+    played(tmp_path, story)
+
+
+def test_a_lead_that_was_missed_is_told_on_resuming(tmp_path):
+    """A page of leads that was cut off while one was made learns of it with everything else."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            await _taken(desk, console)
+            await console.caught_up()
+            mark = console.at
+        lead = await _leads_of(desk, "v1", desk.line)
+        async with desk.socket(ann) as console:
+            assert "resumed" == (await console.hello(resume=mark))["t"]
+            await console.until(lambda u: u.get("lead") == lead)
+
+    played(tmp_path, story)
+
+
+def test_the_card_says_the_channel_in_words_and_never_its_id_of_a_person(tmp_path):
+    """An identity is random letters to an operator: they are told which channel it is, once, however many browsers there were."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            await desk.tell_details("v1", email="vera@example.com")
+            await desk.tell_details("v2", email="vera@example.com")
+            await _decided(desk)
+            await console.send(t="open", session=session)
+            thread = await console.next("thread", session=session)
+            channels = [point for point in thread["contact"]["points"] if point["kind"] == "channel"]
+            ((kind, name),) = await desk.rows("SELECT kind, name FROM channels")
+
+            assert [{"kind": "channel", "value": "", "evidence": "identity", "channel": kind, "channel_name": name}] == channels
+
+    played(tmp_path, story)
+
+
+def test_greetings_tell_the_servers_time(tmp_path):
+    """Waiting times and deadlines are counted by one clock, whatever the console's says."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        before = to_us(desk.clock.now()) // 1000
+        async with desk.socket(ann) as console:
+            first = await console.hello()
+            mark = console.at
+        async with desk.socket(ann) as console:
+            again = await console.hello(resume=mark)
+        after = to_us(desk.clock.now()) // 1000
+
+        assert ("snapshot", "resumed") == (first["t"], again["t"])
+        assert before <= first["now"] <= again["now"] <= after
 
     played(tmp_path, story)
 
@@ -570,7 +671,7 @@ def test_who_comes_again_is_told_what_was_missed_and_nothing_twice(tmp_path):
         await _decided(desk)
         async with desk.socket(ann) as console:
             resumed = await console.hello(resume=mark)
-            assert {"t": "resumed", "at": mark} == resumed
+            assert ("resumed", mark) == (resumed["t"], resumed["at"])
             told = await console.said("missed")
             assert session == told["card"]["session"]
             await console.until(lambda u: "load" in u)

@@ -29,7 +29,7 @@ def test_it_uses_an_index(name):
     text = re.sub(r":[a-z_]+", "0", STATEMENTS[name].text(SQLITE)[0])
     plan = [row[3] for row in MemoryStore().rows(f"EXPLAIN QUERY PLAN {text}")]
 
-    scans = [step for step in plan if step.startswith("SCAN")]
+    scans = [step for step in plan if step.startswith("SCAN") and not step.startswith("SCAN anon_")]  # what a page has found
     assert [] == [
         step for step in scans if not step.startswith(tuple(f"SCAN {one}" for one in SMALL)) and not step.endswith(OPEN_ONLY)
     ]

@@ -111,6 +111,34 @@ def shop(tmp_path):
     made.site.close()
 
 
+def _doubt(tx: Any, count: int) -> None:
+    """Let *count* messages, all of one moment, be in doubt: copies of the one that was sent first."""
+    for table in ("messages", "outbox"):
+        found = tx._cursor.execute(f"SELECT * FROM {table} WHERE seq = (SELECT min(seq) FROM outbox)")  # noqa: S608
+        names = [column[0] for column in found.description]
+        (row,) = found.fetchall()
+        for number in range(count):
+            copy = dict(zip(names, row, strict=True)) | {"id": f"doubt-{(number * 7) % count:03}", "seq": 1_000 + number}
+            copy |= {"message_id": copy["id"], "state": "unconfirmed", "created_us": 1} if table == "outbox" else {}
+            marks = ", ".join("?" * len(copy))
+            tx._cursor.execute(f"INSERT INTO {table} ({', '.join(copy)}) VALUES ({marks})", list(copy.values()))  # noqa: S608
+
+
+def test_messages_in_doubt_of_one_microsecond_are_each_on_one_page(shop):
+    """Rows of one transaction have one moment: a border between two pages may fall among them."""
+    shop.say(1, "v1", "hello")
+    assert 202 == shop.do("sue", shop.session(), "reply", text="good day").status_code
+    shop.site.write(lambda tx: _doubt(tx, 205))
+    found, cursor = [], ""
+    while cursor is not None:
+        page = shop.get("sue", f"/unconfirmed?cursor={cursor}" if cursor else "/unconfirmed")
+        found += [one["message_id"] for one in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert [f"doubt-{number:03}" for number in range(205)] == sorted(found)
+    assert 422 == shop.ask("sue", "GET", "/unconfirmed?cursor=12").status_code
+
+
 def test_every_route_says_who_may():
     """No route here is open to strangers, and each names one action."""
     found = [route for route in routes.routes if isinstance(route, APIRoute)]

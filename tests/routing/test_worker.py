@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker.domain import ConversationId, Distribution, LineId, LineSettings, LoadKind, MessageId, OperatorId, PresenceState, Role
 from broker.errors import StoreFull
 from broker.events import Close, Decline, Event, Reply, Take
 from broker.inbound import accept, bury, enter, prepare
 from broker.ports import Bell, Raw, Tx
+from broker.store.sqlite import Each
 from routing import distributor, worker
 from routing.worker import Undecidable
 from tests.support.channels import FakeChannel, saw, told, wrote
@@ -328,3 +331,110 @@ def test_a_full_operator_is_offered_what_weighs_nothing():
     shop.step(shop.take_in(wrote("1", "eve", "a")))
 
     assert shop.distribute() == 1
+
+
+# --- many conversations at once
+
+
+class Crowd(Shop):
+    """A shop with many customers, whose inputs are decided together or one by one."""
+
+    def __init__(self, *, together: bool) -> None:
+        super().__init__(distribution=Distribution.EVENLY)
+        self.together = together
+        self.begun: dict[str, ConversationId] = {}
+
+    def play(self, script: list[list[tuple[int, str]]]) -> None:
+        """Let each page of *script* happen, (customer, what) each, then decide it, then distribute."""
+        for number, page in enumerate(script):
+            for at, (customer, what) in enumerate(page):
+                self._enter(f"{number}.{at}", f"v{customer}", what)
+            asked = [(conversation, self.house) for conversation in sorted(self.begun.values())]
+            if self.together:
+                self.store.write(lambda tx, a=asked: worker.step_each(tx, a))  # type: ignore[misc]
+            else:
+                for conversation, _ in asked:
+                    self.step(conversation)
+            while self.distribute():
+                pass
+
+    def _enter(self, id_: str, key: str, what: str) -> None:
+        conversation = self.begun.get(key)
+        if what == "words" or conversation is None:
+            self.begun[key] = self.take_in(wrote(id_, key, f"text {id_}"))
+            return
+        deeds: dict[str, Any] = {"take": Take, "close": Close, "decline": Decline, "reply": Reply}
+        more = {"message_id": MessageId(f"m{id_}")} if what == "reply" else {}
+
+        def make(at: datetime) -> Event:
+            event: Event = deeds[what](at=at, operator_id=self.ann, command=id_, **more)
+            return event
+
+        self.store.write(lambda tx: enter(tx, "console", id_, conversation, make, b"words"))
+
+    def left(self) -> list[Any]:
+        """Return what a customer, an operator or a replay could see of it, without ids."""
+        by_key = "JOIN conversations c ON c.id = x.conversation_id ORDER BY c.key, x.seq"
+        return [
+            self.store.rows(f"SELECT c.key, x.seq, x.kind, x.status, x.input_seq, x.message_seq FROM journal x {by_key}"),  # noqa: S608
+            self.store.rows(f"SELECT c.key, x.seq, x.author, x.text, x.fate, x.session_id IS NULL FROM messages x {by_key}"),  # noqa: S608
+            self.store.rows("SELECT key, last_seq, input_seq, worked_seq, journal_seq FROM conversations ORDER BY key"),
+            self.store.rows(
+                "SELECT c.key, s.status FROM sessions s JOIN conversations c ON c.id = s.conversation_id ORDER BY c.key, s.id"
+            ),
+            self.store.rows("SELECT reserved FROM budgets ORDER BY operator_id"),
+            self.store.one("SELECT count(*) FROM outbox"),
+        ]
+
+
+_DEEDS = st.tuples(st.integers(0, 4), st.sampled_from(["words", "words", "words", "take", "reply", "decline", "close"]))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(script=st.lists(st.lists(_DEEDS, min_size=1, max_size=8), min_size=1, max_size=5))
+def test_many_conversations_stepped_together_are_what_each_alone_would_be(script: list[list[tuple[int, str]]]):
+    """Whatever happened in whatever order: messages, journal, sessions and budgets are the same, and replay to the byte."""
+    alone, shared = Crowd(together=False), Crowd(together=True)
+    alone.play(script)
+    shared.play(script)
+
+    assert shared.left() == alone.left()
+    assert differences(journalled(shared.store)) == []
+
+
+def test_one_that_cannot_be_decided_harms_nobody_it_was_stepped_with(shop: Shop):
+    """The call for all raises and undoes all; alone each has its own fate, and the guilty one's names its input."""
+    good = [shop.take_in(wrote(f"{n}", f"v{n}", "x")) for n in range(3)]
+    bad = shop.take_in(wrote("bad", "vbad", "x"))
+    shop.store.connection.execute("UPDATE inputs SET event = '{}' WHERE conversation_id = ?", (bad,))
+    asked = [(conversation, shop.house) for conversation in (good[0], bad, *good[1:])]
+
+    answers = shop.store.together([Each(worker.step_each, asked), lambda tx: None])
+
+    assert answers[0] == answers[2] == answers[3] == 1
+    assert isinstance(answers[1], Undecidable)
+    assert (answers[1].seq, shop.store.one("SELECT count(*) FROM sessions")) == (1, 3)
+
+
+def test_a_long_queue_in_the_crowd_goes_a_piece_at_a_time(shop: Shop):
+    """One conversation with hundreds of inputs is decided in pieces and rings for the next; its neighbours do not wait for it."""
+    busy = shop.take_in(*(wrote(f"{n}", "busy", "x") for n in range(130)))
+    calm = shop.take_in(wrote("calm", "calm", "x"))
+    shop.store.rung.clear()
+    asked = [(busy, shop.house), (calm, shop.house)]
+
+    assert shop.store.write(lambda tx: worker.step_each(tx, asked)) == [100, 1]
+    assert (Bell.CONVERSATION, busy) in shop.store.rung
+    assert shop.store.write(lambda tx: worker.step_each(tx, asked)) == [30, 0]
+
+
+def test_inputs_far_behind_what_was_sent_are_found(shop: Shop):
+    """Outgoing messages take numbers too: the next input may stand hundreds of numbers behind the last one."""
+    far = shop.take_in(wrote("1", "far", "x"))
+    near = shop.take_in(wrote("2", "near", "x"))
+    asked = [(far, shop.house), (near, shop.house)]
+    shop.store.write(lambda tx: worker.step_each(tx, asked))
+    shop.store.connection.execute("UPDATE conversations SET last_seq = last_seq + 300 WHERE id = ?", (far,))
+    shop.take_in(wrote("3", "far", "y"))
+
+    assert shop.store.write(lambda tx: worker.step_each(tx, asked)) == [1, 0]

@@ -12,7 +12,7 @@ written may be committed together, as the store's writer does. The same seed is 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,11 +37,11 @@ from broker.domain import (
 )
 from broker.errors import Rejected, StoreFull, Unavailable, Uncertain
 from broker.events import Close, Decline, Event, Note, Reply, Take
-from broker.inbound import accept, bury, enter, prepare, undecided
+from broker.inbound import accept, accept_each, bury, enter, prepare, undecided
 from broker.outbound import GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender
 from broker.ports import Bell, Outbound, Raw, Tx
 from broker.store.sql import sql, upsert
-from broker.store.sqlite import SqliteTx, Writer
+from broker.store.sqlite import WHOLE, SqliteTx, Writer, calls_of
 from broker.store.tables import counters, offers, outbox, sessions
 from broker.timers import earliest, fire_due
 from routing import distributor, worker
@@ -92,10 +92,11 @@ class Pause(_Ask):
 class Transaction(_Ask):
     """Have *work* done by the store."""
 
-    __slots__ = ("reads", "work")
+    __slots__ = ("item", "reads", "work")
 
-    def __init__(self, work: Work, *, reads: bool = False) -> None:
+    def __init__(self, work: Callable[..., Any], item: Any = WHOLE, *, reads: bool = False) -> None:
         self.work = work
+        self.item = item
         self.reads = reads
 
 
@@ -128,6 +129,10 @@ class SimulatedStore:
     def write(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
         """See `Store.write`."""
         return Transaction(work)
+
+    def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any, /) -> Awaitable[T]:
+        """See `Store.write_each`."""
+        return Transaction(work, item)
 
     def read(self, work: Callable[[Tx], T], /) -> Awaitable[T]:
         """See `Store.read`."""
@@ -180,7 +185,9 @@ class Parts:
     accept: Callable[..., Any] = accept
     sender: Callable[..., Any] = Sender
     recover: Callable[..., int] = outbound.recover
-    decide: Callable[..., int] = worker.step
+    accept_each: Callable[..., Any] | None = accept_each
+    """None: what *accept* replaces is all there is."""
+    decide: Callable[..., Any] = worker.step_each
     distribute: Callable[..., int] = distributor.step
     tx: Callable[[Tx], Any] = lambda tx: tx
     schema: str = ""
@@ -253,6 +260,7 @@ class World:
         self.fence = 0
         self.memory = _Memory()
         self.actors: list[Actor] = []
+        self._swapped: dict[Any, Callable[..., Any]] = {}
         self._externals = 0
         self._clients_left = 0
         self._swept_clean = False
@@ -400,17 +408,18 @@ class World:
             and not other.waits.reads
             and self.dice.random() < 0.5
         ]
-        swap = self.parts.tx
-
-        def swapping(work: Work) -> Work:
-            return lambda tx: work(swap(tx))
-
-        works = [swapping(one.waits.work) for one in batch if isinstance(one.waits, Transaction)]
+        works, waiting = calls_of([(self._swapping(one.waits.work), one.waits.item, one) for one in batch])  # type: ignore[attr-defined]
         answers, bells = self._writer.run(works)
         self.commits += 1
-        for one, answer in zip(batch, answers, strict=True):
+        for one, answer in zip(waiting, answers, strict=True):
             self._settle(one, answer.value, answer.error)
         self._ring(bells)
+
+    def _swapping(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *work* on the mutant's transactions; the same for the same, or no two would share a call."""
+        if work not in self._swapped:
+            self._swapped[work] = lambda tx, *items: work(self.parts.tx(tx), *items)
+        return self._swapped[work]
 
     def _look(self, work: Work) -> tuple[Any, BaseException | None]:
         cursor = self.connection.cursor()
@@ -550,7 +559,7 @@ class World:
             del memory.conversations[conversation]
             memory.busy.add(conversation)
             try:
-                await self.store.write(lambda tx, c=conversation: self.parts.decide(tx, c, self.house))  # type: ignore[misc]
+                await self.store.write_each(self.parts.decide, (conversation, self.house))
             except StoreFull:
                 pass  # the sweep finds it
             except Undecidable as error:
@@ -675,11 +684,15 @@ class World:
     async def _deliver(self, channel_id: ChannelId, batch: list[Raw]) -> None:
         channel = self.channels[channel_id]
         prepared = prepare(channel, batch, self.house.directory.lines[channel.line_id].settings)
+        shared = self.parts.accept_each is not None and self.dice.random() < 0.7
         while True:
             if self.parts.acknowledges_first:
                 self._acknowledge(channel_id, batch)
             try:
-                await self.store.write(lambda tx: self.parts.accept(tx, channel_id, prepared, batch[-1].external_id))
+                if shared:
+                    await self.store.write_each(self.parts.accept_each, (channel_id, prepared))  # type: ignore[arg-type]
+                else:
+                    await self.store.write(lambda tx: self.parts.accept(tx, channel_id, prepared, batch[-1].external_id))
             except (Cut, StoreFull):
                 if self.parts.acknowledges_first:
                     return  # it was told that all is well

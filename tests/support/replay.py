@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from routing.applying import ENCODER, Record
+from routing.applying import ENCODER, Record, record_of
 from routing.distribution import distribute
 from routing.distributor import DistributionRecord
 from routing.engine import ENGINE, decide
 from routing.view import replayed
 
-NO_DECISION = frozenset({"message", "fate", "contact", "presence", "frozen"})
+NO_DECISION = frozenset({"message", "fate", "contact", "presence", "frozen", "lead"})
 """Kinds of rows that tell what happened and decide nothing."""
 
 _RECORD = msgspec.json.Decoder(Record)
@@ -46,7 +46,7 @@ def again(kind: str, body: str) -> str | None:
         return None
     view = replayed(record.view)
     after, decisions = decide(record.before, record.event, view, record.now)
-    fresh = Record(record.engine, record.settings, record.now, record.event, record.before, view.read(), after, decisions)
+    fresh = record_of(record.settings, record.now, record.event, record.before, view, after, decisions, engine=record.engine)
     return ENCODER.encode(fresh).decode()
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from broker.ports import Bell, Clock, Ids, Tx
 from broker.store.migrate import migrate_sqlite
-from broker.store.sqlite import SqliteStore, Writer, driver
+from broker.store.sqlite import SqliteStore, Work, Writer, driver
 from tests.support.clock import CountedIds, MovedClock
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class MemoryStore:
         value: T = answers[0].value
         return value
 
-    def together(self, works: Sequence[Callable[[Tx], Any]]) -> list[Any]:
-        """Run *works* in one commit and return each one's value or the error that undid it."""
+    def together(self, works: Sequence[Work]) -> list[Any]:
+        """Run *works* in one commit and return each one's value or the error that undid it; of an `Each` each item's."""
         answers, bells = self.writer.run(works)
         self.rung += bells
         return [answer.value if answer.error is None else answer.error for answer in answers]

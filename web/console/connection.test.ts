@@ -66,7 +66,7 @@ describe("hello", () => {
     connection.presence("away");
     socket.lose(1006);
     socket.connect();
-    socket.receive({ t: "resumed", at: "mark-0" });
+    socket.receive({ t: "resumed", at: "mark-0", now: NOW });
 
     expect(socket.sent.slice(1)).toEqual([
       { t: "open", session: "a" },
@@ -118,7 +118,7 @@ describe("deeds", () => {
     socket.lose(1006);
     socket.connect();
     expect(sentDeeds()).toEqual([]);
-    socket.receive({ t: "resumed", at: "mark-0" });
+    socket.receive({ t: "resumed", at: "mark-0", now: NOW });
     expect(sentDeeds()).toEqual(["id-2"]);
   });
 

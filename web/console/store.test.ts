@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { all, mine, reduce, START, waitForMe, waiting, waitingSince } from "./store";
+import type { GatewayFrame } from "../shared/frames/operator";
+import { wordsIn } from "./i18n/words";
+import { all, mine, reduce, serverTime, START, type State, waitForMe, waiting, waitingSince } from "./store";
 import { after, card, deed, held, live, ME, message, next, NOW, own, reading, snapshot, threadOf } from "./testing/samples";
 
 const sessions = (cards: { session: string }[]): string[] => cards.map((one) => one.session);
@@ -38,7 +40,7 @@ describe("snapshot and updates", () => {
 
   test("numbers begin again on every socket, the mark does not", () => {
     const state = reduce(live({}, { card: card("a") }), { type: "opened" });
-    const resumed = next(after(state, { t: "resumed", at: "mark-1" }), { card: card("b") });
+    const resumed = next(after(state, { t: "resumed", at: "mark-1", now: NOW }), { card: card("b") });
 
     expect(resumed).toMatchObject({ n: 1, gap: false, link: "live" });
     expect(sessions(waiting(resumed))).toEqual(["a", "b"]);
@@ -59,7 +61,54 @@ describe("snapshot and updates", () => {
   });
 });
 
+describe("the server's clock", () => {
+  const MINUTES = 5 * 60_000;
+  const words = wordsIn("en");
+  const by = (ours: number, frame: GatewayFrame, state = START): State => reduce(state, { type: "frame", frame, now: ours });
+
+  test.each([MINUTES, -MINUTES])("a clock that is off by %d ms shows the right seconds", (off) => {
+    const offer = card("a", { status: "offered", offered_until: NOW + 45_000, queued: NOW - 20_000 });
+    const state = by(NOW + off, snapshot({ mine: [offer], now: NOW }));
+    const later = serverTime(state, NOW + off + 10_000);
+
+    expect(words.duration((offer.offered_until ?? 0) - later)).toBe("35 sec");
+    expect(words.duration(later - waitingSince(offer))).toBe("30 sec");
+  });
+
+  test("a clock that was set right meanwhile is noticed at the next greeting", () => {
+    const state = by(NOW, { t: "resumed", at: "mark-1", now: NOW }, by(NOW + MINUTES, snapshot({ now: NOW })));
+
+    expect(serverTime(state, NOW)).toBe(NOW);
+  });
+
+  test("who is typing is dated by the same clock", () => {
+    const typing: GatewayFrame = { t: "typing", conversation: "c", who: "contact" };
+    const state = by(NOW + MINUTES, typing, by(NOW + MINUTES, snapshot({ now: NOW })));
+
+    expect(state.typing?.at).toBe(NOW);
+  });
+});
+
+describe("news of leads", () => {
+  test("a lead in the news, and a snapshot after which anything may be new, ask for another look", () => {
+    const first = live();
+    const told = next(first, { lead: "lead-1" });
+
+    expect(next(first, { load: 5 }).leadNews).toBe(first.leadNews);
+    expect(told.leadNews).toBeGreaterThan(first.leadNews);
+    expect(after(told, snapshot()).leadNews).toBeGreaterThan(told.leadNews);
+  });
+});
+
 describe("lists", () => {
+  test("the waiting are those whom the gateway counts: queued, and nothing else", () => {
+    const statuses = ["new", "queued", "offered", "active", "snoozed", "closed"];
+    const state = live({ counts: { mine: 0, waiting: 1 } }, ...statuses.map((status) => ({ card: card(status, { status }) })));
+
+    expect(sessions(waiting(state))).toEqual(["queued"]);
+    expect(waiting(state)).toHaveLength(state.counts.waiting);
+  });
+
   test("offers come first by their end, then who waits longest, then the latest news", () => {
     const state = live({
       mine: [

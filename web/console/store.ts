@@ -91,6 +91,10 @@ export interface State {
   deeds: readonly Deed[];
   notices: readonly Notice[];
   typing: SomeoneTyping | null;
+  /** By how much the server's clock is ahead of ours, in milliseconds. */
+  skew: number;
+  /** Grows whenever a lead was made or changed, and whenever one may have been. */
+  leadNews: number;
 }
 
 export type Action =
@@ -133,6 +137,8 @@ export const START: State = {
   deeds: [],
   notices: [],
   typing: null,
+  skew: 0,
+  leadNews: 0,
 };
 
 export function reduce(state: State, action: Action): State {
@@ -194,9 +200,11 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         cards: Object.fromEntries([...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
         paging: START.paging,
         inAll: START.inAll,
+        skew: frame.now - now,
+        leadNews: state.leadNews + 1,
       };
     case "resumed":
-      return { ...state, link: "live", at: frame.at };
+      return { ...state, link: "live", at: frame.at, skew: frame.now - now };
     case "updates": {
       if (frame.n !== state.n + 1) return { ...state, gap: true, at: null };
       const updated = frame.list.reduce(applyUpdate, state);
@@ -232,7 +240,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
     case "page":
       return applyPage(state, frame);
     case "typing":
-      return { ...state, typing: { conversation: frame.conversation, who: frame.who, name: frame.name ?? "", at: now } };
+      return { ...state, typing: { conversation: frame.conversation, who: frame.who, name: frame.name ?? "", at: serverTime(state, now) } };
     case "error":
       if (state.thread?.status === "loading") {
         return { ...state, thread: { ...state.thread, status: frame.code === "no_session" ? "missing" : "failed" } };
@@ -257,6 +265,7 @@ function applyUpdate(state: State, update: Update): State {
   if (update.colleague !== undefined && update.colleague !== null) next = putColleague(next, update.colleague);
   if (update.counts !== undefined && update.counts !== null) next = { ...next, counts: update.counts };
   if (update.load !== undefined && update.load !== null && next.me !== null) next = { ...next, me: { ...next.me, load: update.load } };
+  if (update.lead !== undefined && update.lead !== "") next = { ...next, leadNews: next.leadNews + 1 };
   return next;
 }
 
@@ -379,9 +388,14 @@ export function hasWords(deed: Deed): boolean {
   return deed.verb === "reply" || deed.verb === "note";
 }
 
-/** Anybody of its line may take it: nobody has it, and it is offered to nobody. */
+/** What the server's clock says when ours says *now*; every time in a frame is by it. */
+export function serverTime(state: State, now: number): number {
+  return now + state.skew;
+}
+
+/** Anybody of its line may take it: nobody has it, and it is offered to nobody. These alone the gateway counts as waiting. */
 export function isWaiting(card: Card): boolean {
-  return card.status === "new" || card.status === "queued";
+  return card.status === "queued";
 }
 
 export function isOffered(card: Card): boolean {

@@ -65,6 +65,7 @@ def built(tmp_path):
     for name, text in {
         "console/index.html": "<!doctype html><title>console</title>",
         "console/assets/index-CCLqAbAE.js": "console();" * 200,
+        "icon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
         "widget/widget.js": "loader();" * 200,
         "widget/app-B_FP8TsL.js": "app();",
         "widget/page.html": "<!doctype html><title>chat</title>",

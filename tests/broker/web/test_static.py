@@ -74,6 +74,15 @@ def test_what_was_not_built_is_not_there(site, path):
     assert site.ask("GET", path).status_code == 404
 
 
+def test_browsers_find_the_icon_that_they_ask_for_unasked(site):
+    """On every page of ours, without a complaint in its console."""
+    asked = site.ask("GET", "/favicon.ico")
+    icon = site.ask("GET", asked.headers["location"])
+
+    assert (308, "/icon.svg") == (asked.status_code, asked.headers["location"])
+    assert (200, "image/svg+xml") == (icon.status_code, icon.headers["content-type"])
+
+
 def test_the_front_door_leads_to_the_console(site):
     """For people who type the bare address."""
     assert site.ask("GET", "/").headers["location"] == "/console/"

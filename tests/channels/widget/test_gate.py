@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 import websockets
 
 from broker import inbound
 from broker.events import Note, Reply, Take
+from channels.widget import gate
 from channels.widget.limits import Limits
 from tests.channels.widget.place import place
 
@@ -356,5 +358,100 @@ def test_slow_reader_is_cut_and_nobody_waits(tmp_path):
     def sockets_of(here):
         (visitor,) = here.gate._visitors.values()
         return len(visitor.sockets)
+
+    run(journey())
+
+
+# --- what comes in together
+
+
+def _say(number: int, text: str = "") -> dict[str, Any]:
+    return {"t": "say", "id": f"message-{number:04d}", "text": text or f"text {number}"}
+
+
+def test_messages_sent_in_one_go_are_stored_in_their_order(tmp_path):
+    """A widget that comes back sends all it kept at once: each is acknowledged by its own number, in its order."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("first")
+            await visitor.send_all([_say(number) for number in range(30)])
+            acks = [await visitor.next("ack") for _ in range(30)]
+            assert [ack["id"] for ack in acks] == [f"message-{number:04d}" for number in range(30)]
+            assert [ack["seq"] for ack in acks] == sorted(ack["seq"] for ack in acks)
+            assert await here.texts() == ["first", *(f"text {number}" for number in range(30))]
+
+    run(journey())
+
+
+def test_what_was_sent_before_a_sudden_end_is_kept(tmp_path):
+    """Messages, then nonsense, in one go: the messages are stored and acknowledged, then the socket is closed for the nonsense."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("first")
+            await visitor.send_all([_say(1), _say(2), {"t": "no such frame"}])
+            assert [(await visitor.next("ack"))["id"] for _ in range(2)] == ["message-0001", "message-0002"]
+            assert await visitor.close_code() == 4400
+            assert await here.texts() == ["first", "text 1", "text 2"]
+
+    run(journey())
+
+
+def test_one_message_that_is_refused_does_not_hold_its_neighbours(tmp_path):
+    """Among many sent in one go an empty one is refused by its id; the others are stored, a repeat answers as the first did."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("first")
+            await visitor.send_all([_say(1), _say(2, " "), _say(3), _say(1)])
+            refused = await visitor.next("refused")
+            acks = [await visitor.next("ack") for _ in range(3)]
+            assert (refused["id"], refused["code"]) == ("message-0002", "empty")
+            assert [ack["id"] for ack in acks] == ["message-0001", "message-0003", "message-0001"]
+            assert acks[0]["seq"] == acks[2]["seq"]
+            assert await here.texts() == ["first", "text 1", "text 3"]
+
+    run(journey())
+
+
+def test_nothing_overtakes_a_message_that_came_too_fast(tmp_path):
+    """What was sent behind a refused message is refused too until that one comes again: the order is the visitor's."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(messages_per_second=20, burst=3)) as here, here.visitor() as visitor:
+            await visitor.hello()
+            waiting = [_say(number) for number in range(12)]
+            await visitor.send_all(waiting)
+            stored: list[str] = []
+            while len(stored) < 12:
+                answers = [await visitor.answer() for _ in waiting]
+                stored += [answer["id"] for answer in answers if answer["t"] == "ack"]
+                waiting = waiting[sum(answer["t"] == "ack" for answer in answers) :]
+                if waiting:
+                    # What the server asks of it: the first one again as soon as it may, the others behind it.
+                    await asyncio.sleep(next(answer["retry_after"] for answer in answers if answer["t"] == "refused"))
+                    await visitor.send_all(waiting)
+            assert await here.texts() == [f"text {number}" for number in range(12)]
+
+    run(journey())
+
+
+def test_a_refused_message_that_never_comes_again_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    """A visitor who took a message back can go on: after a while the next ones pass without it."""
+    monkeypatch.setattr(gate, "HELD_SECONDS", 0.05)
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(messages_per_second=50, burst=1)) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.send_all([_say(1), _say(2)])
+            assert (await visitor.next("refused"))["id"] == "message-0002"
+            await asyncio.sleep(gate.SOONEST_SECONDS + gate.HELD_SECONDS)
+            await visitor.send(**_say(3))
+            await visitor.next("ack", id="message-0003")
+            assert await here.texts() == ["text 1", "text 3"]
 
     run(journey())

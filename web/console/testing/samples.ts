@@ -41,7 +41,7 @@ export function deed(id: string, more: Partial<Deed> = {}): Deed {
 }
 
 export function snapshot(more: Partial<Snapshot> = {}): Snapshot {
-  return { t: "snapshot", at: "mark-0", me: ME, colleagues: [], counts: { mine: 0, waiting: 0 }, mine: [], waiting: [], ...more };
+  return { t: "snapshot", at: "mark-0", me: ME, colleagues: [], counts: { mine: 0, waiting: 0 }, mine: [], waiting: [], now: NOW, ...more };
 }
 
 export function threadOf(shown: Card, messages: Shown[], more = false): Thread {

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { Contact } from "../../shared/frames/operator";
 import type { Source } from "../api";
+import { inOrder, isAddress, pointText } from "../points";
 import { hashOf } from "../routes";
 import type { Thread } from "../store";
 import { cleanName } from "../text";
@@ -38,9 +39,7 @@ function Person({ contact }: { contact: Contact }) {
   const words = useWords();
   const { t } = words;
   const now = useNow(60_000);
-  // What anybody can use before what only we can.
-  const order = ["phone", "email", "channel"];
-  const points = [...(contact.points ?? [])].sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+  const points = inOrder(contact.points ?? []);
   const earlier = contact.earlier ?? [];
   const leads = contact.leads ?? [];
   return (
@@ -55,14 +54,14 @@ function Person({ contact }: { contact: Contact }) {
         {contact.responsible_name && <p>{t("contact.responsible", { name: contact.responsible_name })}</p>}
       </header>
       <Part title={t("contact.points")}>
-        {points.length === 0 && <p class="quiet-line">{t("contact.no_points")}</p>}
+        {!points.some(isAddress) && <p class="quiet-line">{t("contact.no_points")}</p>}
         <dl class="facts">
-          {points.map((point) => (
-            <div key={`${point.kind} ${point.value}`}>
+          {points.map((point, index) => (
+            <div key={index}>
               <dt>{words.word("point", point.kind)}</dt>
               <dd>
-                <bdi>{cleanName(point.value)}</bdi>
-                {point.evidence && <span class="evidence">{words.word("evidence", point.evidence)}</span>}
+                <bdi>{pointText(point, words)}</bdi>
+                {point.evidence && isAddress(point) && <span class="evidence">{words.word("evidence", point.evidence)}</span>}
               </dd>
             </div>
           ))}

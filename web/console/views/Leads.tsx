@@ -1,37 +1,25 @@
-import { useEffect, useState } from "preact/hooks";
-import { type Lead, leads as loadLeads, Problem, transcript as loadTranscript, type TranscriptLine } from "../api";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Lead, leads as readPage, transcript as loadTranscript, type TranscriptLine } from "../api";
+import { type LeadBook, leadBook, NO_LEADS } from "../leads";
 import { hashOf } from "../routes";
 import { cleanName } from "../text";
 import { Busy, Empty, Icon, Name, Said } from "./bits";
 import { hasSource, SourceFacts } from "./ContactPanel";
-import { useNow, useWords } from "./context";
+import { useDesk, useNow, useWords } from "./context";
 
 type Step = "loading" | "ready" | "failed";
 
 export function Leads({ onLoggedOut }: { onLoggedOut: () => void }) {
   const { t } = useWords();
-  const [items, setItems] = useState<readonly Lead[]>([]);
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [step, setStep] = useState<Step>("loading");
-  const [problem, setProblem] = useState("");
-
-  async function load(from: string | null): Promise<void> {
-    setStep("loading");
-    try {
-      const page = await loadLeads(from);
-      setItems((before) => (from === null ? page.items : [...before, ...page.items]));
-      setCursor(page.next_cursor);
-      setStep("ready");
-    } catch (error) {
-      if (error instanceof Problem && error.status === 401) {
-        onLoggedOut();
-        return;
-      }
-      setProblem(error instanceof Problem ? error.detail : "");
-      setStep("failed");
-    }
-  }
-  useEffect(() => void load(null), []);
+  const { leadNews } = useDesk().state;
+  const [{ items, cursor, step, problem }, setLeads] = useState(NO_LEADS);
+  const book = useRef<LeadBook | null>(null);
+  useEffect(() => {
+    const made = leadBook(readPage, setLeads, onLoggedOut);
+    book.current = made;
+    return () => made.close();
+  }, []);
+  useEffect(() => void book.current?.renew(), [leadNews]);
 
   return (
     <section class="leads" aria-labelledby="leads-title">
@@ -49,13 +37,13 @@ export function Leads({ onLoggedOut }: { onLoggedOut: () => void }) {
       {step === "loading" && <Busy text={t("leads.loading")} />}
       {step === "failed" && (
         <Empty icon="warning" title={t("leads.failed")} next={problem || t("app.unreachable_next")}>
-          <button type="button" class="button" onClick={() => void load(items.length === 0 ? null : cursor)}>
+          <button type="button" class="button" onClick={() => void book.current?.renew()}>
             {t("app.retry")}
           </button>
         </Empty>
       )}
       {step === "ready" && cursor !== null && (
-        <button type="button" class="button quiet more" onClick={() => void load(cursor)}>
+        <button type="button" class="button quiet more" onClick={() => void book.current?.more()}>
           {t("list.more")}
         </button>
       )}

@@ -1,7 +1,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Contact, Shown } from "../../shared/frames/operator";
 import { type Group, rows } from "../groups";
-import { type Deed, hasWords, type Thread } from "../store";
+import { type Deed, hasWords, serverTime, type Thread } from "../store";
 import { Avatar, Icon, Name, Said } from "./bits";
 import { useDesk, useNow, useWords } from "./context";
 import { FateMark, PendingMark } from "./Marks";
@@ -144,6 +144,7 @@ function Message({ message }: { message: Shown }) {
 
 function Pending({ deed }: { deed: Deed }) {
   const { t, time } = useWords();
+  const { state } = useDesk();
   return (
     <article class={`group ours pending${deed.verb === "note" ? " note" : ""}`}>
       <header class="group-head">
@@ -158,7 +159,7 @@ function Pending({ deed }: { deed: Deed }) {
       <div class="message">
         <Said text={deed.text} />
         <span class="meta">
-          <time>{time(deed.at)}</time>
+          <time>{time(serverTime(state, deed.at))}</time>
           <PendingMark deed={deed} />
         </span>
       </div>

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
-import { isOffered, isWaiting, mayClose, mine, waitForMe } from "../store";
+import { isOffered, isWaiting, mayClose, mine, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
 import { Banners, Notices } from "./Banners";
 import { Empty } from "./bits";
@@ -161,7 +161,7 @@ function OfferAnnouncement() {
     const fresh = offers.find((card) => !told.current.has(`${card.session} ${card.offered_until ?? 0}`));
     told.current = new Set(offers.map((card) => `${card.session} ${card.offered_until ?? 0}`));
     if (fresh === undefined) return;
-    const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - Date.now()) / 1000));
+    const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - serverTime(state, Date.now())) / 1000));
     setText(t("announce.offer", { name: cleanName(fresh.contact_name) || t("thread.nobody"), count }));
   });
   return (

@@ -6,7 +6,7 @@ import type { Connection } from "../connection";
 import type { Words } from "../i18n/words";
 import type { Shelf } from "../kept";
 import type { PresenceWatch } from "../presence";
-import type { State } from "../store";
+import { serverTime, type State } from "../store";
 
 export interface Desk {
   state: State;
@@ -32,12 +32,13 @@ function given<T>(value: T | null, name: string): T {
   return value;
 }
 
-/** The time now, told again every *everyMs*. */
+/** The time now by the server's clock, told again every *everyMs*. */
 export function useNow(everyMs: number): number {
+  const { state } = useDesk();
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
-  return now;
+  return serverTime(state, now);
 }

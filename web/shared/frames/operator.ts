@@ -128,9 +128,14 @@ export interface Card {
 /** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */
 export interface Point {
   kind: string;
+  /** As it was written. In a channel: a name that people use there, mostly none; never the channel's own id of a person. */
   value: string;
   /** Default: "". */
   evidence?: string;
+  /** The channel's kind: widget, telegram, … Default: "". */
+  channel?: string;
+  /** Default: "". */
+  channel_name?: string;
 }
 
 /** The card of a person beside a thread. */
@@ -199,12 +204,15 @@ export interface Snapshot {
   counts: Counts;
   mine: Card[];
   waiting: Card[];
+  /** The server's clock, epoch milliseconds: waiting times and deadlines are counted by it. */
+  now: number;
 }
 
-/** What was missed follows as updates; nothing on screen need be thrown away. */
+/** What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot. */
 export interface Resumed {
   t: "resumed";
   at: string;
+  now: number;
 }
 
 /** The outgoing message *seq* (*upto*: and every outgoing one before it) now has *fate*. */
@@ -233,7 +241,7 @@ export interface Update {
   conversation?: string;
   /** Default: null. */
   fate?: FateChange | null;
-  /** Of the open thread: the contact was completed. Default: null. */
+  /** Of the open thread: the contact was completed, or has another lead. Default: null. */
   contact?: Contact | null;
   /** Default: "". */
   gone?: string;
@@ -243,6 +251,8 @@ export interface Update {
   counts?: Counts | null;
   /** Default: null. */
   load?: number | null;
+  /** The id of a lead that was made or changed; what it says now is asked for over REST. Default: "". */
+  lead?: string;
 }
 
 /** News in the order it happened. */

@@ -335,10 +335,18 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_unconfirmed",
         "outbox",
-        ["created_us"],
+        ["created_us", "id"],
         unique=False,
         sqlite_where=sa.text("state = 'unconfirmed'"),
         postgresql_where=sa.text("state = 'unconfirmed'"),
+    )
+    op.create_index(
+        "ix_outbox_queue",
+        "outbox",
+        ["conversation_id", "seq"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued', 'sending')"),
+        postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
     op.create_index(
         "uq_outbox_in_flight",
