@@ -61,9 +61,9 @@ class Bell(StrEnum):
     CONVERSATION = "conversation"  # it has inputs to decide
     POOL = "pool"  # a line was marked: distribute
     OUTBOX = "outbox"  # a conversation has something to send
-    TIMERS = "timers"  # a timer may fall due earlier than the loop thinks
+    TIMERS = "timers"  # a timer was set; the key is when it falls due, in epoch microseconds
     NEWS = "news"  # the journal grew
-    SESSION = "session"  # a conversation's session changed its status or holder
+    SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed
     SETTINGS = "settings"  # lines, channels, seats or people changed
     LOGINS = "logins"  # an operator's logins were ended
 

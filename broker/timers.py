@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import bindparam, delete, select
@@ -47,7 +47,7 @@ def set_timer(tx: Tx, owner_kind: str, owner_id: str, name: str, due: datetime, 
     """Set or move the owner's timer *name*, once in a transaction; *event* is entered at *due*."""
     tx.later(_CANCEL, (owner_kind, owner_id, name))
     tx.later(_SET, (tx.new_id(), owner_kind, owner_id, name, to_us(due), event))
-    tx.ring(Bell.TIMERS)
+    tx.ring(Bell.TIMERS, str(to_us(due)))
 
 
 def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
@@ -84,13 +84,16 @@ class TimerLoop:
         self._clock = clock
         self._enter = enter
         self._rung = asyncio.Event()
+        self._wakes: datetime | None = None
+        """When the loop looks again by itself; None: it is looking."""
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        stop = self._transport.listen(Bell.TIMERS, lambda _: self._rung.set())
+        stop = self._transport.listen(Bell.TIMERS, self._heard)
         try:
             while True:
                 self._rung.clear()
+                self._wakes = None
                 wait = SWEEP_SECONDS
                 try:
                     next_due = await self._store.read(earliest)
@@ -106,9 +109,14 @@ class TimerLoop:
                     metrics.unexpected_errors_total.labels("timers").inc()
                     log.exception("timers_failed")
                 if wait > 0:
+                    self._wakes = self._clock.now() + timedelta(seconds=wait)
                     await _until(self._rung, wait)
         finally:
             stop()
+
+    def _heard(self, due_us: str) -> None:
+        if self._wakes is None or from_us(int(due_us)) < self._wakes:
+            self._rung.set()
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

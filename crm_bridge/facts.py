@@ -19,7 +19,7 @@ from broker.domain import (
     from_us,
 )
 from broker.ports import Row, Tx
-from broker.store.sql import sql
+from broker.store.sql import page, sql
 from broker.store.tables import channels, contact_points, contacts, conversations, lines, messages, operators, sessions
 from crm_bridge.rules import Case, Way
 from crm_bridge.transcript import Channel, Facts, Line, Thing
@@ -78,7 +78,7 @@ _CLOSED = sql(
     .outerjoin(operators, operators.c.id == sessions.c.operator_id)
     .where(sessions.c.id == bindparam("session"), sessions.c.status == Status.CLOSED.value)
 )
-_SAID = sql(
+_SAID = page(
     select(*messages.c["seq", "author", "text", "at_us", "fate"], operators.c.name)
     .select_from(messages)
     .outerjoin(operators, operators.c.id == messages.c.operator_id)

@@ -19,7 +19,7 @@ from broker.access.authorize import Actor
 from broker.domain import Author, Directory, LineId, MessageKind, Status, to_us
 from broker.errors import BadInput
 from broker.ports import Row, Tx
-from broker.store.sql import cols, sql
+from broker.store.sql import among, cols, over_rows, sql
 from broker.store.tables import channels, contacts, conversations, messages, offers, sessions
 from operators.audience import Where
 from operators.frames import Card
@@ -57,7 +57,7 @@ _LAST_SEQ = (
     .correlate(sessions)
     .scalar_subquery()
 )
-_CARD = sql(
+_CARDS = over_rows(
     select(
         *cols(sessions, "id conversation_id line_id status operator_id opened_us queued_us closed_us changed_us outcome state"),
         channels.c.kind,
@@ -73,7 +73,8 @@ _CARD = sql(
     .join(channels, channels.c.id == sessions.c.channel_id)
     .join(contacts, contacts.c.id == conversations.c.contact_id)
     .outerjoin(_last, (_last.c.conversation_id == sessions.c.conversation_id) & (_last.c.seq == _LAST_SEQ))
-    .where(sessions.c.id == bindparam("session"))
+    .where(among(sessions.c.id)),
+    [sessions.c.id],
 )
 _HELD = sql(
     select(sessions.c.id)
@@ -199,9 +200,17 @@ def ms(at: datetime | None) -> int:
 
 def load(tx: Tx, session_id: str) -> Watched | None:
     """Return the session as it stands; None when there is none."""
-    row = tx.one(_CARD, session=session_id)
-    if row is None:
-        return None
+    return next(iter(load_all(tx, [session_id])), None)
+
+
+def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
+    """Return the sessions of *ids*, in their order."""
+    wanted = list(ids)
+    found = {row[0]: row for row in tx.each(_CARDS, [(id_,) for id_ in dict.fromkeys(wanted)])}
+    return [_watched(found[id_]) for id_ in wanted if id_ in found]
+
+
+def _watched(row: Row) -> Watched:
     id_, conversation, line, status, operator, opened, queued, closed, changed, outcome, state, *more = row
     channel, contact, contact_name, last_text, last_who, last_seq, current = more
     known = _state(state)
@@ -224,11 +233,6 @@ def load(tx: Tx, session_id: str) -> Watched | None:
         last_seq=last_seq or 0,
         current=current == id_,
     )
-
-
-def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
-    """Return the sessions of *ids*, in their order."""
-    return [watched for id_ in ids if (watched := load(tx, id_)) is not None]
 
 
 def lines_of(actor: Actor, directory: Directory) -> list[LineId]:

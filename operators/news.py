@@ -153,7 +153,7 @@ class News:
 def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
     """Return the page after *after* with what the board does not know yet; *known* are its sessions."""
     found = tx.all(_PAGE, after=after)
-    loaded: dict[str, Watched | None] = {}
+    unknown: dict[str, None] = {}
     opening: dict[int, str] = {}
     names: dict[str, str] = {}
     states: dict[str, tuple[str | None, str | None]] = {}
@@ -166,8 +166,8 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
                 watched = known.get(session)
                 if watched is not None:
                     before = watched.where[1:3] if row[_ID] > watched.as_of else None
-                elif session not in loaded:
-                    loaded[session] = cards.load(tx, session)
+                else:
+                    unknown[session] = None
             if kind == _WROTE and before != state:
                 (opening[row[_ID]],) = tx.one(_BODY_OF, row=row[_ID]) or ("",)
             if kind != "fate":
@@ -177,9 +177,9 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
             name = tx.one(_NAME, contact=contact)
             names[contact] = name[0] if name is not None else ""
             for (other,) in tx.all(_SESSIONS_OF, contact=contact):
-                if other is not None and other not in known and other not in loaded:
-                    loaded[other] = cards.load(tx, other)
-    new = [watched for watched in loaded.values() if watched is not None]
+                if other is not None and other not in known:
+                    unknown[other] = None
+    new = cards.load_all(tx, unknown) if unknown else []
     last = journal.last(tx) if new else 0
     for watched in new:
         watched.as_of = last

@@ -567,6 +567,11 @@ def _save_timers(tx: Tx, work: Work) -> None:
     work.timers.clear()
 
 
+def _looks(session: Session) -> tuple[Status, OperatorId | None]:
+    """Return what the session is to its customer, who waits the same whether somebody is being asked or not."""
+    return Status.QUEUED if session.status is Status.OFFERED else session.status, session.operator_id
+
+
 def _save_session(tx: Tx, work: Work) -> None:
     session = work.session
     if session is None:
@@ -586,7 +591,7 @@ def _save_session(tx: Tx, work: Work) -> None:
         "state": ENCODER.encode(session).decode(),
     }
     stored = work.stored
-    if stored is None or stored.status is not session.status or stored.operator_id != session.operator_id:
+    if stored is None or _looks(stored) != _looks(session):
         tx.ring(Bell.SESSION, work.id)
     if stored is None:
         source = tx.one(_SOURCE, conversation=work.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -214,18 +215,22 @@ class Distributor:
     async def run(self) -> None:
         """Go on until cancelled."""
         stop = self._transport.listen(Bell.POOL, self.wake)
+        now = asyncio.get_running_loop().time
+        sweep_at = now()
         try:
             while True:
                 try:
-                    for line_id in await self._store.read(marked):
-                        self.wake(line_id)
+                    if now() >= sweep_at:
+                        sweep_at = now() + SWEEP_SECONDS
+                        for line_id in await self._store.read(marked):
+                            self.wake(line_id)
                     while self._waiting:
                         line_id = next(iter(self._waiting))
                         del self._waiting[line_id]
                         await self._distribute(line_id)
                 except StoreError as error:
                     log.warning("distribution_refused_by_store", problem=str(error))
-                await self._rest()
+                await self._rest(sweep_at)
         finally:
             stop()
 
@@ -240,10 +245,8 @@ class Distributor:
         except Exception:
             log.exception("distribution_failed", line_id=line_id)  # the marks are still there: the sweep tries again
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(SWEEP_SECONDS):
+    async def _rest(self, until: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
                 await self._rung.wait()
-        except TimeoutError:
-            pass
         self._rung.clear()
