@@ -2,7 +2,7 @@
 
 Each round starts the subject anew and takes both measures of it, the subjects by turns:
 
-1. *opening*: every visitor sends one message, and all have come in;
+1. *opening*: every visitor sends one message, all have come in, and the operators have taken and opened every session;
 2. *pace*: PACE messages a second on a clock of their own, late answers or not; how long from send to the operator's socket;
 3. *saturation*: each visitor keeps WINDOW messages in the air; how many come in at the operators' sockets in a second;
 4. *drain*: what is in the air comes in.
@@ -114,6 +114,7 @@ async def take_round(subject: Subject) -> Round:
             await subject.connect_operators(OPERATORS)
             await subject.connect_visitors(VISITORS)
             await traffic.open()
+            await subject.settled()
             latencies_ms = await traffic.pace(PACE, PACE_SECONDS)
             await traffic.drain()
             full = await traffic.saturate()

@@ -12,8 +12,9 @@ A visitor is what the widget is on the wire: hello, then `say` with an id of its
 Visitors send no receipts.
 
 An operator is what the console is: login by REST, hello, presence online; an offer is taken and its thread opened.
-What was written before the offer is on that operator's screen by the `thread` frame, everything after it by `updates`.
-A message that is in the thread already is not counted again when its update follows: it leads to the same screen.
+What was written before the offer is on that operator's screen by the `thread` frame, everything after it by `updates`; the message
+that opens a session already by the card of the offer, which shows its words whole. Each is counted where it comes first, and once:
+what is in the thread already is not counted again when its update follows, for it leads to the same screen.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ class Card(msgspec.Struct):
     session: str
     status: str
     offered_until: int = 0
+    last_text: str = ""
+    last_seq: int = 0
 
 
 class Colleague(msgspec.Struct):
@@ -236,6 +239,8 @@ class Held:
     """The thread is there; until then what comes as updates waits."""
     upto: int = 0
     """The last seq of the thread."""
+    by_card: int = 0
+    """The seq of the message that the offer's card showed; 0: it showed a later one than the session's first."""
     waiting: list[Message] = field(default_factory=list)
     visitor: int = -1
 
@@ -265,6 +270,11 @@ class ProductSubject(Subject):
         self._late: dict[int, Late] = {}
         self._held: dict[str, Held] = {}
         self._session_of: dict[int, str] = {}
+        self._opens: set[str] = set()
+        """The texts that open a session and have not been seen at a desk."""
+        self._opening: set[int] = set()
+        """The visitors whose next message opens a session."""
+        self._settled: asyncio.Future[None] | None = None
         self._number = 0
         self._stopping = False
         self.refused = 0
@@ -300,6 +310,15 @@ class ProductSubject(Subject):
             progress(f"   product: {self.refused} messages were refused for coming too fast, and came again")
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
+
+    async def settled(self) -> None:
+        self._settled = asyncio.get_running_loop().create_future()
+        self._look_settled()
+        await self._settled
+
+    def _look_settled(self) -> None:
+        if self._settled is not None and not self._settled.done() and all(held.opened for held in self._held.values()):
+            self._settled.set_result(None)
 
     def unacknowledged(self) -> int:
         return len(self._in_air)
@@ -361,11 +380,15 @@ class ProductSubject(Subject):
         held = self._held.get(card.session)
         if held is None:
             if card.offered_until:
-                self._held[card.session] = Held(desk)
+                held = self._held[card.session] = Held(desk)
                 self._do(desk, card.session, "take")
                 desk.connection.send_text(b'{"t":"open","session":"%s"}' % card.session.encode())
+                if card.last_text in self._opens:
+                    held.by_card = card.last_seq
+                    self._count(held, Message("contact", card.last_text, card.last_seq, card.session))
         elif card.status == "closed" and held.desk is desk:
             del self._held[card.session]
+            self._opening.add(held.visitor)
             self.on_session_ended(held.visitor)
 
     def _on_thread(self, desk: Desk, frame: ConsoleFrame) -> None:
@@ -374,6 +397,7 @@ class ProductSubject(Subject):
             self.on_failure(f"the thread of a session that nobody opened: {frame.session}")
             return
         held.opened = True
+        self._look_settled()
         held.upto = max((message.seq for message in frame.messages), default=0)
         shown = [message for message in frame.messages if message.session == frame.session]
         waiting, held.waiting = held.waiting, []
@@ -390,12 +414,15 @@ class ProductSubject(Subject):
             self._show(held, message)
 
     def _show(self, held: Held, message: Message) -> None:
-        if message.who != "contact":
-            return
+        if message.who == "contact" and message.seq != held.by_card:
+            self._count(held, message)
+
+    def _count(self, held: Held, message: Message) -> None:
         if held.visitor < 0:
             held.visitor = self._visitor_of.get(message.text, -1)
             self._session_of[held.visitor] = message.session
         self._visitor_of.pop(message.text, None)
+        self._opens.discard(message.text)
         self.on_operator_message(message.text)
 
     def _do(self, desk: Desk, session: str, verb: str) -> None:
@@ -415,6 +442,7 @@ class ProductSubject(Subject):
         self._greeted = {number: loop.create_future() for number in range(count)}
         visitors = await connect_many(count, self._open_widget)
         self._write = [visitor.write for visitor in visitors]
+        self._opening = set(range(count))
 
     async def _open_widget(self, number: int) -> Connection:
         connection = await connect(
@@ -434,6 +462,9 @@ class ProductSubject(Subject):
         self._number += 1
         id_ = f"m{self._number:015d}"
         self._visitor_of[text] = visitor
+        if visitor in self._opening:
+            self._opening.discard(visitor)
+            self._opens.add(text)
         frame = self._in_air[id_] = client_frame(b'{"t":"say","id":"%s","text":"%s"}' % (id_.encode(), text.encode()))
         late = self._late.get(visitor)
         if late is None:

@@ -74,6 +74,10 @@ class Subject(ABC):
     async def stop(self) -> None:
         """Close the sockets and end the server."""
 
+    async def settled(self) -> None:
+        """Return when what the operators did about the messages that have come in is done."""
+        return
+
     def unacknowledged(self) -> int:
         """Return how many messages were sent and not acknowledged to their visitor; asked when the traffic has drained."""
         return 0
