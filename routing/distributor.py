@@ -126,9 +126,10 @@ def _operators(tx: Tx, people: Sequence[OperatorId]) -> tuple[OperatorState, ...
     found = {row[0]: row[1:] for row in tx.each(_OPERATORS, [(operator,) for operator in people])}
     states = []
     for operator in people:
-        active, state, budget, reserved = found.get(operator, (0, None, 0, 0))
+        active, state, budget, reserved = found.get(operator, (0, None, None, None))
         presence_ = PresenceState(state or PresenceState.OFFLINE)
-        states.append(OperatorState(operator, bool(active), presence_, budget or 0, reserved or 0))
+        # Without a budget row nothing can be reserved, not even a weight of 0: they would be chosen and refused without end.
+        states.append(OperatorState(operator, bool(active) and budget is not None, presence_, budget or 0, reserved or 0))
     return tuple(states)
 
 

@@ -333,6 +333,16 @@ def test_a_full_operator_is_offered_what_weighs_nothing():
     assert shop.distribute() == 1
 
 
+def test_whose_budget_row_was_lost_is_passed_over():
+    """Nothing can be reserved for them, so they are never chosen; the session goes to who can have it."""
+    shop = Shop(weights={"chat": 0})
+    shop.store.connection.execute("DELETE FROM budgets WHERE operator_id = ?", (shop.ann,))
+    shop.step(shop.take_in(wrote("1", "eve", "a")))
+
+    assert shop.distribute() == 1
+    assert shop.store.rows("SELECT operator_id FROM offers") == [(shop.bob,)]
+
+
 # --- many conversations at once
 
 
