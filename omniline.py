@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from broker.config import Settings
-    from broker.domain import Capabilities, ChannelId, Directory
+    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory
     from broker.outbound import SenderLoop
     from broker.ports import Channel, ChannelKind, Tx
     from broker.store.folder import DataFolder
+    from broker.store.reconcile import Report
     from broker.store.sqlite import SqliteStore
     from broker.web.server import Server
 
@@ -160,6 +161,7 @@ class Process:
         from broker.store.sqlite import SqliteStore
         from broker.transport.memory import MemoryTransport
         from broker.web.addresses import Addresses
+        from broker.web.listening import open_port
         from broker.web.wiring import Parts
         from channels.widget.gate import VisitorGate
         from channels.widget.limits import Limits
@@ -170,6 +172,8 @@ class Process:
         self.settings = settings
         self.folder = folder
         self.demo = demo
+        # Before anything is written: a port that is taken must not cost the house its first password.
+        self.doors = open_port(settings.host, settings.port)
         self.kinds = kinds()
         self.clock = SystemClock()
         self.transport = MemoryTransport()
@@ -229,8 +233,14 @@ class Process:
         from broker.outbound import Sender, SenderLoop
         from operators.demo import first_data
 
+        # First of all: whoever stops us from here on stops us in order, and hears the password of what has been committed.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._end, 0)
         await self.directory.refresh()
         password = await first_data(self.store, self.kinds, demo=self.demo)
+        if password is not None:
+            # At once: nothing that fails later may keep it from the only one who can ever read it.
+            self._say_where(password)
         await self.directory.refresh()
         fence = await self.store.write(_next_fence)
         sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=str(os.getpid()), fence=fence)
@@ -246,12 +256,15 @@ class Process:
         for task in tasks:
             task.add_done_callback(self._ended)
         commands = await control.listen(self.folder.control, self._command)
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve(sockets=self.doors), name="web")
+        serving.add_done_callback(self._ended)
         serving.add_done_callback(lambda _: self._end(0))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._end, 0)
         self._quiet_collector()
-        await self._greet(server, serving, password)
+        await self._opened(server, serving)
+        if server.started:
+            if password is None:
+                self._say_where()
+            self._say_chats()
         try:
             status = await asyncio.shield(self.ended)
         finally:
@@ -297,13 +310,17 @@ class Process:
     def _web(self) -> Server:
         from broker.web.app import make_app
         from broker.web.server import make_server
+        from broker.web.static import Assets, chat_routes
         from channels.widget import demo
         from crm_bridge.routes import routes as crm_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
 
-        routes = [*people_routes(self.kinds), session_routes, crm_routes, *([demo.routes] if self.demo else [])]
-        app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway})
+        assets = Assets()
+        chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
+        routes = [*people_routes(self.kinds), session_routes, crm_routes, chats, *([demo.routes] if self.demo else [])]
+        app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway}, assets=assets)
+        # One server for both sockets: each gate holds its own visitors or operators to the smaller one.
         frame_bytes = max(self.settings.visitor.frame_bytes, self.settings.operator.frame_bytes)
         return make_server(app, self.settings.host, self.settings.port, frame_bytes=frame_bytes)
 
@@ -334,27 +351,43 @@ class Process:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
 
-    async def _greet(self, server: Server, serving: asyncio.Task[None], password: str | None) -> None:
-        """Say where everything is, once it is there."""
+    @staticmethod
+    async def _opened(server: Server, serving: asyncio.Task[None]) -> None:
+        """Return when the server serves, or has failed to."""
         opened = asyncio.create_task(server.opened.wait())
         await asyncio.wait([opened, serving], return_when=asyncio.FIRST_COMPLETED)
         opened.cancel()
-        if not server.started:
-            return
-        port = server.opened_port
+
+    def _base(self) -> str:
+        """Return the address that people type."""
+        from broker.web.listening import host_port
+
         anywhere = self.settings.host in ("0.0.0.0", "::")  # noqa: S104 -- only compared
         host = "127.0.0.1" if anywhere else self.settings.host
-        base = self.settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        lines = [f"Omniline serves {self.folder.path.resolve()} on {base}", ""]
-        lines.append(f"  console      {base}/console/")
+        return self.settings.public_url or f"http://{host_port(host, self.doors[0].getsockname()[1])}"
+
+    def _say_where(self, password: str | None = None) -> None:
+        base = self._base()
+        lines = [f"Omniline serves {self.folder.path.resolve()} on {base}", "", f"  console      {base}/console/"]
         if password is not None:
             lines.append("               login: admin")
             lines.append(f"               password: {password}   (shown this once; choose your own in the console)")
-        directory = self.directory()
-        lines += [f"  public chat  {base}/chat/{row.slug}" for row in directory.channels.values() if row.active]
+        print("\n".join(lines), flush=True)
+
+    def _say_chats(self) -> None:
+        base = self._base()
+        lines = [f"  public chat  {base}/chat/{row.slug}" for row in self._chats()]
         if self.demo:
             lines.append(f"  demo shop    {base}/demo/shop")
-        print("\n".join(lines), flush=True)
+        print("\n".join(lines), end="\n" if lines else "", flush=True)
+
+    def _chats(self) -> list[ChannelRow]:
+        """Return the channels that have a public page: those whose visitors the gate lets in."""
+        from channels import widget
+
+        directory = self.directory()
+        rows = directory.channels.values()
+        return [row for row in rows if row.kind == widget.KIND.kind and row.active and directory.lines[row.line_id].active]
 
 
 def _next_fence(tx: Tx) -> int:
@@ -380,12 +413,16 @@ def _user_password(options: argparse.Namespace) -> int:
 
 def _apply(options: argparse.Namespace) -> int:
     from broker.errors import ConfigError
+    from operators.applying import FILE_MAX, text_of
 
     try:
-        text = options.file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with options.file.open("rb") as file:
+            # One more than may be, and no more: it may be a device that never ends.
+            raw = file.read(FILE_MAX + 1)
+    except OSError as error:
         raise ConfigError(f"{options.file}: cannot be read ({error})") from error
-    return _do(options, "apply", {"name": str(options.file), "folder": str(options.file.resolve().parent), "text": text})
+    name = str(options.file)
+    return _do(options, "apply", {"name": name, "folder": str(options.file.resolve().parent), "text": text_of(raw, name)})
 
 
 def _password(options: argparse.Namespace) -> str | None:
@@ -434,15 +471,38 @@ def _reconcile(options: argparse.Namespace) -> int:
     from broker import config
     from broker.errors import ConfigError
     from broker.store.folder import DataFolder
-    from broker.store.reconcile import reconcile
     from broker.store.sqlite import read_once
 
     folder = DataFolder(config.read_settings(options.config).data)
     if not folder.database.exists():
         raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")
-    report = read_once(folder.database, reconcile)
+    report = read_once(folder.database, lambda tx: _reconciled(tx, folder.database))
     print(report.text())
-    return 0 if report.ok else 1
+    return report.exit_code
+
+
+def _reconciled(tx: Tx, path: Path) -> Report:
+    """Return the report on the database at *path*. Raises StoreTooNew, ConfigError: of a schema we do not know we cannot say "clean"."""
+    from sqlalchemy import column, select, table
+
+    from broker.errors import ConfigError, StoreTooNew
+    from broker.store.migrations import CHAIN, HEAD
+    from broker.store.reconcile import reconcile
+    from broker.store.sql import sql
+
+    named = sql(select(column("name")).select_from(table("sqlite_master")).where(column("name") == "alembic_version"))
+    row = tx.one(sql(select(column("version_num")).select_from(table("alembic_version")))) if tx.one(named) else None
+    version = str(row[0]) if row is not None else None
+    if version is not None and version not in CHAIN:
+        raise StoreTooNew(
+            f"{path} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); reconcile it with the newer version"
+        )
+    if version != HEAD:
+        raise ConfigError(
+            f"data: {path} is not of this version (schema {version or 'none'}, this one reads {HEAD}); "
+            "start this version on it once, or set OMNILINE_DATA to the folder of the one to check"
+        )
+    return reconcile(tx)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from broker.errors import OmnilineError
+from broker.errors import ConfigError, OmnilineError
 
 log = structlog.get_logger(__name__)
 
-LINE_MAX = 4 * 1024 * 1024
+LINE_MAX = 8 * 1024 * 1024
+"""Bytes of a request: a whole house as a file, with every byte of it escaped."""
 _PATH_MAX = 100
 """Bytes of a unix socket's path that every system allows."""
 
@@ -35,29 +37,46 @@ def address(path: Path) -> Path:
 
 
 async def listen(path: Path, handle: Handle) -> asyncio.AbstractServer:
-    """Serve commands at *path* until the server is closed."""
+    """Serve commands at *path* until the server is closed. Raises ConfigError when there can be no socket."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = json.loads(await reader.readline())
-            try:
-                answer = {"ok": await handle(request["command"], request["arguments"])}
-            except OmnilineError as error:
-                answer = {"error": str(error)}
+            answer = await _answer(reader, handle)
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("control_request_unreadable", problem=str(error))
+        except OSError as error:
+            log.warning("control_asker_gone", problem=str(error))
         finally:
             writer.close()
 
     where = address(path)
-    where.unlink(missing_ok=True)
     mask = os.umask(0o177)
     try:
+        where.unlink(missing_ok=True)
         return await asyncio.start_unix_server(serve, where, limit=LINE_MAX)
+    except OSError as error:
+        raise ConfigError(
+            f"data: the socket for commands {where} cannot be made ({error.strerror}); move away what is there"
+        ) from error
     finally:
         os.umask(mask)
+
+
+async def _answer(reader: asyncio.StreamReader, handle: Handle) -> dict[str, str]:
+    """Return what became of one request. The outermost loop of commands: whatever one raises is answered and logged here."""
+    try:
+        request = json.loads(await reader.readline())
+        command, arguments = request["command"], request["arguments"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        log.warning("control_request_unreadable", problem=str(error))
+        return {"error": "the running process cannot read this request; use the omniline that it was started with"}
+    try:
+        return {"ok": await handle(command, arguments)}
+    except OmnilineError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        log.exception("control_command_failed", command=command)
+        return {"error": f"{command} failed in the running process ({type(error).__name__}), which goes on; its log says where"}
 
 
 def ask(path: Path, command: str, arguments: dict[str, object]) -> str | None:
@@ -67,8 +86,12 @@ def ask(path: Path, command: str, arguments: dict[str, object]) -> str | None:
             connection.connect(str(address(path)))
         except OSError:
             return None
-        connection.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-        with connection.makefile("rb") as answers:
+        request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
+        line = b""
+        # It may answer, and hang up, before it has read everything: then the answer lies here all the same.
+        with suppress(OSError):
+            connection.sendall(request)
+        with suppress(OSError), connection.makefile("rb") as answers:
             line = answers.readline()
     if not line:
         raise OmnilineError("the running process ended before it answered; try again")

@@ -16,6 +16,7 @@ OmnilineError
 │   └── Uncertain          it left and no answer came: only an idempotent channel may send again
 └── StoreError
     ├── StoreFull          the disk is full: refused, nothing of it happened; try again later
+    ├── StoreBusy          somebody else holds the database: refused, nothing of it happened; try again later
     ├── StoreBroken        an I/O or fsync error: the process must stop
     ├── StoreClosed        the store has been closed
     ├── StoreInUse         another process owns the data; the text names its pid
@@ -57,6 +58,10 @@ class Forbidden(OmnilineError):
 
 class Conflict(OmnilineError):
     """The thing has changed meanwhile, or its name is taken."""
+
+    def __init__(self, text: str, *, code: str = "conflict") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class TooMany(OmnilineError):
@@ -106,6 +111,10 @@ class StoreError(OmnilineError):
 
 class StoreFull(StoreError):
     """No space is left; nothing of the transaction happened."""
+
+
+class StoreBusy(StoreError):
+    """The database could not be used just now; nothing of the transaction happened."""
 
 
 class StoreBroken(StoreError):

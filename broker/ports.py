@@ -108,7 +108,8 @@ class Store(Protocol):
     def write_each(self, work: Callable[[Tx, Sequence[A]], Sequence[T]], item: A, /) -> Awaitable[T]:
         """Run *work* for *item*, and in the same call for what else waits for it; the answers stand in the items' order.
 
-        When a call for several raises, nothing of it has happened, and each gets a call and a fate of its own.
+        When a call for several raises, nothing of it has happened; it is made again for fewer, until whoever is at fault stands
+        alone with a fate of its own.
         """
 
     def read(self, work: Callable[[Tx], T], /) -> Awaitable[T]:

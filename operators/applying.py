@@ -39,6 +39,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "lines": ("name", "operators", "settings", "active"),
     "channels": ("name", "kind", "line", "settings", "active"),
 }
+FILE_MAX = 1_048_576
+"""Bytes of a file: thousands of lines and people."""
 
 
 @dataclass(slots=True)
@@ -67,12 +69,25 @@ async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[
     return "\n".join(changes) if changes else "nothing to change"
 
 
+def text_of(raw: bytes, name: str) -> str:
+    """Return the text of the file *name*. Raises ConfigError when it is no text, or larger than FILE_MAX."""
+    if len(raw) > FILE_MAX:
+        raise ConfigError(f"{name}: is larger than 1 MB, which no house needs; is it the right file? If so, apply it in parts")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: cannot be read ({error})") from error
+
+
 def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
     """Return what *text* asks for. Raises ConfigError naming the place and the nearest known key."""
     try:
         read = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        _refuse_unstorable(read, name)
+    except ValueError as error:  # TOMLDecodeError, and Python's own on a number of thousands of digits
         raise ConfigError(f"{name}: not TOML ({error})") from error
+    except RecursionError:
+        raise ConfigError(f"{name}: something in it is nested far too deep; nothing here is deeper than five") from None
     plan = _Plan()
     for section, entries in read.items():
         if section not in _KEYS:
@@ -91,6 +106,21 @@ def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
             except BadInput as error:
                 raise ConfigError(f"{where}: {error}") from error
     return plan
+
+
+def _refuse_unstorable(value: object, name: str, place: str = "") -> None:
+    """Refuse what TOML may say and no text can hold: a NUL. Raises ConfigError naming the key."""
+    match value:
+        case str() if "\0" in value:
+            raise ConfigError(f"{name}: {place}: it holds a character that cannot be stored (\\u0000); take it out")
+        case list():
+            for one in value:
+                _refuse_unstorable(one, name, place)
+        case dict():
+            for key, one in value.items():
+                shown = str(key).replace("\0", "\\u0000")
+                _refuse_unstorable(key, name, f"{place}.{shown}" if place else shown)
+                _refuse_unstorable(one, name, f"{place}.{shown}" if place else shown)
 
 
 def _operator(login: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Attendance:
         """Begin the grace of everybody who has gone; what the store refuses stays owed."""
         gone = [operator for operator in self._owed if operator not in self._sockets]
         self._owed.difference_update(gone)
-        for operator in gone:
+        for number, operator in enumerate(gone):
             try:
                 await self._store.write(lambda tx, one=operator: presence.begin_grace(tx, one, self._grace_seconds))  # type: ignore[misc]
                 if operator in self._back:
@@ -71,3 +71,6 @@ class Attendance:
             except StoreError as error:
                 self._owed.add(operator)
                 log.warning("grace_waits_for_store", problem=str(error))
+            except BaseException:
+                self._owed.update(gone[number:])
+                raise

@@ -18,8 +18,8 @@ from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId
 from broker.errors import Forbidden, StoreError, StoreFull
-from broker.events import Close, Decline, Event, Note, Reply, Take
-from broker.ports import Store, Tx
+from broker.events import Close, Codec, Decline, Event, Note, Reply, Take
+from broker.ports import Row, Store, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import conversations, inputs, journal, sessions
 from operators.audience import Where, may_see
@@ -40,7 +40,9 @@ _SESSION = sql(
     .where(sessions.c.id == bindparam("session"))
 )
 _STORED = sql(
-    select(*cols(inputs, "conversation_id seq")).where(inputs.c.origin == ORIGIN, inputs.c.external_id == bindparam("external"))
+    select(*cols(inputs, "conversation_id seq event raw")).where(
+        inputs.c.origin == ORIGIN, inputs.c.external_id == bindparam("external")
+    )
 )
 _DECIDED = sql(
     select(journal.c.body)
@@ -68,6 +70,10 @@ SENTENCES: dict[str, dict[str, str]] = {
     "closed": {"en": "This session is closed.", "ru": "Этот диалог закрыт."},
     "no_session": {"en": "There is no such session.", "ru": "Такого диалога нет."},
     "not_offered": {"en": "It is not offered to you (any more).", "ru": "Этот диалог вам (уже) не предложен."},
+    "id_used": {
+        "en": "This id was used for something else. Send it again under a new one.",
+        "ru": "Этот идентификатор уже использован для другого. Отправьте ещё раз с новым.",
+    },
     "unavailable": {
         "en": "We cannot take this just now. Try again in a moment.",
         "ru": "Сейчас мы не можем это принять. Попробуйте ещё раз чуть позже.",
@@ -154,7 +160,7 @@ def enter_each(tx: Tx, asked: Sequence[tuple[Actor, Deed]]) -> list[Stored]:
 
 
 def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:
-    """Store the deed. Raises Refusal: no_session (also for one the actor may not see), not_yours, closed."""
+    """Store the deed. Raises Refusal: no_session (also for one the actor may not see), not_yours, closed, id_used."""
     external_id = f"{actor.operator_id}:{what.id}"
     try:
         conversation_id = _conversation(tx, actor, what)
@@ -162,11 +168,14 @@ def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:
         # What was accepted stays accepted, however the session has changed since.
         if (stored := tx.one(_STORED, external=external_id)) is None:
             raise
-        return _again(tx, stored[0], stored[1])
+        return _again(tx, what, stored)
     accepted = inbound.enter(tx, ORIGIN, external_id, conversation_id, _maker(tx, actor.operator_id, what), what.text.encode())
-    assert accepted.conversation_id is not None
     assert accepted.seq is not None
-    return Stored(accepted.seq) if accepted.fresh else _again(tx, accepted.conversation_id, accepted.seq)
+    if accepted.fresh:
+        return Stored(accepted.seq)
+    stored = tx.one(_STORED, external=external_id)
+    assert stored is not None
+    return _again(tx, what, stored)
 
 
 def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
@@ -207,8 +216,23 @@ def _maker(tx: Tx, operator_id: OperatorId, what: Deed) -> Callable[[datetime], 
     return make
 
 
-def _again(tx: Tx, conversation_id: str, seq: int) -> Stored:
-    """Tell its sender again; who was away when it was decided learns here that it was refused."""
+def _is(tx: Tx, what: Deed, conversation_id: str, event: Event, raw: bytes) -> bool:
+    """Return whether the stored deed is the one that came again."""
+    session = tx.one(_SESSION, session=what.session)
+    return (
+        session is not None
+        and session[0] == conversation_id
+        and type(event).__name__.lower() == what.verb
+        and bytes(raw) == what.text.encode()
+        and (not isinstance(event, Close) or event.outcome == what.outcome)
+    )
+
+
+def _again(tx: Tx, what: Deed, stored: Row) -> Stored:
+    """Tell its sender again; who was away when it was decided learns here that it was refused. Raises Refusal: id_used."""
+    conversation_id, seq, event, raw = stored
+    if not _is(tx, what, conversation_id, Codec.decode(event), raw):
+        raise Refusal("id_used")  # accepted, it would be lost without a word
     row = tx.one(_DECIDED, conversation=conversation_id, seq=seq)
     decisions = msgspec.json.decode(row[0], type=_Record).decisions if row is not None else ()
     return Stored(seq, fresh=False, refused=next((decision.code for decision in decisions if decision.do == "refuse"), ""))

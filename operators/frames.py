@@ -83,7 +83,7 @@ class ListBox(_In, frozen=True, tag="list"):
     """Give a page of a list; *after* is the `next` of the page before. Updates of `all` come while it is the last one asked for."""
 
     box: Box
-    after: Annotated[str, Meta(max_length=200)] | None = None
+    after: Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*$")] | None = None
 
 
 class SetPresence(_In, frozen=True, tag="presence"):
@@ -286,7 +286,7 @@ class Accepted(_Out, frozen=True, tag="accepted"):
 class Refused(_Out, frozen=True, tag="refused"):
     """The deed *id* was not done.
 
-    Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable.
+    Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable, id_used.
     """
 
     id: str

@@ -381,6 +381,8 @@ def _refused(code: str, language: str) -> Exception:
             return Forbidden(text)
         case "closed":
             return Conflict(text)
+        case "id_used":
+            return Conflict(text, code=code)
         case _:
             return BadInput(text, field="text", code=code)
 

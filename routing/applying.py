@@ -130,6 +130,11 @@ _FOLLOW = sql(
 )
 _SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
 _CONTACT = sql(select(*cols(contacts, "name language priority")).where(contacts.c.id == bindparam("contact")))
+_ADDRESSED = sql(
+    select(conversations.c.told_name, contacts.c.language)
+    .join_from(conversations, contacts, contacts.c.id == conversations.c.contact_id)
+    .where(conversations.c.id == bindparam("conversation"))
+)
 _EARLIER_SESSION = sql(select(sessions.c.id).where(sessions.c.contact_id == bindparam("contact")).limit(1))
 _OPERATOR = sql(
     select(operators.c.active, operators.c.role, seats.c.line_id, presence.c.state, budgets.c.budget, budgets.c.reserved)
@@ -440,8 +445,8 @@ def _speak(
 
 
 def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
-    contact = tx.one(_CONTACT, contact=work.contact_id)
-    name, language = (contact[0], contact[1]) if contact else ("", "")
+    # The name that they gave here: the contact's may be somebody else's, whose e-mail they typed.
+    name, language = tx.one(_ADDRESSED, conversation=work.id) or ("", "")
     session = _session(work)
     operator = house.directory.operators.get(session.operator_id) if session.operator_id else None
     text = replies.render(

@@ -2,7 +2,7 @@
 
 A line's own text goes first, then the catalogue's, in the language asked for, its base language, the line's language, English. An
 own text that is empty says nothing. Fields are `{contact.name}`, `{operator.name}`, `{line.name}`; an unknown field stays as it is
-written, so a customer sees a brace rather than the system a fault.
+written, so a customer sees a brace rather than the system a fault. A field with nothing in it takes the comma before it along.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CATALOGUE: dict[str, Texts] = {
     },
 }
 
-_FIELD = re.compile(r"\{([a-z]+\.[a-z]+)\}")
+_FIELD = re.compile(r"(,? ?)\{([a-z]+\.[a-z]+)\}")
 
 
 def text_of(reply: str, line: LineSettings, language: str) -> str:
@@ -42,4 +42,11 @@ def text_of(reply: str, line: LineSettings, language: str) -> str:
 
 def render(template: str, fields: Mapping[str, str]) -> str:
     """Return *template* with its fields filled in."""
-    return _FIELD.sub(lambda match: fields.get(match[1], match[0]), template).strip()
+
+    def fill(match: re.Match[str]) -> str:
+        value = fields.get(match[2])
+        if value is None:
+            return match[0]
+        return f"{match[1]}{value}" if value else ""
+
+    return _FIELD.sub(fill, template).strip().removeprefix(",").lstrip()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 import omniline
 from broker.store.migrations import HEAD
 from broker.store.sqlite import connect
+from broker.web.listening import open_port
 from broker.web.wiring import unlisted
 from channels.widget import demo
 from crm_bridge.routes import routes as crm_routes
@@ -81,6 +84,52 @@ def test_first_start_says_everything_a_newcomer_needs(serving):
         assert part in serving.said
 
 
+def test_a_taken_port_is_refused_and_costs_no_password(command):
+    """Who has it, and how to take another; the administrator is made by the start that can say their password."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = command("serve", "--demo", OMNILINE_LISTEN=f"127.0.0.1:{port}")
+    started = Serving(command.environment)
+
+    holder = f"process {os.getpid()} (" if Path("/proc/net/tcp").exists() else "another program"
+    assert (1, "") == (refused.returncode, refused.stdout)
+    assert refused.stderr.startswith(f"omniline: listen: 127.0.0.1:{port} is taken by {holder}")
+    assert "OMNILINE_LISTEN=127.0.0.1:" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "password: " in started.said
+    assert started.stop() == 0
+
+
+def test_the_first_password_is_said_before_anything_else_can_fail(command, tmp_path):
+    """It is kept nowhere: a start that fails later must have said it already, and says why in a sentence."""
+    (tmp_path / "data" / "control.sock").mkdir(parents=True)
+    failed = command("serve")
+
+    assert failed.returncode == 1
+    assert "login: admin" in failed.stdout
+    assert "password: " in failed.stdout
+    assert len(failed.stderr.splitlines()) == 1
+    assert "control.sock cannot be made" in failed.stderr
+
+
+def test_all_addresses_of_a_name_share_the_port():
+    """A browser may try either of what localhost is: 127.0.0.1 and, where there is IPv6, ::1."""
+    doors = open_port("localhost", 0)
+
+    ports = {door.getsockname()[1] for door in doors}
+    for door in doors:
+        door.close()
+    assert len(ports) == 1
+
+
+def test_the_chat_of_a_line_has_a_page_and_no_other(serving):
+    """The address that is printed opens; one that nobody was given is not found, and says so."""
+    address = next(line.split()[-1] for line in serving.said.splitlines() if "public chat" in line)
+
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(address + "s").status_code == 404
+
+
 def test_second_serve_is_refused_and_names_the_first(serving, command):
     """One folder has one owner: the second is told the first one's pid and what to do."""
     refused = command("serve")
@@ -112,18 +161,61 @@ def test_commands_work_alone(command, tmp_path):
     assert command("apply", str(house)).stdout == "nothing to change\n"
 
 
-def test_database_of_a_newer_version_is_refused(command, tmp_path):
-    """A schema we do not know is not touched; the sentence says what to do."""
+def test_a_file_that_nobody_can_mean_is_refused_by_the_running_process(serving, command, tmp_path):
+    """Nested without end, or without an end itself: a sentence, and it serves on."""
+    deep, endless, house = (tmp_path / name for name in ("deep.toml", "endless.toml", "house.toml"))
+    deep.write_text("a = " + "[" * 5_000 + "]" * 5_000)
+    endless.write_text("#" * 1_048_577)
+    house.write_text("[lines.second]\n")
+
+    refused = [command("apply", str(path)) for path in (deep, endless)]
+
+    assert [1, 1] == [one.returncode for one in refused]
+    assert "deep.toml: something in it is nested far too deep" in refused[0].stderr
+    assert "endless.toml: is larger than 1 MB" in refused[1].stderr
+    assert command("apply", str(house)).stdout == "added line second\n"
+
+
+@pytest.mark.parametrize("asked", ["serve", "reconcile"])
+def test_database_of_a_newer_version_is_refused(command, tmp_path, asked):
+    """A schema we do not know is not touched, and never called clean; the sentence says what to do."""
     (tmp_path / "data").mkdir()
     path = on_disk(tmp_path / "data")
     with closing(connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    refused = command("serve")
+    refused = command(asked)
 
-    assert refused.returncode == 1
+    assert (1, "") == (refused.returncode, refused.stdout)
     assert "newer Omniline" in refused.stderr
     assert HEAD in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("asked", ["serve", "reconcile", "user add ann"])
+def test_a_file_that_is_no_database_is_refused(command, tmp_path, asked):
+    """Somebody's mistake is told in a sentence, and the file is left as it is."""
+    path = tmp_path / "data" / "omniline.db"
+    path.parent.mkdir()
+    path.write_bytes(b"garbage, and no database\n" * 1_000)
+
+    refused = command(*asked.split())
+
+    assert (1, "") == (refused.returncode, refused.stdout)
+    assert "not a database" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert path.read_bytes() == b"garbage, and no database\n" * 1_000
+
+
+def test_reconcile_refuses_a_database_without_our_tables(command, tmp_path):
+    """An empty file is an empty database to SQLite: nothing in it is lost, and nothing is clean."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "omniline.db").touch()
+
+    refused = command("reconcile")
+
+    assert refused.returncode == 1
+    assert f"schema none, this one reads {HEAD}" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,6 +223,8 @@ def test_database_of_a_newer_version_is_refused(command, tmp_path):
     [
         ({"OMNILINE_LISTN": "x"}, "did you mean OMNILINE_LISTEN"),
         ({"OMNILINE_LISTEN": "nowhere"}, "listen"),
+        ({"OMNILINE_LISTEN": "192.0.2.1:8080"}, "listen: 192.0.2.1:8080 cannot be opened (cannot assign requested address)"),
+        ({"OMNILINE_LISTEN": "no..where:8080"}, "listen: no..where:8080 cannot be opened"),
         ({"OMNILINE_VISITOR__BURST": "-1"}, "visitor.burst"),
     ],
 )

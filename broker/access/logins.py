@@ -3,6 +3,8 @@
     ask ──► attempt (counted first, so that guessing side by side gains nothing) ──► verify, outside of any transaction
         ──► open: only when the password and the person are still those that were verified
 
+Whoever has logged in from a network is counted apart there: a stranger who guesses at a login elsewhere slows themselves, not its owner.
+
 Of a token only its sha256 is stored. A login ends after idling, at its absolute end, by logging out, and when the person's
 password, role or activity changes: then Bell.LOGINS rings with their id and live sockets ask again who they are.
 """
@@ -35,6 +37,8 @@ LOGIN_MAX = 100
 SEEN_SECONDS = 60.0
 """How stale `seen_us` may become: a write for every request would cost an fsync each."""
 _DOUBLINGS_MAX = 30
+KNOWN_DAYS = 60
+"""How long a network where somebody logged in is known to be theirs."""
 _DEFAULTS = LoginLimits()
 
 _ACCOUNT = sql(select(*cols(operators, "id password_hash active")).where(operators.c.login == bindparam("login")))
@@ -90,7 +94,7 @@ def hash_token(token: str) -> str:
 
 def attempt(tx: Tx, login: str, address: str, limits: LoginLimits) -> Account | None:
     """Count an attempt and return the account, None when there is none that may log in. Raises TooMany."""
-    keys = _keys(login, address)
+    keys = _keys(tx, login, address)
     now = to_us(tx.now)
     forgotten = now - int(limits.forget_seconds * 1e6)
     counted = {}
@@ -108,8 +112,10 @@ def attempt(tx: Tx, login: str, address: str, limits: LoginLimits) -> Account | 
 
 def forgive(tx: Tx, login: str, address: str, limits: LoginLimits) -> None:
     """Take back the attempts of somebody who proved to be right; of an address only this one, its others may be guesses."""
-    account_key, address_key = _keys(login, address)
+    account_key, address_key = _keys(tx, login, address)
     tx.run(_FORGIVE, key=account_key)
+    until = to_us(tx.now + timedelta(days=KNOWN_DAYS))
+    tx.run(_COUNT, key=_known_key(login, address), count=0, until_us=until)
     tx.run(_GIVE_BACK, key=address_key, now=to_us(tx.now))
     tx.run(_FORGET, old=to_us(tx.now) - int(limits.forget_seconds * 1e6))
 
@@ -184,8 +190,16 @@ def _actor(tx: Tx, id_: str, login: str, name: str, role: str, language: str, ge
     return Actor(OperatorId(id_), login, name, Role(role), language, bool(generated), lines)
 
 
-def _keys(login: str, address: str) -> tuple[str, str]:
-    return f"account:{login}", f"address:{_network(address)}"
+def _keys(tx: Tx, login: str, address: str) -> tuple[str, str]:
+    """Return what an attempt counts for: the account, or the account at a network that is known to be its owner's; and the address."""
+    network = _network(address)
+    known = tx.one(_FAILURE, key=_known_key(login, address))
+    account = f"account:{login}@{network}" if known is not None and known[1] > to_us(tx.now) else f"account:{login}"
+    return account, f"address:{network}"
+
+
+def _known_key(login: str, address: str) -> str:
+    return f"known:{login}@{_network(address)}"
 
 
 def _network(address: str) -> str:

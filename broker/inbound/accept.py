@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from broker.domain import (
+    NAME_MAX,
     Author,
     ChannelId,
     ContactId,
@@ -27,14 +28,14 @@ from broker.errors import BadInput, NotFound
 from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Receipt, Saw, Told, Wrote
 from broker.inbound import points
 from broker.inbound.contacts import Completed, complete, recognise
-from broker.inbound.points import Point
+from broker.inbound.points import Evidence, Point
 from broker.ports import Bell, Channel, Raw, Row, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, insert_new, insert_row, insert_rows, over_rows, sql, update_rows, upsert
 from broker.store.tables import channel_cursors, conversations, inputs, messages
 
 _FIND = sql(
-    select(*cols(conversations, "id contact_id session_id last_seq"))
+    select(*cols(conversations, "id contact_id session_id last_seq told_name told claimed"))
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
     .with_for_update()
 )
@@ -43,10 +44,10 @@ _LOCK = sql(
     .where(conversations.c.id == bindparam("conversation"))
     .with_for_update()
 )
-_CONVERSATION = insert_new(conversations, "id channel_id key contact_id source created_us", "channel_id key")
+_CONVERSATION = insert_new(conversations, "id channel_id key contact_id source claimed created_us", "channel_id key")
 _INPUT = insert_new(inputs, "id origin external_id conversation_id seq event raw at_us dead", "origin external_id")
 _STORED = sql(
-    select(*cols(inputs, "conversation_id seq at_us dead")).where(
+    select(*cols(inputs, "conversation_id seq at_us dead raw")).where(
         inputs.c.origin == bindparam("origin"), inputs.c.external_id == bindparam("external")
     )
 )
@@ -56,6 +57,11 @@ _ADVANCE = sql(
     .where(conversations.c.id == bindparam("conversation"))
 )
 _SOURCE = sql(update(conversations).values(source=bindparam("from_where")).where(conversations.c.id == bindparam("conversation")))
+_TOLD = sql(
+    update(conversations)
+    .values(told_name=bindparam("new_name"), told=bindparam("kinds"))
+    .where(conversations.c.id == bindparam("conversation"))
+)
 _MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text client_id fate at_us")
 _CURSOR = upsert(channel_cursors, "channel_id cursor", "channel_id", "cursor")
 _BURY = sql(
@@ -103,6 +109,8 @@ class Accepted:
     at: datetime
     fresh: bool
     dead: str | None = None
+    stored: bytes = b""
+    """Of a repeat: what came under this id the first time, raw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,9 @@ class _Conversation:
     contact_id: ContactId
     session_id: str | None
     last_seq: int
+    told_name: str = ""
+    told: str = ""
+    claimed: int = 0
 
 
 def prepare(channel: Channel, raws: Sequence[Raw], settings: LineSettings) -> list[Prepared]:
@@ -212,7 +223,9 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         return _repeated(tx, channel_id, one.raw.external_id)
     tx.run(_ADVANCE, conversation=found.id, seq=seq)
     if completed is None and (one.points or incoming.person.name):
-        completed = complete(tx, found.contact_id, incoming.person, one.points, rename=isinstance(incoming.what, Told))
+        rename = isinstance(incoming.what, Told) and not found.claimed
+        completed = complete(tx, found.contact_id, incoming.person, one.points, rename=rename)
+    _remember_told(tx, found, incoming, one.points)
     if incoming.source is not None:
         tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
     if isinstance(incoming.what, Wrote):
@@ -275,12 +288,23 @@ def _begin(tx: Tx, channel_id: ChannelId, incoming: Incoming, told: list[Point])
         key=incoming.key,
         contact_id=contact,
         source="{}",
+        claimed=int(completed.claimed),
         created_us=to_us(tx.now),
     )
     # Found again rather than assumed: another process may have begun it in the same moment.
     found = _find(tx, channel_id, incoming.key)
     assert found is not None
     return found, completed
+
+
+def _remember_told(tx: Tx, found: _Conversation, incoming: Incoming, points: list[Point]) -> None:
+    """Keep what the customer gave of themselves here: that much of their contact may be shown to them."""
+    name = incoming.person.name.strip()[:NAME_MAX]
+    if not name or (found.told_name and not isinstance(incoming.what, Told)):
+        name = found.told_name  # a profile's name does not replace what they said
+    kinds = " ".join(sorted({*found.told.split(), *(point.kind.value for point in points if point.evidence is Evidence.FORM)}))
+    if (name, kinds) != (found.told_name, found.told):
+        tx.run(_TOLD, conversation=found.id, new_name=name, kinds=kinds)
 
 
 def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
@@ -329,7 +353,7 @@ def _dead_letter(tx: Tx, channel_id: ChannelId, raw: Raw, why: str) -> Accepted:
 def _repeated(tx: Tx, origin: str, external_id: str) -> Accepted:
     row = tx.one(_STORED, origin=origin, external=external_id)
     assert row is not None
-    return Accepted(row[0], row[1], from_us(row[2]), fresh=False, dead=row[3])
+    return Accepted(row[0], row[1], from_us(row[2]), fresh=False, dead=row[3], stored=row[4])
 
 
 def _tell(tx: Tx, conversation_id: ConversationId, completed: Completed, input_seq: int) -> None:

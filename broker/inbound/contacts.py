@@ -3,11 +3,14 @@
 A point belongs to one contact. Details told in a form may show that a stranger is a contact we know: when the stranger has
 nothing but this channel's identity, their conversation moves to the known contact. What is merely written in a message never
 moves anything; a point that is somebody else's is left there and noted for the CRM's search for duplicates.
+
+Typing a phone or an e-mail proves nothing: anybody may type yours. It puts the dialogue on the known contact's card, where an operator
+sees it; it shows the customer nothing of that contact and changes nothing that is there. Such a conversation is `claimed`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, select, update
 
@@ -51,7 +54,7 @@ _MOVE_POINTS = sql(
     update(contact_points).values(contact_id=bindparam("to")).where(contact_points.c.contact_id == bindparam("contact"))
 )
 _MOVE_CONVERSATIONS = sql(
-    update(conversations).values(contact_id=bindparam("to")).where(conversations.c.contact_id == bindparam("contact"))
+    update(conversations).values(contact_id=bindparam("to"), claimed=1).where(conversations.c.contact_id == bindparam("contact"))
 )
 _MERGED = sql(
     update(contacts)
@@ -70,6 +73,8 @@ class Completed:
     moved_from: ContactId | None = None
     elsewhere: tuple[ContactId, ...] = ()
     """Other contacts that own a point which this one wrote: possible duplicates."""
+    claimed: bool = False
+    """The contact was known by nothing but what was told."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.moved_from or self.elsewhere)
@@ -77,17 +82,18 @@ class Completed:
 
 def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -> tuple[ContactId, Completed]:
     """Return the contact of a new conversation: by identity, else by what was told, else a new one; completed with *points*."""
-    contact = _owner(tx, PointKind.CHANNEL, channel, person.identity) or _known_by(tx, points)
+    contact = _owner(tx, PointKind.CHANNEL, channel, person.identity)
+    claimed = contact is None and (contact := _known_by(tx, points)) is not None
     if contact is None:
         contact = ContactId(tx.new_id())
         now_us = to_us(tx.now)
         tx.run(_NEW, id=contact, name="", language=person.language, created_us=now_us, changed_us=now_us)
     _add(tx, contact, Point(PointKind.CHANNEL, person.identity, person.identity, Evidence.IDENTITY), channel)
-    return contact, complete(tx, contact, person, points)
+    return contact, replace(complete(tx, contact, person, points), claimed=claimed)
 
 
 def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *, rename: bool = False) -> Completed:
-    """Add what is new of *points* and the name (*rename*: the person told it, so it replaces an older one)."""
+    """Add what is new of *points* and the name (*rename*: it replaces an older one, for they gave that one too)."""
     moved_from = None
     known = _known_by(tx, points)
     if (

@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from broker import metrics
-from broker.errors import SqliteTooOld, StoreBroken, StoreClosed, StoreError, StoreFull
+from broker.errors import SqliteTooOld, StoreBroken, StoreBusy, StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
 from broker.store.checkpoints import Keeper
 from broker.store.sql import SQLITE, RowsSql, Sql
@@ -45,6 +45,9 @@ WHOLE: Any = object()
 
 _FULL, _IOERR, _CORRUPT, _NOTADB, _CANTOPEN = 13, 10, 11, 26, 14
 _DISK = (_IOERR, _CORRUPT, _NOTADB, _CANTOPEN)
+_BUSY, _LOCKED, _NOMEM, _READONLY, _PROTOCOL = 5, 6, 7, 8, 15
+_AWHILE = (_BUSY, _LOCKED, _NOMEM, _READONLY, _PROTOCOL)
+"""Nobody's fault and nothing broken: another program holds the file, say; the same may go through later."""
 
 
 def driver() -> Any:
@@ -168,7 +171,7 @@ class Writer:
         """
         answers: list[_Answer] = []
         bells: list[tuple[Bell, str]] = []
-        if len(works) > 1:
+        if len(works) > 1 or _parts(works[0]):
             for run in (self._bare, self._within):
                 if self._together(works, run, answers, bells):
                     return answers, bells
@@ -185,7 +188,11 @@ class Writer:
         bells: list[tuple[Bell, str]],
     ) -> bool:
         try:
-            self._cursor.execute("BEGIN IMMEDIATE")
+            if (busy := self._begin()) is not None:
+                answers += [
+                    _Answer(None, busy) for work in works for _ in range(len(work.items) if isinstance(work, Each) else 1)
+                ]
+                return True
             for work in works:
                 if not run(work, answers, bells):
                     self._undo()
@@ -201,7 +208,7 @@ class Writer:
         try:
             values = _call(work, tx)
         except Exception as error:
-            if self._code(error) in (_FULL, *_DISK):
+            if _code(error) in (_FULL, *_DISK):
                 raise
             return False
         answers += [_Answer(value, None) for value in values]
@@ -218,13 +225,13 @@ class Writer:
         except Exception as error:
             if not self._connection.in_transaction:
                 return False
-            if self._code(error) in (_FULL, *_DISK):
+            if _code(error) in (_FULL, *_DISK):
                 raise
             execute("ROLLBACK TO one")
             execute("RELEASE one")
             if parts := _parts(work):
                 return all(self._within(part, answers, bells) for part in parts)
-            answers.append(_Answer(None, error))
+            answers.append(_Answer(None, _told(error)))
         else:
             execute("RELEASE one")
             answers += [_Answer(value, None) for value in values]
@@ -234,48 +241,75 @@ class Writer:
     def _alone(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> None:
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         try:
-            self._cursor.execute("BEGIN IMMEDIATE")
+            if (busy := self._begin()) is not None:
+                raise busy
             values = _call(work, tx)
             self._cursor.execute("COMMIT")
         except Exception as error:
-            failed: Exception = error
             if isinstance(error, self.error_class):
                 self._give_up(error)
-                if self._code(error) == _FULL:
-                    failed = StoreFull("the disk is full: free some space; nothing that was accepted is lost")
             else:
                 self._undo()
-            if parts := _parts(work):
+            if (parts := _parts(work)) and not isinstance(error, StoreBusy):
                 for part in parts:
                     self._alone(part, answers, bells)
             else:
-                answers.append(_Answer(None, failed))
+                answers += [_Answer(None, _told(error)) for _ in (work.items if isinstance(work, Each) else (work,))]
         else:
             answers += [_Answer(value, None) for value in values]
             bells += tx.bells
 
+    def _begin(self) -> StoreBusy | None:
+        """Begin a transaction, or return why it cannot be: once for all that asked, for each try waits its five seconds."""
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        except self.error_class as error:
+            if isinstance(told := _told(error), StoreBusy):
+                return told
+            raise
+        return None
+
     def _give_up(self, error: Exception) -> None:
         """Undo the transaction; an error of the disk itself is the end of this connection."""
-        if self._code(error) in _DISK:
+        if _code(error) in _DISK:
             with suppress(Exception):
                 self._undo()
-            raise StoreBroken(f"the database's disk failed ({error}); check the disk, then start again") from error
+            raise _told(error) from error
         self._undo()
 
     def _undo(self) -> None:
         if self._connection.in_transaction:
             self._cursor.execute("ROLLBACK")
 
-    @staticmethod
-    def _code(error: BaseException) -> int:
-        code = getattr(error, "sqlite_errorcode", None)
-        if isinstance(code, int):
-            return code & 0xFF
-        # A driver without codes says it in words.
-        words = str(error)
-        return {"database or disk is full": _FULL, "disk I/O error": _IOERR, "database disk image is malformed": _CORRUPT}.get(
-            words, 1
-        )
+
+_WORDS = {
+    "database or disk is full": _FULL,
+    "disk I/O error": _IOERR,
+    "database disk image is malformed": _CORRUPT,
+    "file is not a database": _NOTADB,
+    "unable to open database file": _CANTOPEN,
+    "database is locked": _BUSY,
+}
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's result code of *error*; 0: it is not SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        return code & 0xFF
+    return _WORDS.get(str(error), 0)  # a driver without codes says it in words
+
+
+def _told(error: Exception) -> Exception:
+    """Return *error* as whoever asked is to know it: what the disk or another program did, in our words; all else as it is."""
+    code = _code(error)
+    if code == _FULL:
+        return StoreFull("the disk is full: free some space; nothing that was accepted is lost")
+    if code in _AWHILE:
+        return StoreBusy(f"the database cannot be used just now ({error}); if another program holds it open, let that end")
+    if code in _DISK:
+        return StoreBroken(f"the database's disk failed ({error}); check the disk, then start again")
+    return error
 
 
 def _call(work: Work, tx: SqliteTx) -> Sequence[Any]:
@@ -287,13 +321,29 @@ def _call(work: Work, tx: SqliteTx) -> Sequence[Any]:
 
 
 def _parts(work: Work) -> list[Each]:
-    """Return the calls that *work* falls apart into; none when it is for one."""
-    return [Each(work.work, (item,)) for item in work.items] if isinstance(work, Each) and len(work.items) > 1 else []
+    """Return the halves that *work* falls apart into, so that a bad item is found in a few calls; none when it is for one."""
+    if not isinstance(work, Each) or len(work.items) < 2:
+        return []
+    middle = len(work.items) // 2
+    return [Each(work.work, work.items[:middle]), Each(work.work, work.items[middle:])]
 
 
 def connect(path: Path, *, read_only: bool = False) -> Any:
     """Open a connection as the store needs it, and read the settings back. Raises StoreError, SqliteTooOld."""
     module = driver()
+    try:
+        return _connect(module, path, read_only=read_only)
+    except module.Error as error:
+        if _code(error) in (_NOTADB, _CORRUPT):
+            raise StoreError(
+                f"{path} is not a database ({error}); restore it from a backup, or move it away to begin anew"
+            ) from error
+        if _code(error) == _CANTOPEN:
+            raise StoreError(f"{path} cannot be opened; look at its permissions and its folder's") from error
+        raise _told(error) from error
+
+
+def _connect(module: Any, path: Path, *, read_only: bool) -> Any:
     module.register_adapter(type(None), _KEEP_NONE)
     connection = module.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0)
     if read_only:
@@ -406,9 +456,10 @@ class SqliteStore:
             works, futures = calls_of(batch)
             try:
                 answers, bells = self._writer.run(works)
-            except StoreBroken as error:
-                self._end = error
-                self._hand_back([(future, _Answer(None, error)) for future in futures], [], broken=error)
+            except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
+                broken = error if isinstance(error, StoreBroken) else StoreBroken(f"the store's writer failed: {error!r}")
+                self._end = broken
+                self._hand_back([(future, _Answer(None, broken)) for future in futures], [], broken=broken)
                 return
             self.commits += 1
             self.committed += len(batch)
@@ -468,7 +519,7 @@ class SqliteStore:
                     if connection.in_transaction:
                         cursor.execute("ROLLBACK")
             except Exception as error:
-                answer = _Answer(None, error)
+                answer = _Answer(None, _told(error))
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._settle_read, future, answer)
 
@@ -508,5 +559,7 @@ def read_once(path: Path, work: Callable[[Tx], T]) -> T:
         cursor = connection.cursor()
         cursor.execute("BEGIN")
         return work(SqliteTx(cursor, SystemClock().now(), SystemIds()))
+    except driver().Error as error:
+        raise _told(error) from error
     finally:
         connection.close()

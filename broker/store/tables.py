@@ -187,6 +187,9 @@ conversations = _table(
     _int("worked_seq", default=0),  # the last input that was decided
     _int("journal_seq", default=0),
     _text("source", default="{}"),
+    _text("told_name", default=""),  # the name that the customer gave here; the contact's may be what somebody else gave
+    _text("told", default=""),  # which ways to reach them they gave here: kinds, with spaces between
+    _int("claimed", default=0),  # the contact is theirs by a phone or e-mail they typed, which proves nothing
     _us("created_us"),
     Index("uq_conversations_key", "channel_id", "key", unique=True),
     Index("ix_conversations_contact", "contact_id"),

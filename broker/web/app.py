@@ -1,7 +1,7 @@
 """The application: one ASGI callable. Sockets go straight to their endpoints; everything else passes the gate to FastAPI.
 
     websocket ──► endpoint of its path (raw ASGI, no layer in between)
-    http      ──► headers ── unexpected errors ── body limit ── own pages ──► FastAPI's routes
+    http      ──► headers ── unexpected errors ── no NUL ── body limit ── own pages ──► FastAPI's routes
 
 Start uvicorn with `proxy_headers=False`: whose X-Forwarded-* to believe is decided in broker.web.addresses alone.
 """
@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 
 from broker.web import health, metrics, problem
 from broker.web.asgi import App, Receive, Scope, Send
-from broker.web.gate import BodyLimit, OwnPages, SecurityHeaders
+from broker.web.gate import BodyLimit, NoNul, OwnPages, SecurityHeaders
 from broker.web.static import Assets, static_routes
 from broker.web.wiring import Parts
 
@@ -60,6 +60,7 @@ def make_app(
         middleware=[
             Middleware(SecurityHeaders, addresses=addresses),
             Middleware(_HttpOnly, inner=problem.Unexpected),
+            Middleware(NoNul),
             Middleware(BodyLimit, most=parts.settings.body_bytes),
             Middleware(OwnPages, addresses=addresses),
         ],

@@ -49,6 +49,19 @@ class SecurityHeaders:
         await self._app(scope, receive, add)
 
 
+class NoNul:
+    """ASGI: refuses a NUL in the path or the query: no database keeps one in a text, and PostgreSQL is not even asked with one."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope.get("query_string", b"")):
+            await respond(400, "an address holds no NUL", "bad_input")(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class BodyLimit:
     """ASGI: refuses a body over *most* bytes, by its announced length or while it comes."""
 

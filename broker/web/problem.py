@@ -117,7 +117,7 @@ def of_error(error: OmnilineError) -> Response | None:
         case NotFound():
             return respond(404, text, "not_found")
         case Conflict():
-            return respond(409, text, "conflict")
+            return respond(409, text, error.code)
         case TooMany():
             return respond(429, text, error.code, retry_after=error.retry_after)
         case StoreFull():

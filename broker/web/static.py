@@ -3,7 +3,7 @@
     /console/…      the console; any of its addresses that is no file is its first page
     /widget.js      what a site embeds: a name that never changes, so browsers ask again after minutes
     /widget/…       the widget's parts: names with a hash, kept for ever, loaded by any site
-    /chat/{line}    the public page
+    /chat/{line}    the public page; a page that says so when there is no such chat
     /icon.svg       the icon of our pages; /favicon.ico, which browsers ask for unasked, leads to it
 
 The files are read into memory once, with a compressed copy and a tag each; a path is looked up, never opened.
@@ -11,17 +11,18 @@ The files are read into memory once, with a compressed copy and a tag each; a pa
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import mimetypes
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 from fastapi import APIRouter, Request
-from fastapi import Path as InPath
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from broker.errors import NotFound
 from broker.web.wiring import Anybody
@@ -43,6 +44,28 @@ _ASK_AGAIN = "no-cache"
 _MINUTES = "public, max-age=300"
 _ANY_SITE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 _NOT_BUILT = "The browser files have not been built yet: run “make web”, then load this page again.\n"
+_STYLE = (
+    ":root{color-scheme:light dark}body{max-width:34rem;margin:18vh auto;padding:0 1.5rem;font:1.1rem/1.5 system-ui,sans-serif}"
+)
+_NO_CHAT_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_NO_CHAT = f"""<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>No chat here</title>
+    <style>{_STYLE}</style>
+  </head>
+  <body>
+    <p>There is no chat at this address. Please check the link, or ask whoever gave it to you.</p>
+    <p lang="ru">По этому адресу чата нет. Проверьте ссылку или спросите у того, кто её дал.</p>
+  </body>
+</html>
+"""
+_BOTH = ["GET", "HEAD"]
 _COMPRESSED = ("text/", "application/json", "application/javascript", "image/svg")
 
 
@@ -91,33 +114,20 @@ def _read(path: Path) -> Asset:
 
 
 def static_routes(assets: Assets | None = None) -> APIRouter:
-    """Return the routes that serve *assets*."""
+    """Return the routes that serve *assets*, but the public chat's."""
     files = assets or Assets()
-    routes = APIRouter(include_in_schema=False, dependencies=[Anybody("what browsers load holds nobody's data")])
-    both = ["GET", "HEAD"]
+    serve = partial(_serve, files)
+    routes = _router()
 
-    def serve(
-        request: Request, path: str, *, policy: str | None = None, cache: str = _ASK_AGAIN, any_site: bool = False
-    ) -> Response:
-        if not files.are_built():
-            return PlainTextResponse(_NOT_BUILT, 503, headers={"Retry-After": "10"})
-        asset = files.find(path)
-        if asset is None:
-            raise NotFound("there is nothing at this address")
-        headers = _ANY_SITE.copy() if any_site else {}
-        if policy:
-            headers["Content-Security-Policy"] = policy
-        return _answer(request, asset, headers, _FOR_EVER if asset.hashed else cache)
-
-    @routes.api_route("/", methods=both)
+    @routes.api_route("/", methods=_BOTH)
     async def first() -> Response:
         return RedirectResponse("/console/", 307)
 
-    @routes.api_route("/console", methods=both)
+    @routes.api_route("/console", methods=_BOTH)
     async def console() -> Response:
         return RedirectResponse("/console/", 308)
 
-    @routes.api_route("/console/{path:path}", methods=both)
+    @routes.api_route("/console/{path:path}", methods=_BOTH)
     async def console_file(request: Request, path: str) -> Response:
         if files.are_built() and path != "index.html" and files.find(f"console/{path}"):
             return serve(request, f"console/{path}")
@@ -125,27 +135,55 @@ def static_routes(assets: Assets | None = None) -> APIRouter:
             raise NotFound("there is nothing at this address")
         return serve(request, "console/index.html", policy=CONSOLE_POLICY)
 
-    @routes.api_route("/icon.svg", methods=both)
+    @routes.api_route("/icon.svg", methods=_BOTH)
     async def icon(request: Request) -> Response:
         return serve(request, "icon.svg", cache=_MINUTES)
 
-    @routes.api_route("/favicon.ico", methods=both)
+    @routes.api_route("/favicon.ico", methods=_BOTH)
     async def favicon() -> Response:
         return RedirectResponse("/icon.svg", 308)
 
-    @routes.api_route("/widget.js", methods=both)
+    @routes.api_route("/widget.js", methods=_BOTH)
     async def widget(request: Request) -> Response:
         return serve(request, "widget/widget.js", cache=_MINUTES, any_site=True)
 
-    @routes.api_route("/widget/{path:path}", methods=both)
+    @routes.api_route("/widget/{path:path}", methods=_BOTH)
     async def widget_file(request: Request, path: str) -> Response:
         return serve(request, f"widget/{path}", policy=CHAT_POLICY, any_site=True)
 
-    @routes.api_route("/chat/{line}", methods=both)
-    async def chat(request: Request, line: Annotated[str, InPath(max_length=100)]) -> Response:
-        return serve(request, "widget/page.html", policy=CHAT_POLICY)
+    return routes
+
+
+def chat_routes(files: Assets, has_chat: Callable[[str], bool]) -> APIRouter:
+    """Return the route of the public chat; *has_chat* tells whether a line has one now."""
+    routes = _router()
+
+    # Whatever stands behind: people type addresses by hand, and none of them shall read JSON.
+    @routes.api_route("/chat/{line:path}", methods=_BOTH)
+    async def chat(request: Request, line: str) -> Response:
+        if not has_chat(line):
+            return HTMLResponse(_NO_CHAT, 404, headers={"Content-Security-Policy": _NO_CHAT_POLICY, "Cache-Control": _ASK_AGAIN})
+        return _serve(files, request, "widget/page.html", policy=CHAT_POLICY)
 
     return routes
+
+
+def _router() -> APIRouter:
+    return APIRouter(include_in_schema=False, dependencies=[Anybody("what browsers load holds nobody's data")])
+
+
+def _serve(
+    files: Assets, request: Request, path: str, *, policy: str | None = None, cache: str = _ASK_AGAIN, any_site: bool = False
+) -> Response:
+    if not files.are_built():
+        return PlainTextResponse(_NOT_BUILT, 503, headers={"Retry-After": "10"})
+    asset = files.find(path)
+    if asset is None:
+        raise NotFound("there is nothing at this address")
+    headers = _ANY_SITE.copy() if any_site else {}
+    if policy:
+        headers["Content-Security-Policy"] = policy
+    return _answer(request, asset, headers, _FOR_EVER if asset.hashed else cache)
 
 
 def _answer(request: Request, asset: Asset, headers: dict[str, str], cache: str) -> Response:

@@ -33,6 +33,14 @@ _decode = msgspec.json.Decoder(Envelope).decode
 encode = msgspec.json.Encoder().encode
 
 
+def same(body: bytes, frame: Say | Details | Seen) -> bool:
+    """Return whether the stored *body* holds what *frame* says; the page it was said from may be another."""
+    stored = _decode(body).frame
+    if isinstance(stored, Say) and isinstance(frame, Say):
+        return stored.text == frame.text
+    return stored == frame
+
+
 class WidgetChannel:
     """A `Channel` of the kind `widget`; *show* puts an outgoing message on the visitor's screens."""
 

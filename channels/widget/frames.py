@@ -19,7 +19,8 @@ JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared 
                                  ←   error(code, text, retry_after?)         followed by a close
 
 `seq` orders a conversation and only grows; a client keeps the highest it has shown and says it as `since`. `id` is the
-client's own UUID of a frame: the same id again is answered with the first ack and stored once.
+client's own UUID of a frame: the same id again with the same content is answered with the first ack and stored once, with other
+content it is refused `id_used`.
 
 Close codes: 4400 a frame that cannot be read; 4401 the token is wrong (forget it and come again without); 4404 no such line;
 4408 no hello within 5 s; 4409 this visitor's history went to too slow a reader (resume); 4429 too many; 1009 a frame over
@@ -35,6 +36,8 @@ from msgspec import Meta
 
 Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Short = Annotated[str, Meta(max_length=200)]
+Place = Annotated[int, Meta(ge=0, le=2**53)]
+"""A `seq`: no larger than a browser's numbers can be, which no conversation reaches."""
 Url = Annotated[str, Meta(max_length=2048)]
 
 
@@ -46,7 +49,7 @@ class Hello(_In, frozen=True, tag="hello"):
     """The first frame: who is here (a token from an earlier visit) and where they look."""
 
     token: Annotated[str, Meta(max_length=300)] | None = None
-    since: Annotated[int, Meta(ge=0)] = 0
+    since: Place = 0
     lang: Annotated[str, Meta(max_length=35)] = ""
     page: Url = ""
     title: Short = ""
@@ -74,7 +77,7 @@ class Details(_In, frozen=True, tag="details"):
 class Seen(_In, frozen=True, tag="seen"):
     """Everything up to *upto* has arrived; *read*: and was on a visible screen."""
 
-    upto: Annotated[int, Meta(ge=1)]
+    upto: Annotated[int, Meta(ge=1, le=2**53)]
     read: bool = False
 
 
@@ -85,7 +88,7 @@ class Typing(_In, frozen=True, tag="typing"):
 class Older(_In, frozen=True, tag="older"):
     """Give the page of history before *before*."""
 
-    before: Annotated[int, Meta(ge=1)]
+    before: Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Ping(_In, frozen=True, tag="ping"):
@@ -167,7 +170,7 @@ class OperatorTyping(_Out, frozen=True, tag="typing"):
 
 
 class Refused(_Out, frozen=True, tag="refused"):
-    """That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable."""
+    """That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable, id_used."""
 
     id: str
     code: str

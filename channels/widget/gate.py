@@ -36,7 +36,7 @@ from broker.inbound import Accepted, accept_each, prepare
 from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport
 from broker.web.server import abort_of, here_of, unsent_of
 from channels.widget import history
-from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode
+from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode, same
 from channels.widget.frames import (
     Ack,
     Details,
@@ -68,6 +68,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+TOO_BIG = 1009
 BAD_FRAME, BAD_TOKEN, NO_LINE, NO_HELLO, SLOW, FLOOD = 4400, 4401, 4404, 4408, 4409, 4429
 FULL_RETRY_SECONDS = 5.0
 BUCKETS_KEPT = 10_000
@@ -439,6 +440,10 @@ class VisitorGate:
         text = event.get("text")
         if text is None:
             raise _Closed(BAD_FRAME, Error("bad_frame", "frames are JSON text"))
+        # Bytes are counted only where characters might not be few enough.
+        most = self._limits.frame_bytes
+        if len(text) * 4 > most and len(text.encode()) > most:
+            raise _Closed(TOO_BIG, Error("too_big", f"a frame has at most {most} bytes"))
         if frames is not None and frames.take(self._clock.monotonic()):
             raise _Closed(FLOOD, Error("too_many", "too many frames; come back in a few seconds", 5.0))
         try:
@@ -452,7 +457,7 @@ class VisitorGate:
     async def _say(self, socket: _Socket, visitor: _Visitor, said: Sequence[Say], address: str) -> None:
         taken: list[Say] = []
         for frame in said:
-            text = frame.text.strip().replace("\x00", "")
+            text = frame.text.replace("\x00", "").strip()
             refused = self._refusal_of(visitor, frame.id, text)
             if refused is not None:
                 await socket.say(refused)
@@ -485,6 +490,7 @@ class VisitorGate:
             return
         if await self._too_many(socket, visitor, frame.id, address):
             return
+        frame = Details(frame.id, *(value.replace("\x00", "") for value in (frame.name, frame.email, frame.phone)))
         if await self._accept(socket, visitor, [(frame, frame.id)]) is not None:
             told = (("name", frame.name), ("email", frame.email), ("phone", frame.phone))
             visitor.known |= {field for field, value in told if value.strip()}
@@ -564,9 +570,7 @@ class VisitorGate:
             (_ACCEPTED if one.fresh else _REPEATED).inc()
         if asks:
             socket.source = None
-            await socket.say(
-                *(Ack(id_, one.seq or 0, to_us(one.at) // 1000) for (_, id_), one in zip(frames, accepted, strict=True))
-            )
+            await socket.say(*(_answer(frame, id_, one) for (frame, id_), one in zip(frames, accepted, strict=True)))
         if visitor.conversation_id is None and accepted[0].conversation_id is not None:
             self._begun(visitor, accepted[0].conversation_id)
         return accepted
@@ -653,6 +657,13 @@ class VisitorGate:
             return shown_name(directory, line.name, line.settings.identity, operator_id)
 
         return name
+
+
+def _answer(frame: Say | Details | Seen, id_: str, one: Accepted) -> Ack | Refused:
+    # Acknowledged under another's id it would be lost without a word.
+    if not one.fresh and not same(one.stored, frame):
+        return Refused(id_, "id_used", "this id was used for something else; send it again under a new one")
+    return Ack(id_, one.seq or 0, to_us(one.at) // 1000)
 
 
 class _Gone(Exception):

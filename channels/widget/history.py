@@ -7,28 +7,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
 
-from broker.domain import Author, ChannelId, ConversationId, MessageKind, PointKind
+from broker.domain import Author, ChannelId, ConversationId, MessageKind
 from broker.ports import Tx
-from broker.store.sql import among, cols, one_of, over_rows, sql
-from broker.store.tables import contact_points, contacts, conversations, messages, sessions
+from broker.store.sql import among, cols, over_rows, sql
+from broker.store.tables import conversations, messages, sessions
 from channels.widget.frames import Shown
 
 PAGE = 100
 
 _CONVERSATION = sql(
-    select(conversations.c.id, conversations.c.contact_id, contacts.c.name, sessions.c.status, sessions.c.operator_id)
+    select(conversations.c.id, conversations.c.told_name, conversations.c.told, sessions.c.status, sessions.c.operator_id)
     .select_from(conversations)
-    .join(contacts, contacts.c.id == conversations.c.contact_id)
     .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
-)
-_POINTS = sql(
-    select(contact_points.c.kind)
-    .where(
-        contact_points.c.contact_id == bindparam("contact"),
-        one_of(contact_points.c.kind, PointKind.PHONE.value, PointKind.EMAIL.value),
-    )
-    .limit(20)
 )
 _SAID = select(*cols(messages, "seq author text at_us operator_id client_id")).where(
     messages.c.conversation_id == bindparam("conversation"), messages.c.kind == MessageKind.SAID.value
@@ -52,7 +43,7 @@ class Visit:
 
     conversation_id: ConversationId | None
     known: frozenset[str]
-    """Which of name, email, phone we have."""
+    """Which of name, email, phone they gave us here; what others gave of the same contact is not theirs to learn of."""
     state: str
     operator: str
     messages: tuple[Shown, ...]
@@ -65,8 +56,8 @@ def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Vi
     row = tx.one(_CONVERSATION, channel=channel_id, key=key)
     if row is None:
         return Visit(None, frozenset(), "none", "", (), gap=since > 0, more=False)
-    conversation_id, contact_id, contact_name, status, operator_id = row
-    known = {kind for (kind,) in tx.all(_POINTS, contact=contact_id)} | ({"name"} if contact_name else set())
+    conversation_id, told_name, told, status, operator_id = row
+    known = {*told.split(), *(["name"] if told_name else [])}
     newest = tx.all(_SINCE, conversation=conversation_id, since=since)
     missed = len(newest) > PAGE
     shown = _shown(newest[:PAGE], name)

@@ -354,6 +354,33 @@ def test_a_new_conversation_does_not_rename_somebody_known(shop):
     assert shop.contact(shop.site, "v1")["name"] == "Ann Smith"
 
 
+def test_a_claim_renames_nobody_ever(shop):
+    """Whoever typed somebody's e-mail may go on telling: what they tell changes nothing of the contact they claimed to be."""
+    shop.house.tell(shop.bot, "u1", name="Ann Smith", emails=("ann@example.com",))
+    shop.house.tell(shop.site, "v1", emails=("ann@example.com",))
+    shop.house.say(shop.site, "v2", "hello")
+    shop.house.tell(shop.site, "v2", emails=("ann@example.com",))
+    shop.house.tell(shop.site, "v1", name="Mallory")
+    shop.house.tell(shop.site, "v2", name="Mallory")
+
+    assert shop.contact(shop.site, "v1")["name"] == shop.contact(shop.site, "v2")["name"] == "Ann Smith"
+    assert [row["claimed"] for row in shop.house.rows("conversations")] == [0, 1, 1]
+    shop.house.tell(shop.bot, "u1", name="Ann Jones")
+    assert shop.contact(shop.bot, "u1")["name"] == "Ann Jones"
+
+
+def test_a_conversation_keeps_what_was_told_in_it(shop):
+    """And nothing of what the same contact told elsewhere: the customer's side is shown this, never the contact."""
+    shop.house.tell(shop.bot, "u1", name="Ann Smith", emails=("ann@example.com",), phones=(RU_PHONE,))
+    shop.house.tell(shop.site, "v1", emails=("ann@example.com",))
+    shop.house.say(shop.site, "v1", f"or call {RU_PHONE}")
+    shop.house.tell(shop.site, "v1", name="Eve")
+    shop.house.say(shop.bot, "u1", "hello", name="xX_ann_Xx")
+
+    told = {row["key"]: (row["told_name"], row["told"]) for row in shop.house.rows("conversations")}
+    assert told == {"u1": ("Ann Smith", "email phone"), "v1": ("Eve", "email")}
+
+
 def test_a_name_has_a_length(shop):
     """A name that is a novel is cut."""
     shop.house.tell(shop.site, "v1", name="x" * 10_000)

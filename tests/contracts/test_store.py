@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import bindparam, select
 
-from broker.errors import StoreClosed, StoreError, StoreFull
+from broker.errors import StoreBusy, StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Store, Tx
 from broker.store import checkpoints
 from broker.store.sql import insert_row, sql, upsert
@@ -243,6 +243,24 @@ def test_an_item_that_is_refused_undoes_only_itself(play):
     assert sorted(bells) == [(Bell.NEWS, name) for name in "abcd"]
 
 
+def test_one_bad_item_does_not_make_everybody_go_alone(tmp_path: Path):
+    """A stranger can send what cannot be stored: it costs its neighbours a few calls, not one each."""
+    calls = []
+
+    def work(tx: Tx, items: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        calls.append(len(items))
+        return add_each(tx, items)
+
+    async def body(store: SqliteStore):
+        asked = [("no" if n == 100 else f"{n}", n) for n in range(128)]
+        return await asyncio.gather(*(store.write_each(work, item) for item in asked), return_exceptions=True)
+
+    answers = with_sqlite(tmp_path, body)
+    assert [n for n, answer in enumerate(answers) if isinstance(answer, Refused)] == [100]
+    assert sum(1 for size in calls if size == 1) <= 4
+    assert len(calls) < 32
+
+
 def test_items_of_different_functions_do_not_meet(play):
     """A call is for one function's items; two functions' answers are never exchanged."""
 
@@ -383,6 +401,48 @@ def test_on_a_full_disk_items_share_no_fate(tmp_path: Path):
         return [type(answer) for answer in answers], await store.read(names)
 
     assert with_sqlite(tmp_path, body) == ([str, StoreFull, str], ["a", "b"])
+
+
+def test_a_database_that_another_program_holds_refuses_and_goes_on(tmp_path: Path):
+    """StoreBusy for everybody who asked, once for all of them; as soon as it is let go everything goes through."""
+
+    async def body(store: SqliteStore):
+        store._writer._connection.execute("PRAGMA busy_timeout=0")
+        other = connect(store.path)
+        other.execute("BEGIN IMMEDIATE")
+        asked: list[Any] = [store.write(add("a", 1)), store.write(add("b", 2)), store.write_each(add_each, ("c", 3))]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        with pytest.raises(StoreBusy, match="another program"):
+            await store.write(add("d", 4))
+        other.execute("ROLLBACK")
+        other.close()
+        await store.write(add("e", 5))
+        return [type(answer) for answer in answers], await store.read(names)
+
+    assert with_sqlite(tmp_path, body) == ([StoreBusy] * 3, ["e"])
+
+
+def test_a_reader_that_cannot_read_says_so_in_our_words(tmp_path: Path):
+    """What a driver raises would pass every `except StoreError`."""
+
+    async def body(store: SqliteStore):
+        def read(tx: Tx) -> None:
+            raise driver().OperationalError("database is locked")
+
+        with pytest.raises(StoreBusy):
+            await store.read(read)
+        return await store.read(names)
+
+    assert with_sqlite(tmp_path, body) == []
+
+
+def test_a_file_that_is_no_database_is_told_in_a_sentence(tmp_path: Path):
+    """With its path and what to do."""
+    (tmp_path / "omniline.db").write_text("garbage" * 200)
+
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"omniline\.db is not a database .* restore it from a backup"):
+            connect(tmp_path / "omniline.db", read_only=read_only)
 
 
 def test_the_log_is_kept_short_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

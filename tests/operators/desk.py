@@ -20,7 +20,7 @@ from broker.config import Settings
 from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role, to_us
 from broker.errors import StoreFull
 from broker.outbound import Sender, SenderLoop
-from broker.ports import Clock, Tx
+from broker.ports import Bell, Clock, Tx
 from broker.store.directory import LiveDirectory
 from broker.store.sql import insert_row
 from broker.store.sqlite import SqliteStore
@@ -259,6 +259,16 @@ class Desk:
         """Have the customer *key* fill in a form."""
         self._said += 1
         await self._accept(self.channel, told(f"{key}:{self._said}", key, **details))
+
+    async def decided(self) -> None:
+        """Wait until every input has been decided."""
+        news = asyncio.Event()
+        stop = self.transport.listen(Bell.NEWS, lambda _: news.set())
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await self.store.read(inbound.undecided):
+                await news.wait()
+                news.clear()
+        stop()
 
     async def _accept(self, channel: ChannelId, raw: Any) -> None:
         directory = self.directory()

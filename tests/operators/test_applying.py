@@ -9,7 +9,7 @@ import pytest
 from broker.domain import Role
 from broker.errors import ConfigError, NotFound
 from operators import lines, people
-from operators.applying import apply, parse
+from operators.applying import FILE_MAX, apply, parse, text_of
 from operators.commands import commands
 from operators.demo import first_data
 from tests.operators.conftest import KINDS
@@ -120,6 +120,15 @@ def test_a_difference_is_applied_and_told(site, tmp_path):
         ("[channels.site]\nkind = 'fake'\nline = 'none'", "there is no line none"),
         ("lines = 1", "must be tables"),
         ("= 1", "not TOML"),
+        ("[lines.shop]\nrounds = " + "1" * 5_000, "not TOML"),
+        ("[lines.shop]\nsettings = " + "[" * 5_000 + "]" * 5_000, "nested far too deep"),
+        (
+            '[lines.shop]\nsettings = { welcome_text = { en = "a\\u0000b" } }',
+            r"lines\.shop\.settings\.welcome_text\.en: it holds",
+        ),
+        ('[lines.shop]\nsettings = { welcome_text = { "e\\u0000" = "b" } }', r"welcome_text\.e.u0000: it holds"),
+        ('[lines.shop]\noperators = ["a\\u0000"]', r"lines\.shop\.operators: it holds a character that cannot be stored"),
+        ('[operators.ann]\npassword_file = "a\\u0000"', r"operators\.ann\.password_file: it holds"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_done(site, tmp_path, text, says):
@@ -128,6 +137,15 @@ def test_a_mistake_is_named_and_nothing_is_done(site, tmp_path, text, says):
         _apply(site, tmp_path, "[lines.first]\n" + text if "=" not in text.splitlines()[0] else text)
 
     assert site.write(lambda tx: lines.line_by_slug(tx, "first")) is None
+
+
+def test_a_file_is_text_of_a_sane_size():
+    """Neither a picture nor a disk image is read to its end."""
+    assert text_of(b"#" * FILE_MAX, "house.toml") == "#" * FILE_MAX
+    with pytest.raises(ConfigError, match=r"house\.toml: is larger than 1 MB"):
+        text_of(b"#" * FILE_MAX + b"#", "house.toml")
+    with pytest.raises(ConfigError, match=r"house\.toml: cannot be read"):
+        text_of(b"\xff", "house.toml")
 
 
 def test_somebody_unknown_in_a_queue_undoes_all(site, tmp_path):

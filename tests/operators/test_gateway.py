@@ -372,6 +372,30 @@ def test_a_deed_said_again_is_accepted_again_and_done_once(tmp_path):
     played(tmp_path, story)
 
 
+def test_an_id_used_for_another_deed_is_refused(tmp_path):
+    """Accepted it would be lost without a word: other words, another verb, another customer's session."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            other = await _taken(desk, console, visitor="v2")
+            reply = await console.do(session, "reply", text="once")
+            for deed in (
+                {"session": session, "verb": "reply", "text": "twice"},
+                {"session": session, "verb": "note", "text": "once"},
+                {"session": other, "verb": "reply", "text": "once"},
+            ):
+                await console.send(t="do", id=reply, **deed)
+                refused = await console.next("refused", id=reply)
+                assert ("id_used", True) == (refused["code"], "id" in refused["text"])
+            await console.do(session, "reply", reply, text="once")
+            ((count,),) = await desk.rows("SELECT count(*) FROM messages WHERE author = 'operator'")
+            assert 1 == count
+
+    played(tmp_path, story)
+
+
 def test_what_the_engine_refuses_is_said_in_a_sentence_of_ones_language(tmp_path):
     """Two operators take at once: one has it, the other is told why not; words are measured before anything is stored."""
 
@@ -528,6 +552,7 @@ def test_a_new_seat_shows_its_line_at_once(tmp_path):
         ann = await desk.operator("ann")
         async with desk.console(ann, presence=None) as console:
             await desk.say("v1", "anybody?")
+            await desk.decided()
             await desk.store.write(lambda tx: lines.set_seats(tx, desk.line, [ann]))
             snapshot = await console.next("snapshot")
             assert (["queued"], 1) == ([card["status"] for card in snapshot["waiting"]], snapshot["counts"]["waiting"])
@@ -756,9 +781,9 @@ def test_who_sends_too_fast_is_read_more_slowly(tmp_path):
 # --- what several stories need
 
 
-async def _taken(desk: Desk, console: Console, **more: Any) -> str:
-    """Have the customer v1 write and *console*, which is online, take the session; return it."""
-    await desk.say("v1", "hello", **more)
+async def _taken(desk: Desk, console: Console, visitor: str = "v1", **more: Any) -> str:
+    """Have the customer *visitor* write and *console*, which is online, take the session; return it."""
+    await desk.say(visitor, "hello", **more)
     session = str((await console.card(status="offered"))["card"]["session"])
     await console.do(session, "take")
     await console.card(status="active")

@@ -179,8 +179,10 @@ def test_a_deed_with_the_same_key_is_done_once(shop):
     other = shop.ask("ann", "POST", f"/sessions/{session}/reply", json={"text": "once", "id": "my-own-key-1"})
     assert first == other.json()
     assert 422 == shop.ask("ann", "POST", f"/sessions/{session}/reply", json={"text": "no key"}).status_code
+    refused = shop.do("ann", session, "reply", key="my-own-key-1", text="something else")
+    assert (409, "id_used") == (refused.status_code, refused.json()["code"])
     texts = [one["text"] for one in shop.get("ann", f"/sessions/{session}/messages")["items"]]
-    assert 1 == texts.count("once")
+    assert (1, 0) == (texts.count("once"), texts.count("something else"))
 
 
 @pytest.mark.parametrize(("text", "code"), [("  ", "empty"), ("x" * 8_001, "too_long")])

@@ -50,6 +50,19 @@ def test_fields_are_filled_in():
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Hello, {contact.name}!", "Hello!"),
+        ("Hello {contact.name}, you are welcome", "Hello, you are welcome"),
+        ("{contact.name}, hi", "hi"),
+    ],
+)
+def test_who_gave_no_name_is_greeted_without(template: str, said: str):
+    """No comma stands where a name would."""
+    assert render(template, {"contact.name": ""}) == said
+
+
 @pytest.mark.parametrize("text", ["{contact.phone}", "{}", "{contact}", "{contact.name", "{0}", "%s {contact.name!r}", "{a.b.c}"])
 def test_an_unknown_field_stays_as_it_is_written(text: str):
     """A customer sees a brace rather than the system a fault."""

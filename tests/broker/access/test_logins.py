@@ -139,6 +139,37 @@ def test_being_right_forgives_the_account_and_one_attempt_of_the_address(store):
     assert store.rows("SELECT count FROM login_failures WHERE key = 'address:1.2.3.4'") == [(4,)]
 
 
+def _until_delayed(store, address):
+    for _ in range(LIMITS.free_per_account + 1):
+        store.write(lambda tx: attempt(tx, "ann", address, LIMITS))
+    with pytest.raises(TooMany):
+        store.write(lambda tx: attempt(tx, "ann", address, LIMITS))
+
+
+def test_a_stranger_keeps_nobody_out(store):
+    """Who guesses at a login from elsewhere slows themselves; where its owner has logged in before, the owner still may."""
+    store.write(lambda tx: attempt(tx, "ann", "1.2.3.4", LIMITS))
+    store.write(lambda tx: forgive(tx, "ann", "1.2.3.4", LIMITS))
+
+    _until_delayed(store, "6.6.6.6")
+    with pytest.raises(TooMany):
+        store.write(lambda tx: attempt(tx, "ann", "9.9.9.9", LIMITS))
+    assert store.write(lambda tx: attempt(tx, "ann", "1.2.3.4", LIMITS)) is not None
+    store.write(lambda tx: forgive(tx, "ann", "1.2.3.4", LIMITS))
+    _until_delayed(store, "1.2.3.4")  # guessing is slow there too
+
+
+def test_a_network_is_not_known_for_ever(store):
+    """Whoever has the address next is a stranger."""
+    store.write(lambda tx: attempt(tx, "ann", "1.2.3.4", LIMITS))
+    store.write(lambda tx: forgive(tx, "ann", "1.2.3.4", LIMITS))
+    store.clock.move(logins.KNOWN_DAYS * 86_400 + 1)
+
+    _until_delayed(store, "6.6.6.6")
+    with pytest.raises(TooMany):
+        store.write(lambda tx: attempt(tx, "ann", "1.2.3.4", LIMITS))
+
+
 def test_failures_are_forgotten_after_a_quiet_hour(store):
     """Nobody pays for ever for a bad morning."""
     _attempts(store, 6)

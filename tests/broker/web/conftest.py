@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from broker import errors
-from broker.web.static import Assets
+from broker.web.static import Assets, chat_routes
 from broker.web.wiring import Anybody
 from tests.support.site import Site
 
@@ -84,7 +84,9 @@ def make_site(tmp_path, built):
     def make(**more):
         folder = tmp_path / f"data{len(made)}"
         folder.mkdir()
-        made.append(Site(folder, **{"routes": [_routes()], "assets": Assets(built), **more}))
+        assets = more.pop("assets", None) or Assets(built)
+        routes = [_routes(), chat_routes(assets, {"shop"}.__contains__)]
+        made.append(Site(folder, **{"routes": routes, "assets": assets, **more}))
         return made[-1]
 
     yield make

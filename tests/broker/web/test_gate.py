@@ -61,6 +61,14 @@ def test_a_form_is_no_json(site, kind):
     assert site.ask("POST", "/api/v1/body", content=b'{"count": 1}', headers=headers).status_code == 415
 
 
+@pytest.mark.parametrize("path", ["/api/v1/a%00b", "/api/v1/openapi.json?cursor=a%00"])
+def test_a_nul_in_an_address_is_refused(site, path):
+    """Before anything asks a database with it."""
+    answer = site.ask("GET", path)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")
+
+
 def test_a_body_over_the_limit_is_refused(make_site):
     """By its announced length, or while it comes without one."""
     site = make_site(settings=Settings(body_bytes=1_024))

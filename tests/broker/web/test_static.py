@@ -59,6 +59,18 @@ def test_the_chat_page_is_framed_by_nobody_else(site):
     assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/chat/nowhere", "/chat/Shop", "/chat/", "/chat/shop/more", "/chat/" + "long" * 100])
+def test_a_chat_that_is_not_there_is_a_page_that_says_so(site, path):
+    """Whoever follows a wrong link is told so in words they can read; a machine is told 404."""
+    answer = site.ask("GET", path)
+
+    assert (404, "text/html; charset=utf-8") == (answer.status_code, answer.headers["content-type"])
+    assert "There is no chat at this address" in answer.text
+    assert "По этому адресу чата нет" in answer.text
+    assert "script" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

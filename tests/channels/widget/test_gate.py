@@ -143,6 +143,107 @@ def test_other_tab_shows_what_this_one_said(tmp_path):
     run(journey())
 
 
+def test_an_id_used_for_something_else_is_refused(tmp_path):
+    """Acknowledged it would be lost without a word; and what was stored under it stays acknowledged."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("hello", "message-1")
+            await visitor.send(t="details", id="details-1", name="Eve")
+            await visitor.next("ack", id="details-1")
+            for frame in (
+                {"t": "say", "id": "message-1", "text": "other"},
+                {"t": "say", "id": "details-1", "text": "hello"},
+                {"t": "details", "id": "message-1", "name": "Eve"},
+                {"t": "details", "id": "details-1", "name": "Eva"},
+            ):
+                await visitor.send(**frame)
+                assert "id_used" == (await visitor.next("refused", id=frame["id"]))["code"]
+            await visitor.say(" hello ", "message-1")
+            await visitor.send(t="details", id="details-1", name="Eve")
+            await visitor.next("ack", id="details-1")
+            assert ["hello"] == await here.texts()
+
+    run(journey())
+
+
+def test_who_types_anothers_email_learns_nothing_of_them(tmp_path):
+    """Neither their name in a text of the line nor which of their details are known; and they change nothing of them."""
+
+    async def journey():
+        settings = {"ask": ["name", "email", "phone"]}
+        async with place(tmp_path, settings=settings) as here, here.visitor() as ann, here.visitor() as eve:
+            await ann.hello()
+            await ann.send(t="details", id="details-1", name="Ann Smith", email="ann@example.com", phone="+44 20 7946 0123")
+            await ann.next("ack")
+            token = (await eve.hello())["token"]
+            await eve.send(t="details", id="details-1", email="ann@example.com")
+            await eve.next("ack")
+            await eve.say("hello")
+            await eve.send(t="details", id="details-2", name="Mallory")
+            await eve.next("ack")
+
+            assert [("Ann Smith",)] == await here.rows("SELECT name FROM contacts WHERE merged_into IS NULL")
+            async with here.visitor() as again:
+                assert ["name", "email"] == (await again.hello(token=token))["known"]
+
+    run(journey())
+
+
+def test_numbers_no_conversation_reaches_are_unreadable(tmp_path):
+    """A place in history beyond what a database can hold closes the socket as any bad frame does."""
+
+    async def journey():
+        async with place(tmp_path) as here:
+            for frame in ({"t": "older", "before": 2**63}, {"t": "seen", "upto": 2**63}, {"t": "hello", "since": 2**63}):
+                async with here.visitor() as visitor:
+                    if frame["t"] != "hello":
+                        await visitor.hello()
+                        await visitor.say("hello")
+                    await visitor.send(**frame)
+                    assert (await visitor.next("error"))["code"] == "bad_frame"
+                    assert await visitor.close_code() == 4400
+            async with here.visitor() as visitor:
+                await visitor.hello()
+                await visitor.say("hello")
+                await visitor.send(t="older", before=2**53)
+                assert ["hello"] == [one["text"] for one in (await visitor.next("history"))["messages"] if one["who"] == "me"]
+
+    run(journey())
+
+
+def test_a_visitors_frame_has_a_limit_of_its_own(tmp_path):
+    """The server takes frames as large as the largest of its gates; a visitor's are measured here, in bytes."""
+
+    async def journey():
+        async with place(tmp_path, limits=Limits(frame_bytes=1_000)) as here, here.visitor() as good, here.visitor() as bad:
+            await good.hello()
+            await good.say("x" * 900)
+            await bad.hello()
+            await bad.socket.send(json.dumps({"t": "say", "id": "message-1", "text": "я" * 400}, ensure_ascii=False))
+            await bad.next("ack")
+            await bad.socket.send(json.dumps({"t": "say", "id": "message-2", "text": "я" * 500}, ensure_ascii=False))
+            assert (await bad.next("error"))["code"] == "too_big"
+            assert await bad.close_code() == 1009
+
+    run(journey())
+
+
+def test_a_nul_is_left_out(tmp_path):
+    """PostgreSQL can keep none in a text."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.send(t="details", id="details-1", name="An\0n", email="ann@example.com\0")
+            await visitor.next("ack")
+            assert [("Ann",)] == await here.rows("SELECT name FROM contacts")
+            assert [("ann@example.com",)] == await here.rows("SELECT written FROM contact_points WHERE kind = 'email'")
+
+    run(journey())
+
+
 @pytest.mark.parametrize(
     "frame", ["{", "[]", '"x"', '{"t":"nothing"}', '{"t":"say","id":"12345678"}', '{"t":"ping","more":1}', "null"]
 )

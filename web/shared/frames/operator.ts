@@ -272,7 +272,7 @@ export interface Accepted {
 /**
  * The deed *id* was not done.
  *
- * Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable.
+ * Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable, id_used.
  */
 export interface Refused {
   t: "refused";

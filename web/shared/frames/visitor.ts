@@ -137,7 +137,7 @@ export interface OperatorTyping {
   name?: string;
 }
 
-/** That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable. */
+/** That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable, id_used. */
 export interface Refused {
   t: "refused";
   id: string;
