@@ -309,6 +309,7 @@ class Process:
 
     def _web(self) -> Server:
         from broker.web.app import make_app
+        from broker.web.listening import room_for
         from broker.web.server import make_server
         from broker.web.static import Assets, chat_routes
         from channels.widget import demo
@@ -322,7 +323,16 @@ class Process:
         app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway}, assets=assets)
         # One server for both sockets: each gate holds its own visitors or operators to the smaller one.
         frame_bytes = max(self.settings.visitor.frame_bytes, self.settings.operator.frame_bytes)
-        return make_server(app, self.settings.host, self.settings.port, frame_bytes=frame_bytes)
+        limits = self.settings.connections
+        limits = limits.model_copy(update={"total": room_for(limits.total)})
+        return make_server(
+            app,
+            self.settings.host,
+            self.settings.port,
+            frame_bytes=frame_bytes,
+            limits=limits,
+            exempt=self.parts.addresses.is_proxy,
+        )
 
     async def _command(self, command: str, arguments: dict[str, object]) -> str:
         from broker.errors import BadInput

@@ -104,6 +104,20 @@ class OperatorLimits(_Group):
     stall_seconds: Seconds = 10.0
 
 
+class ConnectionLimits(_Group):
+    """How many connections we hold, and how long for a request that does not come."""
+
+    total: Annotated[int, Field(ge=16)] = 10_000
+    """Of everybody, sockets among them; fewer when the system gives this process fewer files."""
+    per_network: Annotated[int, Field(ge=4)] = 256
+    """Of one address (IPv6: one /64), without its sockets, which their gates count."""
+    request_seconds: Seconds = 15.0
+    """For a request to come whole, and one second more for every `bytes_per_second` of it."""
+    bytes_per_second: Count = 500
+    stall_seconds: Seconds = 30.0
+    """How long an answer may wait for the other side to take a byte of it."""
+
+
 class LoginLimits(_Group):
     """How long a login lasts, and how slow guessing becomes."""
 
@@ -152,6 +166,7 @@ class Settings(BaseSettings):
     send_seconds: Seconds = 30.0
     """How long a provider may take to accept one message before its fate is in doubt."""
     log: LogSettings = LogSettings()
+    connections: ConnectionLimits = ConnectionLimits()
     visitor: VisitorLimits = VisitorLimits()
     operator: OperatorLimits = OperatorLimits()
     login: LoginLimits = LoginLimits()

@@ -40,6 +40,12 @@ sent_total = Counter(
     ["kind", "outcome"],
     registry=REGISTRY,
 )
+refused_connections_total = Counter(
+    "omniline_refused_connections",
+    "Connections closed before anybody was asked, by reason: all (too many), network (too many of one), slow, flood.",
+    ["reason"],
+    registry=REGISTRY,
+)
 sockets = Gauge("omniline_sockets", "Open sockets, by kind: visitor, operator.", ["kind"], registry=REGISTRY)
 sockets_closed_total = Counter(
     "omniline_sockets_closed", "Sockets that we closed, by kind and close code.", ["kind", "code"], registry=REGISTRY

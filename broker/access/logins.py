@@ -15,7 +15,6 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 
 import structlog
 from sqlalchemy import bindparam, delete, select, update
@@ -26,6 +25,7 @@ from broker.access.passwords import Passwords
 from broker.config import LoginLimits
 from broker.domain import LineId, OperatorId, Role, to_us
 from broker.errors import BadInput, NotAuthenticated, TooMany
+from broker.networks import network_of
 from broker.ports import Bell, Store, Tx
 from broker.store.sql import cols, insert_row, sql, upsert
 from broker.store.tables import login_failures, logins, operators, seats
@@ -192,23 +192,14 @@ def _actor(tx: Tx, id_: str, login: str, name: str, role: str, language: str, ge
 
 def _keys(tx: Tx, login: str, address: str) -> tuple[str, str]:
     """Return what an attempt counts for: the account, or the account at a network that is known to be its owner's; and the address."""
-    network = _network(address)
+    network = network_of(address)
     known = tx.one(_FAILURE, key=_known_key(login, address))
     account = f"account:{login}@{network}" if known is not None and known[1] > to_us(tx.now) else f"account:{login}"
     return account, f"address:{network}"
 
 
 def _known_key(login: str, address: str) -> str:
-    return f"known:{login}@{_network(address)}"
-
-
-def _network(address: str) -> str:
-    """Return who to blame: a person with IPv6 owns a /64 of addresses."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
+    return f"known:{login}@{network_of(address)}"
 
 
 def _delay_us(over: int, limits: LoginLimits) -> int:

@@ -30,20 +30,20 @@ class Addresses:
     def client(self, scope: Scope) -> str:
         """Return the client's address; behind trusted proxies, the last one that is none of them."""
         peer = _peer(scope)
-        if not self._trusts(peer):
+        if not self.is_proxy(peer):
             return peer
         for hop in reversed((header(scope, b"x-forwarded-for") or "").split(",")):
             address = _bare(hop)
             if _parsed(address) is None:
                 break
             peer = address
-            if not self._trusts(address):
+            if not self.is_proxy(address):
                 break
         return peer
 
     def scheme(self, scope: Scope) -> str:
         """Return http or https: what the browser speaks."""
-        if self._trusts(_peer(scope)):
+        if self.is_proxy(_peer(scope)):
             said = (header(scope, b"x-forwarded-proto") or "").split(",")[-1].strip().lower()
             if said in _PORTS:
                 return said
@@ -52,7 +52,7 @@ class Addresses:
     def host(self, scope: Scope) -> str:
         """Return the host, with its port unless that is the usual one, that the browser asked for."""
         host = header(scope, b"host") or ""
-        if self._trusts(_peer(scope)):
+        if self.is_proxy(_peer(scope)):
             host = (header(scope, b"x-forwarded-host") or host).split(",")[-1].strip()
         return host.lower().removesuffix(":" + _PORTS.get(self.scheme(scope), ""))
 
@@ -80,7 +80,8 @@ class Addresses:
         origin = origin.lower()
         return origin == f"{self.scheme(scope)}://{self.host(scope)}" or (self._public is not None and origin == self._public)
 
-    def _trusts(self, address: str) -> bool:
+    def is_proxy(self, address: str) -> bool:
+        """Return whether *address* is a trusted proxy's: it speaks for many people."""
         parsed = _parsed(address) if self._trusted else None
         return parsed is not None and any(parsed in network for network in self._trusted)
 

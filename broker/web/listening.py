@@ -1,14 +1,31 @@
-"""Opening the port that the house listens on, or saying in a sentence why it cannot be opened and what to do."""
+"""Opening the port that the house listens on, or saying in a sentence why it cannot be opened and what to do; and room for who comes."""
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 from broker.errors import ConfigError
+
+FILES_KEPT = 200
+"""Files of this process that are no connections: the database, its readers, libraries, what the system opens for a moment."""
+
+
+def room_for(connections: int) -> int:
+    """Ask the system for so many files that *connections* fit, and return how many of them do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_KEPT
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        # macOS has a limit below what it says.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - FILES_KEPT))
 
 
 def open_port(host: str, port: int) -> list[socket.socket]:

@@ -10,27 +10,14 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from broker.config import ConnectionLimits
 from broker.web.asgi import App, Scope
+from broker.web.protocols import ABORT, HERE, UNSENT, Door, HttpProtocol, SocketProtocol
 
-_ABORT = "omniline.abort"
-_UNSENT = "omniline.unsent"
-_HERE = "omniline.here"
-
-
-class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, with three things of its connection in the scope."""
-
-    async def run_asgi(self) -> None:
-        extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
-        extensions[_ABORT] = self.transport.abort
-        extensions[_UNSENT] = self.transport.get_write_buffer_size
-        extensions[_HERE] = self.queue.qsize
-        await super().run_asgi()
+_DEFAULTS = ConnectionLimits()
 
 
 class Server(uvicorn.Server):
@@ -59,30 +46,46 @@ class Server(uvicorn.Server):
 
 def abort_of(scope: Scope) -> Callable[[], None]:
     """Return what cuts the socket of *scope* at once; nothing under a server that is not ours (tests)."""
-    abort: Callable[[], None] = (scope.get("extensions") or {}).get(_ABORT, lambda: None)
+    abort: Callable[[], None] = (scope.get("extensions") or {}).get(ABORT, lambda: None)
     return abort
 
 
 def unsent_of(scope: Scope) -> Callable[[], int]:
     """Return what tells how many bytes the other side has not taken yet; always some under a server that is not ours."""
-    unsent: Callable[[], int] = (scope.get("extensions") or {}).get(_UNSENT, lambda: 1)
+    unsent: Callable[[], int] = (scope.get("extensions") or {}).get(UNSENT, lambda: 1)
     return unsent
 
 
 def here_of(scope: Scope) -> Callable[[], int]:
     """Return what tells how many frames can be received without waiting; none under a server that is not ours."""
-    here: Callable[[], int] = (scope.get("extensions") or {}).get(_HERE, lambda: 0)
+    here: Callable[[], int] = (scope.get("extensions") or {}).get(HERE, lambda: 0)
     return here
 
 
-def make_server(app: App, host: str, port: int, *, frame_bytes: int = 65_536) -> Server:
-    """Return a server of *app*: frames up to *frame_bytes*, no compression (memory), no word of its own in answers and logs."""
+def make_server(
+    app: App,
+    host: str,
+    port: int,
+    *,
+    frame_bytes: int = 65_536,
+    limits: ConnectionLimits = _DEFAULTS,
+    exempt: Callable[[str], bool] = lambda _: False,
+) -> Server:
+    """Return a server of *app*: frames up to *frame_bytes*, no compression (memory), no word of its own in answers and logs.
+
+    *exempt* says of an address that its connections are those of many people: a trusted proxy.
+    """
+
+    class Http(HttpProtocol):
+        door = Door(limits, exempt)
+
     return Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
-            ws=_Protocol,
+            http=Http,
+            ws=SocketProtocol,
             ws_max_size=frame_bytes,
             ws_per_message_deflate=False,
             ws_ping_interval=20.0,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from broker.networks import network_of
+
 HOUR = 3600.0
+FORGET_ABOVE = 10_000
+"""Addresses remembered before those of an hour ago are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,18 @@ class Bucket:
 
 
 class Addresses:
-    """What each address has open and has begun lately; forgets an address when nothing is left of it."""
+    """What each address (IPv6: each /64) has open and has begun lately; forgets it when nothing is left of it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._sockets: dict[str, int] = {}
         self._begun: dict[str, deque[float]] = {}
+        self._forget_above = FORGET_ABOVE
         self.total = 0
 
     def enter(self, address: str) -> bool:
         """Count a socket in; False when the address or the house is full."""
+        address = network_of(address)
         if self.total >= self._limits.sockets or self._sockets.get(address, 0) >= self._limits.sockets_per_address:
             return False
         self._sockets[address] = self._sockets.get(address, 0) + 1
@@ -69,6 +75,7 @@ class Addresses:
 
     def leave(self, address: str) -> None:
         """Count a socket out."""
+        address = network_of(address)
         self.total -= 1
         if self._sockets[address] == 1:
             del self._sockets[address]
@@ -77,16 +84,18 @@ class Addresses:
 
     def begin(self, address: str, now: float) -> float:
         """Count a new conversation; return 0, or in how many seconds the next is welcome."""
-        begun = self._begun.setdefault(address, deque())
+        begun = self._begun.setdefault(network_of(address), deque())
         while begun and now - begun[0] >= HOUR:
             begun.popleft()
         if len(begun) >= self._limits.conversations_per_hour:
             return HOUR - (now - begun[0])
         begun.append(now)
-        if len(self._begun) > 10_000:
+        if len(self._begun) > self._forget_above:
             self._forget(now)
         return 0.0
 
     def _forget(self, now: float) -> None:
         for address in [a for a, begun in self._begun.items() if not begun or now - begun[-1] >= HOUR]:
             del self._begun[address]
+        # Twice what is left: looking at all of them stays rare, however many there are within the hour.
+        self._forget_above = max(FORGET_ABOVE, 2 * len(self._begun))

@@ -1,5 +1,6 @@
 """Limits bound what strangers may ask, and forget who has gone."""
 
+from channels.widget import limits
 from channels.widget.limits import HOUR, Addresses, Bucket, Limits
 
 
@@ -37,3 +38,35 @@ def test_new_conversations_are_counted_by_the_hour():
     assert [0.0, 0.0] == [addresses.begin("a", now) for now in (0.0, 10.0)]
     assert addresses.begin("a", 20.0) == HOUR - 20.0
     assert addresses.begin("a", HOUR) == 0.0
+
+
+def test_one_network_is_one_address():
+    """A person with IPv6 owns a /64: its addresses share what one may have."""
+    addresses = Addresses(Limits(sockets_per_address=1, conversations_per_hour=1))
+
+    assert [True, False, True] == [addresses.enter(one) for one in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")]
+    addresses.leave("2001:db8::1")
+    assert addresses.enter("2001:db8::3")
+    assert [0.0, HOUR] == [addresses.begin(one, 0.0) for one in ("2001:db8::1", "2001:db8::2")]
+
+
+def test_addresses_of_an_hour_ago_are_forgotten(monkeypatch):
+    """They are looked for when there are many, and again only when there are twice as many as were left."""
+    monkeypatch.setattr(limits, "FORGET_ABOVE", 4)
+    looked = []
+    addresses = Addresses(Limits())
+    forget = addresses._forget
+
+    def look(now):
+        looked.append(len(addresses._begun))
+        forget(now)
+
+    monkeypatch.setattr(addresses, "_forget", look)
+
+    for number in range(40):
+        addresses.begin(f"old {number}", 0.0)
+    assert looked == [5, 11, 23]
+    for number in range(7):
+        addresses.begin(f"new {number}", HOUR)
+    assert looked[3:] == [47]
+    assert len(addresses._begun) == 7
