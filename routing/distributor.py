@@ -102,9 +102,9 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
             _carry_out(tx, pool, result, house)
             tx.settle()  # the next page is read from what this one wrote
             made += len(result.offers)
-            lines = tuple(_line(tx, line.id, house) for line in lines)
         if result.examined == len(waiting) < PAGE:
             return made
+        lines = tuple(_line(tx, line.id, house) for line in lines)
         # What was not examined is too heavy for what is left now; behind it may stand what is not.
         after = places[result.examined - 1]
 
