@@ -116,6 +116,9 @@ class ConnectionLimits(_Group):
     bytes_per_second: Count = 500
     stall_seconds: Seconds = 30.0
     """How long an answer may wait for the other side to take a byte of it."""
+    requests_per_second: Annotated[float, Field(gt=0, le=100_000)] = 200.0
+    """HTTP requests of one address; behind a trusted proxy, of each client's."""
+    requests_burst: Count = 1_000
 
 
 class LoginLimits(_Group):

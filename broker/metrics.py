@@ -42,7 +42,7 @@ sent_total = Counter(
 )
 refused_connections_total = Counter(
     "omniline_refused_connections",
-    "Connections closed before anybody was asked, by reason: all (too many), network (too many of one), slow, flood.",
+    "Connections closed for what they did, by reason: all (too many), network (too many of one), slow, flood, often.",
     ["reason"],
     registry=REGISTRY,
 )

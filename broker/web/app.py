@@ -1,7 +1,7 @@
 """The application: one ASGI callable. Sockets go straight to their endpoints; everything else passes the gate to FastAPI.
 
     websocket ──► endpoint of its path (raw ASGI, no layer in between)
-    http      ──► headers ── unexpected errors ── no NUL ── body limit ── own pages ──► FastAPI's routes
+    http      ──► not too often ── headers ── unexpected errors ── no NUL ── body limit ── own pages ──► FastAPI's routes
 
 Start uvicorn with `proxy_headers=False`: whose X-Forwarded-* to believe is decided in broker.web.addresses alone.
 """
@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 
 from broker.web import health, metrics, problem
 from broker.web.asgi import App, Receive, Scope, Send
-from broker.web.gate import BodyLimit, NoNul, OwnPages, SecurityHeaders
+from broker.web.gate import BodyLimit, NoNul, OwnPages, SecurityHeaders, TooOften
 from broker.web.static import Assets, static_routes
 from broker.web.wiring import Parts
 
@@ -27,13 +27,15 @@ NO_SUCH_SOCKET = 4404
 class Front:
     """The front door; *web* is the FastAPI application behind it, for tests and tools."""
 
-    def __init__(self, web: FastAPI, sockets: Mapping[str, App]) -> None:
+    def __init__(self, web: FastAPI, sockets: Mapping[str, App], often: TooOften) -> None:
         self.web = web
         self._sockets = dict(sockets)
+        self._often = often
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            await self.web(scope, receive, send)
+            refusal = self._often.refusal(scope)
+            await (refusal or self.web)(scope, receive, send)
             return
         endpoint = self._sockets.get(scope["path"])
         if endpoint is not None:
@@ -70,7 +72,7 @@ def make_app(
     for router in (health.routes, metrics.routes, *routes, static_routes(assets)):
         web.include_router(router)
     _describe(web)
-    return Front(web, sockets or {})
+    return Front(web, sockets or {}, TooOften(parts.settings.connections, addresses, parts.clock))
 
 
 class _HttpOnly:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 
+from broker.config import ConnectionLimits
+from broker.metrics import refused_connections_total
+from broker.networks import network_of
+from broker.ports import Clock
+from broker.rates import Rates
 from broker.web.addresses import Addresses
 from broker.web.asgi import App, Message, Receive, Scope, Send, header
 from broker.web.problem import respond
@@ -22,6 +27,28 @@ _PLAIN: tuple[tuple[bytes, bytes], ...] = (
 )
 """For answers that say nothing else: JSON, problems, numbers. Pages bring their own policy (broker.web.static)."""
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+class TooOften:
+    """Counts the requests of each client's network. Before anything else is done: what is refused must cost little."""
+
+    def __init__(self, limits: ConnectionLimits, addresses: Addresses, clock: Clock) -> None:
+        self._addresses = addresses
+        self._clock = clock
+        self._rates = Rates(limits.requests_per_second, limits.requests_burst)
+
+    def refusal(self, scope: Scope) -> App | None:
+        """Count the request; return what answers it when there are too many."""
+        if scope["type"] != "http":
+            return None
+        wait = self._rates.take(network_of(self._addresses.client(scope)), self._clock.monotonic())
+        if not wait:
+            return None
+        refused_connections_total.labels("often").inc()
+        answer = respond(429, "too many requests from this address; come back a little later", "too_many", retry_after=wait)
+        # What stands behind it on the same connection would only be refused as well.
+        answer.headers["connection"] = "close"
+        return answer
 
 
 class SecurityHeaders:

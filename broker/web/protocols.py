@@ -37,6 +37,8 @@ CONTROL_PER_SECOND = 20.0
 """Pings, pongs and pieces of messages; a browser sends a pong in twenty seconds, and whole messages."""
 PIECES_MAX = 256
 """Frames of one message."""
+AFTER_CLOSE_BYTES = 32_768
+"""What may still come while we wait for the other side's goodbye; nobody reads it."""
 POLICY_VIOLATION = 1008
 
 _BUSY = b"too many connections; come back in a few seconds\n"
@@ -180,6 +182,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._rest: deque[bytes] = deque()
         self._control = float(CONTROL_BURST)
         self._control_at = 0.0
+        self._after_close = 0
 
     def opened(self) -> None:
         """Close what brought a request that is no opening (too many headers, say): no endpoint is ever asked about it."""
@@ -196,7 +199,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         extensions[HERE] = self.queue.qsize
         self.app = partial(self._told_of_leaving, self.app)
         await super().run_asgi()
-        self._feed()  # the other side's goodbye may wait behind what nobody will read
+        # The other side's goodbye may stand behind what nobody will read.
+        rest, self._rest = b"".join(self._rest), deque()
+        if rest and not self.transport.is_closing():
+            self.data_received(rest)
 
     async def _told_of_leaving(self, app: Any, *asgi: Any) -> None:
         """Run *app*; who went before the opening was answered has gone, which is no fault of the endpoint's."""
@@ -210,6 +216,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take frames; many of them in slices, and no further when there is enough for the endpoint."""
+        if self.close_sent:
+            self._after_close += len(data)
+            if self._after_close > AFTER_CLOSE_BYTES:
+                self.transport.abort()
+                return
         if len(data) <= SLICE_BYTES and not self._rest:
             super().data_received(data)
             return

@@ -34,6 +34,7 @@ from broker.domain import (
 from broker.errors import StoreError, StoreFull
 from broker.inbound import Accepted, accept_each, prepare
 from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport
+from broker.rates import Bucket
 from broker.web.server import abort_of, here_of, unsent_of
 from channels.widget import history
 from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode, same
@@ -58,7 +59,7 @@ from channels.widget.frames import (
     VisitorFrame,
     Welcome,
 )
-from channels.widget.limits import Addresses, Bucket, Limits
+from channels.widget.limits import Addresses, Limits
 from channels.widget.settings import WidgetSettings, settings_of
 from channels.widget.tokens import VisitorTokens
 

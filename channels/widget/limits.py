@@ -32,28 +32,6 @@ class Limits:
     """How long one write may wait for the visitor's side."""
 
 
-class Bucket:
-    """A token bucket: *rate* a second, at most *burst* at once."""
-
-    __slots__ = ("_burst", "_left", "_rate", "_then")
-
-    def __init__(self, rate: float, burst: int, now: float) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._left = float(burst)
-        self._then = now
-
-    def take(self, now: float) -> float:
-        """Take one; return 0, or in how many seconds to come back."""
-        left = self._left + (now - self._then) * self._rate
-        self._left = left if left < self._burst else self._burst
-        self._then = now
-        if self._left >= 1.0:
-            self._left -= 1.0
-            return 0.0
-        return (1.0 - self._left) / self._rate
-
-
 class Addresses:
     """What each address (IPv6: each /64) has open and has begun lately; forgets it when nothing is left of it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.config import Settings
+from broker.config import ConnectionLimits, Settings
 
 BODY = {"count": 1}
 
@@ -84,3 +84,30 @@ def test_a_body_over_the_limit_is_refused(make_site):
     assert (send(b"x" * 1_024).status_code, send(b"x" * 1_025).status_code) == (200, 413)
     assert (send(drop_by_drop(10)).status_code, send(drop_by_drop(11)).status_code) == (200, 413)
     assert send(drop_by_drop(11)).json()["code"] == send(b"x" * 1_025).json()["code"] == "too_large"
+
+
+def _asked(site, address="192.0.2.1"):
+    """Ask from *address*, and return the answer's status and headers."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/healthz", "query_string": b""}
+    site.do(site.app({**scope, "headers": [(b"host", b"here")], "client": (address, 1), "server": None}, receive, send))
+    return sent[0]["status"], dict(sent[0]["headers"])
+
+
+def test_one_address_asks_so_often(make_site):
+    """The next is told when to come back, and its connection ends; others are served, and so is this one when it has waited."""
+    site = make_site(settings=Settings(connections=ConnectionLimits(requests_burst=3, requests_per_second=0.5)))
+
+    assert [200, 200, 200] == [_asked(site)[0] for _ in range(3)]
+    status, headers = _asked(site)
+    assert (status, headers[b"retry-after"], headers[b"connection"]) == (429, b"2", b"close")
+    assert _asked(site, "192.0.2.2")[0] == 200
+    site.clock.move(2.0)
+    assert _asked(site)[0] == 200

@@ -334,9 +334,29 @@ def test_a_goodbye_behind_unread_messages_is_seen():
     async def go():
         async with _served(close) as here:
             one = await here.socket()
-            one.writer.write(_text(b"x" * 100) * 5_000 + CLOSE)
+            one.writer.write(_text(b"x" * 100) * 200 + CLOSE)
             async with asyncio.timeout(5):  # uvicorn gives a goodbye ten
                 assert await _close_code(one) == 4400
+
+    asyncio.run(go())
+
+
+def test_what_comes_after_the_close_is_cut():
+    """Nobody reads it, so parsing it would be work for nothing, for as long as a goodbye may take."""
+
+    async def close(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4429})
+
+    async def go():
+        async with _served(close) as here:
+            one = await here.socket()
+            assert await one.reader.readexactly(4) == b"\x88\x02" + struct.pack("!H", 4429)
+            one.writer.write(_text(b"x") * 10_000)
+            async with asyncio.timeout(5):  # uvicorn gives a goodbye ten
+                with pytest.raises(ConnectionError):
+                    await one.reader.read()
 
     asyncio.run(go())
 

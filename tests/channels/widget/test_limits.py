@@ -1,16 +1,7 @@
 """Limits bound what strangers may ask, and forget who has gone."""
 
 from channels.widget import limits
-from channels.widget.limits import HOUR, Addresses, Bucket, Limits
-
-
-def test_bucket_gives_its_burst_then_its_rate():
-    """A burst goes at once; after it one waits as long as the rate says, and the answer names the time."""
-    bucket = Bucket(rate=5.0, burst=3, now=0.0)
-
-    assert [0.0, 0.0, 0.0] == [bucket.take(0.0) for _ in range(3)]
-    assert bucket.take(0.0) == 0.2
-    assert bucket.take(0.2) == 0.0
+from channels.widget.limits import HOUR, Addresses, Limits
 
 
 def test_address_is_full_and_empties():
