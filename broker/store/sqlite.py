@@ -392,7 +392,7 @@ class SqliteStore:
         self.commits = 0
         self.committed = 0
         self._writer = Writer(connect(path), clock, ids)
-        self._keeper = Keeper(self._writer._connection, lambda: connect(path))
+        self._keeper = Keeper(self._writer._connection, path, connect)
         self._threads = [threading.Thread(target=self._write_all, name="store-writer", daemon=True)]
         self._readers = [connect(path, read_only=True) for _ in range(readers)]
         self._threads += [
@@ -426,10 +426,10 @@ class SqliteStore:
     def _join(self) -> None:
         for thread in self._threads:
             thread.join()
-        self._keeper.close()
         for connection in [*self._readers, self._writer._connection]:
             with suppress(Exception):
                 connection.close()
+        self._keeper.close()
 
     def _put(self, where: queue.SimpleQueue[Any], *job: Any) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()

@@ -462,6 +462,33 @@ def test_the_log_is_kept_short_while_it_is_written(tmp_path: Path, monkeypatch: 
     assert pages < 2_000
 
 
+def test_what_was_moved_is_synced_beside_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The writer's last step would otherwise sync it all, while everybody waits."""
+    monkeypatch.setattr(checkpoints, "PAGES", 50)
+    monkeypatch.setattr(checkpoints, "LOOK_AFTER", 1)
+    synced: list[tuple[bool, bool, bool]] = []
+    fsync = os.fsync
+
+    def note(file: int) -> None:
+        fsync(file)
+        keeper = threading.current_thread().name == "store-keeper"
+        synced.append(
+            (os.fstat(file).st_ino == (tmp_path / "omniline.db").stat().st_ino, keeper, store_of[0]._keeper._moved.is_set())
+        )
+
+    store_of: list[SqliteStore] = []
+
+    async def body(store: SqliteStore):
+        store_of.append(store)
+        monkeypatch.setattr(os, "fsync", note)
+        for number in range(20):
+            await store.write(fill(f"{number}", 5_000))
+
+    with_sqlite(tmp_path, body)
+    assert synced
+    assert set(synced) == {(True, True, False)}
+
+
 def test_a_reader_that_stays_keeps_the_log_and_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """While somebody reads the log's beginning it cannot be begun anew; writing goes on, and afterwards it can."""
     monkeypatch.setattr(checkpoints, "PAGES", 50)
