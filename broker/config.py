@@ -119,6 +119,9 @@ class ConnectionLimits(_Group):
     requests_per_second: Annotated[float, Field(gt=0, le=100_000)] = 200.0
     """HTTP requests of one address; behind a trusted proxy, of each client's."""
     requests_burst: Count = 1_000
+    openings_per_second: Annotated[float, Field(gt=0, le=100_000)] = 300.0
+    """Sockets that one address opens; how many it may have open is its gate's to say."""
+    openings_burst: Count = 3_000
 
 
 class LoginLimits(_Group):

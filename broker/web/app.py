@@ -1,6 +1,6 @@
 """The application: one ASGI callable. Sockets go straight to their endpoints; everything else passes the gate to FastAPI.
 
-    websocket ──► endpoint of its path (raw ASGI, no layer in between)
+    websocket ──► not too often ── endpoint of its path (raw ASGI, no layer in between)
     http      ──► not too often ── headers ── unexpected errors ── no NUL ── body limit ── own pages ──► FastAPI's routes
 
 Start uvicorn with `proxy_headers=False`: whose X-Forwarded-* to believe is decided in broker.web.addresses alone.
@@ -33,8 +33,8 @@ class Front:
         self._often = often
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            refusal = self._often.refusal(scope)
+        refusal = self._often.refusal(scope)
+        if refusal is not None or scope["type"] != "websocket":
             await (refusal or self.web)(scope, receive, send)
             return
         endpoint = self._sockets.get(scope["path"])

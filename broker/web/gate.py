@@ -30,18 +30,22 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class TooOften:
-    """Counts the requests of each client's network. Before anything else is done: what is refused must cost little."""
+    """Counts the requests and the openings of each client's network. Before anything else: what is refused must cost little."""
 
     def __init__(self, limits: ConnectionLimits, addresses: Addresses, clock: Clock) -> None:
         self._addresses = addresses
         self._clock = clock
-        self._rates = Rates(limits.requests_per_second, limits.requests_burst)
+        self._rates = {
+            "http": Rates(limits.requests_per_second, limits.requests_burst),
+            "websocket": Rates(limits.openings_per_second, limits.openings_burst),
+        }
 
     def refusal(self, scope: Scope) -> App | None:
-        """Count the request; return what answers it when there are too many."""
-        if scope["type"] != "http":
+        """Count it; return what answers it when there are too many."""
+        rates = self._rates.get(scope["type"])
+        if rates is None:
             return None
-        wait = self._rates.take(network_of(self._addresses.client(scope)), self._clock.monotonic())
+        wait = rates.take(network_of(self._addresses.client(scope)), self._clock.monotonic())
         if not wait:
             return None
         refused_connections_total.labels("often").inc()

@@ -39,6 +39,12 @@ PIECES_MAX = 256
 """Frames of one message."""
 AFTER_CLOSE_BYTES = 32_768
 """What may still come while we wait for the other side's goodbye; nobody reads it."""
+LATE_BODY_BYTES = 262_144
+"""What may still come of a request that has been answered."""
+GOODBYE_SECONDS = 2.0
+"""How long we wait for the other side's goodbye; it counts nowhere meanwhile."""
+TAKING_SECONDS = 8.0
+"""How much longer it may take what was written before."""
 POLICY_VIOLATION = 1008
 
 _BUSY = b"too many connections; come back in a few seconds\n"
@@ -89,20 +95,22 @@ class HttpProtocol(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._network: str | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._since = 0.0
-        self._come = 0
-        self._unsent = (0, 0.0)
+        self._rest: deque[bytes] = deque()
+        self._request_began = 0.0
+        self._request_bytes = 0
+        self._late_bytes = 0
+        self._stood = (0, 0.0)
+        """How many bytes were not taken, and since when so many."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, or say that it is too much."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
+        self._request_began = self.loop.time()
+        self._timer = self.loop.call_later(self.door.limits.request_seconds, self._check)
         self._network = self.door.enter(address, len(self.connections))
         if self._network is None:
             self._turn_away(503, "Service Unavailable", _BUSY, b"retry-after: 10\r\n")
-            return
-        self._since = self.loop.time()
-        self._timer = self.loop.call_later(self.door.limits.request_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -110,20 +118,60 @@ class HttpProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; the first of a request starts its time."""
-        if self.timeout_keep_alive_task is not None:
-            self._since = self.loop.time()
-            self._come = 0
-        self._come += len(data)
-        super().data_received(data)
+        """Take what has come; the first of a request starts its time. Much of it is taken in slices, by turns with everybody else."""
+        if self.timeout_keep_alive_task is not None or not self._request_bytes:
+            self._request_began = self.loop.time()
+            self._request_bytes = 0
+        self._request_bytes += len(data)
+        if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
+            # Answered already: nobody will read the rest of this request.
+            self._late_bytes += len(data)
+            if self._late_bytes > LATE_BODY_BYTES:
+                _REFUSED.labels("flood").inc()
+                self.transport.abort()
+                return
+        if len(data) <= SLICE_BYTES and not self._rest:
+            super().data_received(data)
+            return
+        if not self._rest:
+            self.loop.call_soon(self._feed)
+        self._rest.extend(data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES))
+        self.transport.pause_reading()
+
+    def _feed(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._rest.clear()
+            return
+        super().data_received(self._rest.popleft())
+        if self._rest:
+            self.loop.call_soon(self._feed)
+        elif not self.transport.is_closing() and not self.flow.read_paused and self.transport.get_protocol() is self:
+            self.transport.resume_reading()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection over."""
+        """Hand the connection over, with what came behind the request."""
         self._leave()
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         if isinstance(protocol, SocketProtocol):
-            protocol.opened()
+            behind = self.conn.trailing_data[0] + b"".join(self._rest)
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            protocol.check_opening(behind)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that it cannot be read, unless an answer has begun already."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """End it in order; a request that has not come whole now never will."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def _leave(self) -> None:
         if self._network is not None:
@@ -133,31 +181,32 @@ class HttpProtocol(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        """See whether this connection still gets on; asked again as long as it does."""
+    def _check(self) -> None:
+        """See whether this connection still gets on; asked again as long as there is one."""
         now = self.loop.time()
         limits = self.door.limits
-        again = now + limits.request_seconds
-        if self.timeout_keep_alive_task is not None:
-            pass  # between two requests: uvicorn closes it soon
-        elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            again = self._since + limits.request_seconds + self._come / limits.bytes_per_second
-            if now >= again:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._stood[0]:
+            self._stood = (unsent, now)
+        elif unsent and now - self._stood[1] >= limits.stall_seconds:
+            # Also when it is being closed: closing waits for what nobody takes.
+            _REFUSED.labels("slow").inc()
+            self.transport.abort()
+            return
+        again = now + min(limits.request_seconds, limits.stall_seconds)
+        # Between two requests uvicorn closes it soon.
+        is_due = self.timeout_keep_alive_task is None and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if is_due and not self.transport.is_closing():
+            end = self._request_began + limits.request_seconds + self._request_bytes / limits.bytes_per_second
+            if now >= end:
                 _REFUSED.labels("slow").inc()
                 self._too_slow()
-                return
-        else:
-            size = self.transport.get_write_buffer_size()
-            if size == 0 or size != self._unsent[0]:
-                self._unsent = (size, now)
-            elif now - self._unsent[1] >= limits.stall_seconds:
-                _REFUSED.labels("slow").inc()
-                self.transport.abort()
-                return
-        self._timer = self.loop.call_at(again, self._look)
+            else:
+                again = min(again, end)
+        self._timer = self.loop.call_at(again, self._check)
 
     def _too_slow(self) -> None:
-        if self._come and self.conn.our_state is h11.IDLE:
+        if self._request_bytes and self.conn.our_state is h11.IDLE:
             self._turn_away(408, "Request Timeout", b"the request did not come in time\n")
         else:
             self.transport.close()  # a browser opens connections in advance: an answer to nothing would confuse it
@@ -183,13 +232,34 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._control = float(CONTROL_BURST)
         self._control_at = 0.0
         self._after_close = 0
+        self._cut: asyncio.TimerHandle | None = None
+        self.close_timeout = GOODBYE_SECONDS
 
-    def opened(self) -> None:
-        """Close what brought a request that is no opening (too many headers, say): no endpoint is ever asked about it."""
+    def check_opening(self, behind: bytes) -> None:
+        """Take *behind*, which came with the opening; close what opened nothing (too many headers, say): no endpoint will."""
         if not self.handshake_initiated:
             self.handshake_complete = self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
+            self._cut_soon()
+        elif behind:
+            self.data_received(behind)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self._cut is not None:
+            self._cut.cancel()
+        super().connection_lost(exc)
+
+    def keepalive_timeout(self) -> None:
+        """Close what does not answer."""
+        super().keepalive_timeout()
+        self._cut_soon()
+
+    def _cut_soon(self) -> None:
+        """Closing waits for the other side to take what was written: not for long."""
+        if self._cut is None and not self.disconnected:
+            self._cut = self.loop.call_later(GOODBYE_SECONDS + TAKING_SECONDS, self.transport.abort)
 
     async def run_asgi(self) -> None:
         """Run the endpoint, with three things of its connection in the scope."""
@@ -203,13 +273,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         rest, self._rest = b"".join(self._rest), deque()
         if rest and not self.transport.is_closing():
             self.data_received(rest)
+        self._cut_soon()
 
     async def _told_of_leaving(self, app: Any, *asgi: Any) -> None:
         """Run *app*; who went before the opening was answered has gone, which is no fault of the endpoint's."""
         try:
             await app(*asgi)
-        except Exception:
-            if self.handshake_complete or not self.transport.is_closing():
+        except Exception as error:
+            # After an end of ours (a flood, text that is no UTF-8) uvicorn calls it a fault to send.
+            is_told = not self.handshake_complete or isinstance(error, RuntimeError)
+            if not is_told or not self.transport.is_closing():
                 raise
         if not self.handshake_complete and self.transport.is_closing():
             raise ClientDisconnected
@@ -221,11 +294,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             if self._after_close > AFTER_CLOSE_BYTES:
                 self.transport.abort()
                 return
-        if len(data) <= SLICE_BYTES and not self._rest:
+        is_early = self.handshake_initiated and not self.handshake_complete
+        if len(data) <= SLICE_BYTES and not self._rest and not is_early:
             super().data_received(data)
             return
         self._rest.extend(data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES))
-        self._feed()
+        if is_early:
+            # Nothing may come before the opening is answered; what does waits for the endpoint's first look.
+            self.transport.pause_reading()
+        else:
+            self._feed()
 
     def _feed(self) -> None:
         while self._rest and not self.read_paused and not self.transport.is_closing():
@@ -233,13 +311,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         """Return what came next; when that was the last of it, take more."""
+        if self._rest and self.handshake_complete and not self.read_paused:
+            self._go_on()
         message = await self.queue.get()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
-            self._feed()
-            if not self.read_paused and not self.transport.is_closing():
-                self.transport.resume_reading()
+            self._go_on()
         return message
+
+    def _go_on(self) -> None:
+        self._feed()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def handle_ping(self) -> None:
         """Answer it, unless there are too many."""

@@ -7,6 +7,7 @@ likes. `abort_of(scope)` gives the endpoint the means to cut it. `unsent_of` and
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,20 @@ from broker.web.asgi import App, Scope
 from broker.web.protocols import ABORT, HERE, UNSENT, Door, HttpProtocol, SocketProtocol
 
 _DEFAULTS = ConnectionLimits()
+
+
+_STRANGERS_FAULTS = frozenset(
+    {
+        "Invalid HTTP request received.",
+        "Unsupported upgrade request.",
+        "Invalid UTF-8 sequence received from client.",
+    }
+)
+"""What uvicorn logs of a request; anybody may send as many as they like, and nothing is wrong with us."""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.msg not in _STRANGERS_FAULTS
 
 
 class Server(uvicorn.Server):
@@ -79,6 +94,7 @@ def make_server(
     class Http(HttpProtocol):
         door = Door(limits, exempt)
 
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)  # the same function: added once
     return Server(
         uvicorn.Config(
             app,

@@ -111,3 +111,33 @@ def test_one_address_asks_so_often(make_site):
     assert _asked(site, "192.0.2.2")[0] == 200
     site.clock.move(2.0)
     assert _asked(site)[0] == 200
+
+
+def test_one_address_opens_so_many_sockets(make_site):
+    """Refused before the endpoint hears of it, with the status and the time that a request would get."""
+
+    async def endpoint(scope, receive, send):
+        await send({"type": "websocket.accept"})
+
+    limits = ConnectionLimits(openings_burst=1, openings_per_second=0.5)
+    site = make_site(settings=Settings(connections=limits), sockets={"/ws/visitor": endpoint})
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": "/ws/visitor",
+        "query_string": b"",
+        "headers": [],
+        "client": ("192.0.2.1", 1),
+    }
+    for _ in range(2):
+        site.do(site.app(dict(scope), receive, send))
+    assert [message["type"] for message in sent[:2]] == ["websocket.accept", "websocket.http.response.start"]
+    assert (sent[1]["status"], dict(sent[1]["headers"])[b"retry-after"]) == (429, b"2")

@@ -9,6 +9,7 @@ import os
 import struct
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -33,6 +34,31 @@ def _text(words: bytes, first: int = 0x81) -> bytes:
     """Return a frame as a client sends it (its mask is zero)."""
     size = bytes([0x80 | len(words)]) if len(words) < 126 else b"\xfe" + struct.pack("!H", len(words))
     return bytes([first]) + size + b"\0\0\0\0" + words
+
+
+class _Held(set[Any]):
+    """What uvicorn holds, connections or tasks, that can be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.changed = asyncio.Event()
+
+    def add(self, one):
+        super().add(one)
+        self.changed.set()
+
+    def discard(self, one):
+        super().discard(one)
+        self.changed.set()
+
+    remove = discard
+
+    async def until(self, is_any):
+        """Wait until there is any, or none."""
+        async with asyncio.timeout(SOON):
+            while bool(self) is not is_any:
+                self.changed.clear()
+                await self.changed.wait()
 
 
 async def _answer(scope, receive, send):
@@ -62,6 +88,7 @@ async def _echo(scope, receive, send):
 @asynccontextmanager
 async def _served(app=_echo, limits=None, **more):
     server = make_server(app, "127.0.0.1", 0, limits=limits or _limits(request_seconds=60.0), **more)
+    server.server_state.connections, server.server_state.tasks = held, tasks = _Held(), _Held()
     serving = asyncio.create_task(server.serve())
     opened = []
 
@@ -79,9 +106,8 @@ async def _served(app=_echo, limits=None, **more):
     try:
         async with asyncio.timeout(60):
             await server.opened.wait()
-            yield SimpleNamespace(
-                open=open_one, socket=open_socket, server=server, address=f"ws://127.0.0.1:{server.opened_port}/"
-            )
+            address = f"ws://127.0.0.1:{server.opened_port}/"
+            yield SimpleNamespace(open=open_one, socket=open_socket, server=server, address=address, held=held, tasks=tasks)
     finally:
         for writer in opened:
             writer.close()
@@ -211,6 +237,130 @@ def test_an_answer_that_nobody_takes_is_cut():
                 await freed.wait()
 
     asyncio.run(go())
+
+
+def test_a_kept_connection_whose_answer_nobody_takes_is_cut():
+    """Uvicorn would close it when it is idle, and closing waits for what was written."""
+
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"20000000")]})
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000})
+
+    async def go():
+        async with _served(large, limits=_limits()) as here:
+            one = await here.open()
+            one.writer.transport.pause_reading()
+            one.writer.write(REQUEST)
+            await here.held.until(True)
+            await here.held.until(False)
+
+    asyncio.run(go())
+
+
+def test_a_request_that_goes_on_after_its_answer_is_cut():
+    """Nobody will read it: not for ever, and not in one go."""
+
+    async def at_once(scope, receive, send):
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def go():
+        async with _served(at_once) as here:
+            one = await here.open()
+            one.writer.write(b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n")
+            assert (await one.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+
+            async def go_on():
+                while True:
+                    one.writer.write(b"1\r\na\r\n" * 10_000)
+                    await one.writer.drain()
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(go_on(), SOON)
+
+    asyncio.run(go())
+
+
+def test_a_body_of_many_pieces_is_read_by_turns():
+    """Others are served between its slices, and it arrives whole."""
+    order = []
+
+    async def note(scope, receive, send):
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message["body"]), message["more_body"]
+        order.append(size)
+        await _answer(scope, receive_nothing, send)
+
+    async def receive_nothing():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def go():
+        async with _served(note) as here:
+            large, small = await here.open(), await here.open()
+            head = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
+            large.writer.write(head + b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n")
+            small.writer.write(REQUEST)
+            for one in (small, large):
+                assert (await one.reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(go())
+    assert order == [0, 30_000]
+
+
+def test_what_follows_an_answer_and_cannot_be_read_ends_the_connection(caplog):
+    """There is no second answer to give, and no fault of ours to log."""
+
+    async def at_once(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"well"})
+
+    async def go():
+        async with _served(at_once) as here:
+            one = await here.open()
+            one.writer.write(b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n")
+            await one.reader.readuntil(b"well")
+            one.writer.write(b"zzz\r\n")
+            await _rest(one)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(go())
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_connection_opened_in_advance_has_its_time_from_its_first_byte():
+    """A browser's, say: it stands open, then a request comes on it by and by."""
+
+    async def go():
+        async with _served(limits=_limits(request_seconds=0.4)) as here:
+            one = await here.open()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(one.reader.read(1), 0.3)
+            one.writer.write(REQUEST[:-2])
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(one.reader.read(1), 0.2)
+            one.writer.write(REQUEST[-2:])
+            assert (await one.reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(go())
+
+
+def test_a_half_sent_request_does_not_hold_up_the_end(caplog):
+    """It never will be whole: the server ends at once, and nothing has gone wrong."""
+
+    async def go():
+        async with _served() as here:
+            one = await here.open()
+            one.writer.write(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 10\r\n\r\nabc")
+            await here.tasks.until(True)
+            here.server.should_exit = True
+            async with asyncio.timeout(3):  # uvicorn gives its tasks five
+                await here.tasks.until(False)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(go())
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_one_network_holds_so_many_connections():
@@ -381,7 +531,7 @@ def test_an_upgrade_that_cannot_be_read_is_refused_and_forgotten():
             one = await here.open()
             one.writer.write(_upgrade(b"".join(b"x-%d: a\r\n" % number for number in range(300))))
             assert (await _rest(one)).startswith(b"HTTP/1.1 431 ")
-            assert not here.server.server_state.connections
+            assert not here.held
 
     asyncio.run(go())
 
@@ -427,4 +577,70 @@ def test_a_refusal_before_the_opening_is_no_error(caplog):
     with caplog.at_level(logging.WARNING):
         asyncio.run(go())
 
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_socket_that_says_goodbye_and_reads_nothing_is_cut(monkeypatch):
+    """What was written to it is not kept for ever: nobody counts such a socket any more."""
+    monkeypatch.setattr(protocols, "GOODBYE_SECONDS", 0.1)
+    monkeypatch.setattr(protocols, "TAKING_SECONDS", 0.1)
+
+    async def much(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        with suppress(Exception):
+            for _ in range(20):
+                async with asyncio.timeout(0.05):
+                    await send({"type": "websocket.send", "text": "x" * 1_000_000})
+
+    async def go():
+        async with _served(much) as here:
+            one = await here.socket()
+            one.writer.transport.pause_reading()
+            one.writer.write(_text(b"go") + CLOSE)
+            await here.held.until(True)
+            await here.held.until(False)
+
+    asyncio.run(go())
+
+
+def test_text_that_is_no_utf_8_is_refused_without_a_word_in_the_log(caplog):
+    """1007; anybody may send it, also while an answer to them is under way."""
+
+    async def go():
+        async with _served() as here:
+            one = await here.socket()
+            one.writer.write(_text(b"well?") + _text(b"\xff"))
+            assert await _close_code(one) == 1007
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(go())
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize("frames", [_text(b"early"), _text(b"early") + _text(b"\xff"), _text(b"early") + b"\xff" * 100, CLOSE])
+def test_frames_that_come_with_the_opening_wait_for_its_answer(frames, caplog):
+    """They are read after it, good or bad."""
+
+    async def late(scope, receive, send):
+        await receive()
+        await asyncio.sleep(0.01)
+        await send({"type": "websocket.accept"})
+        with suppress(OSError):
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"]})
+
+    async def go():
+        async with _served(late) as here:
+            one = await here.open()
+            one.writer.write(_upgrade() + frames)
+            assert (await one.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            if frames == _text(b"early"):
+                assert await one.reader.readexactly(7) == b"\x81\x05early"
+            else:
+                await _rest(one)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(go())
     assert [record.getMessage() for record in caplog.records] == []
