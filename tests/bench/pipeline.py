@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from tests.bench.measure import BenchError, Report, cpu_seconds, fsync_ms, median, percentile, progress
+from tests.bench.measure import BenchError, Report, cpu_seconds, fsync_ms, median, percentile, progress, stolen_seconds
 from tests.bench.subject import FloorSubject, Subject
 from tests.bench.wsclient import WebSocketError
 
@@ -98,9 +98,11 @@ def take_rounds(subjects: dict[str, Callable[[], Subject]], count: int = ROUNDS)
         disk = fsync_ms()
         progress(f"   round {number}: this disk's fsync now p50 {percentile(disk, 50):.2f} ms, p99 {percentile(disk, 99):.2f} ms")
         for name, make in subjects.items():
+            stolen, begun = stolen_seconds(), time.monotonic()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 taken = runner.run(take_round(make()))
-            progress(f"   round {number} {name}: {taken}")
+            share = (stolen_seconds() - stolen) / (time.monotonic() - begun)
+            progress(f"   round {number} {name}: {taken}; the host took {share:.0%} of a core")
             rounds[name].append(taken)
     return rounds
 
