@@ -192,6 +192,21 @@ def test_database_of_a_newer_version_is_refused(command, tmp_path, asked):
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_an_old_sqlite_is_refused_with_what_brings_a_new_one(command, tmp_path):
+    """It can corrupt the database; the sentence says which were found, and what to install."""
+    for name in ("pysqlite3/__init__.py", "pysqlite3/dbapi2.py", "sqlite3.py"):
+        (tmp_path / "old" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "old" / name).write_text("sqlite_version = '3.51.2'\nsqlite_version_info = (3, 51, 2)\n")
+
+    refused = command("serve", PYTHONPATH=str(tmp_path / "old"))
+
+    assert (1, "") == (refused.returncode, refused.stdout)
+    assert "pip install 'pysqlite3" in refused.stderr
+    assert "3.51.3 or newer is needed" in refused.stderr
+    assert "pysqlite3.dbapi2 has 3.51.2; sqlite3 has 3.51.2" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("asked", ["serve", "reconcile", "user add ann"])
 def test_a_file_that_is_no_database_is_refused(command, tmp_path, asked):
     """Somebody's mistake is told in a sentence, and the file is left as it is."""

@@ -37,7 +37,7 @@ class Keeper:
         writing.execute(f"PRAGMA wal_autocheckpoint={SAFETY_PAGES}")
         self._cursor = writing.cursor()
         self._connection = connect(path)
-        self._file: int | None = os.open(path, os.O_RDONLY)
+        self._file = path.open("rb", buffering=0)
         self._asked = threading.Event()
         self._moved = threading.Event()
         self._ended = False
@@ -69,18 +69,15 @@ class Keeper:
         self._thread.join()
         with suppress(Exception):
             self._connection.close()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._file.close()
 
     def _run(self) -> None:
         cursor = self._connection.cursor()
         while not self._ended:
             self._asked.wait()
             self._checkpoint(cursor, "PASSIVE")
-            if self._file is not None:
-                with suppress(OSError):
-                    os.fsync(self._file)
+            with suppress(OSError):  # SQLite's own sync meets the same fault, and tells the writer
+                os.fsync(self._file.fileno())
             self._moved.set()
             self._asked.clear()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,10 @@ POLICY_VIOLATION = 1008
 
 _BUSY = b"too many connections; come back in a few seconds\n"
 _REFUSED = metrics.refused_connections_total
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES))
 
 
 class Door:
@@ -135,7 +139,7 @@ class HttpProtocol(H11Protocol):
             return
         if not self._rest:
             self.loop.call_soon(self._feed)
-        self._rest.extend(data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES))
+        self._rest.extend(_slices(data))
         self.transport.pause_reading()
 
     def _feed(self) -> None:
@@ -281,8 +285,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             await app(*asgi)
         except Exception as error:
             # After an end of ours (a flood, text that is no UTF-8) uvicorn calls it a fault to send.
-            is_told = not self.handshake_complete or isinstance(error, RuntimeError)
-            if not is_told or not self.transport.is_closing():
+            is_of_leaving = not self.handshake_complete or isinstance(error, RuntimeError)
+            if not (is_of_leaving and self.transport.is_closing()):
                 raise
         if not self.handshake_complete and self.transport.is_closing():
             raise ClientDisconnected
@@ -298,7 +302,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if len(data) <= SLICE_BYTES and not self._rest and not is_early:
             super().data_received(data)
             return
-        self._rest.extend(data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES))
+        self._rest.extend(_slices(data))
         if is_early:
             # Nothing may come before the opening is answered; what does waits for the endpoint's first look.
             self.transport.pause_reading()
