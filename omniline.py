@@ -4,6 +4,7 @@
     omniline user add LOGIN          add a person; user password LOGIN gives a new password
     omniline apply FILE.toml         make lines, channels, queues and operators as the file says
     omniline reconcile               prove that nothing was lost
+    omniline replay                  decide the journal again: the same must come out
 
 Commands that write speak to the running process over its control socket, or take the data folder's lock when none runs.
 """
@@ -17,8 +18,10 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
     from broker.config import Settings
     from broker.domain import Capabilities, ChannelId, ChannelRow, Directory
     from broker.outbound import SenderLoop
-    from broker.ports import Channel, ChannelKind, Tx
+    from broker.ports import Calendars, Channel, ChannelKind, Tx
     from broker.store.folder import DataFolder
-    from broker.store.reconcile import Report
     from broker.store.sqlite import SqliteStore
     from broker.web.server import Server
+    from routing.replaying import Read, Written
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ SEND_DRAIN_SECONDS = 25.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 1 refused or failed, 2 wrong usage)."""
+    """Run the command line; return the exit status (0 done, 1 refused or failed, 2 wrong usage; of replay 1 is a difference)."""
     parser = _parser()
     options = parser.parse_args(arguments)
     from broker.errors import OmnilineError
@@ -49,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except OmnilineError as error:
         print(f"omniline: {error}", file=sys.stderr)
-        return 1
+        return int(options.refused)
     except KeyboardInterrupt:
         return 130
 
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, default=None, metavar="FILE", help="settings (default: omniline.toml, if there is one)"
     )
     parser.add_argument("--version", action="version", version=f"omniline {_version()}")
+    parser.set_defaults(refused=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="serve the console, the chat and the API until stopped")
@@ -84,7 +88,41 @@ def _parser() -> argparse.ArgumentParser:
 
     reconcile = commands.add_parser("reconcile", help="prove that every accepted message is stored, routed, answered or waiting")
     reconcile.set_defaults(run=_reconcile)
+
+    replay = commands.add_parser(
+        "replay",
+        help="decide again what the journal says was decided; every byte that differs is shown",
+        description="Decides every routing decision of the journal again, each from its own row alone. "
+        "TIME is a moment with its zone (2026-11-01T09:30+03:00) or a day of UTC (2026-11-01; with --to, the whole of it). "
+        "The exit status is 0 when all came out the same, 1 when not, 2 when nothing could be decided.",
+    )
+    replay.add_argument("--session", metavar="ID", help="only this session, with the distributions that offered or held it")
+    replay.add_argument("--from", dest="since", type=_moment, metavar="TIME", help="only what was decided at TIME or later")
+    replay.add_argument("--to", dest="until", type=_end, metavar="TIME", help="only what was decided before TIME")
+    replay.add_argument("--json", action="store_true", help="a line of JSON for each difference, and one for the counts")
+    # Differences have the status 1 for themselves.
+    replay.set_defaults(run=_replay, refused=2)
     return parser
+
+
+def _moment(text: str, *, day_over: bool = False) -> datetime:
+    """Return the moment that *text* names; of a day its beginning in UTC, or its end when it is to be over."""
+    try:
+        try:
+            return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=int(day_over))
+        except ValueError:
+            at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text} is no time; write a moment with its zone (2026-11-01T09:30+03:00) or a day (2026-11-01)"
+        ) from None
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no zone; write {text}Z for UTC, or its offset ({text}+03:00)")
+    return at
+
+
+def _end(text: str) -> datetime:
+    return _moment(text, day_over=True)
 
 
 def _version() -> str:
@@ -131,6 +169,13 @@ def kinds() -> dict[str, ChannelKind]:
     from channels import widget
 
     return {kind.kind: kind for kind in (widget.KIND,)}
+
+
+def calendars() -> Calendars:
+    """Return what knows the world's zones and public holidays."""
+    from routing.hours_rest import WorldCalendars
+
+    return WorldCalendars()
 
 
 async def serve(settings: Settings, *, demo: bool = False, make_store: Callable[..., SqliteStore] | None = None) -> int:
@@ -286,15 +331,24 @@ class Process:
         from crm_bridge.loop import Loop
         from crm_bridge.reader import Reader
         from operators.presence import grace_over
+        from routing import clockwork
         from routing.applying import timer_fired
         from routing.distributor import Distributor
         from routing.worker import Worker
 
-        timers = {"conversation": timer_fired, "operator": grace_over}
+        timekeeper = clockwork.Timekeeper(self.store, lambda: self.house)
+        self.directory.on_change(timekeeper.settings_changed)
+        timers = {
+            "conversation": timer_fired,
+            "operator": grace_over,
+            clockwork.LINE: lambda tx, owner, *_: clockwork.line_due(tx, owner, self.house),
+            clockwork.SHIFT: lambda tx, owner, *_: clockwork.shift_due(tx, owner, self.house),
+        }
         return {
             "directory": self.directory.run(),
             "worker": Worker(self.store, self.transport, lambda: self.house).run(),
             "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
+            "timekeeper": timekeeper.run(),
             "timers": TimerLoop(self.store, self.transport, self.clock, timers).run(),
             "sender": outgoing.run(),
             "gateway": self.gateway.run(),
@@ -316,10 +370,13 @@ class Process:
         from crm_bridge.routes import routes as crm_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
+        from routing.hours_rest import routes as hours_routes
 
         assets = Assets()
         chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
-        routes = [*people_routes(self.kinds), session_routes, crm_routes, chats, *([demo.routes] if self.demo else [])]
+        routes = [*people_routes(self.kinds, calendars()), session_routes, hours_routes, crm_routes, chats]
+        if self.demo:
+            routes.append(demo.routes)
         app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway}, assets=assets)
         # One server for both sockets: each gate holds its own visitors or operators to the smaller one.
         frame_bytes = max(self.settings.visitor.frame_bytes, self.settings.operator.frame_bytes)
@@ -338,7 +395,7 @@ class Process:
         from broker.errors import BadInput
         from operators.commands import commands
 
-        known = commands(self.kinds)
+        known = commands(self.kinds, calendars())
         if command not in known:
             raise BadInput(f"there is no command {command}")
         return await known[command](self.store, arguments)
@@ -469,15 +526,72 @@ async def _do_alone(folder: Any, command: str, arguments: dict[str, object]) -> 
         migrate_sqlite(folder.database)
         store = SqliteStore(folder.database, clock=SystemClock(), ids=SystemIds(), ring=lambda bells: None)
         try:
-            return str(await commands(kinds())[command](store, arguments))
+            return str(await commands(kinds(), calendars())[command](store, arguments))
         finally:
             await store.close()
     finally:
         folder.unlock()
 
 
+# --- commands that only read: beside a running process as well as alone
+
+
 def _reconcile(options: argparse.Namespace) -> int:
-    """Read only: beside a running process as well as alone."""
+    from broker.store.reconcile import reconcile
+
+    report = _snapshots(options)(reconcile)
+    print(report.text())
+    return report.exit_code
+
+
+REPLAY_SHOWN = 20
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from broker.errors import BadInput
+    from routing.replaying import Tally, between, of_session, replay
+
+    since, until = options.since, options.until
+    if options.session is not None and (since or until):
+        raise BadInput("--session is replayed whole: leave out --from and --to, or --session")
+    if since and until and since >= until:
+        raise BadInput(f"--from {since.isoformat()} is not before --to {until.isoformat()}: nothing lies between; swap them?")
+    read = _snapshots(options)
+    rows = of_session(read, options.session) if options.session is not None else between(read, since, until)
+    tally = Tally()
+    differences = replay(_with_progress(rows), tally)
+    if options.json:
+        for difference in differences:
+            print(difference.json(), flush=True)
+        print(tally.json())
+    else:
+        shown = list(islice(differences, REPLAY_SHOWN))
+        more = sum(1 for _ in differences)
+        print(tally.text())
+        for difference in shown:
+            print(f"\n{difference.text()}")
+        if more:
+            print(f"\nand {more} more; --json shows them all")
+    return 1 if tally.different else 0
+
+
+def _with_progress(rows: Iterable[Written]) -> Iterator[Written]:
+    """Pass *rows* on, and tell who sits before a terminal how far a long run has come."""
+    told = False
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % 10_000 == 0 and sys.stderr.isatty():
+            print(f"\r{number} rows ...", end="", file=sys.stderr, flush=True)
+            told = True
+    if told:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _snapshots(options: argparse.Namespace) -> Read:
+    """Return what runs a function on a snapshot of the database that the settings name.
+
+    Raises ConfigError when there is none; what it returns raises StoreTooNew and ConfigError of a schema that is not ours.
+    """
     from broker import config
     from broker.errors import ConfigError
     from broker.store.folder import DataFolder
@@ -486,18 +600,23 @@ def _reconcile(options: argparse.Namespace) -> int:
     folder = DataFolder(config.read_settings(options.config).data)
     if not folder.database.exists():
         raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")
-    report = read_once(folder.database, lambda tx: _reconciled(tx, folder.database))
-    print(report.text())
-    return report.exit_code
+
+    def read(work: Callable[[Tx], T]) -> T:
+        def checked(tx: Tx) -> T:
+            _refuse_other_schema(tx, folder.database)
+            return work(tx)
+
+        return read_once(folder.database, checked)
+
+    return read
 
 
-def _reconciled(tx: Tx, path: Path) -> Report:
-    """Return the report on the database at *path*. Raises StoreTooNew, ConfigError: of a schema we do not know we cannot say "clean"."""
+def _refuse_other_schema(tx: Tx, path: Path) -> None:
+    """Raise StoreTooNew or ConfigError: of a schema we do not know we cannot say "clean"."""
     from sqlalchemy import column, select, table
 
     from broker.errors import ConfigError, StoreTooNew
     from broker.store.migrations import CHAIN, HEAD
-    from broker.store.reconcile import reconcile
     from broker.store.sql import sql
 
     named = sql(select(column("name")).select_from(table("sqlite_master")).where(column("name") == "alembic_version"))
@@ -505,14 +624,13 @@ def _reconciled(tx: Tx, path: Path) -> Report:
     version = str(row[0]) if row is not None else None
     if version is not None and version not in CHAIN:
         raise StoreTooNew(
-            f"{path} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); reconcile it with the newer version"
+            f"{path} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); read it with the newer version"
         )
     if version != HEAD:
         raise ConfigError(
             f"data: {path} is not of this version (schema {version or 'none'}, this one reads {HEAD}); "
             "start this version on it once, or set OMNILINE_DATA to the folder of the one to check"
         )
-    return reconcile(tx)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Any, NewType
 
 import msgspec
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -65,6 +65,37 @@ class Distribution(StrEnum):
     EVENLY = "evenly"
     STRICTLY = "strictly"
     ALL_AT_ONCE = "all_at_once"
+    LEAST_LOADED = "least_loaded"
+
+
+class Outside(StrEnum):
+    """What becomes of a message written outside the line's hours; whatever it is, the message is kept."""
+
+    KEEP = "keep"
+    """It waits for the opening, and the customer is told when that is."""
+    REPLY = "reply"
+    """The customer is told, and nobody is asked: the session is closed, and stands in the lists and in the CRM."""
+    FORM = "form"
+    """As KEEP, and the customer is asked how to reach them."""
+
+
+class OutsideCalls(StrEnum):
+    """What becomes of a call outside the line's hours."""
+
+    VOICEMAIL = "voicemail"
+    FORWARD = "forward"
+    HANG_UP = "hang_up"
+
+
+class Vanished(StrEnum):
+    """What becomes of the sessions of an operator who has vanished: a closed laptop, a lost line."""
+
+    KEEP = "keep"
+    """They stay theirs."""
+    UNANSWERED = "unanswered"
+    """Those whose customer waits for an answer go back to the queue."""
+    QUEUE = "queue"
+    """All go back to the queue."""
 
 
 class Author(StrEnum):
@@ -162,6 +193,10 @@ Texts = dict[Annotated[str, MinLen(2), MaxLen(35)], ReplyText]
 """A text by language tag (`en`, `ru`); an empty text says nothing."""
 
 
+Skill = Annotated[str, MinLen(1), MaxLen(40)]
+"""A tag of what an operator can and a session may need: `billing`, `returns`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What one session takes of an operator's budget of 100, by the channel's load kind."""
@@ -183,6 +218,24 @@ class LineSettings:
     offer_seconds: Annotated[int, Ge(5), Le(43_200)] = 60
     rounds: Annotated[int, Ge(1), Le(100)] = 3
     priority: Annotated[int, Ge(-100), Le(100)] = 0
+    """One point counts as ten minutes of waiting (routing.distribution)."""
+    hours: dict[str, Any] | None = None
+    """Working hours as `broker.hours.raw_of` writes them; None: always open."""
+    outside: Outside = Outside.KEEP
+    outside_calls: OutsideCalls = OutsideCalls.HANG_UP
+    outside_text: Texts = field(default_factory=dict)
+    opening_pace_seconds: Annotated[int, Ge(0), Le(3_600)] = 20
+    """A seat is offered one session of those that waited for the opening in so many seconds; 0: as fast as capacity allows."""
+    responsible_first: bool = True
+    responsible_seconds: Annotated[int, Ge(0), Le(43_200)] = 60
+    """How long a known customer waits for their own operator, who is there and has no room, before they are everybody's."""
+    skills: tuple[Skill, ...] = ()
+    """Tags that an operator must have to be offered a session of the line."""
+    match_language: bool = False
+    """The operator must speak the contact's language, when that is known."""
+    skill_seconds: Annotated[int, Ge(0), Le(86_400)] = 120
+    """After so long a session that still waits may go to anybody."""
+    vanished: Vanished = Vanished.UNANSWERED
     weights: Weights = Weights()
     language: Annotated[str, MinLen(2), MaxLen(35)] = "en"
     identity: OperatorIdentity = OperatorIdentity.OWN
@@ -240,6 +293,11 @@ class Operator:
     role: Role
     language: str
     active: bool
+    hours: dict[str, Any] | None = None
+    """Shifts, leave and breaks as `broker.hours.raw_of` writes them; None: always on shift."""
+    languages: tuple[str, ...] = ()
+    """Those they can answer in; none named: that of their console."""
+    skills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +346,16 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     phones: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     language: str = ""
+
+
+AGE_SECONDS = 600
+"""What one point of priority is worth in waiting.
+
+A session of priority p is never overtaken by one of priority q > p that came more than (q - p) x AGE_SECONDS after it: its rank is
+fixed when it begins to wait, and the ranks given after that grow with time. So nobody waits for ever, whatever else comes.
+"""
+
+
+def rank_of(queued_at: datetime, priority: int) -> int:
+    """Return a session's place in every queue, ascending: the moment it began to wait, moved back by its priority. Microseconds."""
+    return to_us(queued_at) - priority * AGE_SECONDS * 1_000_000

@@ -3,6 +3,7 @@
 OmnilineError
 ├── ConfigError            repair the configuration; the text names the key
 ├── BadInput               repair the request; `field` names the place
+│   └── BadHours           working hours cannot be so; the text begins with the place, such as dates[3].on
 ├── NotFound               ask for something that exists
 ├── NotAuthenticated       log in
 ├── Forbidden              ask somebody who may
@@ -42,6 +43,19 @@ class BadInput(OmnilineError):
         super().__init__(text)
         self.field = field
         self.code = code
+
+
+class BadHours(BadInput):
+    """Hours, shifts or leave contradict themselves or the calendar; *what* is the text without its place."""
+
+    def __init__(self, what: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {what}" if field else what, field=field, code="bad_hours")
+        self.what = what
+
+    def at(self, place: str) -> BadHours:
+        """Return the same fault with *place*, a key or `[3]`, before its own."""
+        inner = self.field or ""
+        return BadHours(self.what, field=place + ("." if inner and not inner.startswith("[") else "") + inner)
 
 
 class NotFound(OmnilineError):

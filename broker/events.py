@@ -66,6 +66,14 @@ class Reply(OperatorEvent, frozen=True, tag="reply"):
     message_id: MessageId
 
 
+class OperatorGone(_Event, frozen=True, tag="operator_gone"):
+    """The operator is not there any more for what is offered to them; *vanished*: nor for what they hold; *removed*: for good."""
+
+    operator_id: OperatorId
+    vanished: bool = False
+    removed: bool = False
+
+
 class Note(OperatorEvent, frozen=True, tag="note"):
     """The operator writes to colleagues only."""
 
@@ -108,19 +116,38 @@ class Offered(_Event, frozen=True, tag="offered"):
     operators: tuple[OperatorId, ...]
     until: datetime
     fresh_round: bool
+    rule: str = ""
+    """What chose them: the line's distribution, or `responsible`."""
     renewed: bool = False
     """The pool changed, so a session whose rounds had run out begins at round one again."""
 
 
 class Held(_Event, frozen=True, tag="held"):
-    """The distributor found nobody for the session; *until* is when the next round may begin, None: when the pool changes."""
+    """The distributor keeps the session back until *until*, None: until the pool changes.
+
+    *why*: round, rounds_over, responsible, skill (see routing.distribution), or nobody: there is nobody whom it could be offered.
+    """
 
     until: datetime | None
+    why: str
+    rounds_over: bool = False
     renewed: bool = False
 
 
 SessionEvent = (
-    ContactMessage | Take | Decline | Reply | Note | Close | OfferExpired | RoundDue | NoAnswerDue | ReopenEnded | Offered | Held
+    ContactMessage
+    | Take
+    | Decline
+    | Reply
+    | Note
+    | Close
+    | OperatorGone
+    | OfferExpired
+    | RoundDue
+    | NoAnswerDue
+    | ReopenEnded
+    | Offered
+    | Held
 )
 """What the engine decides about."""
 ConversationEvent = ContactDetails | Receipt

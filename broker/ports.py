@@ -4,6 +4,7 @@
     Store   ── the truth: transactions are plain functions of a `Tx` (broker.store)
     Transport  bells, fan-out, typing: may be lost at any moment (broker.transport)
     Crm     ── where leads and transcripts go (crm_bridge)
+    Calendars  which zones and public holidays there are (routing)
     Files   ── bytes by content (broker.files)
     Clock   ── the only source of time
 
@@ -20,6 +21,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from broker.domain import Capabilities, ChannelId, ConversationId, LineId, MessageId
 from broker.events import Incoming
+from broker.hours import Hours
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -253,6 +255,16 @@ class Crm(Protocol):
 
     async def follow_contact(self, moved_from: str, into: str) -> None:
         """Let the lead and the transcripts of the contact *moved_from* be those of *into*: they are one person. Raises SendError."""
+
+
+# --- calendars
+
+
+class Calendars(Protocol):
+    """What the world's clocks and public holidays are; who keeps hours asks here before keeping them."""
+
+    def check(self, hours: Hours) -> None:
+        """Return when the zone and every country and region of *hours* exist. Raises BadHours, with the nearest that do."""
 
 
 # --- files

@@ -4,6 +4,9 @@
     name = "Ann"
     role = "supervisor"                 # default: operator
     password_file = "secrets/ann"       # or password_env = "ANN_PASSWORD"; neither: one is generated and printed once
+    languages = ["en", "ru"]
+    skills = ["billing"]
+    hours = { zone = "Europe/Moscow", week = { mon = ["09:00-18:00"] } }    # broker.hours; "always": none
 
     [lines.shop]
     name = "Shop"
@@ -31,11 +34,12 @@ from broker.access import passwords
 from broker.complaints import unknown
 from broker.domain import OperatorId, Role
 from broker.errors import BadInput, ConfigError, NotFound
-from broker.ports import ChannelKind, Store, Tx
+from broker.ports import Calendars, ChannelKind, Store, Tx
 from operators import lines, people
 
+_PERSON = ("name", "role", "language", "active", "budget", "hours", "languages", "skills")
 _KEYS: dict[str, tuple[str, ...]] = {
-    "operators": ("name", "role", "language", "active", "budget", "password_file", "password_env"),
+    "operators": (*_PERSON, "password_file", "password_env"),
     "lines": ("name", "operators", "settings", "active"),
     "channels": ("name", "kind", "line", "settings", "active"),
 }
@@ -52,9 +56,9 @@ class _Plan:
     channels: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[str, ChannelKind]) -> str:
+async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> str:
     """Make the house as *text* says, all of it or nothing; return what changed. Raises ConfigError naming the place in *name*."""
-    plan = parse(text, name, kinds)
+    plan = parse(text, name, kinds, calendars)
     new_people = {login for login in plan.operators if not await store.read(lambda tx, who=login: _known(tx, who))}  # type: ignore[misc]
     secrets: dict[str, tuple[str, str, bool]] = {}
     for login in sorted(new_people):
@@ -63,7 +67,7 @@ async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[
         passwords.check_new(password)
         secrets[login] = (password, await passwords.hash_password(password), given is None)
     try:
-        changes = await store.write(lambda tx: _carry_out(tx, plan, secrets))
+        changes = await store.write(lambda tx: _carry_out(tx, plan, secrets, calendars))
     except BadInput as error:
         raise ConfigError(f"{name}: {error}") from error
     return "\n".join(changes) if changes else "nothing to change"
@@ -79,7 +83,7 @@ def text_of(raw: bytes, name: str) -> str:
         raise ConfigError(f"{name}: cannot be read ({error})") from error
 
 
-def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
+def parse(text: str, name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> _Plan:
     """Return what *text* asks for. Raises ConfigError naming the place and the nearest known key."""
     try:
         read = tomllib.loads(text)
@@ -89,6 +93,11 @@ def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
     except RecursionError:
         raise ConfigError(f"{name}: something in it is nested far too deep; nothing here is deeper than five") from None
     plan = _Plan()
+    checks = {
+        "operators": lambda key, entry: _operator(key, entry, calendars),
+        "lines": lambda key, entry: _line(key, entry, calendars),
+        "channels": lambda key, entry: _channel(key, entry, kinds),
+    }
     for section, entries in read.items():
         if section not in _KEYS:
             raise ConfigError(f"{name}: {unknown(section, _KEYS)}")
@@ -102,7 +111,7 @@ def parse(text: str, name: str, kinds: Mapping[str, ChannelKind]) -> _Plan:
                 if inner not in _KEYS[section]:
                     raise ConfigError(f"{where}: {unknown(inner, _KEYS[section])}")
             try:
-                getattr(plan, section)[key] = _CHECKS[section](key, entry, kinds)
+                getattr(plan, section)[key] = checks[section](key, entry)
             except BadInput as error:
                 raise ConfigError(f"{where}: {error}") from error
     return plan
@@ -123,12 +132,12 @@ def _refuse_unstorable(value: object, name: str, place: str = "") -> None:
                 _refuse_unstorable(one, name, f"{place}.{shown}" if place else shown)
 
 
-def _operator(login: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+def _operator(login: str, entry: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
     if people.login_of(login) != login:
         raise BadInput("a login is written in small letters")
-    checked = dict(entry)
-    if "name" in entry:
-        checked["name"] = people.name_of(_typed(entry, "name", str, login))
+    _typed(entry, "name", str, login)
+    _typed(entry, "language", str, "en")
+    checked = people.as_kept(entry, calendars)
     role = _typed(entry, "role", str, Role.OPERATOR.value)
     if role not in set(Role):
         raise BadInput(f"role: {unknown(role, [one.value for one in Role])}")
@@ -138,11 +147,10 @@ def _operator(login: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind
     budget = _typed(entry, "budget", int, people.BUDGET)
     if not 0 <= budget <= 1_000_000:
         raise BadInput("budget: between 0 and 1000000")
-    _typed(entry, "language", str, "en")
     return checked
 
 
-def _line(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+def _line(slug: str, entry: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
     lines.slug_of(slug)
     checked = dict(entry)
     if "name" in entry:
@@ -150,7 +158,7 @@ def _line(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) ->
     queue = _typed(entry, "operators", list, [])
     if not all(isinstance(login, str) for login in queue):
         raise BadInput('operators: a list of logins, as ["ann", "bob"]')
-    lines.settings_of(_typed(entry, "settings", dict, {}))
+    lines.settings_of(_typed(entry, "settings", dict, {}), calendars)
     _typed(entry, "active", bool, True)
     return checked
 
@@ -174,7 +182,6 @@ def _channel(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind])
     return checked
 
 
-_CHECKS = {"operators": _operator, "lines": _line, "channels": _channel}
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
 
 
@@ -206,10 +213,10 @@ def _known(tx: Tx, login: str) -> bool:
     return True
 
 
-def _carry_out(tx: Tx, plan: _Plan, secrets: dict[str, tuple[str, str, bool]]) -> list[str]:
+def _carry_out(tx: Tx, plan: _Plan, secrets: dict[str, tuple[str, str, bool]], calendars: Calendars) -> list[str]:
     changes: list[str] = []
     for login, entry in plan.operators.items():
-        wanted: dict[str, Any] = {key: entry[key] for key in ("name", "role", "language", "active", "budget") if key in entry}
+        wanted: dict[str, Any] = {key: entry[key] for key in _PERSON if key in entry}
         if login in secrets:
             password, hashed, generated = secrets[login]
             role = entry.get("role", Role.OPERATOR)
@@ -219,22 +226,23 @@ def _carry_out(tx: Tx, plan: _Plan, secrets: dict[str, tuple[str, str, bool]]) -
         elif people.change(tx, people.id_of(tx, login), wanted):
             changes.append(f"changed operator {login}")
     for slug, entry in plan.lines.items():
-        changes += _make_line(tx, slug, entry)
+        changes += _make_line(tx, slug, entry, calendars)
     for slug, entry in plan.channels.items():
         changes += _make_channel(tx, slug, entry)
     return changes
 
 
-def _make_line(tx: Tx, slug: str, entry: dict[str, Any]) -> list[str]:
+def _make_line(tx: Tx, slug: str, entry: dict[str, Any], calendars: Calendars) -> list[str]:
     changes = []
+    given = entry.get("settings", {})
     known = lines.line_by_slug(tx, slug)
     if known is None:
-        line_id: str = lines.add_line(tx, slug, entry.get("name", slug), lines.settings_of(entry.get("settings", {})))
+        line_id: str = lines.add_line(tx, slug, entry.get("name", slug), lines.settings_of(given, calendars))
         lines.change_line(tx, line_id, active=entry.get("active"))
         changes.append(f"added line {slug}")
     else:
         line_id = known["id"]
-        settings = lines.settings_of(entry.get("settings", {}), known["settings"])
+        settings = lines.settings_of(given, calendars, known["settings"])
         if lines.change_line(tx, line_id, name=entry.get("name"), settings=settings, active=entry.get("active")):
             changes.append(f"changed line {slug}")
     if "operators" in entry:

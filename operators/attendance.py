@@ -1,4 +1,4 @@
-"""Who has a console open, and what is done when the last one goes: a grace period, durable, before they count as offline."""
+"""Who has a console open, and what is done when the last one goes: a grace period, durable, before they have vanished."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Attendance:
         return True
 
     async def welcome(self, operator: OperatorId) -> None:
-        """Take the operator's grace away: they are here. Raises StoreError."""
+        """Let the operator be back: their grace ends, or they get back what they were. Raises StoreError."""
         self._owed.discard(operator)
         if operator not in self._back:
-            await self._store.write(lambda tx: presence.end_grace(tx, operator))
+            await self._store.write(lambda tx: presence.come_back(tx, operator))
             self._back.add(operator)
 
     async def begin(self) -> None:
@@ -67,7 +67,7 @@ class Attendance:
                 await self._store.write(lambda tx, one=operator: presence.begin_grace(tx, one, self._grace_seconds))  # type: ignore[misc]
                 if operator in self._back:
                     # They came while this was written, and it stands after what took it away.
-                    await self._store.write(lambda tx, one=operator: presence.end_grace(tx, one))  # type: ignore[misc]
+                    await self._store.write(lambda tx, one=operator: presence.come_back(tx, one))  # type: ignore[misc]
             except StoreError as error:
                 self._owed.add(operator)
                 log.warning("grace_waits_for_store", problem=str(error))

@@ -8,7 +8,7 @@ from typing import Any
 from broker.access import passwords
 from broker.domain import Role
 from broker.errors import BadInput
-from broker.ports import ChannelKind, Store
+from broker.ports import Calendars, ChannelKind, Store
 from operators import applying, people
 
 Command = Callable[[Store, dict[str, Any]], Awaitable[str]]
@@ -42,13 +42,13 @@ async def _password(given: object) -> tuple[str, str]:
     return password, await passwords.hash_password(password)
 
 
-def commands(kinds: Mapping[str, ChannelKind]) -> dict[str, Command]:
-    """Return the commands by name; *kinds* check the settings of channels."""
+def commands(kinds: Mapping[str, ChannelKind], calendars: Calendars) -> dict[str, Command]:
+    """Return the commands by name; *kinds* check the settings of channels, *calendars* hours and shifts."""
 
     async def apply(store: Store, arguments: dict[str, Any]) -> str:
         text, name = arguments["text"], str(arguments["name"])
         if not isinstance(text, str):
             raise BadInput("the file must be text")
-        return await applying.apply(store, text, name, str(arguments["folder"]), kinds)
+        return await applying.apply(store, text, name, str(arguments["folder"]), kinds, calendars)
 
     return {"user add": add_user, "user password": set_password, "apply": apply}

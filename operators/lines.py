@@ -13,10 +13,10 @@ from sqlalchemy import bindparam, delete, select, update
 from broker.complaints import complaints, keys_of, unknown
 from broker.domain import ChannelId, LineId, LineSettings, OperatorId
 from broker.errors import BadInput, Conflict, NotFound
-from broker.ports import Bell, Tx
+from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
 from broker.store.tables import channels, lines, operators, seats
-from operators.people import mark_pool
+from operators.people import hours_kept, mark_pool, skills_of
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SETTINGS = TypeAdapter(LineSettings)
@@ -57,12 +57,13 @@ def slug_of(written: str) -> str:
     return written
 
 
-def settings_of(given: dict[str, Any], base: LineSettings | None = None) -> LineSettings:
+def settings_of(given: dict[str, Any], calendars: Calendars, base: LineSettings | None = None) -> LineSettings:
     """Return *base* (default: the product's defaults) with *given* over it. Raises BadInput naming the key."""
     _refuse_unknown(given, LineSettings, "settings")
+    given = _as_kept(given, calendars)
     merged = msgspec.to_builtins(base if base is not None else LineSettings())
     for key, value in given.items():
-        # The weights are settings of their own: naming one leaves the others. A text by language is replaced whole.
+        # The weights are settings of their own: naming one leaves the others. A text by language, or the hours, are replaced whole.
         whole = key != "weights" or not isinstance(value, dict)
         merged[key] = value if whole else merged[key] | value
     try:
@@ -70,6 +71,19 @@ def settings_of(given: dict[str, Any], base: LineSettings | None = None) -> Line
     except ValidationError as error:
         key, wrong = complaints(error.errors(), LineSettings)[0]
         raise BadInput(f"{key}: {wrong}", field=f"settings.{key}") from None
+
+
+def _as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
+    """Return *given* with hours and skills in the one spelling they are kept in. Raises BadInput naming the place."""
+    kept = dict(given)
+    try:
+        if "hours" in given:
+            kept["hours"] = hours_kept(given["hours"], calendars)
+        if "skills" in given:
+            kept["skills"] = skills_of(given["skills"])
+    except BadInput as fault:
+        raise BadInput(str(fault), field=f"settings.{fault.field}", code=fault.code) from None
+    return kept
 
 
 def _refuse_unknown(given: dict[str, Any], model: object, above: str) -> None:

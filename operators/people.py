@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import bindparam, select, update
 
 from broker.access import logins
 from broker.domain import NAME_MAX, LineId, OperatorId, Role, to_us
-from broker.errors import BadInput, Conflict, NotFound
-from broker.ports import Bell, Tx
+from broker.errors import BadHours, BadInput, Conflict, NotFound
+from broker.hours import hours_of, raw_of
+from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
 from broker.store.tables import budgets, operators, pool_marks, seats
+from operators import presence
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of writing: with them a name can look like another."""
+LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+LANGUAGE_MAX = 35
+"""Characters."""
+SKILL_MAX = 40
+"""Characters."""
+TAGS_MAX = 20
+"""Skills of one line or person; languages of one person."""
+ALWAYS = "always"
+"""No hours, for a file: TOML has no null."""
 BUDGET = 100
 
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_COLUMNS = "id login name role language active hours languages skills password_generated created_us"
 _ADD = insert_new(operators, "id login name role password_hash password_generated language created_us changed_us", "login")
 _BUDGET = insert_row(budgets, "operator_id budget reserved")
 _ONE = sql(
-    select(
-        *cols(operators, "id login name role language active password_generated created_us"), budgets.c.budget, budgets.c.reserved
-    )
+    select(*cols(operators, _COLUMNS), budgets.c.budget, budgets.c.reserved)
     .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
     .where(operators.c.id == bindparam("operator"))
 )
 _ALL = sql(
-    select(
-        *cols(operators, "id login name role language active password_generated created_us"), budgets.c.budget, budgets.c.reserved
-    )
+    select(*cols(operators, _COLUMNS), budgets.c.budget, budgets.c.reserved)
     .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
     .where(operators.c.login > bindparam("after"))
     .order_by(operators.c.login)
@@ -40,7 +51,7 @@ _ALL = sql(
 _BY_LOGIN = sql(select(operators.c.id).where(operators.c.login == bindparam("who")))
 _CHANGE = sql(
     update(operators)
-    .values({name: bindparam("new_" + name) for name in "name role language active changed_us".split()})
+    .values({name: bindparam("new_" + name) for name in "name role language active hours languages skills changed_us".split()})
     .where(operators.c.id == bindparam("operator"))
 )
 _SET_BUDGET = sql(update(budgets).values(budget=bindparam("new_budget")).where(budgets.c.operator_id == bindparam("operator")))
@@ -75,6 +86,71 @@ def name_of(written: str, *, field: str = "name") -> str:
     if not name or len(name) > NAME_MAX:
         raise BadInput(f"a name has 1 to {NAME_MAX} characters", field=field)
     return name
+
+
+def language_of(written: str, *, field: str = "language") -> str:
+    """Return a language tag. Raises BadInput."""
+    if len(written) > LANGUAGE_MAX or not re.fullmatch(LANGUAGE, written):
+        raise BadInput(f"{field}: {written[:60]!r} is not a language tag; write one such as en or pt-BR", field=field)
+    return written
+
+
+def languages_of(raw: object) -> tuple[str, ...]:
+    """Return the languages somebody can answer in, each once: in small letters and without region (of pt-BR: pt). Raises BadInput."""
+
+    def base(written: str, field: str) -> str:
+        return language_of(written.strip(), field=field).partition("-")[0].lower()
+
+    return _each_once(raw, "languages", base)
+
+
+def skills_of(raw: object) -> tuple[str, ...]:
+    """Return tags as they are kept and compared, each once: in small letters, without spaces around. Raises BadInput."""
+
+    def tag(written: str, field: str) -> str:
+        kept = " ".join(_UNSEEN.sub("", written).split()).lower()
+        if not 1 <= len(kept) <= SKILL_MAX:
+            raise BadInput(f"{field}: a skill has 1 to {SKILL_MAX} characters", field=field)
+        return kept
+
+    return _each_once(raw, "skills", tag)
+
+
+def _each_once(raw: object, field: str, read: Callable[[str, str], str]) -> tuple[str, ...]:
+    if not isinstance(raw, list | tuple):
+        raise BadInput(f"{field}: a list of texts is needed; write [...]", field=field)
+    if len(raw) > TAGS_MAX:
+        raise BadInput(f"{field}: {len(raw)} in this list, {TAGS_MAX} are the most; take some out", field=field)
+    kept: dict[str, None] = {}
+    for place, one in enumerate(raw):
+        if not isinstance(one, str):
+            raise BadInput(f"{field}.{place}: text is needed; put it in quotes", field=f"{field}.{place}")
+        kept[read(one, f"{field}.{place}")] = None
+    return tuple(kept)
+
+
+def hours_kept(raw: object, calendars: Calendars) -> dict[str, object] | None:
+    """Return hours or shifts in the one spelling they are kept in; None for None or ALWAYS. Raises BadHours at `hours`."""
+    if raw is None or raw == ALWAYS:
+        return None
+    try:
+        hours = hours_of(raw)
+        calendars.check(hours)
+    except BadHours as fault:
+        raise fault.at("hours") from None
+    return raw_of(hours)
+
+
+def as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
+    """Return what *given* says of a person with name, language, languages, skills and hours as they are kept. Raises BadInput."""
+    read: dict[str, Callable[[Any], Any]] = {
+        "name": name_of,
+        "language": language_of,
+        "languages": languages_of,
+        "skills": skills_of,
+        "hours": lambda raw: hours_kept(raw, calendars),
+    }
+    return {key: read[key](value) if key in read else value for key, value in given.items()}
 
 
 def add(tx: Tx, login: str, name: str, role: Role, password_hash: str, *, generated: bool, language: str = "en") -> OperatorId:
@@ -124,7 +200,10 @@ def id_of(tx: Tx, login: str) -> OperatorId:
 
 
 def change(tx: Tx, operator_id: str, changes: dict[str, Any]) -> bool:
-    """Set what *changes* names of name, role, language, active, budget; False when nothing was new. Raises NotFound, Conflict."""
+    """Set what *changes* names of name, role, language, active, budget, hours, languages, skills, all as they are kept.
+
+    False when nothing was new. Raises NotFound, Conflict.
+    """
     before = find(tx, operator_id)
     after = before | changes
     if after == before:
@@ -143,12 +222,17 @@ def change(tx: Tx, operator_id: str, changes: dict[str, Any]) -> bool:
         new_role=str(after["role"]),
         new_language=after["language"],
         new_active=int(after["active"]),
+        new_hours=_encode(after["hours"]).decode() if after["hours"] is not None else None,
+        new_languages=_encode(after["languages"]).decode(),
+        new_skills=_encode(after["skills"]).decode(),
         new_changed_us=to_us(tx.now),
     )
     if after["budget"] != before["budget"]:
         tx.run(_SET_BUDGET, operator=operator_id, new_budget=after["budget"])
     if after["role"] != before["role"] or after["active"] != before["active"]:
         logins.end_others(tx, OperatorId(operator_id))
+    if before["active"] and not after["active"]:
+        presence.switch_off(tx, OperatorId(operator_id))
     for (line,) in tx.all(_LINES, operator=operator_id):
         mark_pool(tx, line, "a person changed")
     tx.ring(Bell.SETTINGS)
@@ -168,7 +252,7 @@ def mark_pool(tx: Tx, line_id: LineId | str, reason: str) -> None:
 
 
 def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
-    id_, login, name, role, language, active, generated, created_us, budget, reserved = row
+    id_, login, name, role, language, active, hours, languages, skills, generated, created_us, budget, reserved = row
     return {
         "id": id_,
         "login": login,
@@ -176,6 +260,9 @@ def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
         "role": Role(role),
         "language": language,
         "active": bool(active),
+        "hours": msgspec.json.decode(hours) if hours is not None else None,
+        "languages": tuple(msgspec.json.decode(languages)),
+        "skills": tuple(msgspec.json.decode(skills)),
         "password_generated": bool(generated),
         "created_us": created_us,
         "budget": budget if budget is not None else BUDGET,

@@ -14,13 +14,13 @@ from uuid import UUID
 import msgspec
 import structlog
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from broker.access import cookies, passwords
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import LineId, LineSettings, OperatorId, Role, from_us
 from broker.errors import BadInput, Forbidden
-from broker.ports import ChannelKind, Tx
+from broker.ports import Calendars, ChannelKind, Tx
 from broker.web.wiring import Anybody, May, PartsOf, StoreOf
 from operators import dead_letters, lines, people
 
@@ -45,7 +45,7 @@ def storable(settings: dict[str, Any]) -> dict[str, Any]:
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Password = Annotated[str, Field(min_length=1, max_length=1_000)]
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Language = Annotated[str, Field(pattern=people.LANGUAGE, max_length=people.LANGUAGE_MAX)]
 Budget = Annotated[int, Field(ge=0, le=1_000_000)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Cursor = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="The `next_cursor` of the page before.")]
@@ -54,6 +54,14 @@ SettingsIn = Annotated[
     AfterValidator(storable),
     Field(description="Only what shall differ from now; see the settings in the answer."),
 ]
+HoursIn = Annotated[
+    Any,
+    WithJsonSchema({"type": ["object", "null"]}),
+    Field(description="Shifts, breaks and leave in the shape of docs/integrators.md, replaced whole; null: always on shift."),
+]
+Tags = Annotated[list[str], Field(max_length=people.TAGS_MAX)]
+Languages = Annotated[Tags, Field(description="Those they can answer in, as `en`; none: that of their console.")]
+Skills = Annotated[Tags, Field(description="What a line's `skills` may ask for.")]
 
 
 def absent() -> Any:
@@ -97,6 +105,9 @@ class OperatorIn(_In):
     role: Role = Role.OPERATOR
     language: Language = "en"
     budget: Budget = people.BUDGET
+    hours: HoursIn = None
+    languages: Languages = []
+    skills: Skills = []
     password: Annotated[Password | None, Field(description="Left out: one is generated and is in the answer, once.")] = None
 
 
@@ -106,6 +117,9 @@ class OperatorChange(_In):
     active: bool = absent()
     language: Language = absent()
     budget: Budget = absent()
+    hours: HoursIn = absent()
+    languages: Languages = absent()
+    skills: Skills = absent()
 
 
 class OperatorOut(BaseModel):
@@ -115,6 +129,9 @@ class OperatorOut(BaseModel):
     role: Role
     language: str
     active: bool
+    hours: Annotated[dict[str, Any] | None, Field(description="Null: always on shift.")]
+    languages: list[str]
+    skills: list[str]
     password_generated: bool
     budget: int
     load: Annotated[int, Field(description="What their open sessions take of the budget.")]
@@ -215,9 +232,15 @@ class DeadLetterPage(BaseModel):
     next_cursor: str | None
 
 
-def routes(kinds: Mapping[str, ChannelKind]) -> list[APIRouter]:
-    """Return the routes; *kinds* check the settings of channels."""
-    return [_login_routes(), _operator_routes(), _line_routes(), _channel_routes(kinds), _dead_letter_routes()]
+def routes(kinds: Mapping[str, ChannelKind], calendars: Calendars) -> list[APIRouter]:
+    """Return the routes; *kinds* check the settings of channels, *calendars* hours and shifts."""
+    return [
+        _login_routes(),
+        _operator_routes(calendars),
+        _line_routes(calendars),
+        _channel_routes(kinds),
+        _dead_letter_routes(),
+    ]
 
 
 def _router(tag: str) -> APIRouter:
@@ -289,7 +312,7 @@ def _me(actor: Actor) -> Me:
 # --- people
 
 
-def _operator_routes() -> APIRouter:
+def _operator_routes(calendars: Calendars) -> APIRouter:
     router = _router("operators")
 
     @router.get("/operators", dependencies=[May(Action.READ_OPERATORS)])
@@ -303,15 +326,16 @@ def _operator_routes() -> APIRouter:
         wanted: OperatorIn, parts: PartsOf, actor: Annotated[Actor, May(Action.CHANGE_OPERATORS)]
     ) -> OperatorMade:
         """Add a person."""
-        login, name = people.login_of(wanted.login), people.name_of(wanted.name)
+        login = people.login_of(wanted.login)
+        kept = people.as_kept(wanted.model_dump(include={"name", "budget", "hours", "languages", "skills"}), calendars)
         generated = wanted.password is None
         password = wanted.password or passwords.generate()
         passwords.check_new(password, login)
         made = await parts.passwords.hash(password)
 
         def work(tx: Tx) -> dict[str, Any]:
-            id_ = people.add(tx, login, name, wanted.role, made, generated=generated, language=wanted.language)
-            people.change(tx, id_, {"budget": wanted.budget})
+            id_ = people.add(tx, login, kept["name"], wanted.role, made, generated=generated, language=wanted.language)
+            people.change(tx, id_, kept)
             return people.find(tx, id_)
 
         added = await parts.store.write(work)
@@ -328,9 +352,7 @@ def _operator_routes() -> APIRouter:
         operator_id: UUID, wanted: OperatorChange, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_OPERATORS)]
     ) -> OperatorOut:
         """Change a person; another role, or being switched off, ends their logins."""
-        changes = wanted.sent()
-        if "name" in changes:
-            changes["name"] = people.name_of(changes["name"])
+        changes = people.as_kept(wanted.sent(), calendars)
 
         def work(tx: Tx) -> dict[str, Any]:
             people.change(tx, str(operator_id), changes)
@@ -366,7 +388,7 @@ def _operator(found: dict[str, Any]) -> OperatorOut:
 # --- lines and their seats
 
 
-def _line_routes() -> APIRouter:
+def _line_routes(calendars: Calendars) -> APIRouter:
     router = _router("lines")
 
     @router.get("/lines")
@@ -378,7 +400,7 @@ def _line_routes() -> APIRouter:
     @router.post("/lines", status_code=201)
     async def add_line(wanted: LineIn, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_LINES)]) -> LineOut:
         """Add a line."""
-        name, settings = people.name_of(wanted.name), lines.settings_of(wanted.settings)
+        name, settings = people.name_of(wanted.name), lines.settings_of(wanted.settings, calendars)
         added = await store.write(lambda tx: lines.find_line(tx, lines.add_line(tx, wanted.slug, name, settings)))
         log.info("line_added", line_id=added["id"], by=actor.operator_id)
         return LineOut(**added)
@@ -401,7 +423,8 @@ def _line_routes() -> APIRouter:
         def work(tx: Tx) -> dict[str, Any]:
             new = dict(changes)
             if "settings" in new:
-                new["settings"] = lines.settings_of(new["settings"], lines.find_line(tx, str(line_id))["settings"])
+                before = lines.find_line(tx, str(line_id))["settings"]
+                new["settings"] = lines.settings_of(new["settings"], calendars, before)
             lines.change_line(tx, str(line_id), **new)
             return lines.find_line(tx, str(line_id))
 

@@ -27,11 +27,13 @@ from broker.domain import (
     LoadKind,
     MessageId,
     MessageKind,
+    Operator,
     OperatorId,
     PresenceState,
     Role,
     SessionId,
     Status,
+    rank_of,
     to_us,
 )
 from broker.events import (
@@ -42,6 +44,7 @@ from broker.events import (
     Note,
     OfferExpired,
     OperatorEvent,
+    OperatorGone,
     ReopenEnded,
     Reply,
     RoundDue,
@@ -69,10 +72,12 @@ from broker.store.tables import (
 from broker.timers import cancel_timer, set_timer
 from routing import replies
 from routing.engine import ENGINE, NO_ANSWER, OFFER, REOPEN, ROUND, decide
+from routing.openings import Openings
 from routing.session import (
     CancelTimer,
     Decision,
     Deliver,
+    Divert,
     EndOffers,
     Freeze,
     Ignore,
@@ -116,7 +121,7 @@ _SESSION_COLUMNS = (
     "changed_us frozen outcome source state"
 )
 _NEW_SESSION = insert_row(sessions, _SESSION_COLUMNS)
-_SAVED = "status operator_id queued_us answered_us closed_us changed_us frozen outcome state"
+_SAVED = "status operator_id rank queued_us answered_us closed_us changed_us frozen outcome state"
 _SAVE_SESSION = update_rows(sessions, "id", _SAVED)
 # By itself, for it hardly ever changes: what an UPDATE names it moves in its indexes, also to where it was.
 _SAVE_CONTACT = update_rows(sessions, "id", "contact_id")
@@ -129,7 +134,7 @@ _FOLLOW = sql(
     update(sessions).values(contact_id=bindparam("to"), state=bindparam("new_state")).where(sessions.c.id == bindparam("session"))
 )
 _SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
-_CONTACT = sql(select(*cols(contacts, "name language priority")).where(contacts.c.id == bindparam("contact")))
+_CONTACT = sql(select(*cols(contacts, "name language priority responsible_id")).where(contacts.c.id == bindparam("contact")))
 _ADDRESSED = sql(
     select(conversations.c.told_name, contacts.c.language)
     .join_from(conversations, contacts, contacts.c.id == conversations.c.contact_id)
@@ -163,7 +168,7 @@ _END_OFFER = sql(
     .values(state=bindparam("how"), ended_us=bindparam("now_us"))
     .where(offers.c.session_id == bindparam("session"), offers.c.operator_id == bindparam("operator"), offers.c.state == "open")
 )
-_MARK = insert_rows(pool_marks, "line_id reason seats at_us")
+_MARK = insert_rows(pool_marks, "line_id reason seats session_id at_us")
 
 _TIMER_EVENTS: dict[str, Any] = {ROUND: RoundDue, NO_ANSWER: NoAnswerDue, REOPEN: ReopenEnded}
 
@@ -233,6 +238,20 @@ class House:
 
     directory: Directory
     loads: dict[ChannelId, LoadKind] = field(default_factory=dict)
+    openings: Openings = field(init=False, repr=False, compare=False)
+    skills: dict[OperatorId, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    """What a session's `needs` are looked up in."""
+
+    def __post_init__(self) -> None:
+        """Read the calendars that the directory's hours describe, and what its people can do."""
+        object.__setattr__(self, "openings", Openings(self.directory))
+        object.__setattr__(self, "skills", {id_: skills_of(one) for id_, one in self.directory.operators.items()})
+
+
+def skills_of(operator: Operator) -> tuple[str, ...]:
+    """Return what the operator has of what a session may need: languages, then tags."""
+    languages = operator.languages or (operator.language.split("-", maxsplit=1)[0].lower(),)
+    return (*(f"language:{language}" for language in languages), *(f"skill:{tag}" for tag in operator.skills))
 
 
 _STATE = msgspec.json.Decoder(Session)
@@ -290,7 +309,7 @@ def apply(
 ) -> tuple[Decision, ...]:
     """Decide *event* and write all that follows; the session itself waits for `flush`. Raises IllegalTransition, BudgetExceeded."""
     before = work.session
-    view = _view(tx, work, event)
+    view = _view(tx, work, event, house)
     after, decisions = decide(before, event, view, tx.now)
     if after is not None and after is not before:
         if before is not None and after.id != before.id:
@@ -321,16 +340,23 @@ def _message_seq(work: Work, event: SessionEvent, input_seq: int | None, message
     return input_seq
 
 
-def _view(tx: Tx, work: Work, event: SessionEvent) -> View:
+def _view(tx: Tx, work: Work, event: SessionEvent, house: House) -> View:
     session = work.session
     settings = work.line.settings
     if isinstance(event, ContactMessage):
         if session is not None and session.status is not Status.CLOSED:
             return View(settings)
         before = session.operator_id if session is not None else None
-        return View(settings, _conversation_view(tx, work), _operator_view(tx, work, before) if before else None)
+        return View(
+            settings,
+            _conversation_view(tx, work),
+            _operator_view(tx, work, before) if before else None,
+            house.openings.view(work.line.id, tx.now),
+        )
     if isinstance(event, (Take, Close, Note, Reply)):
         return View(settings, operator=_operator_view(tx, work, event.operator_id))
+    if isinstance(event, OperatorGone):
+        return View(settings, hours=house.openings.view(work.line.id, tx.now))
     return View(settings)
 
 
@@ -345,6 +371,8 @@ def _conversation_view(tx: Tx, work: Work) -> ConversationView:
         contact_priority=row[2] if row else 0,
         first_time=work.session is None and tx.one(_EARLIER_SESSION, contact=work.contact_id) is None,
         new_session_id=SessionId(tx.new_id()),
+        responsible_id=row[3] if row else None,
+        language=row[1] if row else "",
     )
 
 
@@ -394,8 +422,10 @@ def _carry_out(
             for operator in ended:
                 tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
         case MarkPool(reason=reason, seats=seats_freed):
-            mark_pool(tx, work.line.id, reason, seats=seats_freed)
-        case Freeze() | Refuse() | Ignore():
+            waits = work.session
+            untold = waits is not None and waits.status is Status.QUEUED and not waits.no_answer_said
+            mark_pool(tx, work.line.id, reason, seats=seats_freed, session_id=work.session_id if untold else None)
+        case Divert() | Freeze() | Refuse() | Ignore():
             pass
         case _:
             assert_never(decision)
@@ -412,9 +442,12 @@ def _mark_own_pool(tx: Tx, work: Work, operator_id: OperatorId, house: House) ->
         mark_pool(tx, own, "seat freed elsewhere", seats=True)
 
 
-def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False) -> None:
-    """Ask for the line's pool to be distributed; *seats*: because a seat was added, freed or came online."""
-    tx.later(_MARK, (line_id, reason, int(seats), to_us(tx.now)))
+def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False, session_id: SessionId | None = None) -> None:
+    """Ask for the line's pool to be distributed; *seats*: because a seat was added, freed or came online.
+
+    *session_id*: a session that waits; its customer is told if it turns out that nobody can be asked.
+    """
+    tx.later(_MARK, (line_id, reason, int(seats), session_id, to_us(tx.now)))
     tx.ring(Bell.POOL, line_id)
 
 
@@ -451,7 +484,12 @@ def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
     operator = house.directory.operators.get(session.operator_id) if session.operator_id else None
     text = replies.render(
         replies.text_of(reply, work.line.settings, language),
-        {"contact.name": name, "operator.name": operator.name if operator else "", "line.name": work.line.name},
+        {
+            "contact.name": name,
+            "operator.name": operator.name if operator else "",
+            "line.name": work.line.name,
+            "opens_at": _opens_at(tx, work, language or work.line.settings.language, house),
+        },
     )
     if not text:
         return None
@@ -459,6 +497,15 @@ def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
     seq = _add_message(tx, work, MessageKind.SAID, Author.SYSTEM, message_id, text)
     outbound.post(tx, work.id, seq, work.channel_id, message_id)
     return seq
+
+
+def _opens_at(tx: Tx, work: Work, language: str, house: House) -> str:
+    """Return when the line opens, in words and in its own time; empty: it is open, or never opens."""
+    calendar = house.openings.calendar(work.line.id)
+    opens_at = house.openings.view(work.line.id, tx.now).opens_at
+    if calendar is None or opens_at is None:
+        return ""
+    return replies.opens_at_text(calendar.local(opens_at), calendar.local(tx.now), language)
 
 
 def _add_message(
@@ -587,6 +634,7 @@ def _save_session(tx: Tx, work: Work) -> None:
     values: dict[str, Any] = {
         "status": session.status.value,
         "operator_id": session.operator_id,
+        "rank": rank_of(session.queued_at, session.priority) if session.queued_at else 0,
         "queued_us": to_us(session.queued_at) if session.queued_at else None,
         "answered_us": to_us(session.answered_at) if session.answered_at else None,
         "closed_us": to_us(session.closed_at) if session.closed_at else None,
@@ -607,7 +655,6 @@ def _save_session(tx: Tx, work: Work) -> None:
             line_id=session.line_id,
             channel_id=session.channel_id,
             contact_id=session.contact_id,
-            rank=-session.priority,
             weight=session.weight,
             first_seq=work.first_seq,
             opened_us=to_us(session.opened_at),

@@ -7,7 +7,7 @@ journal the distribution with what it read. A page that left free seats is follo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,14 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, delete, select, tuple_
 
-from broker.domain import LineId, OperatorId, PresenceState
+from broker.domain import LineId, OperatorId, PresenceState, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, over_rows, sql, upsert
 from broker.store.tables import budgets, operators, pool_marks, presence, sessions, turns
+from routing import clockwork
 from routing.applying import ENCODER, BudgetExceeded, House, apply, claim, flush
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
 from routing.engine import ENGINE
@@ -34,7 +35,10 @@ PAGE = 100
 SWEEP_SECONDS = 1.0
 
 _MARKS = sql(
-    select(*cols(pool_marks, "id line_id seats")).order_by(pool_marks.c.id).limit(10_000).with_for_update(skip_locked=True)
+    select(*cols(pool_marks, "id line_id seats session_id"))
+    .order_by(pool_marks.c.id)
+    .limit(10_000)
+    .with_for_update(skip_locked=True)
 )
 _UNMARK = sql(delete(pool_marks).where(pool_marks.c.line_id == bindparam("line"), pool_marks.c.id <= bindparam("upto")))
 _MARKED = sql(select(pool_marks.c.line_id).group_by(pool_marks.c.line_id).limit(1_000))
@@ -46,8 +50,8 @@ _OPERATORS = over_rows(
     .where(among(operators.c.id)),
     [operators.c.id],
 )
-_TURNS = sql(select(*cols(turns, "operator_id turn")).where(turns.c.line_id == bindparam("line")))
-_TURN = upsert(turns, "line_id operator_id turn", "line_id operator_id", "turn")
+_TURNS = sql(select(*cols(turns, "operator_id turn paced_until_us")).where(turns.c.line_id == bindparam("line")))
+_TURN = upsert(turns, "line_id operator_id turn paced_until_us", "line_id operator_id", "turn paced_until_us")
 _WAITING = sql(
     select(*cols(sessions, "state rank queued_us id"))
     .where(
@@ -62,7 +66,8 @@ _WAITING = sql(
 )
 _Place = tuple[int, int, str]
 """Where a session stands in its pool's queue: rank, moment, id."""
-_FRONT: _Place = (-(2**31), 0, "")
+_FRONT: _Place = (-(2**62), 0, "")
+_ONLINE = PresenceState.ONLINE
 _STATE = msgspec.json.Decoder(Session)
 
 
@@ -84,52 +89,76 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
     for line in pool_lines:
         tx.run(_UNMARK, line=line, upto=marks[-1][0])
     lines = tuple(_line(tx, line, house) for line in pool_lines if line in house.directory.lines)
+    open_lines = [line.id for line in lines if house.openings.of_line(line.id, tx.now).open]
     people = tuple(dict.fromkeys(seat.operator_id for line in lines for seat in line.seats))
-    changed = any(seats for _, _, seats in marks)
+    changed = any(mark[2] for mark in marks)
     lightest = min((_lightest(house, line.id) for line in lines), default=0)
     made = 0
     after = _FRONT
     while True:
         # Read again for each page: the page before has taken from the budgets.
-        states = _operators(tx, people)
-        free = max((s.budget - s.reserved for s in states if s.active and s.presence is PresenceState.ONLINE), default=-1)
+        states = _operators(tx, people, house)
+        free = max((s.budget - s.reserved for s in states if s.active and s.on_shift and s.presence is _ONLINE), default=-1)
         if free < lightest:
-            return made
-        waiting, places = _waiting(tx, lines, after, free)
+            break
+        waiting, places = _waiting(tx, open_lines, after, free)
         pool = Pool(lines, states, waiting, changed)
         result = distribute(pool, tx.now)
-        if result.offers or result.holds:
+        if result.offers or result.holds or result.paces:
             _carry_out(tx, pool, result, house)
             tx.settle()  # the next page is read from what this one wrote
             made += len(result.offers)
         if result.examined == len(waiting) < PAGE:
-            return made
+            break
+        paced = {pace.line_id for pace in result.paces}
+        open_lines = [line for line in open_lines if line not in paced]
         lines = tuple(_line(tx, line.id, house) for line in lines)
         # What was not examined is too heavy for what is left now; behind it may stand what is not.
         after = places[result.examined - 1]
+    _tell(tx, dict.fromkeys(mark[3] for mark in marks if mark[3] is not None), people, house)
+    off_shift = (state.id for state in states if state.presence is _ONLINE and not state.on_shift)
+    clockwork.look_again(tx, (line.id for line in lines), off_shift, house)
+    return made
 
 
 def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
     line = house.directory.lines[line_id]
-    turn: dict[OperatorId, int] = dict(tx.all(_TURNS, line=line_id))
+    stands: dict[OperatorId, tuple[int, int | None]] = {row[0]: (row[1], row[2]) for row in tx.all(_TURNS, line=line_id)}
+    opened_at = house.openings.of_line(line_id, tx.now).since
     return LineState(
         id=line_id,
         version=line.version,
         distribution=line.settings.distribution,
         offer_seconds=line.settings.offer_seconds,
         rounds=line.settings.rounds,
-        seats=tuple(SeatState(operator, turn.get(operator, 0)) for operator in house.directory.seats.get(line_id, ())),
+        seats=tuple(_seat(tx, operator, stands.get(operator)) for operator in house.directory.seats.get(line_id, ())),
+        opened_at=opened_at,
+        pace_seconds=line.settings.opening_pace_seconds if opened_at is not None else 0,
     )
 
 
-def _operators(tx: Tx, people: Sequence[OperatorId]) -> tuple[OperatorState, ...]:
+def _seat(tx: Tx, operator: OperatorId, stands: tuple[int, int | None] | None) -> SeatState:
+    turn, paced_us = stands or (0, None)
+    return SeatState(operator, turn, from_us(paced_us) if paced_us is not None and paced_us > to_us(tx.now) else None)
+
+
+def _operators(tx: Tx, people: Sequence[OperatorId], house: House) -> tuple[OperatorState, ...]:
     found = {row[0]: row[1:] for row in tx.each(_OPERATORS, [(operator,) for operator in people])}
     states = []
     for operator in people:
         active, state, budget, reserved = found.get(operator, (0, None, None, None))
-        presence_ = PresenceState(state or PresenceState.OFFLINE)
-        # Without a budget row nothing can be reserved, not even a weight of 0: they would be chosen and refused without end.
-        states.append(OperatorState(operator, bool(active) and budget is not None, presence_, budget or 0, reserved or 0))
+        states.append(
+            OperatorState(
+                operator,
+                # Without a budget row nothing can be reserved, not even a weight of 0: they would be chosen and refused without end.
+                bool(active) and budget is not None,
+                PresenceState(state or PresenceState.OFFLINE),
+                budget or 0,
+                reserved or 0,
+                house.openings.of_operator(operator, tx.now).open,
+                house.skills.get(operator, ()),
+            )
+        )
     return tuple(states)
 
 
@@ -138,13 +167,13 @@ def _lightest(house: House, line_id: LineId) -> int:
     return min(weights.chat, weights.mail, weights.call)
 
 
-def _waiting(tx: Tx, lines: tuple[LineState, ...], after: _Place, free: int) -> tuple[tuple[Waiting, ...], list[_Place]]:
+def _waiting(tx: Tx, lines: Sequence[LineId], after: _Place, free: int) -> tuple[tuple[Waiting, ...], list[_Place]]:
     """Return the next page of the pool's queue, over all its lines, of what fits into *free*: highest priority, then oldest."""
     rank, queued_us, id_ = after
     rows: list[Any] = []
     for line in lines:
         # Each line's own index gives its part in order; the merge needs no more of a line than a page.
-        rows += tx.all(_WAITING, line=line.id, free=free, rank=rank, queued_us=queued_us, id=id_)
+        rows += tx.all(_WAITING, line=line, free=free, rank=rank, queued_us=queued_us, id=id_)
     rows.sort(key=lambda row: row[1:])
     del rows[PAGE:]
     return tuple(_as_waiting(_STATE.decode(row[0])) for row in rows), [(row[1], row[2], row[3]) for row in rows]
@@ -161,11 +190,38 @@ def _as_waiting(session: Session) -> Waiting:
         round_no=session.round_no,
         round_began=session.round_began,
         asked=session.asked,
-        next_round_at=session.next_round_at,
+        held_until=session.held_until,
+        held_why=session.held_why,
         rounds_over=session.rounds_over,
+        responsible_id=session.responsible_id,
+        responsible_until=session.responsible_until,
+        needs=session.needs,
+        needs_until=session.needs_until,
     )
 
 
+def _tell(tx: Tx, marked_for: Iterable[str], people: Sequence[OperatorId], house: House) -> None:
+    """Let the line say that everybody is busy to those of *marked_for* who wait still and whom nobody can be offered."""
+    waiting = {}
+    for session_id in marked_for:
+        row = tx.one(_WAITS, session=session_id)
+        # Outside the hours they were told when we open.
+        if row is not None and house.openings.of_line(row[0], tx.now).open:
+            waiting[session_id] = row
+    if not waiting:
+        return
+    # As the offers have left them.
+    states = _operators(tx, people, house)
+    free = {s.id: s.budget - s.reserved for s in states if s.active and s.on_shift and s.presence is _ONLINE}
+    for session_id, (line_id, weight) in waiting.items():
+        if any(free.get(seat, -1) >= weight for seat in house.directory.seats.get(line_id, ())):
+            continue  # a round, their responsible, a skill or the pace: somebody is there
+        _apply(tx, session_id, Held(at=tx.now, until=None, why="nobody"), house, None)
+
+
+_WAITS = sql(
+    select(*cols(sessions, "line_id weight")).where(sessions.c.id == bindparam("session"), sessions.c.status == "queued")
+)
 _CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
 
 
@@ -174,17 +230,26 @@ def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
     record = DistributionRecord(ENGINE, tx.now, read, result)
     distribution_id = journal.append_numbered(tx, "distribution", ENCODER.encode(record).decode(), line_id=pool.lines[0].id)
     for turn in result.turns:
-        tx.run(_TURN, line_id=turn.line_id, operator_id=turn.operator_id, turn=turn.turn)
+        paced_us = to_us(turn.paced_until) if turn.paced_until is not None else None
+        tx.run(_TURN, line_id=turn.line_id, operator_id=turn.operator_id, turn=turn.turn, paced_until_us=paced_us)
+    for pace in result.paces:
+        clockwork.pace(tx, pace.line_id, pace.until)
     for offer in result.offers:
         offered = Offered(
-            at=tx.now, operators=offer.operators, until=offer.until, fresh_round=offer.fresh_round, renewed=offer.renewed
+            at=tx.now,
+            operators=offer.operators,
+            until=offer.until,
+            fresh_round=offer.fresh_round,
+            rule=offer.rule,
+            renewed=offer.renewed,
         )
         _apply(tx, offer.session_id, offered, house, distribution_id)
     for hold in result.holds:
-        _apply(tx, hold.session_id, Held(at=tx.now, until=hold.until, renewed=hold.renewed), house, distribution_id)
+        held = Held(at=tx.now, until=hold.until, why=hold.why, rounds_over=hold.rounds_over, renewed=hold.renewed)
+        _apply(tx, hold.session_id, held, house, distribution_id)
 
 
-def _apply(tx: Tx, session_id: str, event: Offered | Held, house: House, distribution_id: int) -> None:
+def _apply(tx: Tx, session_id: str, event: Offered | Held, house: House, distribution_id: int | None) -> None:
     row = tx.one(_CONVERSATION, session=session_id)
     work = claim(tx, row[0], house) if row else None
     if work is None or work.session is None or work.session.id != session_id:

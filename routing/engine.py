@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from broker.domain import OperatorId, Status, WelcomeWhen
+from broker.domain import LineSettings, LoadKind, OperatorId, Outside, Status, Vanished, WelcomeWhen
 from broker.errors import IllegalTransition
 from broker.events import (
     Close,
@@ -29,6 +29,7 @@ from broker.events import (
     Offered,
     OfferExpired,
     OperatorEvent,
+    OperatorGone,
     ReopenEnded,
     Reply,
     RoundDue,
@@ -39,6 +40,7 @@ from routing.session import (
     CancelTimer,
     Decision,
     Deliver,
+    Divert,
     EndOffers,
     Freeze,
     Ignore,
@@ -52,9 +54,9 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import View
+from routing.view import ConversationView, View
 
-ENGINE = 1
+ENGINE = 2
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
 Handler = Callable[[Any, Any, View, datetime], Outcome]
@@ -78,6 +80,7 @@ def decide(session: Session | None, event: SessionEvent, view: View, now: dateti
 def _open(session: Session | None, event: ContactMessage, view: View, now: datetime) -> Outcome:
     conversation = view.conversation
     line = view.line
+    load = conversation.load
     opened = Session(
         id=conversation.new_session_id,
         conversation_id=conversation.conversation_id,
@@ -86,16 +89,87 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
         contact_id=conversation.contact_id,
         opened_at=now,
         status=Status.QUEUED,
-        weight=line.weights.of(conversation.load),
+        weight=line.weights.of(load),
+        load=load,
         priority=line.priority + conversation.contact_priority,
-        queued_at=now,
         unanswered_since=event.at,
     )
+    hours = view.hours
+    if not hours.open:
+        return _open_outside(opened, event, view, now)
+    queued = _queue(opened, now, view, conversation.responsible_id, _needs(line, conversation))
     decisions: list[Decision] = [MarkPool("session queued")]
     when = line.welcome
     if when is WelcomeWhen.SESSION or (when is WelcomeWhen.FIRST_TIME and conversation.first_time):
         decisions.append(Say("welcome"))
-    return opened, (*decisions, *_await_answer(view, event.at))
+    return queued, (*decisions, *_await_answer(view, event.at))
+
+
+def _open_outside(opened: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
+    """Open a session outside the line's hours: what was written is kept whatever the line does with it."""
+    line, conversation, opens_at = view.line, view.conversation, view.hours.opens_at
+    # What is shut now may be reopened within the hours, and be somebody's then.
+    opened = replace(opened, needs=_needs(line, conversation))
+    if opened.load is LoadKind.CALL:
+        to = line.outside_calls.value
+        return _shut(opened, view, now, to), (Divert(to), *_await_reopening(view, now))
+    match line.outside:
+        case Outside.REPLY:
+            return _shut(opened, view, now, "outside"), (Say("outside"), *_await_reopening(view, now))
+        case Outside.KEEP | Outside.FORM:
+            queued = _queue(opened, now, view, conversation.responsible_id, opened.needs)
+            says = Say("outside" if line.outside is Outside.KEEP else "outside_form")
+            # The customer knows when somebody will be there: the time to a first answer counts from then.
+            waits = _await_answer(view, opens_at) if opens_at is not None else ()
+            return queued, (MarkPool("session queued"), says, *waits)
+
+
+def _queue(session: Session, now: datetime, view: View, responsible: OperatorId | None, needs: tuple[str, ...]) -> Session:
+    """Let the session begin to wait; what it may wait for is counted from when it can be offered: now, or the opening."""
+    line, hours = view.line, view.hours
+    begins = now if hours.open else hours.opens_at
+    first = responsible if line.responsible_first else None
+    return replace(
+        session,
+        status=Status.QUEUED,
+        operator_id=None,
+        queued_at=now,
+        opens_at=None if hours.open else hours.opens_at,
+        responsible_id=first,
+        # A line that never opens offers nothing: no moment is to be counted from.
+        responsible_until=begins + timedelta(seconds=line.responsible_seconds) if first is not None and begins else None,
+        needs=needs,
+        needs_until=begins + timedelta(seconds=line.skill_seconds) if needs and begins else None,
+        **_NOT_OFFERED,
+    )
+
+
+_NOT_OFFERED: dict[str, Any] = {
+    "offered_to": (),
+    "offered_until": None,
+    "round_no": 0,
+    "round_began": None,
+    "asked": (),
+    "held_until": None,
+    "held_why": "",
+    "rounds_over": False,
+}
+
+
+def _needs(line: LineSettings, conversation: ConversationView) -> tuple[str, ...]:
+    language = conversation.language.split("-", maxsplit=1)[0].lower() if line.match_language else ""
+    return (*((f"language:{language}",) if language else ()), *(f"skill:{tag}" for tag in line.skills))
+
+
+def _shut(session: Session, view: View, now: datetime, outcome: str) -> Session:
+    """Close a session that nobody was asked about."""
+    frozen = not view.line.reopen_seconds
+    return replace(session, status=Status.CLOSED, closed_at=now, outcome=outcome, frozen=frozen, unanswered_since=None)
+
+
+def _await_reopening(view: View, now: datetime) -> tuple[Decision, ...]:
+    seconds = view.line.reopen_seconds
+    return (SetTimer(REOPEN, now + timedelta(seconds=seconds)),) if seconds else ()
 
 
 def _customer_wrote(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
@@ -111,6 +185,9 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
     if event.at > session.closed_at + timedelta(seconds=view.line.reopen_seconds):
         opened, decisions = _open(None, event, view, now)
         return opened, (Freeze(), CancelTimer(REOPEN), *decisions)
+    if session.operator_id is None and not view.hours.open and _answers_alone(session, view):
+        # Nobody was asked about it and nobody would be now: the words join what was said, and were answered already.
+        return session, (Ignore("outside the hours"),)
     again = replace(
         session,
         closed_at=None,
@@ -119,15 +196,8 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
         unanswered_since=event.at,
         answered_at=None,
         no_answer_said=False,
-        offered_to=(),
-        offered_until=None,
-        round_no=0,
-        round_began=None,
-        asked=(),
-        next_round_at=None,
-        rounds_over=False,
+        **_NOT_OFFERED,
     )
-    waits = (CancelTimer(REOPEN), *_await_answer(view, event.at))
     before = view.operator
     if (
         before is not None
@@ -136,11 +206,19 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
         and before.presence == "online"
         and before.reserved + session.weight <= before.budget
     ):
-        return replace(again, status=Status.ACTIVE, operator_id=before.operator_id, queued_at=None), (
-            Reserve(before.operator_id),
-            *waits,
-        )
-    return replace(again, status=Status.QUEUED, operator_id=None, queued_at=now), (MarkPool("session reopened"), *waits)
+        active = replace(again, status=Status.ACTIVE, operator_id=before.operator_id, queued_at=None, opens_at=None)
+        return active, (Reserve(before.operator_id), CancelTimer(REOPEN), *_await_answer(view, event.at))
+    hours = view.hours
+    queued = _queue(again, now, view, view.conversation.responsible_id, session.needs)
+    again_queued = (MarkPool("session reopened"), CancelTimer(REOPEN))
+    if not hours.open:
+        waits = _await_answer(view, hours.opens_at) if hours.opens_at is not None else ()
+        return queued, (*again_queued, Say("outside"), *waits)
+    return queued, (*again_queued, *_await_answer(view, event.at))
+
+
+def _answers_alone(session: Session, view: View) -> bool:
+    return session.load is LoadKind.CALL or view.line.outside is Outside.REPLY
 
 
 def _await_answer(view: View, since: datetime) -> tuple[Decision, ...]:
@@ -189,13 +267,8 @@ def _activate(session: Session, operator: OperatorId) -> Session:
         status=Status.ACTIVE,
         operator_id=operator,
         queued_at=None,
-        offered_to=(),
-        offered_until=None,
-        round_no=0,
-        round_began=None,
-        asked=(),
-        next_round_at=None,
-        rounds_over=False,
+        opens_at=None,
+        **_NOT_OFFERED,
     )
 
 
@@ -213,7 +286,8 @@ def _offer_expired(session: Session, event: OfferExpired, view: View, now: datet
 
 def _end_offers(session: Session, operators: Sequence[OperatorId], how: str) -> Outcome:
     left = tuple(operator for operator in session.offered_to if operator not in operators)
-    after = replace(session, offered_to=left, asked=(*session.asked, *(o for o in operators if o not in session.asked)))
+    passed_on = tuple(operator for operator in operators if operator not in session.asked)
+    after = replace(session, offered_to=left, asked=(*session.asked, *passed_on), skips=session.skips + len(operators))
     decisions: list[Decision] = [
         EndOffers(tuple(operators), how),
         *(Release(operator) for operator in operators),
@@ -223,6 +297,38 @@ def _end_offers(session: Session, operators: Sequence[OperatorId], how: str) -> 
         after = replace(after, status=Status.QUEUED, offered_until=None)
         decisions.append(CancelTimer(OFFER))
     return after, tuple(decisions)
+
+
+def _gone_from_offer(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
+    if event.operator_id not in session.offered_to:
+        return session, (Ignore("not offered to them"),)
+    # They did not skip it: they are asked again in this round if they come back.
+    left = tuple(operator for operator in session.offered_to if operator != event.operator_id)
+    decisions: list[Decision] = [
+        EndOffers((event.operator_id,), "gone"),
+        Release(event.operator_id),
+        MarkPool("offer gone"),
+    ]
+    if left:
+        return replace(session, offered_to=left), tuple(decisions)
+    return replace(session, status=Status.QUEUED, offered_to=(), offered_until=None), (*decisions, CancelTimer(OFFER))
+
+
+def _gone_from_session(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return session, (Ignore("not theirs"),)
+    if not event.removed:
+        if not event.vanished:
+            return session, (Ignore("they keep what they hold"),)
+        rule = view.line.vanished
+        if rule is Vanished.KEEP or (rule is Vanished.UNANSWERED and session.unanswered_since is None):
+            return session, (Ignore("the line leaves it with them"),)
+    decisions: list[Decision] = [Release(event.operator_id), MarkPool("operator gone", seats=True)]
+    hours = view.hours
+    queued = _queue(session, now, view, None, session.needs)
+    if session.unanswered_since is not None and hours.open and not session.no_answer_said:
+        decisions += _await_answer(view, now)
+    return replace(queued, answered_at=None), tuple(decisions)
 
 
 # --- the distributor proposes
@@ -243,7 +349,8 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
         round_no=round_no,
         round_began=began,
         asked=asked,
-        next_round_at=None,
+        held_until=None,
+        held_why="",
         rounds_over=False,
     )
     return after, (
@@ -255,9 +362,16 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 
 
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
-    if event.until is None:
-        return replace(session, rounds_over=True, next_round_at=None), (CancelTimer(ROUND),)
-    return replace(session, next_round_at=event.until), (SetTimer(ROUND, event.until),)
+    if event.why == "nobody":
+        # Told once, and not again when the time to a first answer has passed; who waits for no answer is told nothing.
+        waits = session.unanswered_since is not None and session.answered_at is None
+        if session.no_answer_said or not waits or not view.line.no_answer_seconds:
+            return session, (Ignore("told already"),)
+        return replace(session, no_answer_said=True), (Say("no_answer"),)
+    after = replace(session, held_until=event.until, held_why=event.why, rounds_over=event.rounds_over)
+    if event.renewed:
+        after = replace(after, round_no=0, round_began=None, asked=())
+    return after, (SetTimer(ROUND, event.until) if event.until is not None else CancelTimer(ROUND),)
 
 
 def _round_due(session: Session, event: RoundDue, view: View, now: datetime) -> Outcome:
@@ -320,10 +434,9 @@ def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome
         outcome=event.outcome,
         frozen=not reopen_seconds,
         queued_at=None,
-        offered_to=(),
-        offered_until=None,
-        next_round_at=None,
+        opens_at=None,
         unanswered_since=None,
+        **_NOT_OFFERED,
     )
     return closed, (*decisions, MarkPool("session closed", seats=True))
 
@@ -378,6 +491,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.NEW, Reply): _refused("no_session"),
     (Status.NEW, Note): _refused("no_session"),
     (Status.NEW, Close): _refused("no_session"),
+    (Status.NEW, OperatorGone): _STALE,
     (Status.NEW, OfferExpired): _STALE,
     (Status.NEW, RoundDue): _STALE,
     (Status.NEW, NoAnswerDue): _STALE,
@@ -390,6 +504,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.QUEUED, Reply): _take_and_reply(_take_from_list),
     (Status.QUEUED, Note): _note,
     (Status.QUEUED, Close): _close,
+    (Status.QUEUED, OperatorGone): _ignored("not offered to them"),
     (Status.QUEUED, OfferExpired): _STALE,
     (Status.QUEUED, RoundDue): _round_due,
     (Status.QUEUED, NoAnswerDue): _no_answer,
@@ -402,6 +517,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.OFFERED, Reply): _take_and_reply(_take_offer),
     (Status.OFFERED, Note): _note,
     (Status.OFFERED, Close): _close,
+    (Status.OFFERED, OperatorGone): _gone_from_offer,
     (Status.OFFERED, OfferExpired): _offer_expired,
     (Status.OFFERED, RoundDue): _STALE,
     (Status.OFFERED, NoAnswerDue): _no_answer,
@@ -414,6 +530,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.ACTIVE, Reply): _reply,
     (Status.ACTIVE, Note): _note,
     (Status.ACTIVE, Close): _close,
+    (Status.ACTIVE, OperatorGone): _gone_from_session,
     (Status.ACTIVE, OfferExpired): _STALE,
     (Status.ACTIVE, RoundDue): _STALE,
     (Status.ACTIVE, NoAnswerDue): _no_answer,
@@ -426,6 +543,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (Status.CLOSED, Reply): _refused("closed"),
     (Status.CLOSED, Note): _note,
     (Status.CLOSED, Close): _refused("closed"),
+    (Status.CLOSED, OperatorGone): _ignored("closed already"),
     (Status.CLOSED, OfferExpired): _STALE,
     (Status.CLOSED, RoundDue): _STALE,
     (Status.CLOSED, NoAnswerDue): _STALE,
@@ -436,13 +554,15 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
 """The engine: what each event does to a session of each status."""
 
 LEADS: dict[Handler, tuple[Status, ...]] = {
-    _open: (Status.QUEUED,),
+    _open: (Status.QUEUED, Status.CLOSED),
     _customer_wrote_after_closing: (Status.QUEUED, Status.ACTIVE),
     _take_from_list: (Status.ACTIVE,),
     _take_offer: (Status.ACTIVE,),
     TABLE[Status.QUEUED, Reply]: (Status.ACTIVE,),
     TABLE[Status.OFFERED, Reply]: (Status.ACTIVE,),
     _decline: (Status.QUEUED,),
+    _gone_from_offer: (Status.QUEUED,),
+    _gone_from_session: (Status.QUEUED,),
     _offer_expired: (Status.QUEUED,),
     _offer: (Status.OFFERED,),
     _close: (Status.CLOSED,),

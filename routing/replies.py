@@ -1,14 +1,16 @@
 """What a line says by itself, in the contact's language. Pure.
 
 A line's own text goes first, then the catalogue's, in the language asked for, its base language, the line's language, English. An
-own text that is empty says nothing. Fields are `{contact.name}`, `{operator.name}`, `{line.name}`; an unknown field stays as it is
-written, so a customer sees a brace rather than the system a fault. A field with nothing in it takes the comma before it along.
+own text that is empty says nothing. Fields are `{contact.name}`, `{operator.name}`, `{line.name}`, `{opens_at}`; an unknown field stays
+as it is written, so a customer sees a brace rather than the system a fault. A field with nothing in it takes the comma before it along;
+a sentence whose `{opens_at}` is not known is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from broker.domain import LineSettings, Texts
 
@@ -16,6 +18,16 @@ CATALOGUE: dict[str, Texts] = {
     "welcome": {
         "en": "Hello! We have your message; somebody will answer you here in a moment.",
         "ru": "Здравствуйте! Мы получили ваше сообщение, сейчас вам ответят.",
+    },
+    "outside": {
+        "en": "Hello! We are closed now. We open {opens_at}. Your message is kept, and we will answer it here.",
+        "ru": "Здравствуйте! Сейчас мы не работаем. Откроемся {opens_at}. Ваше сообщение сохранено, мы ответим здесь.",
+    },
+    "outside_form": {
+        "en": "Hello! We are closed now. We open {opens_at}. Please leave your name and your phone number or e-mail address, "
+        "so that we can reach you.",
+        "ru": "Здравствуйте! Сейчас мы не работаем. Откроемся {opens_at}. Оставьте, пожалуйста, имя и телефон или почту, "
+        "чтобы мы могли с вами связаться.",
     },
     "no_answer": {
         "en": "Everybody is busy just now. Your message is not lost: we will answer here as soon as somebody is free.",
@@ -27,12 +39,15 @@ CATALOGUE: dict[str, Texts] = {
     },
 }
 
-_FIELD = re.compile(r"(,? ?)\{([a-z]+\.[a-z]+)\}")
+_FIELD = re.compile(r"(,? ?)\{([a-z]+\.[a-z]+|opens_at)\}")
+_SENTENCE = re.compile(r"(?:\{[a-z]+\.[a-z]+\}|[^.!?])*(?:[.!?]|\Z)")  # a field's point ends none
+OWN_TEXT = {"outside_form": "outside"}
+"""Replies that share a line's own text with another."""
 
 
 def text_of(reply: str, line: LineSettings, language: str) -> str:
-    """Return the text of *reply* (welcome, no_answer, close) as the line says it in *language*; empty: say nothing."""
-    own: Texts = getattr(line, f"{reply}_text")
+    """Return the text of *reply* (a key of CATALOGUE) as the line says it in *language*; empty: say nothing."""
+    own: Texts = getattr(line, f"{OWN_TEXT.get(reply, reply)}_text")
     for texts in (own, CATALOGUE[reply]):
         for tag in (language, language.split("-", maxsplit=1)[0], line.language, "en"):
             if tag in texts:
@@ -42,6 +57,8 @@ def text_of(reply: str, line: LineSettings, language: str) -> str:
 
 def render(template: str, fields: Mapping[str, str]) -> str:
     """Return *template* with its fields filled in."""
+    if not fields.get("opens_at", "-"):
+        template = "".join(sentence for sentence in _SENTENCE.findall(template) if "{opens_at}" not in sentence)
 
     def fill(match: re.Match[str]) -> str:
         value = fields.get(match[2])
@@ -50,3 +67,37 @@ def render(template: str, fields: Mapping[str, str]) -> str:
         return f"{match[1]}{value}" if value else ""
 
     return _FIELD.sub(fill, template).strip().removeprefix(",").lstrip()
+
+
+_WEEKDAYS = {
+    "en": ("on Monday", "on Tuesday", "on Wednesday", "on Thursday", "on Friday", "on Saturday", "on Sunday"),
+    "ru": ("в понедельник", "во вторник", "в среду", "в четверг", "в пятницу", "в субботу", "в воскресенье"),
+}
+_MONTHS = {
+    "en": "January February March April May June July August September October November December".split(),
+    "ru": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря".split(),
+}
+_NEAR = {"en": ("today at {time}", "tomorrow at {time}"), "ru": ("сегодня в {time}", "завтра в {time}")}
+_WEEK = {"en": "{weekday} at {time}", "ru": "{weekday} в {time}"}
+_FAR = {"en": "on {day} {month} at {time}", "ru": "{day} {month} в {time}"}
+_FAR_YEAR = {"en": "on {day} {month} {year} at {time}", "ru": "{day} {month} {year} года в {time}"}
+
+
+def opens_at_text(opens: datetime, now: datetime, language: str) -> str:
+    """Return when we open as a customer reads it: today at 14:00, on Monday at 09:00. Both times stand in the line's own zone."""
+    tag = language.split("-", maxsplit=1)[0]
+    tag = tag if tag in _NEAR else "en"
+    days = (opens.date() - now.date()).days
+    if days < len(_NEAR[tag]):
+        form = _NEAR[tag][max(days, 0)]
+    elif days < 7:
+        form = _WEEK[tag]
+    else:
+        form = (_FAR if opens.year == now.year else _FAR_YEAR)[tag]
+    return form.format(
+        time=f"{opens:%H:%M}",
+        weekday=_WEEKDAYS[tag][opens.weekday()],
+        day=opens.day,
+        month=_MONTHS[tag][opens.month - 1],
+        year=opens.year,
+    )

@@ -9,7 +9,17 @@ from datetime import datetime
 
 import msgspec
 
-from broker.domain import ChannelId, ContactId, ConversationId, LineId, MessageId, OperatorId, SessionId, Status
+from broker.domain import (
+    ChannelId,
+    ContactId,
+    ConversationId,
+    LineId,
+    LoadKind,
+    MessageId,
+    OperatorId,
+    SessionId,
+    Status,
+)
 
 
 class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -37,9 +47,23 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     round_began: datetime | None = None
     asked: tuple[OperatorId, ...] = ()
     """Who declined or let an offer run out in this round."""
-    next_round_at: datetime | None = None
+    held_until: datetime | None = None
+    held_why: str = ""
+    """Why fit seats must wait for it: round, rounds_over, responsible, skill."""
     rounds_over: bool = False
     """All rounds are done: it waits for a change in the pool."""
+    skips: int = 0
+    """Offers of it that were declined or ran out, over all rounds."""
+
+    load: LoadKind = LoadKind.CHAT
+    responsible_id: OperatorId | None = None
+    """Whose customer it is; asked first until *responsible_until*."""
+    responsible_until: datetime | None = None
+    needs: tuple[str, ...] = ()
+    """What an operator must have until *needs_until*: `language:ru`, `skill:billing`."""
+    needs_until: datetime | None = None
+    opens_at: datetime | None = None
+    """It began to wait outside the hours: when these begin."""
 
     unanswered_since: datetime | None = None
     answered_at: datetime | None = None
@@ -55,9 +79,15 @@ class _Decision(msgspec.Struct, frozen=True, tag_field="do", omit_defaults=True)
 
 
 class Say(_Decision, frozen=True, tag="say"):
-    """The line says one of its texts: welcome, no_answer or close."""
+    """The line says one of its texts: welcome, outside, outside_form, no_answer or close."""
 
     reply: str
+
+
+class Divert(_Decision, frozen=True, tag="divert"):
+    """The call goes elsewhere: voicemail, forward, hang_up."""
+
+    to: str
 
 
 class Deliver(_Decision, frozen=True, tag="deliver"):
@@ -107,7 +137,7 @@ class MakeOffers(_Decision, frozen=True, tag="make_offers"):
 
 
 class EndOffers(_Decision, frozen=True, tag="end_offers"):
-    """Record how the offers to *operators* ended: taken, declined, ran_out, withdrawn."""
+    """Record how the offers to *operators* ended: taken, declined, ran_out, withdrawn, gone."""
 
     operators: tuple[OperatorId, ...]
     how: str
@@ -140,6 +170,7 @@ class Ignore(_Decision, frozen=True, tag="ignore"):
 
 Decision = (
     Say
+    | Divert
     | Deliver
     | Keep
     | SetTimer

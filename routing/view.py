@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 import msgspec
@@ -34,6 +35,20 @@ class ConversationView(msgspec.Struct, frozen=True):
     first_time: bool
     """The contact has had no session before."""
     new_session_id: SessionId
+    responsible_id: OperatorId | None = None
+    language: str = ""
+    """The contact's, where it is known."""
+
+
+class HoursView(msgspec.Struct, frozen=True):
+    """What the line's calendar says of now; asked once and kept, so that replay needs neither zones nor holidays."""
+
+    open: bool
+    opens_at: datetime | None = None
+    """When it opens next; None: it is open, or never opens."""
+
+
+OPEN = HoursView(open=True)
 
 
 class OperatorView(msgspec.Struct, frozen=True):
@@ -66,17 +81,19 @@ class _Recorded(Generic[T]):
 
 
 class View:
-    """The line's settings, the conversation and the operator; each read is recorded."""
+    """The line's settings and hours, the conversation and the operator; each read is recorded."""
 
-    __slots__ = ("_conversation", "_line", "_operator", "_read")
+    __slots__ = ("_conversation", "_hours", "_line", "_operator", "_read")
 
     def __init__(
         self,
         line: LineSettings | Mapping[str, Any],
         conversation: ConversationView | None = None,
         operator: OperatorView | None = None,
+        hours: HoursView | None = None,
     ) -> None:
         self._read: dict[str, Any] = {}
+        self._hours = hours
         self._line = line
         self._conversation = conversation
         self._operator = operator
@@ -85,6 +102,13 @@ class View:
     def line(self) -> LineSettings:
         """The line's settings."""
         return cast(LineSettings, _Recorded(self._line, self._read.setdefault("line", {})))
+
+    @property
+    def hours(self) -> HoursView:
+        """What the calendar says; loaded for events that may open a session."""
+        assert self._hours is not None, "the worker did not load the hours for this event"
+        self._read["hours"] = self._hours
+        return self._hours
 
     @property
     def conversation(self) -> ConversationView:
@@ -109,10 +133,12 @@ def replayed(read: Mapping[str, Any]) -> View:
     line = {name: msgspec.convert(value, _SETTING_TYPES[name]) for name, value in read.get("line", {}).items()}
     conversation = read.get("conversation")
     operator = read.get("operator")
+    hours = read.get("hours")
     return View(
         line,
         msgspec.convert(conversation, ConversationView) if conversation is not None else None,
         msgspec.convert(operator, OperatorView) if operator is not None else None,
+        msgspec.convert(hours, HoursView) if hours is not None else None,
     )
 
 

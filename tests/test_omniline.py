@@ -21,6 +21,7 @@ from channels.widget import demo
 from crm_bridge.routes import routes as crm_routes
 from operators.rest import routes as people_routes
 from operators.sessions_rest import routes as session_routes
+from routing.hours_rest import routes as hours_routes
 from tests.support.store import on_disk
 
 
@@ -139,15 +140,17 @@ def test_second_serve_is_refused_and_names_the_first(serving, command):
 
 
 def test_commands_reach_the_running_process(serving, command):
-    """People are added while it serves, and reconcile reads beside it."""
+    """People are added while it serves, and reconcile and replay read beside it."""
     added = command("user", "add", "ann", "--name", "Ann")
     again = command("user", "add", "ann")
     clean = command("reconcile")
+    same = command("replay")
 
     assert added.stdout.startswith("added operator ann; password: ")
     assert again.returncode == 1
     assert "is taken" in again.stderr
     assert (0, "clean") == (clean.returncode, clean.stdout.splitlines()[-1])
+    assert (0, "the same: ") == (same.returncode, same.stdout[:10])
 
 
 def test_commands_work_alone(command, tmp_path):
@@ -266,6 +269,6 @@ def test_our_package_names_are_ours_alone():
 
 def test_every_route_names_who_may_ask():
     """A route without an action or a reason to be open would be open by accident."""
-    routers = [*people_routes(omniline.kinds()), session_routes, crm_routes, demo.routes]
+    routers = [*people_routes(omniline.kinds(), omniline.calendars()), session_routes, hours_routes, crm_routes, demo.routes]
 
     assert [] == [route for router in routers for route in unlisted(router.routes)]

@@ -15,7 +15,9 @@ from broker.store.tables import channels, lines, operators, seats
 
 _LINES = sql(select(*cols(lines, "id slug name version settings active")).order_by(lines.c.slug))
 _CHANNELS = sql(select(*cols(channels, "id line_id slug kind name settings version active")).order_by(channels.c.slug))
-_OPERATORS = sql(select(*cols(operators, "id login name role language active")).order_by(operators.c.login))
+_OPERATORS = sql(
+    select(*cols(operators, "id login name role language active hours languages skills")).order_by(operators.c.login)
+)
 _SEATS = sql(select(*cols(seats, "line_id operator_id")).order_by(seats.c.line_id, seats.c.position, seats.c.operator_id))
 
 
@@ -32,8 +34,18 @@ def load(tx: Tx) -> Directory:
         for id_, line, slug, kind, name, settings, version, active in tx.all(_CHANNELS)
     }
     people = {
-        OperatorId(id_): Operator(OperatorId(id_), login, name, Role(role), language, bool(active))
-        for id_, login, name, role, language, active in tx.all(_OPERATORS)
+        OperatorId(id_): Operator(
+            OperatorId(id_),
+            login,
+            name,
+            Role(role),
+            language,
+            bool(active),
+            msgspec.json.decode(hours) if hours is not None else None,
+            tuple(msgspec.json.decode(languages)),
+            tuple(msgspec.json.decode(skills)),
+        )
+        for id_, login, name, role, language, active, hours, languages, skills in tx.all(_OPERATORS)
     }
     sitting: dict[LineId, tuple[OperatorId, ...]] = dict.fromkeys(known_lines, ())
     for line, operator in tx.all(_SEATS):

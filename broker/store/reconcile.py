@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import Column, Table
 
-from broker.domain import Author, Fate, MessageKind, PointKind, PresenceState, Status, to_us
+from broker.domain import Author, Fate, MessageKind, PointKind, PresenceState, Status, rank_of, to_us
 from broker.ports import Row, Tx
 from broker.store.sql import adhoc, cols, one_of, sql
 from broker.store.tables import (
@@ -537,7 +537,7 @@ class _State(msgspec.Struct):
     queued_at: datetime | None = None
     offered_to: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
-    next_round_at: datetime | None = None
+    held_until: datetime | None = None
     rounds_over: bool = False
     answered_at: datetime | None = None
     no_answer_said: bool = False
@@ -572,7 +572,7 @@ def _unlike_their_state(tx: Tx) -> Iterator[str]:
             state.contact_id,
             state.status.value,
             state.operator_id,
-            -state.priority,
+            rank_of(state.queued_at, state.priority) if state.queued_at is not None else 0,
             state.weight,
             _us(state.opened_at),
             _us(state.queued_at),
@@ -606,6 +606,7 @@ def _offers_unlike_sessions(tx: Tx) -> Iterator[str]:
 
 class _OfferedEvent(msgspec.Struct):
     operators: tuple[str, ...]
+    rule: str = ""
 
 
 class _OfferedAfter(msgspec.Struct):
@@ -620,27 +621,27 @@ class _OfferedBody(msgspec.Struct):
 _OFFERED = msgspec.json.Decoder(_OfferedBody)
 
 
-def _offered(tx: Tx) -> Iterator[tuple[str, str, int, str]]:
-    """Yield (session, line, offer's number, operator) of every offer that the journal tells of."""
+def _offered(tx: Tx) -> Iterator[tuple[str, str, int, str, str]]:
+    """Yield (session, line, offer's number, operator, rule) of every offer that the journal tells of."""
     statement = select(journal.c.session_id, journal.c.line_id, journal.c.body, journal.c.status).where(
         journal.c.kind == "offered", journal.c.session_id.is_not(None), journal.c.body.like('%"make_offers"%')
     )
     for session, line, body, _ in tx.all(adhoc(statement)):
         told = _OFFERED.decode(body)
         for operator in told.event.operators:
-            yield session, line, told.after.offer_no if told.after else 0, operator
+            yield session, line, told.after.offer_no if told.after else 0, operator, told.event.rule
 
 
 def _offers_of_journal(tx: Tx) -> Iterator[str]:
     kept = set(tx.all(adhoc(select(offers.c.session_id, offers.c.offer_no, offers.c.operator_id))))
-    for session, _, number, operator in _offered(tx):
+    for session, _, number, operator, _ in _offered(tx):
         if (session, number, operator) not in kept:
             yield f"{session}/{number}/{operator}"
 
 
 def _turns_of_offers(tx: Tx) -> Iterator[str]:
     kept = set(tx.all(adhoc(select(turns.c.line_id, turns.c.operator_id))))
-    told = {(line, operator) for _, line, _, operator in _offered(tx)}
+    told = {(line, operator) for _, line, _, operator, rule in _offered(tx) if rule != "responsible"}
     yield from (f"{line}/{operator}" for line, operator in sorted(told - kept))
 
 
@@ -685,7 +686,7 @@ def _deadlines(tx: Tx, state: _State) -> Iterator[str]:
             return
         case Status.OFFERED:
             yield "offer"
-        case Status.QUEUED if state.next_round_at is not None and state.next_round_at > tx.now:
+        case Status.QUEUED if state.held_until is not None and state.held_until > tx.now:
             yield "round"
         case _:
             pass

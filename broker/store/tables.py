@@ -79,6 +79,9 @@ operators = _table(
     _flag("password_generated"),
     _flag("active", default=1),
     _text("language", default="en"),
+    _text("hours", null=True),  # shifts, leave and breaks, JSON (broker.hours)
+    _text("languages", default="[]"),  # those they can answer in, JSON
+    _text("skills", default="[]"),  # tags, JSON
     _us("created_us"),
     _us("changed_us"),
     Index("uq_operators_login", "login", unique=True),
@@ -246,6 +249,7 @@ pool_marks = _table(
     _id("line_id"),
     _text("reason"),
     _flag("seats"),  # 1: a seat was added, freed or came online
+    _id("session_id", null=True),  # a session that waits, whose customer is to be told when nobody can be asked
     _us("at_us"),
     Index("ix_pool_marks_line", "line_id"),
     sqlite_autoincrement=True,
@@ -316,7 +320,7 @@ timers = _table(
     "broker.timers",
     "timers",
     _id("id", primary=True),
-    _text("owner_kind"),  # conversation, operator
+    _text("owner_kind"),  # conversation, operator, line, shift
     Column("owner_id", _Id, nullable=False),
     _text("name"),
     _us("due_us"),
@@ -367,7 +371,7 @@ sessions = _table(
     _id("contact_id", ref="contacts.id"),
     _text("status"),
     _id("operator_id", null=True),
-    _int("rank", default=0),  # minus the priority: the queue's order is ascending in every column
+    _int("rank", default=0),  # its place in the queue, ascending (routing.distribution.rank_of); 0 while it does not wait
     _int("weight", default=0),
     _int("first_seq"),  # of the message that opened it: its messages begin there
     _us("opened_us"),
@@ -414,7 +418,7 @@ offers = _table(
     _id("session_id", ref="sessions.id"),
     _id("operator_id", ref="operators.id"),
     _int("offer_no"),
-    _text("state"),  # open, taken, declined, ran_out, withdrawn
+    _text("state"),  # open, taken, declined, ran_out, withdrawn, gone
     _us("made_us"),
     _us("until_us"),
     _us("ended_us", null=True),
@@ -441,6 +445,16 @@ turns = _table(
     Column("line_id", _Id, primary_key=True),
     Column("operator_id", _Id, primary_key=True),
     _int("turn"),
+    _us("paced_until_us", null=True),  # until when the seat is offered nothing that has waited for the opening
+)
+line_state = _table(
+    "routing",
+    "line_state",
+    Column("line_id", _Id, ForeignKey("lines.id"), primary_key=True),
+    _flag("open", default=1),
+    _us("opens_us", null=True),  # when it opens next; null: it is open, or never opens
+    _us("paced_until_us", null=True),  # until when the rest of what has waited for the opening is kept back
+    _us("changed_us"),
 )
 
 # --- crm_bridge

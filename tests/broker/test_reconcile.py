@@ -15,14 +15,17 @@ from broker.store.sql import insert_row
 from broker.store.tables import counters, files, login_failures, logins, metadata
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
+from routing.clockwork import keep_time
 from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, Fault
 from tests.support.clock import NOON
+from tests.support.house import load_house
 
 UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "login_failures": (lambda row: True, "forgotten by design when its time is over"),
     "logins": (lambda row: True, "a login that is gone is a browser that has logged out"),
     "channel_cursors": (lambda row: True, "a channel that confirmed nothing has none; the provider repeats, the inbox refuses"),
+    "line_state": (lambda row: True, "told by the calendar, and written again at each start"),
     "files": (lambda row: True, "no message points at a file yet"),
     "inputs": (lambda row: row["conversation_id"] is None, "an unreadable payload is known to nobody but its own row"),
     "contact_points": (
@@ -43,6 +46,7 @@ def busy_house() -> House:
     ann, bob = house.operator("ann", shop), house.operator("bob", shop, mail)
     house.operator("eve", mail, role=Role.SUPERVISOR)
     house.do(lambda tx: tx.run(insert_row(counters, "name value"), name="fence", value=1))
+    house.do(lambda tx: keep_time(tx, load_house(tx)))
     reader = Reader(house, BuiltInCrm(house), house.capabilities)
 
     def read() -> None:

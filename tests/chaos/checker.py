@@ -1,7 +1,8 @@
 """The auditor of a chaos run: compares what was promised to the clients with what they were shown. Pure.
 
 lost        acknowledged and not in the history, never on an operator's screen, or never answered;
-            accepted of an operator and never on the visitor's screen; in the history and never pushed
+            accepted of an operator and never on the visitor's screen; in the history and never pushed;
+            a decision whose reasons are not those that the journal has: it comes out otherwise
 doubled     one id under two places, one place with two contents, two readers with two histories
 reordered   places in another order than the words were said; a screen that went back
 stuck       after the drain: not acknowledged, not decided, not sent, not ended
@@ -227,3 +228,5 @@ def _house(run: Run) -> Iterator[Fault]:
         failed = [line for line in house.report.splitlines() if line.startswith("FAIL")] or [house.report[-300:]]
         for line in failed:
             yield Fault("lost", f"reconcile: {line}")
+    if house.unlike:
+        yield Fault("lost", f"replay: {house.unlike}")

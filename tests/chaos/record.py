@@ -88,6 +88,8 @@ class House:
     """By conversation, the whole thread as an operator reads it at the end, notes left out."""
     reconciled: bool = True
     report: str = ""
+    unlike: str = ""
+    """What `omniline replay` says of a journal that does not come out as it was written."""
 
 
 @dataclass(slots=True)

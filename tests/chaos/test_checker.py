@@ -68,6 +68,10 @@ def _not_reconciled(run):
     run.house.reconciled, run.house.report = False, "FAIL  messages: every accepted message is stored: 1"
 
 
+def _not_replayed(run):
+    run.house.unlike = "the same: 7, different: 1, of another engine: 0, no decision: 2"
+
+
 def _shown_and_gone(run):
     run.operators[0].shown[CONVERSATION].append(Line(9, "contact", "v00 3"))
 
@@ -143,6 +147,7 @@ PLANTED = {
         _system_text_never_seen,
         _updates_with_a_hole,
         _not_reconciled,
+        _not_replayed,
         _shown_and_gone,
     ],
     "doubled": [_stored_twice, _acknowledged_twice, _answered_twice, _another_content, _another_history],

@@ -209,6 +209,8 @@ class Chaos:
         run.house.threads = threads
         reconciled, run.house.report = await asyncio.to_thread(self.server.command, "reconcile")
         run.house.reconciled = reconciled == 0
+        replayed, words = await asyncio.to_thread(self.server.command, "replay")
+        run.house.unlike = words if replayed != 0 else ""
         if stopped != 0:
             raise ServerFailed(f"the last stop ended with status {stopped}\n{self.server.log_tail()}")
         return check(run)

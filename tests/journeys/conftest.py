@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from tests.journeys.people import SEE_SECONDS, Operator, Visitor, Watch
 from tests.journeys.place import Place
 from tests.journeys.road import Road
+from tests.support.replay import unlike
 
 FLAGS = (
     "--no-sandbox",  # containers have no user namespaces; the pages are our own
@@ -39,13 +40,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """A server that serves, with the demo line and one administrator."""
+    """A server that serves, with the demo line and one administrator; what it leaves behind must replay to the byte."""
     server = Place(tmp_path / "house")
     try:
         server.start()
         yield server
     finally:
         server.close()
+    assert [] == unlike(server.database)
 
 
 @pytest.fixture

@@ -26,6 +26,11 @@ class Place:
         """The administrator's, as the first start printed it."""
 
     @property
+    def database(self) -> Path:
+        """The file that the server owns while it runs."""
+        return self._folder / "var" / "omniline.db"
+
+    @property
     def port(self) -> int:
         """Where it listens, 0 before the first start."""
         return int(self.address.rpartition(":")[2] or 0)

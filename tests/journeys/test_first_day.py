@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.support.replay import unlike
+
 pytestmark = pytest.mark.browser
 
 FLAGS = [
@@ -67,10 +69,11 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path):
-    """Serve a demo house; it is killed at the end."""
+    """Serve a demo house; it is killed at the end, and what it leaves behind must replay to the byte."""
     started = Server(tmp_path)
     yield started
     started.kill()
+    assert [] == unlike(tmp_path / "data" / "omniline.db")
 
 
 @pytest.fixture

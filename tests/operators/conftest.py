@@ -12,6 +12,8 @@ from broker.domain import Capabilities, Delivered, LoadKind, Role
 from broker.errors import BadInput
 from broker.ports import ChannelKind
 from operators.rest import routes
+from routing.hours_rest import WorldCalendars
+from routing.hours_rest import routes as hours_routes
 from tests.support.site import Site
 
 
@@ -22,6 +24,7 @@ def _check(given: Any) -> dict[str, Any]:
 
 
 KINDS = {"fake": ChannelKind("fake", Capabilities(Delivered.PUSH, LoadKind.CHAT, idempotent=True, reaches_absent=True), _check)}
+CALENDARS = WorldCalendars()
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Office:
 @pytest.fixture
 def office(tmp_path):
     """Return an office where everybody is logged in."""
-    site = Site(tmp_path, routes=routes(KINDS))
+    site = Site(tmp_path, routes=[*routes(KINDS, CALENDARS), hours_routes])
     made = Office(site, {}, {})
     for role in Role:
         made.ids[role] = site.person(role.value, role)

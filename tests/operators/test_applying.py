@@ -12,7 +12,7 @@ from operators import lines, people
 from operators.applying import FILE_MAX, apply, parse, text_of
 from operators.commands import commands
 from operators.demo import first_data
-from tests.operators.conftest import KINDS
+from tests.operators.conftest import CALENDARS, KINDS
 from tests.support.site import Site
 
 HOUSE = """
@@ -46,7 +46,7 @@ def site(tmp_path):
 
 
 def _apply(site, tmp_path, text=HOUSE):
-    return site.do(apply(site.store, text, "house.toml", str(tmp_path), KINDS))
+    return site.do(apply(site.store, text, "house.toml", str(tmp_path), KINDS, CALENDARS))
 
 
 def _line(site):
@@ -84,7 +84,7 @@ def test_what_the_file_does_not_name_stays(site, tmp_path):
     """A setting, a name, or a switch that was changed in the console is not undone by a file that is silent about it."""
     _apply(site, tmp_path)
     line = _line(site)
-    changed = lines.settings_of({"rounds": 9, "weights": {"mail": 7}}, line["settings"])
+    changed = lines.settings_of({"rounds": 9, "weights": {"mail": 7}}, CALENDARS, line["settings"])
     site.write(lambda tx: lines.change_line(tx, line["id"], settings=changed, name="The shop", active=False))
     silent = HOUSE.replace('name = "Shop"\n', "")
 
@@ -158,12 +158,12 @@ def test_somebody_unknown_in_a_queue_undoes_all(site, tmp_path):
 
 def test_parsing_needs_no_house():
     """A file can be checked anywhere."""
-    assert set(parse(HOUSE, "house.toml", KINDS).lines) == {"shop"}
+    assert set(parse(HOUSE, "house.toml", KINDS, CALENDARS).lines) == {"shop"}
 
 
 def test_people_are_added_from_the_command_line(site):
     """A generated password is told once; a given one is not repeated; either opens."""
-    known = commands(KINDS)
+    known = commands(KINDS, CALENDARS)
     told = site.do(known["user add"](site.store, {"login": "Ann", "name": "Ann", "role": "operator", "password": None}))
     given = {"login": "bob", "name": "Bob", "role": "operator", "password": "correct horse battery"}
 
@@ -177,13 +177,13 @@ def test_a_new_password_from_the_command_line_ends_the_logins(site):
     site.person("ann")
     token, _ = site.do(site.parts.logins.log_in("ann", "correct horse battery", address="a"))
 
-    told = site.do(commands(KINDS)["user password"](site.store, {"login": "ann", "password": None}))
+    told = site.do(commands(KINDS, CALENDARS)["user password"](site.store, {"login": "ann", "password": None}))
 
     assert site.do(site.parts.logins.actor_of(token)) is None
     password = told.partition(": ")[2].partition(";")[0]
     assert site.do(site.parts.logins.log_in("ann", password, address="a"))
     with pytest.raises(NotFound, match="omniline user add nobody"):
-        site.do(commands(KINDS)["user password"](site.store, {"login": "nobody", "password": None}))
+        site.do(commands(KINDS, CALENDARS)["user password"](site.store, {"login": "nobody", "password": None}))
 
 
 def test_an_empty_house_gets_its_first_data_once(site):

@@ -606,16 +606,43 @@ def test_presence_is_said_by_the_console_and_seen_by_everybody(tmp_path):
     played(tmp_path, story)
 
 
-def test_who_goes_away_for_good_is_offline_after_the_grace(tmp_path):
-    """The last socket's end begins the grace; a reload within it takes nobody offline."""
+def test_a_closed_laptop_passes_everything_on_and_gives_it_back_its_presence(tmp_path):
+    """After the grace its operator is away, and what they had is a colleague's; opened again, it is online without saying so."""
 
     async def story(desk: Desk) -> None:
         ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
         async with desk.console(bob, presence=None) as other:
-            async with desk.console(ann):
+            async with desk.console(ann) as one:
+                held = await _taken(desk, one)
+                await desk.say("v2", "and me?")
+                offered = (await one.card(status="offered"))["card"]["session"]
+                await other.send(t="presence", state="online")
+                await other.until(lambda u: u.get("colleague", {}).get("id") == bob)
+            await other.until(lambda u: u.get("colleague") == {"id": ann, "name": "Ann", "presence": "away"})
+            mine = {(await other.until(lambda u: u.get("card", {}).get("offered_until")))["card"]["session"] for _ in range(2)}
+            assert {held, offered} == mine
+            async with desk.socket(ann) as console:
+                await console.send(t="hello")
+                assert "online" == (await console.next("snapshot"))["me"]["presence"]
+
+    played(tmp_path, story, Settings(presence_grace_seconds=0.2))
+
+
+def test_who_logs_out_is_offline_after_the_grace(tmp_path):
+    """The end of the login closes the last console, and nobody who has vanished is made of them."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        token = await desk.log_in(ann)
+        async with desk.console(bob, presence=None) as other:
+            async with desk.socket(ann, token=token) as one:
+                await one.hello()
+                await one.send(t="presence", state="online")
                 await other.until(lambda u: u.get("colleague", {}).get("presence") == "online")
-            await other.until(lambda u: u.get("colleague", {}).get("presence") == "offline")
-        assert [("offline",)] == await desk.rows("SELECT state FROM presence WHERE operator_id = ?", ann)
+                await desk.log_out(token)
+                await one.close_code()
+            told = await other.until(lambda u: u.get("colleague", {}).get("id") == ann)
+            assert "offline" == told["colleague"]["presence"]
 
     played(tmp_path, story, Settings(presence_grace_seconds=0.2))
 

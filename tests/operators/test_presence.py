@@ -70,13 +70,13 @@ def test_a_person_of_whom_nothing_is_known_gets_a_row(store):
     assert "offline" == store.one("SELECT state FROM presence WHERE operator_id = ?", bob)
 
 
-def test_the_grace_ends_offline_unless_they_come_back(store):
-    """The timer takes the operator offline when it falls due; coming back takes the timer away."""
+def test_the_grace_ends_unless_they_come_back(store):
+    """The timer falls due after the whole grace, and coming back takes it away; who has no login then is offline."""
     ann = _ann(store)
     enter = {presence.TIMER_OWNER: presence.grace_over}
     store.write(lambda tx: presence.set_presence(tx, ann, ONLINE))
     store.write(lambda tx: presence.begin_grace(tx, ann, 30))
-    store.write(lambda tx: presence.end_grace(tx, ann))
+    store.write(lambda tx: presence.come_back(tx, ann))
     store.clock.move(31)
     assert 0 == store.write(lambda tx: timers.fire_due(tx, enter))
 

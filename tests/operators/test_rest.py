@@ -12,7 +12,7 @@ from broker.store.tables import inputs
 from broker.web.wiring import listed, unlisted
 from operators import people
 from operators.rest import routes
-from tests.operators.conftest import KINDS
+from tests.operators.conftest import CALENDARS, KINDS
 from tests.support.site import PASSWORD
 
 NOBODY = "01900000-0000-7000-8000-ffffffffffff"
@@ -41,7 +41,7 @@ ROLES = {
 
 
 def _routes():
-    return [route for router in routes(KINDS) for route in router.routes if isinstance(route, APIRoute)]
+    return [route for router in routes(KINDS, CALENDARS) for route in router.routes if isinstance(route, APIRoute)]
 
 
 def _names():

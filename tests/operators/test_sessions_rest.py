@@ -24,6 +24,7 @@ from operators.sessions_rest import routes
 from routing import distributor, worker
 from routing.applying import House
 from routing.distributor import marked
+from tests.operators.conftest import CALENDARS
 from tests.support import house
 from tests.support.channels import FakeChannel, wrote
 from tests.support.site import Site
@@ -96,7 +97,7 @@ def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
 @pytest.fixture
 def shop(tmp_path):
     """Return a shop that is open."""
-    made = Shop(Site(tmp_path, routes=[routes, *people_routes({})]))
+    made = Shop(Site(tmp_path, routes=[routes, *people_routes({}, CALENDARS)]))
     for slug in ("shop", "bar"):
         line, channel = made.site.write(partial(_open_line, slug=slug))
         made.lines.append(line)

@@ -16,6 +16,7 @@ from broker.domain import (
     LoadKind,
     MessageId,
     OperatorId,
+    Outside,
     PresenceState,
     SessionId,
     Status,
@@ -29,6 +30,7 @@ from broker.events import (
     Note,
     Offered,
     OfferExpired,
+    OperatorGone,
     ReopenEnded,
     Reply,
     RoundDue,
@@ -36,7 +38,7 @@ from broker.events import (
 )
 from routing.engine import LEADS, TABLE, decide
 from routing.session import Session
-from routing.view import ConversationView, OperatorView, View
+from routing.view import OPEN, ConversationView, HoursView, OperatorView, View
 from tests.support.clock import NOON
 from tests.tools import diagram
 
@@ -95,7 +97,12 @@ def events(kind):
     if kind is Offered:
         return [kind(at=NOON, operators=(ANN,), until=NOON + HOUR, fresh_round=fresh) for fresh in (True, False)]
     if kind is Held:
-        return [kind(at=NOON, until=until) for until in (None, NOON + HOUR)]
+        return [kind(at=NOON, until=until, why=why) for until in (None, NOON + HOUR) for why in ("round", "nobody")]
+    if kind is OperatorGone:
+        return [
+            kind(at=NOON, operator_id=ANN, vanished=vanished, removed=removed)
+            for vanished, removed in product((False, True), repeat=2)
+        ]
     assert kind in (RoundDue, NoAnswerDue, ReopenEnded)
     return [kind(at=NOON)]
 
@@ -108,7 +115,12 @@ def views():
     able = OperatorView(ANN, True, True, True, PresenceState.ONLINE, 100, 0)
     full = OperatorView(ANN, True, True, False, PresenceState.ONLINE, 100, 100)
     stranger = OperatorView(ANN, True, False, False, PresenceState.ONLINE, 100, 0)
-    return [View(LineSettings(), conversation, operator) for operator in (able, full, stranger, None)]
+    shut = HoursView(open=False, opens_at=NOON + HOUR)
+    return [
+        View(LineSettings(outside=outside), conversation, operator, hours)
+        for operator in (able, full, stranger, None)
+        for outside, hours in ((Outside.KEEP, OPEN), (Outside.KEEP, shut), (Outside.REPLY, shut))
+    ]
 
 
 @pytest.mark.parametrize("pair", list(TABLE), ids=lambda pair: f"{pair[0]}-{pair[1].__name__}")

@@ -17,9 +17,12 @@ from broker.domain import (
     LoadKind,
     MessageId,
     OperatorId,
+    Outside,
+    OutsideCalls,
     PresenceState,
     SessionId,
     Status,
+    Vanished,
     Weights,
     WelcomeWhen,
 )
@@ -34,6 +37,7 @@ from broker.events import (
     Offered,
     OfferExpired,
     OperatorEvent,
+    OperatorGone,
     ReopenEnded,
     Reply,
     RoundDue,
@@ -44,7 +48,9 @@ from routing.engine import NO_ANSWER, OFFER, REOPEN, ROUND, TABLE, decide
 from routing.session import (
     CancelTimer,
     Deliver,
+    Divert,
     EndOffers,
+    Freeze,
     Ignore,
     Keep,
     MakeOffers,
@@ -56,12 +62,17 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import ConversationView, OperatorView, View, replayed
+from routing.view import OPEN, ConversationView, HoursView, OperatorView, View, replayed
 from tests.support.clock import MINUTE, NOON, SECOND
 
 ANN, BOB = OperatorId("ann"), OperatorId("bob")
 M1 = MessageId("m1")
 LINE = LineSettings()
+HOUR = timedelta(hours=1)
+OPENS = NOON + HOUR
+"""When a line that is closed at noon opens."""
+SHUT = HoursView(open=False, opens_at=OPENS)
+NEVER = HoursView(open=False)
 
 QUEUED = Session(
     id=SessionId("s1"),
@@ -114,7 +125,7 @@ def conversation(**changes: Any) -> ConversationView:
 
 def view(line: LineSettings = LINE, who: OperatorView | None = None) -> View:
     """Return what a decision may see."""
-    return View(line, conversation(), who)
+    return View(line, conversation(), who, OPEN)
 
 
 def after(
@@ -172,7 +183,8 @@ EVENTS: list[SessionEvent] = [
     NoAnswerDue(at=NOON),
     ReopenEnded(at=NOON),
     Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False),
-    Held(at=NOON, until=None),
+    Held(at=NOON, until=None, why="rounds_over", rounds_over=True),
+    OperatorGone(at=NOON, operator_id=ANN, vanished=True),
 ]
 
 # --- the table as a whole
@@ -229,12 +241,12 @@ def test_the_weight_is_the_lines_for_the_channels_load(load: LoadKind, weight: i
     """A session weighs what its line says a chat, a mail or a call weighs."""
     line = LineSettings(weights=Weights(chat=1, mail=2, call=3))
 
-    assert weight == after(None, wrote(), View(line, conversation(load=load)))[0].weight
+    assert weight == after(None, wrote(), View(line, conversation(load=load), hours=OPEN))[0].weight
 
 
 def test_priorities_of_line_and_contact_add_up():
     """A VIP in a preferred line goes before either."""
-    seen = View(LineSettings(priority=5), conversation(contact_priority=10))
+    seen = View(LineSettings(priority=5), conversation(contact_priority=10), hours=OPEN)
 
     assert after(None, wrote(), seen)[0].priority == 15
 
@@ -251,7 +263,7 @@ def test_priorities_of_line_and_contact_add_up():
 )
 def test_the_welcome_is_said_when_the_line_says(when: WelcomeWhen, first_time: bool, said: bool):
     """Each session, the contact's first only, or never."""
-    seen = View(LineSettings(welcome=when), conversation(first_time=first_time))
+    seen = View(LineSettings(welcome=when), conversation(first_time=first_time), hours=OPEN)
 
     assert said is (Say("welcome") in after(None, wrote(), seen)[1])
 
@@ -271,6 +283,198 @@ def test_more_messages_do_not_change_how_long_it_waits():
 def test_a_message_after_an_answer_is_unanswered_again():
     """An active session notes since when the customer waits."""
     assert after(replace(ACTIVE, unanswered_since=None), wrote(NOON + MINUTE))[0].unanswered_since == NOON + MINUTE
+
+
+# --- the responsible and skills
+
+
+def test_whose_customer_it_is_is_asked_first_for_a_while():
+    """From now on, for the line's seconds; a line may leave that out, and a stranger is nobody's."""
+    seen = View(LineSettings(responsible_seconds=30), conversation(responsible_id=BOB), hours=OPEN)
+    session, _ = after(None, wrote(), seen)
+    assert (session.responsible_id, session.responsible_until) == (BOB, NOON + 30 * SECOND)
+
+    for line, known in ((LineSettings(responsible_first=False), BOB), (LINE, None)):
+        session, _ = after(None, wrote(), View(line, conversation(responsible_id=known), hours=OPEN))
+        assert (session.responsible_id, session.responsible_until) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "language", "needs"),
+    [
+        (LINE, "ru", ()),
+        (LineSettings(match_language=True), "ru", ("language:ru",)),
+        (LineSettings(match_language=True), "pt-BR", ("language:pt",)),
+        (LineSettings(match_language=True), "RU", ("language:ru",)),
+        (LineSettings(match_language=True), "", ()),
+        (LineSettings(skills=("billing", "vip")), "ru", ("skill:billing", "skill:vip")),
+        (LineSettings(match_language=True, skills=("billing",)), "en", ("language:en", "skill:billing")),
+    ],
+)
+def test_a_session_needs_what_its_line_and_its_language_demand(line: LineSettings, language: str, needs: tuple[str, ...]):
+    """The contact's base language where the line matches languages and it is known; the line's tags; for two minutes."""
+    session, _ = after(None, wrote(), View(line, conversation(language=language), hours=OPEN))
+
+    assert (session.needs, session.needs_until) == (needs, NOON + 2 * MINUTE if needs else None)
+
+
+# --- outside the hours
+
+
+def closed(line: LineSettings = LINE, hours: HoursView = SHUT, who: OperatorView | None = None, **changes: Any) -> View:
+    """Return what a decision may see of a line that is closed."""
+    return View(line, conversation(**changes), who, hours)
+
+
+def outside(how: Outside, **changes: Any) -> LineSettings:
+    return LineSettings(outside=how, **changes)
+
+
+@pytest.mark.parametrize(("how", "said"), [(Outside.KEEP, "outside"), (Outside.FORM, "outside_form")])
+def test_what_is_written_outside_the_hours_waits_for_the_opening(how: Outside, said: str):
+    """NEW to QUEUED: the customer is told when we open instead of welcomed, and the time to a first answer counts from then."""
+    session, decisions = after(None, wrote(), closed(outside(how)))
+
+    assert (session.status, session.queued_at, session.opens_at) == (Status.QUEUED, NOON, OPENS)
+    assert decisions == (MarkPool("session queued"), Say(said), SetTimer(NO_ANSWER, OPENS + MINUTE))
+
+
+def test_what_it_may_wait_for_is_counted_from_the_opening():
+    """The responsible and the able have their time when they are there to use it."""
+    line = LineSettings(skills=("billing",), responsible_seconds=30, skill_seconds=90)
+    session, _ = after(None, wrote(), closed(line, responsible_id=BOB))
+
+    assert (session.responsible_until, session.needs_until) == (OPENS + 30 * SECOND, OPENS + 90 * SECOND)
+
+
+def test_a_line_that_never_opens_keeps_without_an_end():
+    """The message waits for other hours; no moment is counted from an opening there is not."""
+    session, decisions = after(None, wrote(), closed(LineSettings(skills=("billing",)), NEVER, responsible_id=BOB))
+
+    assert (session.status, session.opens_at, session.responsible_until, session.needs_until) == (Status.QUEUED, None, None, None)
+    assert decisions == (MarkPool("session queued"), Say("outside"))
+
+
+def test_a_line_may_keep_silent_after_the_opening_too():
+    """no_answer_seconds = 0 sets no timer for the opening either."""
+    assert after(None, wrote(), closed(LineSettings(no_answer_seconds=0)))[1] == (MarkPool("session queued"), Say("outside"))
+
+
+def test_a_line_may_answer_alone():
+    """REPLY, NEW to CLOSED: told, and closed with that outcome; it may be reopened as any other, and nobody is asked."""
+    session, decisions = after(None, wrote(), closed(outside(Outside.REPLY)))
+
+    assert (session.id, session.status, session.outcome, session.closed_at) == ("s2", Status.CLOSED, "outside", NOON)
+    assert (session.operator_id, session.queued_at, session.unanswered_since, session.frozen) == (None, None, None, False)
+    assert decisions == (Say("outside"), SetTimer(REOPEN, NOON + 10 * MINUTE))
+
+
+@pytest.mark.parametrize("how", OutsideCalls)
+def test_a_call_outside_the_hours_is_diverted(how: OutsideCalls):
+    """Voicemail, forward or hang up, whatever becomes of messages: the decision, and a session closed with that outcome."""
+    for messages in Outside:
+        line = LineSettings(outside=messages, outside_calls=how)
+        session, decisions = after(None, wrote(), closed(line, load=LoadKind.CALL))
+
+        assert (session.status, session.outcome, session.weight) == (Status.CLOSED, how.value, 50)
+        assert decisions == (Divert(how.value), SetTimer(REOPEN, NOON + 10 * MINUTE))
+
+
+@pytest.mark.parametrize("load", [LoadKind.CHAT, LoadKind.CALL])
+def test_without_a_reopen_window_what_nobody_was_asked_about_is_final(load: LoadKind):
+    """No window, no timer: the next message is another session."""
+    session, decisions = after(None, wrote(), closed(outside(Outside.REPLY, reopen_seconds=0), load=load))
+
+    assert session.frozen
+    assert not any(isinstance(made, SetTimer) for made in decisions)
+
+
+def shut_outside(line: LineSettings, **changes: Any) -> Session:
+    """Return a session that was closed at noon because nobody was asked about it."""
+    return after(None, wrote(), closed(line, **changes))[0]
+
+
+@pytest.mark.parametrize("load", [LoadKind.CHAT, LoadKind.CALL])
+def test_more_words_outside_the_hours_join_what_was_said(load: LoadKind):
+    """The customer was answered already: no second reply, the session stays as it is."""
+    line = outside(Outside.REPLY)
+    before = shut_outside(line, load=load)
+
+    assert after(before, wrote(NOON + MINUTE), closed(line), NOON + MINUTE) == (before, (Ignore("outside the hours"),))
+
+
+def test_after_the_opening_what_nobody_was_asked_about_is_queued():
+    """CLOSED to QUEUED: the same session, and everything that it needs is needed still."""
+    line = outside(Outside.REPLY, skills=("billing",))
+    at = NOON + MINUTE
+    session, decisions = after(shut_outside(line), wrote(at), View(line, conversation(), None, OPEN), at)
+
+    assert (session.id, session.status, session.outcome, session.queued_at) == ("s2", Status.QUEUED, "", at)
+    assert (session.needs, session.needs_until) == (("skill:billing",), at + 2 * MINUTE)
+    assert decisions == (MarkPool("session reopened"), CancelTimer(REOPEN), SetTimer(NO_ANSWER, at + MINUTE))
+
+
+def test_a_message_long_after_the_line_answered_alone_opens_another_session():
+    """The window has passed: as a first message, with its own reply."""
+    line = outside(Outside.REPLY)
+    at = NOON + 11 * MINUTE
+    session, decisions = after(shut_outside(line), wrote(at), closed(line, new_session_id=SessionId("s3")), at)
+
+    assert (session.id, session.outcome) == ("s3", "outside")
+    assert decisions == (Freeze(), CancelTimer(REOPEN), Say("outside"), SetTimer(REOPEN, at + 10 * MINUTE))
+
+
+@pytest.mark.parametrize("how", Outside)
+def test_a_session_somebody_had_waits_for_the_opening_when_it_is_reopened(how: Outside):
+    """CLOSED to QUEUED, also in a line that answers alone: it was somebody's. The customer is told when we open."""
+    session, decisions = after(CLOSED, wrote(NOON + MINUTE), closed(outside(how), who=None), NOON + MINUTE)
+
+    assert (session.status, session.opens_at, session.reopened) == (Status.QUEUED, OPENS, 1)
+    assert decisions == (
+        MarkPool("session reopened"),
+        CancelTimer(REOPEN),
+        Say("outside"),
+        SetTimer(NO_ANSWER, OPENS + MINUTE),
+    )
+
+
+def test_who_had_it_and_is_there_still_goes_on_outside_the_hours():
+    """CLOSED to ACTIVE: an operator who stayed on answers in the session they had."""
+    session, decisions = after(CLOSED, wrote(NOON + MINUTE), closed(who=person()), NOON + MINUTE)
+
+    assert (session.status, session.operator_id, session.opens_at) == (Status.ACTIVE, ANN, None)
+    assert decisions == (Reserve(ANN), CancelTimer(REOPEN), SetTimer(NO_ANSWER, NOON + 2 * MINUTE))
+
+
+def test_reopened_in_a_line_that_never_opens_sets_no_watch():
+    """There is no opening to count from."""
+    assert after(CLOSED, wrote(), closed(hours=NEVER))[1] == (
+        MarkPool("session reopened"),
+        CancelTimer(REOPEN),
+        Say("outside"),
+    )
+
+
+def test_taking_outside_the_hours():
+    """The hours bind the distributor, not an operator who wants to: they are not even looked at."""
+    waits = after(None, wrote(), closed())[0]
+    session, _ = after(waits, take(), View(LINE, operator=person()))
+
+    assert (session.status, session.operator_id, session.opens_at) == (Status.ACTIVE, ANN, None)
+
+
+@pytest.mark.parametrize("how", Outside)
+@pytest.mark.parametrize("load", LoadKind)
+@pytest.mark.parametrize("hours", [OPEN, SHUT, NEVER], ids=["open", "closed", "never open"])
+@pytest.mark.parametrize("before", [None, CLOSED, "shut"], ids=["new", "closed", "shut"])
+def test_what_a_decision_about_hours_saw_is_enough_to_make_it_again(how: Outside, load: LoadKind, hours: HoursView, before: Any):
+    """The calendar's answer stands in the record: replay needs neither zones nor holidays."""
+    line = LineSettings(outside=how, skills=("billing",))
+    session = shut_outside(line, load=load) if before == "shut" else before
+    seen = closed(line, hours, load=load)
+    first = decide(session, wrote(), seen, NOON)
+
+    assert first == decide(session, wrote(), replayed(seen.read()), NOON)
 
 
 # --- offers
@@ -306,11 +510,11 @@ def test_an_offer_in_the_same_round_keeps_who_was_asked():
 def test_a_fresh_round_forgets_who_was_asked():
     """Everybody may be asked again; the gate of the next round counts from now."""
     session, _ = after(
-        replace(QUEUED, round_no=1, round_began=NOON - MINUTE, asked=(ANN,), next_round_at=NOON),
+        replace(QUEUED, round_no=1, round_began=NOON - MINUTE, asked=(ANN,), held_until=NOON),
         Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=True),
     )
 
-    assert (session.round_no, session.round_began, session.asked, session.next_round_at) == (2, NOON, (), None)
+    assert (session.round_no, session.round_began, session.asked, session.held_until) == (2, NOON, (), None)
 
 
 def test_a_changed_pool_begins_at_round_one():
@@ -379,6 +583,18 @@ def test_an_offer_that_runs_out_goes_back_to_the_queue():
     assert decisions[:3] == (EndOffers((ANN, BOB), "ran_out"), Release(ANN), Release(BOB))
 
 
+def test_skips_are_counted_over_all_rounds():
+    """Each operator who declined or let it pass counts once an offer; who took it away with them does not."""
+    session = replace(OFFERED, offered_to=(ANN, BOB), skips=3)
+    assert after(session, decline())[0].skips == 4
+    assert after(session, OfferExpired(at=NOON + MINUTE, offer_no=1))[0].skips == 5
+    assert after(session, gone())[0].skips == 3
+
+    asked_before = replace(OFFERED, asked=(ANN,), skips=1)
+    assert after(asked_before, decline())[0].skips == 2
+    assert after(asked_before, Offered(at=NOON, operators=(ANN,), until=NOON, fresh_round=True))[0].skips == 1
+
+
 def test_the_run_out_of_an_earlier_offer_means_nothing():
     """A timer that fired for offer 1 leaves offer 2 alone."""
     session, decisions = after(replace(OFFERED, offer_no=2), OfferExpired(at=NOON, offer_no=1))
@@ -390,13 +606,173 @@ def test_a_hold_waits_for_the_round_or_for_a_change():
     """The gate is a timer; without one the session waits for the pool to change."""
     gate = NOON + MINUTE
 
-    assert after(QUEUED, Held(at=NOON, until=gate)) == (replace(QUEUED, next_round_at=gate), (SetTimer(ROUND, gate),))
-    assert after(QUEUED, Held(at=NOON, until=None)) == (replace(QUEUED, rounds_over=True), (CancelTimer(ROUND),))
+    assert after(QUEUED, Held(at=NOON, until=gate, why="round")) == (
+        replace(QUEUED, held_until=gate, held_why="round"),
+        (SetTimer(ROUND, gate),),
+    )
+    assert after(QUEUED, Held(at=NOON, until=None, why="rounds_over", rounds_over=True)) == (
+        replace(QUEUED, held_why="rounds_over", rounds_over=True),
+        (CancelTimer(ROUND),),
+    )
+
+
+@pytest.mark.parametrize("why", ["responsible", "skill"])
+def test_a_hold_says_why(why: str):
+    """And an offer forgets it."""
+    held, decisions = after(QUEUED, Held(at=NOON, until=OPENS, why=why))
+    assert (held.held_until, held.held_why, decisions) == (OPENS, why, (SetTimer(ROUND, OPENS),))
+
+    session, _ = after(held, Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False))
+    assert (session.held_until, session.held_why) == (None, "")
+
+
+def test_a_hold_after_a_change_in_the_pool_begins_again():
+    """A session whose rounds were over is held for somebody who came: when that is over everybody may be asked, from round one."""
+    over = replace(QUEUED, round_no=3, round_began=NOON, asked=(ANN, BOB), held_why="rounds_over", rounds_over=True)
+    session, _ = after(over, Held(at=NOON, until=OPENS, why="responsible", renewed=True))
+
+    assert (session.round_no, session.round_began, session.asked, session.rounds_over) == (0, None, (), False)
+
+
+@pytest.mark.parametrize("line", [LINE, LineSettings(outside=Outside.FORM)])
+def test_that_nobody_is_there_is_said_once(line: LineSettings):
+    """At once, and not again by a second look or when the time to a first answer has passed."""
+    nobody = Held(at=NOON, until=None, why="nobody")
+    session, decisions = after(QUEUED, nobody, view(line))
+
+    assert (session, decisions) == (replace(QUEUED, no_answer_said=True), (Say("no_answer"),))
+    assert after(session, nobody, view(line)) == (session, (Ignore("told already"),))
+    assert after(session, NoAnswerDue(at=NOON + MINUTE), view(line)) == (session, (Ignore("answered already"),))
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (QUEUED, LineSettings(no_answer_seconds=0)),
+        (replace(QUEUED, answered_at=NOON), LINE),
+        (replace(QUEUED, unanswered_since=None), LINE),
+    ],
+    ids=["a silent line", "an answered customer", "a customer who waits for nothing"],
+)
+def test_nobody_is_told_that_all_are_busy_without_need(before: Session, line: LineSettings):
+    """A line that keeps silent, and customers who have their answer."""
+    assert after(before, Held(at=NOON, until=None, why="nobody"), view(line)) == (before, (Ignore("told already"),))
 
 
 def test_when_the_round_is_due_the_pool_is_marked():
     """The timer of the gate asks for a distribution."""
     assert after(QUEUED, RoundDue(at=NOON)) == (QUEUED, (MarkPool("round due"),))
+
+
+# --- an operator is gone
+
+
+def gone(operator: OperatorId = ANN, **how: bool) -> OperatorGone:
+    return OperatorGone(at=NOON, operator_id=operator, **how)
+
+
+def test_the_offer_of_who_is_gone_returns_at_once():
+    """OFFERED to QUEUED: their budget is free; they were not asked, so they may be when they are back in the same round."""
+    session, decisions = after(OFFERED, gone())
+
+    assert (session.status, session.offered_to, session.offered_until, session.asked) == (Status.QUEUED, (), None, ())
+    assert (session.round_no, session.queued_at) == (1, NOON)
+    assert decisions == (EndOffers((ANN,), "gone"), Release(ANN), MarkPool("offer gone"), CancelTimer(OFFER))
+
+
+def test_the_others_of_an_offer_keep_it():
+    """All at once: one of them is gone, the others' deadline stands."""
+    session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), gone())
+
+    assert (session.status, session.offered_to, session.offered_until) == (Status.OFFERED, (BOB,), NOON + MINUTE)
+    assert decisions == (EndOffers((ANN,), "gone"), Release(ANN), MarkPool("offer gone"))
+
+
+ANSWERED = replace(ACTIVE, unanswered_since=None, answered_at=NOON)
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "stays"),
+    [
+        (Vanished.KEEP, ACTIVE, True),
+        (Vanished.KEEP, ANSWERED, True),
+        (Vanished.UNANSWERED, ACTIVE, False),
+        (Vanished.UNANSWERED, ANSWERED, True),
+        (Vanished.QUEUE, ACTIVE, False),
+        (Vanished.QUEUE, ANSWERED, False),
+    ],
+)
+def test_the_session_of_who_has_vanished_goes_by_the_lines_rule(rule: Vanished, before: Session, stays: bool):
+    """It stays theirs, or ACTIVE to QUEUED with their budget free."""
+    session, decisions = after(before, gone(vanished=True), view(LineSettings(vanished=rule)), NOON + MINUTE)
+
+    if stays:
+        assert (session, decisions) == (before, (Ignore("the line leaves it with them"),))
+    else:
+        assert (session.status, session.operator_id, session.queued_at) == (Status.QUEUED, None, NOON + MINUTE)
+        assert decisions[:2] == (Release(ANN), MarkPool("operator gone", seats=True))
+
+
+@pytest.mark.parametrize("rule", Vanished)
+@pytest.mark.parametrize("before", [ACTIVE, ANSWERED], ids=["unanswered", "answered"])
+def test_the_session_of_who_was_removed_goes_back_whatever_the_rule(rule: Vanished, before: Session):
+    """There is nobody any more who could keep it."""
+    session, _ = after(before, gone(vanished=True, removed=True), view(LineSettings(vanished=rule)))
+
+    assert (session.status, session.operator_id) == (Status.QUEUED, None)
+
+
+def test_who_only_left_keeps_what_they_hold():
+    """Away by choice: their sessions are theirs in every line."""
+    for rule in Vanished:
+        assert after(ACTIVE, gone(), view(LineSettings(vanished=rule))) == (ACTIVE, (Ignore("they keep what they hold"),))
+
+
+def test_what_comes_back_waits_as_anew():
+    """At the end of the queue, its rounds from the beginning, not kept for who has gone, its demand running again."""
+    before = replace(ACTIVE, needs=("skill:billing",), responsible_id=ANN, responsible_until=NOON)
+    session, _ = after(before, gone(vanished=True), now=NOON + MINUTE)
+
+    assert (session.queued_at, session.round_no, session.asked) == (NOON + MINUTE, 0, ())
+    assert (session.responsible_id, session.responsible_until) == (None, None)
+    assert (session.needs, session.needs_until) == (("skill:billing",), NOON + 3 * MINUTE)
+
+
+def test_a_customer_who_waits_is_told_again_from_then():
+    """The time to an answer counts anew for who waits, was not told yet, and might be heard; for nobody else."""
+    waits = SetTimer(NO_ANSWER, NOON + 2 * MINUTE)
+
+    def set_at(before: Session, hours: HoursView = OPEN) -> bool:
+        line = LineSettings(vanished=Vanished.QUEUE)
+        return waits in after(before, gone(vanished=True), closed(line, hours), NOON + MINUTE)[1]
+
+    assert set_at(ACTIVE)
+    assert not set_at(ANSWERED)
+    assert not set_at(replace(ACTIVE, no_answer_said=True))
+    assert not set_at(ACTIVE, SHUT)
+
+
+def test_what_comes_back_outside_the_hours_waits_for_the_opening():
+    """It is counted from then."""
+    before = replace(ACTIVE, needs=("skill:billing",))
+    session, _ = after(before, gone(vanished=True), closed())
+
+    assert (session.status, session.opens_at, session.needs_until) == (Status.QUEUED, OPENS, OPENS + 2 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (None, "its time is past"),
+        (QUEUED, "not offered to them"),
+        (OFFERED, "not offered to them"),
+        (ACTIVE, "not theirs"),
+        (CLOSED, "closed already"),
+    ],
+)
+def test_somebody_elses_going_changes_nothing(before: Session | None, why: str):
+    """Bob is gone; nothing here was his."""
+    assert decide(before, gone(BOB, vanished=True, removed=True), view(), NOON) == (before, (Ignore(why),))
 
 
 # --- taking from the list
@@ -634,7 +1010,7 @@ def test_the_silence_of_an_earlier_session_means_nothing():
         (CLOSED, RoundDue(at=NOON)),
         (OFFERED, Offered(at=NOON, operators=(BOB,), until=NOON, fresh_round=False)),
         (ACTIVE, Offered(at=NOON, operators=(BOB,), until=NOON, fresh_round=False)),
-        (CLOSED, Held(at=NOON, until=None)),
+        (CLOSED, Held(at=NOON, until=None, why="rounds_over")),
     ],
 )
 def test_what_comes_too_late_changes_nothing(before: Session | None, event: SessionEvent):

@@ -20,18 +20,22 @@ from broker.domain import (
     LineId,
     MessageId,
     OperatorId,
+    Outside,
     PresenceState,
     Role,
     SessionId,
     Status,
+    Vanished,
     Weights,
     from_us,
+    rank_of,
+    to_us,
 )
-from broker.events import Close, Decline, Event, Note, Reply, Take
+from broker.events import Close, Decline, Event, Note, OperatorGone, Reply, Take
 from broker.inbound import accept, enter, prepare, undecided
 from broker.ports import Tx
 from broker.timers import earliest, fire_due
-from routing import distributor, worker
+from routing import clockwork, distributor, worker
 from routing.applying import TIMER_OWNER, timer_fired
 from routing.distribution import Hold, LineState, Offer, OperatorState, Pool, SeatState, Waiting, distribute
 from routing.session import Session
@@ -46,8 +50,18 @@ CUSTOMERS = 5
 PEOPLE = 3
 
 
+def on_monday(*intervals: str) -> dict[str, Any]:
+    """Return hours or shifts of the day of NOON."""
+    return {"zone": "UTC", "week": {"mon": list(intervals)}}
+
+
+HOURS = [None, None, on_monday("12:01-12:03", "12:04-13:00"), on_monday("09:00-12:02", "12:10-12:11", "12:12-24:00")]
+SHIFTS = [None, None, None, on_monday("12:02-12:05", "12:06-18:00"), on_monday("08:00-12:03", "12:15-18:00")]
+ONLINE = PresenceState.ONLINE
+
+
 class Houses(RuleBasedStateMachine):
-    """A house with two lines that share people, its customers, its operators and its clock."""
+    """A house with two lines that share people, open and close; its customers, its operators with shifts and skills, its clock."""
 
     @initialize(
         rules=st.tuples(*[st.sampled_from(list(Distribution))] * 2),
@@ -55,15 +69,53 @@ class Houses(RuleBasedStateMachine):
         weights=st.tuples(*[st.sampled_from([25, 50, 100])] * 2),
         seats=st.lists(st.sampled_from([(0,), (1,), (0, 1)]), min_size=PEOPLE, max_size=PEOPLE),
         budgets=st.lists(st.sampled_from([50, 100]), min_size=PEOPLE, max_size=PEOPLE),
+        hours=st.tuples(*[st.sampled_from(HOURS)] * 2),
+        outside=st.sampled_from(list(Outside)),
+        pace=st.sampled_from([0, 20]),
+        vanished=st.sampled_from(list(Vanished)),
+        demands=st.sampled_from([(), ("billing",)]),
+        skilled=st.sets(st.integers(0, PEOPLE - 1)),
+        shifts=st.lists(st.sampled_from(SHIFTS), min_size=PEOPLE, max_size=PEOPLE),
+        known=st.lists(st.integers(0, PEOPLE), min_size=CUSTOMERS, max_size=CUSTOMERS),
     )
-    def build(self, rules: Any, rounds: int, weights: Any, seats: Any, budgets: Any) -> None:
+    def build(
+        self,
+        rules: Any,
+        rounds: int,
+        weights: Any,
+        seats: Any,
+        budgets: Any,
+        hours: Any,
+        outside: Outside,
+        pace: int,
+        vanished: Vanished,
+        demands: tuple[str, ...],
+        skilled: set[int],
+        shifts: Any,
+        known: list[int],
+    ) -> None:
         """Write the house."""
         self.clock = MovedClock()
         self.store = MemoryStore(self.clock)
 
         def make(tx: Tx) -> None:
             self.lines = [
-                add_line(tx, f"line{n}", distribution=rules[n], rounds=rounds, offer_seconds=30, weights=Weights(chat=weights[n]))
+                add_line(
+                    tx,
+                    f"line{n}",
+                    distribution=rules[n],
+                    rounds=rounds,
+                    offer_seconds=30,
+                    weights=Weights(chat=weights[n]),
+                    hours=hours[n],
+                    outside=outside,
+                    opening_pace_seconds=pace,
+                    vanished=vanished,
+                    responsible_seconds=45,
+                    # Only one of them demands anything.
+                    skills=demands if n else (),
+                    skill_seconds=50,
+                )
                 for n in range(2)
             ]
             self.channels = [FakeChannel(add_channel(tx, line, f"page{n}"), line) for n, line in enumerate(self.lines)]
@@ -82,9 +134,16 @@ class Houses(RuleBasedStateMachine):
             self.seats = [[self.lines[seat] for seat in each] for each in seats]
 
         self.store.write(make)
+        for n, person in enumerate(self.people):
+            shift, skills = shifts[n] and msgspec.json.encode(shifts[n]).decode(), '["billing"]' if n in skilled else "[]"
+            self.store.connection.execute("UPDATE operators SET hours = ?, skills = ? WHERE id = ?", (shift, skills, person))
         self.house = self.store.write(load_house)
+        self.present = dict.fromkeys(self.people, ONLINE)
+        self.responsible = [self.people[n] if n < PEOPLE else None for n in known]
         self.said = 0
         self.commands = 0
+        self.store.write(lambda tx: clockwork.keep_time(tx, self.house))
+        self.settle()
 
     # --- deeds
 
@@ -95,7 +154,11 @@ class Houses(RuleBasedStateMachine):
         channel = self.channels[customer % 2]
         settings_ = self.house.directory.lines[channel.line_id].settings
         prepared = prepare(channel, [wrote(f"{self.said}", f"v{customer}", f"text {self.said}")], settings_)
-        self.store.write(lambda tx: accept(tx, channel.id, prepared))
+        accepted = self.store.write(lambda tx: accept(tx, channel.id, prepared))
+        self.store.connection.execute(
+            "UPDATE contacts SET responsible_id = ? WHERE id = (SELECT contact_id FROM conversations WHERE id = ?)",
+            (self.responsible[customer], accepted[0].conversation_id),
+        )
         self.settle()
 
     @rule(
@@ -122,9 +185,41 @@ class Houses(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, PEOPLE - 1), state=st.sampled_from(list(PresenceState)))
     def go(self, who: int, state: PresenceState) -> None:
-        """An operator goes away or comes back."""
-        self.store.write(lambda tx: set_presence(tx, self.people[who], state, self.seats[who]))
+        """An operator goes away, with what they were offered, or comes back."""
+        self.leave(who, state)
         self.settle()
+
+    @rule(who=st.integers(0, PEOPLE - 1), removed=st.booleans())
+    def vanish(self, who: int, removed: bool) -> None:
+        """An operator's laptop closes, or they are switched off: what they held goes by the line's rule."""
+        self.leave(who, PresenceState.OFFLINE if removed else PresenceState.AWAY, vanished=True, removed=removed)
+        self.settle()
+
+    def leave(self, who: int, state: PresenceState, **how: bool) -> None:
+        """Write a presence, and enter for each conversation it concerns that the operator is gone."""
+        operator = self.people[who]
+        concerned = (
+            "SELECT s.conversation_id FROM offers o JOIN sessions s ON s.id = o.session_id "
+            "WHERE o.operator_id = ? AND o.state = 'open'"
+        )
+        if how:
+            concerned += " UNION SELECT conversation_id FROM sessions WHERE operator_id = ? AND status <> 'closed'"
+        gone = self.store.rows(concerned, *[operator] * (2 if how else 1)) if how or state is not ONLINE else []
+        self.commands += 1
+
+        def write(tx: Tx) -> None:
+            set_presence(tx, operator, state, self.seats[who])
+            for (conversation,) in gone:
+                enter(
+                    tx,
+                    "presence",
+                    f"g{self.commands}:{conversation}",
+                    ConversationId(conversation),
+                    lambda at: OperatorGone(at=at, operator_id=operator, **how),
+                )
+
+        self.store.write(write)
+        self.present[operator] = state
 
     @rule(seconds=st.sampled_from([0.5, 5, 29.999999, 30, 61, 700]))
     def wait(self, seconds: float) -> None:
@@ -132,9 +227,17 @@ class Houses(RuleBasedStateMachine):
         until = self.clock.now() + timedelta(seconds=seconds)
         while (due := self.store.write(earliest)) is not None and due <= until:
             self.clock.move(max(due - self.clock.now(), timedelta(0)))
-            self.store.write(lambda tx: fire_due(tx, {TIMER_OWNER: timer_fired}))
+            self.store.write(lambda tx: fire_due(tx, self.enters()))
             self.settle()
         self.clock.move(until - self.clock.now())
+
+    def enters(self) -> dict[str, Any]:
+        """Return what becomes of each kind of timer."""
+        return {
+            TIMER_OWNER: timer_fired,
+            clockwork.LINE: lambda tx, owner, *_: clockwork.line_due(tx, owner, self.house),
+            clockwork.SHIFT: lambda tx, owner, *_: clockwork.shift_due(tx, owner, self.house),
+        }
 
     def settle(self) -> None:
         """Let the worker and the distributor do what there is to do."""
@@ -159,27 +262,90 @@ class Houses(RuleBasedStateMachine):
 
     @invariant()
     def nothing_that_fits_stands_side_by_side(self) -> None:
-        """A waiting session and a seat that could take it: only while a round's gate or the end of its rounds says so."""
+        """A waiting session and a seat that could take it: only while something says why, and a timer until when.
+
+        The line is closed, the opening's pace, the responsible, a skill, a round's gate, or the end of its rounds.
+        """
         if not hasattr(self, "house"):
             return
         now = self.clock.now()
+        timers = {(row[0], row[1]): from_us(row[2]) for row in self.store.rows("SELECT owner_id, name, due_us FROM timers")}
+        lines = {row[0]: row[1:] for row in self.store.rows("SELECT line_id, open, paced_until_us FROM line_state")}
+        there = self.there(now)
         for line, weight, body in self.store.rows("SELECT line_id, weight, state FROM sessions WHERE status = 'queued'"):
             state = _STATE.decode(body)
-            fit = {
-                operator
-                for operator, free in self.store.rows(
-                    "SELECT s.operator_id, b.budget - b.reserved FROM seats s JOIN budgets b USING (operator_id) "
-                    "JOIN presence p USING (operator_id) WHERE s.line_id = ? AND p.state = 'online'",
-                    line,
-                )
-                if free >= weight
-            }
-            assert fit <= set(state.asked), f"{fit - set(state.asked)} could take {state} and were not asked"
-            if fit and not state.rounds_over:
-                assert state.next_round_at is not None
-                assert state.next_round_at > now
-                due = self.store.rows("SELECT due_us FROM timers WHERE owner_id = ? AND name = 'round'", state.conversation_id)
-                assert [from_us(row[0]) for row in due] == [state.next_round_at]
+            fit = {who for who, (seats, free) in there.items() if line in seats and free >= weight}
+            is_open, paced_until_us = lines[line]
+            if not fit or not is_open:
+                continue
+            if paced_until_us is not None and paced_until_us > to_us(now):
+                assert timers[line, clockwork.PACE] == from_us(paced_until_us)
+                continue
+            if state.held_until is not None:
+                assert state.held_until > now, f"{fit} could take {state}"
+                assert timers[state.conversation_id, "round"] == state.held_until
+            if state.held_why == "responsible":
+                assert state.held_until == state.responsible_until
+                assert state.responsible_id in there
+                assert state.responsible_id not in fit
+                assert line in there[state.responsible_id][0]
+                continue
+            relaxed = state.needs_until is not None and state.needs_until <= now
+            able = {who for who in fit if relaxed or set(state.needs) <= set(self.house.skills[who])}
+            assert able <= set(state.asked), f"{able - set(state.asked)} could take {state} and were not asked"
+            if able < fit:
+                assert state.held_until is not None
+                assert state.needs_until is not None
+                assert state.held_until <= state.needs_until
+            assert state.held_why == ("skill" if not able else "rounds_over" if state.rounds_over else "round")
+            assert state.held_until is not None or (state.rounds_over and state.held_why == "rounds_over")
+
+    def there(self, now: datetime) -> dict[OperatorId, tuple[list[LineId], int]]:
+        """Return who is online and on shift: the lines they sit in, and what is left of their budget."""
+        free = dict(self.store.rows("SELECT operator_id, budget - reserved FROM budgets"))
+        return {
+            who: (self.seats[number], free[who])
+            for number, who in enumerate(self.people)
+            if self.present[who] is ONLINE and self.house.openings.of_operator(who, now).open
+        }
+
+    @invariant()
+    def lines_open_and_close_at_their_moment(self) -> None:
+        """What everybody reads of a line is what its calendar says, the next change is a timer, and nothing is offered in between."""
+        if not hasattr(self, "house"):
+            return
+        now = self.clock.now()
+        for line, is_open, opens_us, due_us in self.store.rows(
+            "SELECT l.line_id, l.open, l.opens_us, t.due_us FROM line_state l "
+            "LEFT JOIN timers t ON t.owner_id = l.line_id AND t.name = 'hours'"
+        ):
+            calendar = self.house.openings.calendar(line)
+            if calendar is None:
+                assert (is_open, opens_us, due_us) == (1, None, None)
+                continue
+            opens, changes = calendar.next_opening(now), calendar.next_change(now)
+            assert bool(is_open) is calendar.is_open(now)
+            assert opens_us == (to_us(opens) if opens is not None and not is_open else None)
+            assert due_us == (to_us(changes) if changes is not None else None)
+            for (made_us,) in self.store.rows(
+                "SELECT o.made_us FROM offers o JOIN sessions s ON s.id = o.session_id WHERE s.line_id = ?", line
+            ):
+                assert calendar.is_open(from_us(made_us))
+
+    @invariant()
+    def what_waits_has_its_rank_and_its_skips(self) -> None:
+        """By age and priority; a skip is an offer declined or let pass, not one that went with its operator."""
+        if not hasattr(self, "house"):
+            return
+        for status, rank, body, skips in self.store.rows(
+            "SELECT status, rank, state, (SELECT count(*) FROM offers o WHERE o.session_id = s.id AND o.state IN ('declined', 'ran_out')) "
+            "FROM sessions s"
+        ):
+            state = _STATE.decode(body)
+            assert state.skips == skips
+            if status == "queued":
+                assert state.queued_at is not None
+                assert rank == rank_of(state.queued_at, state.priority)
 
     @invariant()
     def offers_end_at_their_deadline(self) -> None:
@@ -210,7 +376,8 @@ ids = st.sampled_from([OperatorId(name) for name in "abcdef"])
 def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
     """Draw any pool of one line."""
     people = draw(st.lists(ids, unique=True, min_size=1, max_size=6))
-    seats = tuple(SeatState(person, draw(st.integers(0, 9))) for person in people)
+    paced = st.sampled_from([None, None, NOON, NOON + timedelta(seconds=5), NOON + timedelta(seconds=9)])
+    seats = tuple(SeatState(person, draw(st.integers(0, 9)), draw(paced)) for person in people)
     rule_ = how or draw(st.sampled_from(list(Distribution)))
     operators = tuple(
         OperatorState(
@@ -221,25 +388,37 @@ def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
             ),
             budget=100,
             reserved=draw(st.sampled_from([0, 0, 25, 60, 100])),
+            on_shift=draw(st.sampled_from([True, True, True, False])),
+            skills=draw(st.sampled_from([(), ("skill:billing",)])),
         )
         for person in people
     )
+    opened_at = draw(st.sampled_from([None, NOON]))
     sessions = []
     for number in range(draw(st.integers(0, 6))):
         round_no = draw(st.integers(0, 3))
+        until = st.integers(-30, 60).map(lambda seconds: NOON + timedelta(seconds=seconds))
+        responsible, needs = draw(st.sampled_from([None, None, *people])), draw(st.sampled_from([(), ("skill:billing",)]))
         sessions.append(
             Waiting(
                 SessionId(f"s{number}"),
                 SHOP,
                 weight=draw(st.sampled_from([5, 25, 50])),
-                queued_at=NOON,
+                queued_at=NOON - timedelta(seconds=draw(st.integers(0, 1))),
                 round_no=round_no,
                 round_began=NOON - timedelta(seconds=draw(st.integers(0, 90))) if round_no else None,
                 asked=tuple(draw(st.lists(st.sampled_from(people), unique=True))) if round_no else (),
                 rounds_over=round_no == 3 and draw(st.booleans()),
+                responsible_id=responsible,
+                responsible_until=draw(until) if responsible else None,
+                needs=needs,
+                needs_until=draw(st.none() | until) if needs else None,
             )
         )
-    line = LineState(SHOP, 1, rule_, offer_seconds=60, rounds=3, seats=seats)
+    sessions.sort(key=lambda session: session.queued_at)
+    line = LineState(
+        SHOP, 1, rule_, offer_seconds=60, rounds=3, seats=seats, opened_at=opened_at, pace_seconds=20 if opened_at else 0
+    )
     return Pool((line,), operators, tuple(sessions), changed=draw(st.booleans()))
 
 
@@ -279,11 +458,65 @@ def test_every_offer_and_hold_gives_a_reason_for_every_seat(pool: Pool):
 @PURE
 @given(pools(Distribution.STRICTLY))
 def test_strictly_is_strict(pool: Pool):
-    """Who stands before the chosen one was inactive, not there, full, or asked in this round."""
+    """Who stands before the chosen one could not have it: only the responsible may stand further down."""
     for offer in distribute(pool, NOON).offers:
         before = offer.reasons[: [reason.why for reason in offer.reasons].index("chosen")]
+        absent = {"inactive", "offline", "away", "off_shift", "full"}
 
-        assert {reason.why for reason in before} <= {"inactive", "offline", "away", "full", "asked"}
+        allowed = {"kept"} if offer.rule == "responsible" else {"unskilled", "asked", "paced"}
+        assert {reason.why for reason in before} <= absent | allowed
+
+
+@PURE
+@given(pools())
+def test_nothing_overtakes_what_is_paced(pool: Pool):
+    """Once a session of the line waits for the pace, nothing behind it is offered or held."""
+    result = distribute(pool, NOON)
+    order = [session.id for session in pool.waiting]
+    for pace in result.paces:
+        assert pace.until > NOON
+        placed: list[Offer | Hold] = [*result.offers, *result.holds]
+        assert all(order.index(made.session_id) < order.index(pace.session_id) for made in placed)
+
+
+@PURE
+@given(pools())
+def test_every_session_that_somebody_could_take_is_accounted_for(pool: Pool):
+    """Offered, held, or behind the pace: nothing is passed over in silence."""
+    result = distribute(pool, NOON)
+    free = {
+        state.id: state.budget - state.reserved
+        for state in pool.operators
+        if state.active and state.on_shift and state.presence is PresenceState.ONLINE
+    }
+    weights = {session.id: session.weight for session in pool.waiting}
+    placed = {offer.session_id for offer in result.offers} | {hold.session_id for hold in result.holds}
+    for offer in result.offers:
+        for operator in offer.operators:
+            free[operator] -= weights[offer.session_id]
+    paced = [session.id for session in pool.waiting].index(result.paces[0].session_id) if result.paces else len(pool.waiting)
+
+    for session in pool.waiting[:paced]:
+        assert session.id in placed or all(left < session.weight for left in free.values())
+
+
+@PURE
+@given(pools())
+def test_a_hold_is_said_once(pool: Pool):
+    """It ends at some later moment or not by itself; and once it is said, deciding again is silent about it."""
+    for session in pool.waiting:
+        for hold in distribute(msgspec.structs.replace(pool, waiting=(session,)), NOON).holds:
+            held = msgspec.structs.replace(
+                session,
+                held_until=hold.until,
+                held_why=hold.why,
+                rounds_over=hold.rounds_over,
+                asked=() if hold.renewed else session.asked,
+                round_no=0 if hold.renewed else session.round_no,
+            )
+
+            assert hold.until is None or hold.until > NOON
+            assert distribute(Pool(pool.lines, pool.operators, (held,)), NOON).holds == ()
 
 
 @PURE

@@ -216,4 +216,4 @@ def _journal(query: Query) -> Iterable[str]:
         if not rows == last == counted:
             yield f"BROKEN journal of {conversation}: {rows} rows, last {last}, counter {counted}"
     for found in differences(query("SELECT id, kind, body FROM journal ORDER BY id")):
-        yield f"BROKEN journal row {found.row} ({found.kind}) replays to something else:\n  {found.written}\n  {found.again}"
+        yield f"BROKEN journal: {found.text()}"
