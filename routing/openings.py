@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import structlog
 
 from broker.domain import Directory, LineId, OperatorId
-from broker.errors import BadInput
+from broker.errors import BadHours, BadInput
 from broker.hours import hours_of
 from routing.calendar import Calendar
 from routing.public_holidays import public_holidays
@@ -84,11 +84,20 @@ class Openings:
     def _calendar(self, id_: str, hours: Mapping[str, Any]) -> Calendar | None:
         if id_ not in self._calendars:
             try:
-                self._calendars[id_] = Calendar(hours_of(hours), public_holidays)
+                self._calendars[id_] = Calendar(hours_of(hours), _holidays)
             except BadInput as error:
                 log.error("hours_unreadable", of=id_, problem=str(error))
                 self._calendars[id_] = None
         return self._calendars[id_]
+
+
+def _holidays(code: str, year: int) -> Mapping[date, str]:
+    """Return a year's holidays; none for a code that an update of the package has dropped: a decision may not fail by it."""
+    try:
+        return public_holidays(code, year)
+    except BadHours:
+        log.error("holidays_unknown", code=code)
+        return {}
 
 
 def _stretch(calendar: Calendar, now: datetime) -> Stretch:

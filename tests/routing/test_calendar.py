@@ -109,6 +109,16 @@ def test_breaks_close_what_is_open():
     ]
 
 
+def test_openings_are_cut_inside_a_second():
+    """The ends asked for may lie anywhere, also both in one second; what is between them is exact."""
+    always = calendar(week=ALL_WEEK)
+    start, end = NOON + timedelta(microseconds=3), NOON + timedelta(microseconds=5)
+
+    assert always.openings(start, end) == ((start, end),)
+    assert always.openings(start, end + DAY) == ((start, end + DAY),)
+    assert always.openings(end, start) == always.openings(start, start) == ()
+
+
 # --- clocks that change
 
 
@@ -253,9 +263,12 @@ def test_long_leave_ends():
     assert calendar(week=OFFICE, dates=dates).next_opening(NOON) == utc("2036-01-01T08:00")
 
 
-def test_closing_years_ahead():
-    """Round the clock closes on the one date that says so, after the night from the day before."""
-    always = calendar(week={name: ["08:00-20:00", "20:00-08:00"] for name in WEEKDAYS}, dates=[{"on": "2044-02-29"}])
+@pytest.mark.parametrize(
+    "closed", [{"on": "2044-02-29"}, {"from": "2044-02-29", "to": "2044-04-30"}], ids=["a day", "two months"]
+)
+def test_closing_years_ahead(closed):
+    """Round the clock closes on the first of the dates that say so, after the night from the day before."""
+    always = calendar(week={name: ["08:00-20:00", "20:00-08:00"] for name in WEEKDAYS}, dates=[closed])
 
     assert always.next_change(NOON) == utc("2044-02-29T07:00")
 
