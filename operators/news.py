@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 from sqlalchemy import and_, bindparam, case, func, literal, select
 
 from broker.access.authorize import Actor
 from broker.domain import Directory, PresenceState, Status
+from broker.events import SessionEvent
 from broker.ports import Row, Tx
 from broker.store import journal
 from broker.store.sql import cols, one_of, page, sql
@@ -35,13 +36,17 @@ PAGE = 500
 KEPT = 5_000
 """Sessions in memory; the one known longest goes, and is read again when it has news."""
 
-_SILENT = ("distribution", "held", "round_due", "no_answer_due", "reopen_ended")
+_SILENT = ("held", "round_due", "no_answer_due", "reopen_ended")
+"""Events that change nothing on a screen."""
 _WROTE = "contact_message"
+_TOLD = frozenset(str(event.__struct_config__.tag) for event in get_args(SessionEvent)) - frozenset(_SILENT)
+_WITH_BODY = (*sorted(_TOLD - {_WROTE}), "fate", "contact", "lead", "presence")
+"""Kinds of rows whose bodies are read here; what other kinds there are, screens need not know."""
 _PAGE = page(
     select(
         *cols(rows, "id conversation_id session_id line_id kind message_seq at_us status operator_id"),
         # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
-        case((one_of(rows.c.kind, _WROTE, *_SILENT), literal("")), else_=rows.c.body),
+        case((one_of(rows.c.kind, *_WITH_BODY), rows.c.body), else_=literal("")),
         *cols(messages, SHOWN_COLUMNS),
     )
     .select_from(rows)
@@ -309,7 +314,7 @@ class Board:
                 folded.colleagues[told.operator] = told.state
             elif kind == "message":
                 self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
-            elif kind not in _SILENT:
+            elif kind in _TOLD:
                 self._fold_event(folded, row, news.opening.get(row[_ID]) or row[_BODY], directory)
         # Not before: what the page counts as known must be there while it is folded.
         while len(self.sessions) > self.kept:

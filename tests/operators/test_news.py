@@ -12,6 +12,7 @@ from broker import inbound, timers
 from broker.access.authorize import Actor
 from broker.domain import ChannelId, LineId, LineSettings, LoadKind, PresenceState, Role
 from broker.store import directory as directories
+from broker.store import journal
 from operators import cards, deeds, news, presence, screens
 from operators.audience import Where, listed, may_see
 from operators.hall import Hall
@@ -263,3 +264,16 @@ def test_a_session_is_in_one_list_or_none(where, ann, bob, sue):
 def test_a_foreign_line_is_seen_only_by_whom_it_concerns(where, bob):
     """Without a seat one sees what one holds, held, or is offered; with one, or supervising, everything of the line."""
     assert (True, bob, True) == (may_see(ANN, where), may_see(BOB, where), may_see(SUE, where))
+
+
+def test_rows_that_screens_need_not_know_are_passed_over():
+    """A line has opened, or a later version has told of something new: the news go on."""
+    life = Life(1)
+    board = life.store.write(Board.load)
+    life.store.write(lambda tx: journal.append(tx, "hours", '{"open":true}', line_id=life.lines[0]))
+    life.store.write(lambda tx: journal.append(tx, "unheard_of", "?"))
+
+    page = life.store.write(lambda tx: news.read(tx, board.at, board.sessions))
+
+    assert board.fold(page, life.directory, ()).touched == {}
+    assert board.at == page.upto > 0
