@@ -367,7 +367,7 @@ def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
         waits = session.unanswered_since is not None and session.answered_at is None
         if session.no_answer_said or not waits or not view.line.no_answer_seconds:
             return session, (Ignore("told already"),)
-        return replace(session, no_answer_said=True), (Say("no_answer"),)
+        return replace(session, no_answer_said=True), (Say("no_answer"), CancelTimer(NO_ANSWER))
     after = replace(session, held_until=event.until, held_why=event.why, rounds_over=event.rounds_over)
     if event.renewed:
         after = replace(after, round_no=0, round_began=None, asked=())

@@ -640,7 +640,7 @@ def test_that_nobody_is_there_is_said_once(line: LineSettings):
     nobody = Held(at=NOON, until=None, why="nobody")
     session, decisions = after(QUEUED, nobody, view(line))
 
-    assert (session, decisions) == (replace(QUEUED, no_answer_said=True), (Say("no_answer"),))
+    assert (session, decisions) == (replace(QUEUED, no_answer_said=True), (Say("no_answer"), CancelTimer(NO_ANSWER)))
     assert after(session, nobody, view(line)) == (session, (Ignore("told already"),))
     assert after(session, NoAnswerDue(at=NOON + MINUTE), view(line)) == (session, (Ignore("answered already"),))
 
