@@ -5,6 +5,7 @@
     omniline apply FILE.toml         make lines, channels, queues and operators as the file says
     omniline reconcile               prove that nothing was lost
     omniline replay                  decide the journal again: the same must come out
+    omniline what-if                 play a line's traffic again under other settings, hours or people
 
 Commands that write speak to the running process over its control socket, or take the data folder's lock when none runs.
 """
@@ -102,6 +103,32 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", action="store_true", help="a line of JSON for each difference, and one for the counts")
     # Differences have the status 1 for themselves.
     replay.set_defaults(run=_replay, refused=2)
+
+    what_if = commands.add_parser(
+        "what-if",
+        help="play a line's traffic again under other settings, hours or people",
+        description="Plays what customers wrote to a line again, as its settings are and as FILE would change them, and shows both "
+        "beside what happened, with a staffing table. It only reads. TIME is as for replay. The exit status is 0, or 2 when "
+        "nothing could be played.",
+    )
+    what_if.add_argument("--line", required=True, metavar="NAME", help="the line's short name")
+    what_if.add_argument(
+        "--from", dest="since", type=_moment, required=True, metavar="TIME", help="what was written at TIME or later"
+    )
+    what_if.add_argument("--to", dest="until", type=_end, required=True, metavar="TIME", help="what was written before TIME")
+    what_if.add_argument(
+        "--change", type=Path, required=True, metavar="FILE", help="lines and operators as for apply, and [what_if] add_operators"
+    )
+    what_if.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed is the same play (default: 1)")
+    what_if.add_argument(
+        "--patience",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="after how long a customer goes, on average (for the staffing)",
+    )
+    what_if.add_argument("--json", action="store_true", help="a line of JSON with all of it")
+    what_if.set_defaults(run=_what_if, refused=2)
     return parser
 
 
@@ -270,7 +297,11 @@ class Process:
         self.capabilities.clear()
         self.capabilities.update({row.id: self.kinds[row.kind].capabilities for row in directory.channels.values()})
         self.channels = {row.id: self.gate.channel(row) for row in directory.channels.values() if row.active}
-        self.house = House(directory, {id_: one.load for id_, one in self.capabilities.items()})
+        self.house = House(
+            directory,
+            {id_: one.load for id_, one in self.capabilities.items()},
+            frozenset(id_ for id_, one in self.capabilities.items() if one.buttons),
+        )
 
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
@@ -368,13 +399,25 @@ class Process:
         from broker.web.static import Assets, chat_routes
         from channels.widget import demo
         from crm_bridge.routes import routes as crm_routes
+        from operators.board_rest import routes as board_routes
+        from operators.deeds_rest import routes as deed_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
+        from operators.why_rest import routes as why_routes
         from routing.hours_rest import routes as hours_routes
 
         assets = Assets()
         chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
-        routes = [*people_routes(self.kinds, calendars()), session_routes, hours_routes, crm_routes, chats]
+        routes = [
+            *people_routes(self.kinds, calendars()),
+            session_routes,
+            deed_routes,
+            why_routes,
+            board_routes(lambda operator, now: self.house.openings.of_operator(operator, now).open),
+            hours_routes,
+            crm_routes,
+            chats,
+        ]
         if self.demo:
             routes.append(demo.routes)
         app = make_app(self.parts, routes=routes, sockets={"/ws/visitor": self.gate, "/ws/operator": self.gateway}, assets=assets)
@@ -479,17 +522,21 @@ def _user_password(options: argparse.Namespace) -> int:
 
 
 def _apply(options: argparse.Namespace) -> int:
+    path: Path = options.file
+    return _do(options, "apply", {"name": str(path), "folder": str(path.resolve().parent), "text": _settings_text(path)})
+
+
+def _settings_text(path: Path) -> str:
     from broker.errors import ConfigError
     from operators.applying import FILE_MAX, text_of
 
     try:
-        with options.file.open("rb") as file:
+        with path.open("rb") as file:
             # One more than may be, and no more: it may be a device that never ends.
             raw = file.read(FILE_MAX + 1)
     except OSError as error:
-        raise ConfigError(f"{options.file}: cannot be read ({error})") from error
-    name = str(options.file)
-    return _do(options, "apply", {"name": name, "folder": str(options.file.resolve().parent), "text": text_of(raw, name)})
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    return text_of(raw, str(path))
 
 
 def _password(options: argparse.Namespace) -> str | None:
@@ -554,8 +601,7 @@ def _replay(options: argparse.Namespace) -> int:
     since, until = options.since, options.until
     if options.session is not None and (since or until):
         raise BadInput("--session is replayed whole: leave out --from and --to, or --session")
-    if since and until and since >= until:
-        raise BadInput(f"--from {since.isoformat()} is not before --to {until.isoformat()}: nothing lies between; swap them?")
+    _refuse_no_time(since, until)
     read = _snapshots(options)
     rows = of_session(read, options.session) if options.session is not None else between(read, since, until)
     tally = Tally()
@@ -573,6 +619,45 @@ def _replay(options: argparse.Namespace) -> int:
         if more:
             print(f"\nand {more} more; --json shows them all")
     return 1 if tally.different else 0
+
+
+def _what_if(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from broker.complaints import unknown
+    from broker.errors import NotFound
+    from operators.supposed import supposed
+    from routing.comparison import compare
+    from routing.traffic import kept
+
+    _refuse_no_time(options.since, options.until)
+    text = _settings_text(options.change)
+    read = _snapshots(options)
+    house = read(kept)
+    by_slug = {line.slug: line.id for line in house.directory.lines.values()}
+    line = by_slug.get(options.line)
+    if line is None:
+        raise NotFound(f"--line: {unknown(options.line, by_slug)}")
+    would_be = supposed(text, str(options.change), line, house.directory, house.seats, house.budgets, calendars())
+    comparison = compare(
+        read,
+        house,
+        replace(house, directory=would_be.directory, budgets=would_be.budgets),
+        line,
+        options.since,
+        options.until,
+        seed=options.seed,
+        patience_seconds=options.patience,
+    )
+    print(comparison.json() if options.json else comparison.text())
+    return 0
+
+
+def _refuse_no_time(since: datetime | None, until: datetime | None) -> None:
+    from broker.errors import BadInput
+
+    if since and until and since >= until:
+        raise BadInput(f"--from {since.isoformat()} is not before --to {until.isoformat()}: nothing lies between; swap them?")
 
 
 def _with_progress(rows: Iterable[Written]) -> Iterator[Written]:

@@ -87,6 +87,36 @@ class OutsideCalls(StrEnum):
     HANG_UP = "hang_up"
 
 
+class NoAnswer(StrEnum):
+    """What becomes of a session whose customer has waited too long for a first answer."""
+
+    TEXT = "text"
+    """The customer is told that everybody is busy."""
+    QUEUE = "queue"
+    """Whoever has taken it and does not answer loses it to the queue."""
+    LINE = "line"
+    """It goes to another line's queue, once; when that is shut, the customer is told."""
+    NOTHING = "nothing"
+
+
+class LoadCounts(StrEnum):
+    """When a session counts in its operator's budget; mail always counts while it is unanswered only."""
+
+    OPEN = "open"
+    """While it is theirs and not snoozed."""
+    UNANSWERED = "unanswered"
+    """While the customer waits for an answer."""
+    CLOSED = "closed"
+    """Until it is closed, snoozed or not."""
+
+
+class Rating(StrEnum):
+    """What the customer said of a session."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
 class Vanished(StrEnum):
     """What becomes of the sessions of an operator who has vanished: a closed laptop, a lost line."""
 
@@ -186,6 +216,8 @@ class Capabilities:
     reaches_absent: bool
     """A message finds the customer who has gone: a chat account or a mailbox, not a web page."""
     text_max: int = TEXT_MAX
+    buttons: bool = False
+    """A message may offer answers to press; without it the customer is asked to write one."""
 
 
 ReplyText = Annotated[str, MaxLen(2_000)]
@@ -236,6 +268,22 @@ class LineSettings:
     skill_seconds: Annotated[int, Ge(0), Le(86_400)] = 120
     """After so long a session that still waits may go to anybody."""
     vanished: Vanished = Vanished.UNANSWERED
+    load_counts: LoadCounts = LoadCounts.OPEN
+    transfer_seconds: Annotated[int, Ge(5), Le(43_200)] = 60
+    """How long a colleague has to take what was passed to them; then it is whose it was."""
+    auto_close_seconds: Annotated[int, Ge(0), Le(2_592_000)] = 0
+    """An answered session that nobody has written in for so long is closed; 0: never."""
+    auto_close_warn_seconds: Annotated[int, Ge(0), Le(86_400)] = 300
+    """So long before it the customer is told; 0: not told."""
+    auto_close_text: Texts = field(default_factory=dict)
+    rating: bool = True
+    """The customer is asked after the closing whether it was good."""
+    rating_text: Texts = field(default_factory=dict)
+    rating_hours: Annotated[int, Ge(1), Le(720)] = 24
+    """For so long after the closing an answer is taken as a rating."""
+    kpi_first_seconds: Annotated[int, Ge(0), Le(604_800)] = 0
+    """Supervisors are told when a first answer takes longer; 0: never."""
+    kpi_next_seconds: Annotated[int, Ge(0), Le(604_800)] = 0
     weights: Weights = Weights()
     language: Annotated[str, MinLen(2), MaxLen(35)] = "en"
     identity: OperatorIdentity = OperatorIdentity.OWN
@@ -243,7 +291,10 @@ class LineSettings:
     welcome_text: Texts = field(default_factory=dict)
     """Empty: the catalogue's text (routing.replies)."""
     no_answer_seconds: Annotated[int, Ge(0), Le(86_400)] = 60
-    """0 switches the text off."""
+    """How long a customer waits for a first answer before *no_answer_does* is done; 0: for ever."""
+    no_answer_does: NoAnswer = NoAnswer.TEXT
+    no_answer_line: Annotated[str, MaxLen(40)] = ""
+    """The slug of the line for NoAnswer.LINE."""
     no_answer_text: Texts = field(default_factory=dict)
     close_text: Texts = field(default_factory=dict)
     close_says: bool = True

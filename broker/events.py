@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
-from broker.domain import MessageId, OperatorId, Person, Source
+from broker.domain import LineId, MessageId, OperatorId, Person, Rating, Source
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
@@ -29,6 +29,12 @@ class ContactMessage(_Event, frozen=True, tag="contact_message"):
     """The contact wrote; the message already stands in `messages`."""
 
     message_id: MessageId
+
+
+class Rated(_Event, frozen=True, tag="rated"):
+    """The contact pressed a button of the question how it was."""
+
+    rating: Rating
 
 
 class ContactDetails(_Event, frozen=True, tag="contact_details"):
@@ -74,6 +80,55 @@ class OperatorGone(_Event, frozen=True, tag="operator_gone"):
     removed: bool = False
 
 
+class Transfer(OperatorEvent, frozen=True, tag="transfer"):
+    """The operator passes the session on: to a colleague, or to a line's queue, with a note (a message of their own) if they wrote one.
+
+    *assigned*: without asking the colleague; a supervisor's deed.
+    """
+
+    to_operator: OperatorId | None = None
+    to_line: LineId | None = None
+    assigned: bool = False
+    message_id: MessageId | None = None
+    """The note's."""
+
+
+class Invite(OperatorEvent, frozen=True, tag="invite"):
+    """The operator asks a colleague to join."""
+
+    colleague: OperatorId
+
+
+class Join(OperatorEvent, frozen=True, tag="join"):
+    """A colleague or a supervisor joins: reads along, and may write."""
+
+
+class LeaveSession(OperatorEvent, frozen=True, tag="leave"):
+    """One who joined, or was invited, leaves."""
+
+
+class TakeOver(OperatorEvent, frozen=True, tag="take_over"):
+    """A supervisor takes the session from whoever has it."""
+
+
+class Spam(OperatorEvent, frozen=True, tag="spam"):
+    """The session is spam: it closes without a word. *ban*: and what the contact writes later opens none."""
+
+    ban: bool = False
+
+
+class Start(OperatorEvent, frozen=True, tag="start"):
+    """The operator writes first."""
+
+    message_id: MessageId
+
+
+class Snooze(OperatorEvent, frozen=True, tag="snooze"):
+    """The operator puts the session by until *until*, or until the customer writes."""
+
+    until: datetime
+
+
 class Note(OperatorEvent, frozen=True, tag="note"):
     """The operator writes to colleagues only."""
 
@@ -100,7 +155,19 @@ class RoundDue(_Event, frozen=True, tag="round_due"):
 
 
 class NoAnswerDue(_Event, frozen=True, tag="no_answer_due"):
-    """The customer has waited for a first answer as long as the line allows in silence."""
+    """The customer has waited for a first answer as long as the line allows."""
+
+
+class SnoozeEnded(_Event, frozen=True, tag="snooze_ended"):
+    """The time to which the session was put by has come."""
+
+
+class SilenceDue(_Event, frozen=True, tag="silence_due"):
+    """Nobody has written for as long as the line allows."""
+
+
+class KpiDue(_Event, frozen=True, tag="kpi_due"):
+    """The customer has waited for an answer longer than the line promises."""
 
 
 class ReopenEnded(_Event, frozen=True, tag="reopen_ended"):
@@ -141,10 +208,22 @@ SessionEvent = (
     | Reply
     | Note
     | Close
+    | Transfer
+    | Invite
+    | Join
+    | LeaveSession
+    | TakeOver
+    | Spam
+    | Start
+    | Snooze
+    | Rated
     | OperatorGone
     | OfferExpired
     | RoundDue
     | NoAnswerDue
+    | SnoozeEnded
+    | SilenceDue
+    | KpiDue
     | ReopenEnded
     | Offered
     | Held
@@ -194,11 +273,17 @@ class Saw(msgspec.Struct, frozen=True):
     read: bool = False
 
 
+class Pressed(msgspec.Struct, frozen=True):
+    """A button of a message of ours was pressed; *value* is the button's. One that no message has had is no input."""
+
+    value: str
+
+
 class Incoming(msgspec.Struct, frozen=True):
     """What one raw payload says: who, in which conversation, and what."""
 
     key: str
     """The adapter's name of the conversation: a chat, a peer, a mail thread, a visitor."""
     person: Person
-    what: Wrote | Told | Saw
+    what: Wrote | Told | Saw | Pressed
     source: Source | None = None

@@ -27,7 +27,7 @@ from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, sele
 from broker import metrics
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
-from broker.ports import Bell, Channel, Clock, Outbound, Row, Store, Transport, Tx
+from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal
 from broker.store.sql import cols, insert_rows, sql
 from broker.store.tables import conversations, messages, outbox
@@ -46,7 +46,7 @@ BACKOFF_MAX_SECONDS = 300.0
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
-_POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state due_us created_us")
+_POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state due_us created_us buttons")
 _other = outbox.alias("other")
 _OTHER_OPEN = text("other.state IN ('queued', 'sending')")
 """Word for word the condition of the indexes of what is open: SQLite needs it to use them."""
@@ -76,7 +76,7 @@ _LEASE = sql(
         outbox.c.state == "queued",
         outbox.c.due_us <= bindparam("now_us"),
     )
-    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us"), _BEHIND)
+    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND)
 )
 _MESSAGE = sql(
     select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
@@ -133,6 +133,12 @@ _DUE = sql(
 )
 
 
+_read_buttons = msgspec.json.Decoder(tuple[Button, ...]).decode
+_BUTTONS = sql(
+    select(outbox.c.buttons).where(outbox.c.conversation_id == bindparam("conversation"), outbox.c.seq == bindparam("seq"))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Leased:
     """A row that this process alone may send until its lease ends."""
@@ -153,13 +159,28 @@ class Leased:
     """On the monotonic clock."""
     more: bool = False
     """Another one waited behind it."""
+    buttons: tuple[Button, ...] = ()
 
 
-def post(tx: Tx, conversation_id: ConversationId, seq: int, channel_id: ChannelId, message_id: MessageId) -> None:
-    """Queue a message for its channel."""
+def post(
+    tx: Tx,
+    conversation_id: ConversationId,
+    seq: int,
+    channel_id: ChannelId,
+    message_id: MessageId,
+    buttons: Sequence[Button] = (),
+) -> None:
+    """Queue a message for its channel, with what the customer may press beneath it."""
     now_us = to_us(tx.now)
-    tx.later(_POST, (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us))
+    pressable = msgspec.json.encode(buttons).decode() if buttons else None
+    tx.later(_POST, (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us, pressable))
     tx.ring(Bell.OUTBOX, conversation_id)
+
+
+def buttons_of(tx: Tx, conversation_id: ConversationId, seq: int) -> tuple[Button, ...]:
+    """Return the buttons that the message *seq* went out with."""
+    row = tx.one(_BUTTONS, conversation=conversation_id, seq=seq)
+    return _read_buttons(row[0]) if row is not None and row[0] is not None else ()
 
 
 def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monotonic: float) -> Leased | None:
@@ -175,7 +196,7 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
     )
     if row is None:
         return None
-    id_, seq, channel_id, message_id, attempt, created_us, more = row
+    id_, seq, channel_id, message_id, attempt, created_us, buttons, more = row
     found = tx.one(_MESSAGE, conversation=conversation_id, seq=seq)
     assert found is not None
     text, operator_id, at_us, key = found
@@ -195,6 +216,7 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
         (now_us - created_us) / 1_000_000,
         monotonic + LEASE_SECONDS,
         bool(more),
+        _read_buttons(buttons) if buttons is not None else (),
     )
 
 
@@ -316,6 +338,7 @@ class Sender:
             sender_name=self._sender_name(leased.channel_id, leased.operator_id),
             from_operator=leased.operator_id is not None,
             at_ms=leased.at_us // 1000,
+            buttons=leased.buttons if channel.capabilities.buttons else (),
         )
         try:
             external_id = await self._within(channel.send(outbound), SEND_SECONDS)

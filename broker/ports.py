@@ -66,6 +66,7 @@ class Bell(StrEnum):
     TIMERS = "timers"  # a timer was set; the key is when it falls due, in epoch microseconds
     NEWS = "news"  # the journal grew
     SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed
+    HOURS = "hours"  # a line has opened or closed, or opens at another time
     SETTINGS = "settings"  # lines, channels, seats or people changed
     LOGINS = "logins"  # an operator's logins were ended
 
@@ -158,6 +159,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """An answer that the customer may press instead of writing; *value* comes back as `Pressed`."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """One message on its way out. *key* is the conversation's name in the channel; *token* is the same at every attempt."""
 
@@ -172,6 +181,8 @@ class Outbound:
     """False: the line itself says it (a welcome)."""
     at_ms: int
     """When it was written, milliseconds since 1970."""
+    buttons: tuple[Button, ...] = ()
+    """Empty where the channel's capabilities have none."""
 
 
 @runtime_checkable

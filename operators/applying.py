@@ -85,6 +85,11 @@ def text_of(raw: bytes, name: str) -> str:
 
 def parse(text: str, name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> _Plan:
     """Return what *text* asks for. Raises ConfigError naming the place and the nearest known key."""
+    return plan_of(tables_of(text, name), name, kinds, calendars)
+
+
+def tables_of(text: str, name: str) -> dict[str, Any]:
+    """Return the TOML of *text*. Raises ConfigError for what is none, or cannot be stored."""
     try:
         read = tomllib.loads(text)
         _refuse_unstorable(read, name)
@@ -92,6 +97,11 @@ def parse(text: str, name: str, kinds: Mapping[str, ChannelKind], calendars: Cal
         raise ConfigError(f"{name}: not TOML ({error})") from error
     except RecursionError:
         raise ConfigError(f"{name}: something in it is nested far too deep; nothing here is deeper than five") from None
+    return read
+
+
+def plan_of(read: dict[str, Any], name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> _Plan:
+    """Return what the tables *read* ask for. Raises ConfigError naming the place and the nearest known key."""
     plan = _Plan()
     checks = {
         "operators": lambda key, entry: _operator(key, entry, calendars),

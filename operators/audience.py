@@ -1,6 +1,6 @@
 """Who may see a session, and in which list. Pure.
 
-    mine      held by me, or offered to me
+    mine      held by me, offered to me, or with me among those who joined or are invited
     waiting   queued in a line of mine (a supervisor's lines are all)
 
 What is in neither list may still be looked at while its line is mine: in the list of all, or opened.
@@ -28,11 +28,17 @@ class Where(NamedTuple):
     operator_id: str | None
     """Who holds it; of a closed one who held it last."""
     offered_to: tuple[str, ...]
+    members: tuple[str, ...] = ()
+    """Who joined."""
+    invited: tuple[str, ...] = ()
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Who has to do with it: its holder and those it is offered to."""
-        return self.offered_to if self.operator_id is None else (self.operator_id, *self.offered_to)
+        """Who has to do with it: its holder, those it is offered to, who joined and who is invited."""
+        if self.operator_id is None and not self.members and not self.invited:
+            return self.offered_to
+        holder = (self.operator_id,) if self.operator_id is not None else ()
+        return tuple(dict.fromkeys((*holder, *self.offered_to, *self.members, *self.invited)))
 
     @property
     def waits(self) -> bool:
@@ -48,7 +54,7 @@ class Where(NamedTuple):
 def listed(actor: Actor, where: Where) -> Listed:
     """Return the list of *actor* in which the session stands."""
     me = actor.operator_id
-    if me in where.offered_to or (where.operator_id == me and where.status != _CLOSED):
+    if me in where.offered_to or (where.status != _CLOSED and me in where.people):
         return "mine"
     if where.status == _QUEUED and actor.sees(where.line_id):
         return "waiting"
@@ -57,7 +63,7 @@ def listed(actor: Actor, where: Where) -> Listed:
 
 def may_see(actor: Actor, where: Where) -> bool:
     """Return whether *actor* may look at the session at all."""
-    return actor.sees(where.line_id) or actor.operator_id == where.operator_id or actor.operator_id in where.offered_to
+    return actor.sees(where.line_id) or actor.operator_id in where.people
 
 
 def may_see_lead(actor: Actor, line_id: str | None, responsible_id: str | None) -> bool:
@@ -82,5 +88,5 @@ def keeps(actor: Actor, before: Where | None, after: Where) -> bool:
 
 
 def holds(actor: Actor, where: Where) -> bool:
-    """Return whether *actor* has the session now."""
-    return where.operator_id == actor.operator_id and not where.closed
+    """Return whether *actor* has the session now, or joined it."""
+    return actor.operator_id in (where.operator_id, *where.members) and not where.closed

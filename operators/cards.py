@@ -20,7 +20,7 @@ from broker.domain import Author, Directory, LineId, MessageKind, Status, to_us
 from broker.errors import BadInput
 from broker.ports import Row, Tx
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import channels, contacts, conversations, messages, offers, sessions
+from broker.store.tables import channels, contacts, conversations, messages, offers, session_members, sessions
 from operators.audience import Where
 from operators.frames import Card
 
@@ -88,6 +88,12 @@ _OFFERED = sql(
     .order_by(offers.c.session_id)
     .limit(MINE_MAX)
 )
+_JOINED = sql(
+    select(session_members.c.session_id)
+    .where(session_members.c.operator_id == bindparam("operator"))
+    .order_by(session_members.c.session_id)
+    .limit(MINE_MAX)
+)
 _QUEUE = (sessions.c.rank, sessions.c.queued_us, sessions.c.id)
 _WAITING = sql(
     select(*_QUEUE)
@@ -130,6 +136,12 @@ class _State(msgspec.Struct):
     offered_to: tuple[str, ...] = ()
     offered_until: datetime | None = None
     unanswered_since: datetime | None = None
+    members: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
+    snoozed_until: datetime | None = None
+    opens_at: datetime | None = None
+    passed_by: str | None = None
+    rating: str | None = None
 
 
 _state = msgspec.json.Decoder(_State).decode
@@ -150,6 +162,10 @@ class Watched(msgspec.Struct):
     changed: int
     unanswered: int
     offered_until: int
+    snoozed_until: int
+    opens_at: int
+    passed_by: str
+    rating: str
     outcome: str
     last_text: str
     last_who: str
@@ -186,6 +202,12 @@ class Watched(msgspec.Struct):
             self.last_who,
             self.last_seq,
             self.outcome,
+            where.members,
+            where.invited,
+            self.snoozed_until,
+            self.opens_at,
+            self.passed_by if offered else "",
+            self.rating,
         )
 
     def card_for(self, actor: Actor, directory: Directory) -> Card:
@@ -217,7 +239,7 @@ def _watched(row: Row) -> Watched:
     return Watched(
         id_,
         conversation,
-        Where(line, status, operator, known.offered_to),
+        Where(line, status, operator, known.offered_to, known.members, known.invited),
         channel=channel,
         contact=contact,
         contact_name=contact_name,
@@ -227,6 +249,10 @@ def _watched(row: Row) -> Watched:
         changed=changed // 1000,
         unanswered=ms(known.unanswered_since),
         offered_until=ms(known.offered_until) if known.offered_to else 0,
+        snoozed_until=ms(known.snoozed_until),
+        opens_at=ms(known.opens_at),
+        passed_by=known.passed_by or "",
+        rating=known.rating or "",
         outcome=outcome,
         last_text=last_text or "",
         last_who=last_who or "",
@@ -244,8 +270,8 @@ def lines_of(actor: Actor, directory: Directory) -> list[LineId]:
 
 
 def mine(tx: Tx, operator_id: str) -> list[Watched]:
-    """Return what is held by the operator and offered to them."""
-    ids = [*tx.all(_OFFERED, operator=operator_id), *tx.all(_HELD, operator=operator_id)]
+    """Return what is offered to the operator, what they hold, and what they joined or are invited to."""
+    ids = [row for statement in (_OFFERED, _HELD, _JOINED) for row in tx.all(statement, operator=operator_id)]
     return load_all(tx, dict.fromkeys(id_ for (id_,) in ids))
 
 

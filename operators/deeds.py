@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
 import msgspec
@@ -18,14 +18,49 @@ from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId
 from broker.errors import Forbidden, StoreError, StoreFull
-from broker.events import Close, Codec, Decline, Event, Note, Reply, Take
+from broker.events import (
+    Close,
+    Codec,
+    Decline,
+    Event,
+    Invite,
+    Join,
+    LeaveSession,
+    Note,
+    OperatorEvent,
+    Reply,
+    Snooze,
+    Spam,
+    Start,
+    Take,
+    TakeOver,
+    Transfer,
+)
 from broker.ports import Row, Store, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import conversations, inputs, journal, sessions
 from operators.audience import Where, may_see
 
 ORIGIN = "console"
-Verb = Literal["take", "decline", "reply", "note", "close"]
+Verb = Literal[
+    "take",
+    "decline",
+    "reply",
+    "note",
+    "close",
+    "transfer",
+    "assign",
+    "invite",
+    "join",
+    "leave",
+    "take_over",
+    "spam",
+    "snooze",
+    "start",
+]
+SNOOZE_DAYS_MAX = 366
+PINS_MAX = 100
+"""Sessions that one operator may have pinned."""
 
 _ACTIONS: dict[Verb, Action] = {
     "take": Action.TAKE_SESSION,
@@ -33,7 +68,22 @@ _ACTIONS: dict[Verb, Action] = {
     "reply": Action.ANSWER_SESSION,
     "note": Action.NOTE_SESSION,
     "close": Action.CLOSE_SESSION,
+    "transfer": Action.TRANSFER_SESSION,
+    "assign": Action.ASSIGN_SESSION,
+    "invite": Action.INVITE_COLLEAGUE,
+    "join": Action.JOIN_SESSION,
+    "leave": Action.JOIN_SESSION,
+    "take_over": Action.TAKE_OVER_SESSION,
+    "spam": Action.MARK_SPAM,
+    "snooze": Action.SNOOZE_SESSION,
+    "start": Action.START_SESSION,
 }
+_SPOKEN = frozenset(("reply", "note", "start"))
+"""Deeds that are nothing without words."""
+_WITH_WORDS = _SPOKEN | {"transfer", "assign"}
+"""Deeds whose words are a message; with the latter two a note."""
+_OF_MEMBERS = frozenset(("reply", "note", "invite", "leave", "join"))
+"""What those who joined, or are invited, may do as if it were theirs."""
 _SESSION = sql(
     select(*cols(sessions, "conversation_id line_id status operator_id state"), conversations.c.session_id)
     .join_from(sessions, conversations, conversations.c.id == sessions.c.conversation_id)
@@ -69,10 +119,68 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "closed": {"en": "This session is closed.", "ru": "Этот диалог закрыт."},
     "no_session": {"en": "There is no such session.", "ru": "Такого диалога нет."},
+    "not_allowed": {
+        "en": "Only supervisors may do this. Ask one.",
+        "ru": "Это могут только супервизоры. Обратитесь к ним.",
+    },
+    "no_line": {
+        "en": "There is no such line, or it is switched off. Choose another.",
+        "ru": "Такой линии нет, или она отключена. Выберите другую.",
+    },
+    "no_colleague": {
+        "en": "There is no such colleague here, or they have no seat in this line. Choose another, or a line.",
+        "ru": "Такого коллеги здесь нет, или у него нет места в этой линии. Выберите другого или линию.",
+    },
+    "theirs_already": {"en": "They have this session already.", "ru": "Этот диалог уже у этого коллеги."},
+    "colleague_full": {
+        "en": "Your colleague has no room for another session. Choose another, or a line.",
+        "ru": "Коллега занят полностью. Выберите другого или линию.",
+    },
+    "colleague_away": {
+        "en": "Your colleague is not there just now. Choose another, or a line.",
+        "ru": "Коллеги сейчас нет на месте. Выберите другого или линию.",
+    },
+    "nobody_named": {
+        "en": "Say to whom: a colleague or a line.",
+        "ru": "Укажите, кому: коллега или линия.",
+    },
+    "take_first": {"en": "Take the session first.", "ru": "Сначала возьмите диалог."},
+    "not_invited": {
+        "en": "You are not invited to this session. Ask whoever has it.",
+        "ru": "Вас не приглашали в этот диалог. Обратитесь к тому, кто его ведёт.",
+    },
+    "too_many": {
+        "en": "There are too many people in this session already.",
+        "ru": "В этом диалоге уже слишком много участников.",
+    },
+    "pass_it_on": {
+        "en": "The session is yours: pass it on or close it.",
+        "ru": "Диалог ваш: передайте его или закройте.",
+    },
+    "past": {
+        "en": f"Choose a time that is still to come, within {SNOOZE_DAYS_MAX} days.",
+        "ru": f"Выберите время в будущем, не дальше {SNOOZE_DAYS_MAX} дней.",
+    },
+    "banned": {
+        "en": "This contact is banned. Lift the ban first.",
+        "ru": "Этот контакт заблокирован. Сначала снимите блокировку.",
+    },
+    "open_already": {
+        "en": "There is an open session in this conversation already.",
+        "ru": "В этой переписке уже есть открытый диалог.",
+    },
     "not_offered": {"en": "It is not offered to you (any more).", "ru": "Этот диалог вам (уже) не предложен."},
     "id_used": {
         "en": "This id was used for something else. Send it again under a new one.",
         "ru": "Этот идентификатор уже использован для другого. Отправьте ещё раз с новым.",
+    },
+    "too_many_pins": {
+        "en": f"You have pinned {PINS_MAX} sessions already. Take a pin away first.",
+        "ru": f"У вас уже закреплено {PINS_MAX} диалогов. Сначала открепите один из них.",
+    },
+    "own_review": {
+        "en": "This session is your own. Another supervisor may review it.",
+        "ru": "Это ваш собственный диалог. Оценить его может другой супервизор.",
     },
     "unavailable": {
         "en": "We cannot take this just now. Try again in a moment.",
@@ -104,6 +212,14 @@ class Deed:
     verb: Verb
     text: str = ""
     outcome: str = ""
+    operator: str = ""
+    """To whom: transfer, assign, invite."""
+    line: str = ""
+    """To which line: transfer, assign."""
+    until: datetime | None = None
+    """Of snooze."""
+    ban: bool = False
+    """Of spam."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +233,8 @@ class Stored:
 
 class _State(msgspec.Struct):
     offered_to: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
 
 
 class _Decision(msgspec.Struct):
@@ -128,16 +246,43 @@ class _Record(msgspec.Struct):
     decisions: tuple[_Decision, ...] = ()
 
 
-def deed(id_: str, session: str, verb: Verb, text: str = "", outcome: str = "") -> Deed:
-    """Return the deed as it may be stored. Raises Refusal: empty, too_long."""
-    if verb not in ("reply", "note"):
-        return Deed(id_, session, verb, outcome=outcome.strip() if verb == "close" else "")
-    text = text.replace("\x00", "").strip()
-    if not text:
+def deed(
+    id_: str,
+    session: str,
+    verb: Verb,
+    text: str = "",
+    outcome: str = "",
+    *,
+    operator: str = "",
+    line: str = "",
+    until: datetime | None = None,
+    ban: bool = False,
+) -> Deed:
+    """Return the deed as it may be stored; what its verb does not know is left out. Raises Refusal: empty, too_long, nobody_named, past."""
+    text = text.replace("\x00", "").strip() if verb in _WITH_WORDS else ""
+    if verb in _SPOKEN and not text:
         raise Refusal("empty")
     if len(text) > TEXT_MAX:
         raise Refusal("too_long")
-    return Deed(id_, session, verb, text)
+    match verb:
+        case "close":
+            return Deed(id_, session, verb, outcome=outcome.strip())
+        case "transfer" | "assign":
+            if bool(operator) == bool(line):
+                raise Refusal("nobody_named")
+            return Deed(id_, session, verb, text, operator=operator, line=line)
+        case "invite":
+            if not operator:
+                raise Refusal("nobody_named")
+            return Deed(id_, session, verb, operator=operator)
+        case "snooze":
+            if until is None:
+                raise Refusal("past")
+            return Deed(id_, session, verb, until=until.astimezone(UTC))
+        case "spam":
+            return Deed(id_, session, verb, ban=ban)
+        case _:
+            return Deed(id_, session, verb, text)
 
 
 async def do(store: Store, actor: Actor, what: Deed) -> Stored:
@@ -183,49 +328,83 @@ def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
     if row is None:
         raise Refusal("no_session")
     conversation_id, line, status, operator, state, current = row
-    where = Where(line, status, operator, msgspec.json.decode(state, type=_State).offered_to)
+    known = msgspec.json.decode(state, type=_State)
+    where = Where(line, status, operator, known.offered_to, known.members, known.invited)
     if not may_see(actor, where):
         raise Refusal("no_session")
     # An event names its conversation only: a deed for an earlier session would be done to the present one.
     if current != what.session:
         raise Refusal("closed")
+    if what.until is not None and not tx.now < what.until <= tx.now + timedelta(days=SNOOZE_DAYS_MAX):
+        raise Refusal("past")
     # Whoever holds it now may be another than when the deed's turn comes; what is nobody's yet may be the actor's by then.
+    with_us = what.verb in _OF_MEMBERS and actor.operator_id in (*known.members, *known.invited)
+    holder = actor.operator_id if with_us or operator is None else operator
     try:
-        authorize(actor, _ACTIONS[what.verb], Thing(LineId(line), operator or actor.operator_id))
+        authorize(actor, _ACTIONS[what.verb], Thing(LineId(line), OperatorId(holder)))
     except Forbidden:
-        raise Refusal("not_yours") from None
+        raise Refusal("not_allowed" if what.verb in ("assign", "take_over") else "not_yours") from None
     return ConversationId(conversation_id)
 
 
 def _maker(tx: Tx, operator_id: OperatorId, what: Deed) -> Callable[[datetime], Event]:
     def make(at: datetime) -> Event:
-        match what.verb:
-            case "take":
-                return Take(at=at, operator_id=operator_id, command=what.id)
-            case "decline":
-                return Decline(at=at, operator_id=operator_id, command=what.id)
-            case "reply":
-                return Reply(at=at, operator_id=operator_id, command=what.id, message_id=MessageId(tx.new_id()))
-            case "note":
-                return Note(at=at, operator_id=operator_id, command=what.id, message_id=MessageId(tx.new_id()))
-            case "close":
-                return Close(at=at, operator_id=operator_id, command=what.id, outcome=what.outcome)
-            case _:
-                assert_never(what.verb)
+        return _event(at, operator_id, what, MessageId(tx.new_id()) if what.verb in _WITH_WORDS and what.text else None)
 
     return make
+
+
+def _event(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -> Event:
+    """Return the deed as the engine decides it; *message*: the id of its words."""
+    to_operator = OperatorId(what.operator) if what.operator else None
+    match what.verb:
+        case "take":
+            return Take(at, me, what.id)
+        case "decline":
+            return Decline(at, me, what.id)
+        case "reply":
+            assert message is not None
+            return Reply(at, me, what.id, message)
+        case "note":
+            assert message is not None
+            return Note(at, me, what.id, message)
+        case "close":
+            return Close(at, me, what.id, what.outcome)
+        case "transfer" | "assign":
+            to_line = LineId(what.line) if what.line else None
+            return Transfer(at, me, what.id, to_operator, to_line, what.verb == "assign", message)
+        case "invite":
+            assert to_operator is not None
+            return Invite(at, me, what.id, to_operator)
+        case "join":
+            return Join(at, me, what.id)
+        case "leave":
+            return LeaveSession(at, me, what.id)
+        case "take_over":
+            return TakeOver(at, me, what.id)
+        case "spam":
+            return Spam(at, me, what.id, what.ban)
+        case "snooze":
+            assert what.until is not None
+            return Snooze(at, me, what.id, what.until)
+        case "start":
+            assert message is not None
+            return Start(at, me, what.id, message)
+        case _:
+            assert_never(what.verb)
 
 
 def _is(tx: Tx, what: Deed, conversation_id: str, event: Event, raw: bytes) -> bool:
     """Return whether the stored deed is the one that came again."""
     session = tx.one(_SESSION, session=what.session)
-    return (
-        session is not None
-        and session[0] == conversation_id
-        and type(event).__name__.lower() == what.verb
-        and bytes(raw) == what.text.encode()
-        and (not isinstance(event, Close) or event.outcome == what.outcome)
-    )
+    if (
+        session is None
+        or session[0] != conversation_id
+        or bytes(raw) != what.text.encode()
+        or not isinstance(event, OperatorEvent)
+    ):
+        return False
+    return _event(event.at, event.operator_id, what, getattr(event, "message_id", None)) == event
 
 
 def _again(tx: Tx, what: Deed, stored: Row) -> Stored:

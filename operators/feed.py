@@ -16,7 +16,7 @@ from broker.domain import Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
 from operators import news, screens, threads
-from operators.audience import holds
+from operators.audience import holds, may_see
 from operators.deeds import sentence
 from operators.frames import Contact, Error, GatewayFrame, Refused, Resumed, Update
 from operators.hall import Hall
@@ -120,15 +120,16 @@ class Feed:
 
     def _follow(self, touched: news.Touched) -> None:
         """Let consoles hear who is typing in what they hold now, and no more in what they held."""
-        watched, before = touched.watched, touched.before
-        conversation = watched.conversation
-        if before is not None and before.operator_id is not None:
-            for socket in self._hall.of(before.operator_id):
-                if not holds(socket.actor, watched.where) and socket.conversation != conversation:
+        before, where, conversation = touched.before, touched.watched.where, touched.watched.conversation
+        for operator in before.people if before is not None else ():
+            for socket in self._hall.of(operator):
+                looks_on = socket.conversation == conversation and may_see(socket.actor, where)
+                if not holds(socket.actor, where) and not looks_on:
                     self._typists.unfollow(socket, [conversation])
-        if watched.where.operator_id is not None and not watched.where.closed:
-            for socket in self._hall.of(watched.where.operator_id):
-                self._typists.follow(socket, [conversation])
+        for operator in where.people:
+            for socket in self._hall.of(operator):
+                if holds(socket.actor, where):
+                    self._typists.follow(socket, [conversation])
 
     async def _show_contacts(self) -> None:
         """Give consoles the contact beside their thread again, each as its operator may see it."""

@@ -16,6 +16,8 @@ only with the login cookie and an Origin that is our own host.
                                   ←   older(session, messages, more)
     list(box, after?)             →
                                   ←   page(box, cards, next?)
+    pin(session, on)              →
+                                  ←   updates with `pins`
     presence(state)               →
                                   ←   updates with `presence`
     typing(session) / leave(session) / ping →  pong
@@ -55,11 +57,34 @@ class Do(_In, frozen=True, tag="do"):
 
     id: Id
     session: Uuid
-    verb: Literal["take", "decline", "reply", "note", "close"]
+    verb: Literal[
+        "take",
+        "decline",
+        "reply",
+        "note",
+        "close",
+        "transfer",
+        "assign",
+        "invite",
+        "join",
+        "leave",
+        "take_over",
+        "spam",
+        "snooze",
+        "start",
+    ]
     text: str = ""
-    """For reply and note: 1..8,000 characters after trimming."""
+    """For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next."""
     outcome: Annotated[str, Meta(max_length=100)] = ""
     """For close."""
+    operator: Annotated[str, Meta(max_length=36)] = ""
+    """For transfer and assign (or *line*), and invite: a colleague's id."""
+    line: Annotated[str, Meta(max_length=36)] = ""
+    """For transfer and assign: a line's id; the session's own: back to its queue."""
+    until: Annotated[int, Meta(ge=0, le=253402300799000)] = 0
+    """For snooze: epoch milliseconds."""
+    ban: bool = False
+    """For spam: what the contact writes from now on opens no session."""
 
 
 class Open(_In, frozen=True, tag="open"):
@@ -92,6 +117,13 @@ class SetPresence(_In, frozen=True, tag="presence"):
     state: Presence
 
 
+class Pin(_In, frozen=True, tag="pin"):
+    """The operator keeps the session at hand, or no more; at most 100, and nobody else sees it."""
+
+    session: Uuid
+    on: bool
+
+
 class Typing(_In, frozen=True, tag="typing"):
     """The operator is writing in the session."""
 
@@ -102,7 +134,7 @@ class Ping(_In, frozen=True, tag="ping"):
     """Are you there? Sent every 25 s when nothing else was."""
 
 
-ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Typing | Ping
+ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Pin | Typing | Ping
 
 
 class _Out(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
@@ -155,6 +187,16 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     last_who: str = ""
     last_seq: int = 0
     outcome: str = ""
+    members: tuple[str, ...] = ()
+    """Colleagues who joined, by id."""
+    invited: tuple[str, ...] = ()
+    snoozed_until: int = 0
+    opens_at: int = 0
+    """It began to wait outside the line's hours: when these begin."""
+    passed_by: str = ""
+    """Who passed it to me."""
+    rating: str = ""
+    """What the customer said of it: good, bad."""
 
 
 class Point(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -178,6 +220,10 @@ class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
     points: tuple[Point, ...] = ()
     responsible: str = ""
     responsible_name: str = ""
+    banned: bool = False
+    """What they write opens no session."""
+    priority: int = 0
+    """Added to the line's, for sessions that open from now on."""
     since: int = 0
     page: str = ""
     title: str = ""
@@ -218,7 +264,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Snapshot(_Out, frozen=True, tag="snapshot"):
-    """Everything on the first screen. *mine*: held by me or offered to me; *waiting*: in my lines, at most 100 of `counts`."""
+    """Everything on the first screen.
+
+    *mine*: held by me, offered to me, joined by me or with me invited; *waiting*: in my lines, at most 100 of `counts`.
+    """
 
     at: str
     me: Me
@@ -228,6 +277,8 @@ class Snapshot(_Out, frozen=True, tag="snapshot"):
     waiting: tuple[Card, ...]
     now: int
     """The server's clock, epoch milliseconds: waiting times and deadlines are counted by it."""
+    pins: tuple[str, ...] = ()
+    """Sessions I have pinned, the first pinned first; of one that is not among the cards the card is asked for over REST."""
 
 
 class Resumed(_Out, frozen=True, tag="resumed"):
@@ -247,6 +298,15 @@ class FateChange(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str = ""
 
 
+class Alert(msgspec.Struct, frozen=True):
+    """Supervisors should look: *kpi_first*, *kpi_next*: an answer is late; *nobody*: there is nobody who could be asked."""
+
+    session: str
+    what: Literal["kpi_first", "kpi_next", "nobody"]
+    line_name: str
+    contact_name: str
+
+
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
 
@@ -260,13 +320,17 @@ class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of `message`, when there is no card with it."""
     fate: FateChange | None = None
     contact: Contact | None = None
-    """Of the open thread: the contact was completed, or has another lead."""
+    """Of the open thread: the contact was completed or changed, or has another lead."""
     gone: str = ""
     colleague: Colleague | None = None
     counts: Counts | None = None
     load: int | None = None
     lead: str = ""
     """The id of a lead that was made or changed; what it says now is asked for over REST."""
+    alert: Alert | None = None
+    """To supervisors and administrators."""
+    pins: tuple[str, ...] | None = None
+    """All my pins, when they changed."""
 
 
 class Updates(_Out, frozen=True, tag="updates"):
@@ -286,7 +350,7 @@ class Accepted(_Out, frozen=True, tag="accepted"):
 class Refused(_Out, frozen=True, tag="refused"):
     """The deed *id* was not done.
 
-    Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable, id_used.
+    Codes are the keys of operators.deeds.SENTENCES.
     """
 
     id: str
@@ -332,7 +396,7 @@ class SomebodyTyping(_Out, frozen=True, tag="typing"):
 class Error(_Out, frozen=True, tag="error"):
     """Something asked for cannot be had (the socket stays), or the socket will be closed.
 
-    Codes: bad_frame, hello_first, no_session, forbidden, slow, unavailable.
+    Codes: bad_frame, hello_first, no_session, too_many_pins, forbidden, slow, unavailable.
     """
 
     code: str

@@ -18,14 +18,14 @@ import structlog
 from broker import metrics
 from broker.access import logins
 from broker.access.authorize import Actor
-from broker.domain import Directory, PresenceState
+from broker.domain import Directory, PresenceState, from_us
 from broker.errors import BadInput, NotFound, StoreError
 from broker.ports import Bell, Transport, Tx
 from broker.store import journal
 from broker.web.asgi import Receive, Scope, Send, header
 from broker.web.server import abort_of
 from broker.web.wiring import Parts
-from operators import deeds, presence, screens, threads
+from operators import deeds, pins, presence, screens, threads
 from operators.attendance import Attendance
 from operators.audience import holds, listed, may_see
 from operators.cards import Watched
@@ -44,6 +44,7 @@ from operators.frames import (
     OlderPage,
     Open,
     Page,
+    Pin,
     Ping,
     Pong,
     Refused,
@@ -298,17 +299,22 @@ class Gateway:
         if not isinstance(frame, Hello):
             raise _Closed(BAD_FRAME, Error("hello_first", "the first frame must be a hello"))
         await self._attendance.welcome(socket.actor.operator_id)
+        # From here on it is told news, and the first thing it is to be told is where it stands.
+        socket.hold()
         self._hall.enter(socket)
-        # It may have ended, or become another, between the opening and now, when no bell could find this socket.
-        actor = await self._check(socket)
-        if actor is None:
-            return
-        socket.actor = actor
-        socket.stamp = stamp(actor, self._directory())
-        mark = Mark.read(frame.resume, socket.stamp)
-        if mark is None or not await self._feed.resume(socket, mark):
-            await self._feed.show_everything(socket)
-        socket.greeted = True
+        try:
+            # It may have ended, or become another, between the opening and now, when no bell could find this socket.
+            actor = await self._check(socket)
+            if actor is None:
+                return
+            socket.actor = actor
+            socket.stamp = stamp(actor, self._directory())
+            mark = Mark.read(frame.resume, socket.stamp)
+            if mark is None or not await self._feed.resume(socket, mark):
+                await self._feed.show_everything(socket)
+            socket.greeted = True
+        finally:
+            socket.release()
 
     async def _answer(self, socket: Socket, frame: ConsoleFrame) -> None:
         if isinstance(frame, Ping):
@@ -330,6 +336,9 @@ class Gateway:
                 case SetPresence(state=state):
                     now = PresenceState(state)
                     await self._store.write(lambda tx: presence.set_presence(tx, socket.actor.operator_id, now))
+                case Pin(session=session, on=on):
+                    actor = socket.actor
+                    await self._store.write(lambda tx: (pins.pin if on else pins.unpin)(tx, actor, session))
                 case Typing(session=session):
                     self._typing(socket, session)
                 case Hello():
@@ -338,6 +347,8 @@ class Gateway:
                     assert_never(frame)
         except NotFound:
             socket.say(Error("no_session", sentence("no_session", socket.actor.language)))
+        except Refusal as refusal:
+            socket.say(Error(refusal.code, sentence(refusal.code, socket.actor.language)))
         except BadInput as error:
             socket.say(Error("bad_frame", str(error)))
         except StoreError as error:
@@ -349,7 +360,17 @@ class Gateway:
     async def _do(self, socket: Socket, frame: Do) -> None:
         actor, language = socket.actor, socket.actor.language
         try:
-            deed = deeds.deed(frame.id, frame.session, frame.verb, frame.text, frame.outcome)
+            deed = deeds.deed(
+                frame.id,
+                frame.session,
+                frame.verb,
+                frame.text,
+                frame.outcome,
+                operator=frame.operator,
+                line=frame.line,
+                until=from_us(frame.until * 1000) if frame.until else None,
+                ban=frame.ban,
+            )
             stored = await deeds.do(self._store, actor, deed)
         except Refusal as refusal:
             socket.say(Refused(frame.id, refusal.code, sentence(refusal.code, language)))

@@ -16,37 +16,39 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 
 import msgspec
-from sqlalchemy import and_, bindparam, case, func, literal, select
+from sqlalchemy import and_, bindparam, case, func, literal, or_, select
 
 from broker.access.authorize import Actor
-from broker.domain import Directory, PresenceState, Status
+from broker.domain import Directory, PresenceState, Role, Status
 from broker.events import SessionEvent
 from broker.ports import Row, Tx
 from broker.store import journal
 from broker.store.sql import cols, one_of, page, sql
-from broker.store.tables import budgets, contacts, conversations, messages, offers, sessions
+from broker.store.tables import budgets, contacts, conversations, messages, offers, session_members, sessions
 from broker.store.tables import journal as rows
-from operators import cards
+from operators import cards, pins
 from operators.audience import Where, keeps, listed, may_see, may_see_lead
 from operators.cards import TEXT_SHOWN, Watched, ms
-from operators.frames import Colleague, Counts, FateChange, Shown, Update
+from operators.frames import Alert, Colleague, Counts, FateChange, Shown, Update
 from operators.threads import SHOWN_COLUMNS, shown
 
 PAGE = 500
 KEPT = 5_000
 """Sessions in memory; the one known longest goes, and is read again when it has news."""
 
-_SILENT = ("held", "round_due", "no_answer_due", "reopen_ended")
+_SILENT = ("held", "round_due", "reopen_ended")
 """Events that change nothing on a screen."""
 _WROTE = "contact_message"
 _TOLD = frozenset(str(event.__struct_config__.tag) for event in get_args(SessionEvent)) - frozenset(_SILENT)
-_WITH_BODY = (*sorted(_TOLD - {_WROTE}), "fate", "contact", "lead", "presence")
+_WITH_BODY = (*sorted(_TOLD - {_WROTE}), "fate", "contact", "lead", "presence", "alert", pins.KIND)
 """Kinds of rows whose bodies are read here; what other kinds there are, screens need not know."""
+# A message that changes no status may still take of its operator's budget: of a session that weighs only while it is unanswered.
+_WEIGHS = and_(rows.c.kind == _WROTE, rows.c.operator_id.is_not(None), rows.c.body.like('%"do":"reserve"%'))
 _PAGE = page(
     select(
         *cols(rows, "id conversation_id session_id line_id kind message_seq at_us status operator_id"),
         # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
-        case((one_of(rows.c.kind, *_WITH_BODY), rows.c.body), else_=literal("")),
+        case((or_(one_of(rows.c.kind, *_WITH_BODY), _WEIGHS), rows.c.body), else_=literal("")),
         *cols(messages, SHOWN_COLUMNS),
     )
     .select_from(rows)
@@ -63,12 +65,14 @@ _SESSIONS_OF = sql(select(conversations.c.session_id).where(conversations.c.cont
 _WAITING = sql(
     select(sessions.c.line_id, func.count()).where(sessions.c.status == Status.QUEUED.value).group_by(sessions.c.line_id)
 )
-_HELD = sql(
-    select(sessions.c.operator_id, func.count())
-    .where(sessions.c.status != Status.CLOSED.value, sessions.c.operator_id.is_not(None))
-    .group_by(sessions.c.operator_id)
+_HELD = select(sessions.c.operator_id, sessions.c.id.label("session_id")).where(
+    sessions.c.status != Status.CLOSED.value, sessions.c.operator_id.is_not(None)
 )
-_OFFERED = sql(select(offers.c.operator_id, func.count()).where(offers.c.state == "open").group_by(offers.c.operator_id))
+_OFFERED = select(*cols(offers, "operator_id session_id")).where(offers.c.state == "open")
+_JOINED = select(*cols(session_members, "operator_id session_id"))
+# Each once: who is invited may be offered it as well.
+_CONCERNED = _HELD.union(_OFFERED, _JOINED).subquery()
+_MINE = sql(select(_CONCERNED.c.operator_id, func.count()).group_by(_CONCERNED.c.operator_id))
 _LOADS = sql(select(*cols(budgets, "operator_id reserved")))
 
 _BODY_OF = sql(select(rows.c.body).where(rows.c.id == bindparam("row")))
@@ -90,6 +94,18 @@ class _Side(msgspec.Struct):
     unanswered_since: datetime | None = None
     closed_at: datetime | None = None
     outcome: str = ""
+    line_id: str = ""
+    members: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
+    snoozed_until: datetime | None = None
+    opens_at: datetime | None = None
+    passed_by: str | None = None
+    rating: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """Return where it stands."""
+        return Where(self.line_id, self.status, self.operator_id, self.offered_to, self.members, self.invited)
 
 
 class _Decision(msgspec.Struct):
@@ -97,6 +113,7 @@ class _Decision(msgspec.Struct):
     operator_id: str = ""
     command: str = ""
     code: str = ""
+    weight: int | None = None
 
 
 class _Record(msgspec.Struct):
@@ -122,6 +139,10 @@ class _Lead(msgspec.Struct):
     responsible: str | None = None
 
 
+class _Alert(msgspec.Struct):
+    what: Literal["kpi_first", "kpi_next", "nobody"]
+
+
 class _Presence(msgspec.Struct):
     operator: str
     state: PresenceState
@@ -131,6 +152,7 @@ _record = msgspec.json.Decoder(_Record).decode
 _fate = msgspec.json.Decoder(_Fate).decode
 _completed = msgspec.json.Decoder(_Completed).decode
 _lead = msgspec.json.Decoder(_Lead).decode
+_alert = msgspec.json.Decoder(_Alert).decode
 _presence = msgspec.json.Decoder(_Presence).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -145,9 +167,11 @@ class News:
     loaded: list[Watched]
     """Sessions that were not known."""
     opening: dict[int, str]
-    """The bodies of those messages of customers that changed a status."""
+    """The bodies of those messages of customers that changed more than that somebody waits."""
     names: dict[str, str]
-    """Of contacts that were completed."""
+    """Of contacts that were completed or changed."""
+    pins: dict[str, tuple[str, ...]]
+    """Of operators whose pins changed."""
 
     @property
     def more(self) -> bool:
@@ -161,6 +185,7 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
     unknown: dict[str, None] = {}
     opening: dict[int, str] = {}
     names: dict[str, str] = {}
+    pinned: dict[str, tuple[str, ...]] = {}
     states: dict[str, tuple[str | None, str | None]] = {}
     for row in found:
         session, kind = row[_SESSION], row[_KIND]
@@ -173,7 +198,9 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
                     before = watched.where[1:3] if row[_ID] > watched.as_of else None
                 else:
                     unknown[session] = None
-            if kind == _WROTE and before != state:
+            if row[_BODY] and kind == _WROTE:
+                opening[row[_ID]] = row[_BODY]
+            elif kind == _WROTE and before != state:
                 (opening[row[_ID]],) = tx.one(_BODY_OF, row=row[_ID]) or ("",)
             if kind != "fate":
                 states[session] = state
@@ -184,11 +211,15 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
             for (other,) in tx.all(_SESSIONS_OF, contact=contact):
                 if other is not None and other not in known:
                     unknown[other] = None
+        elif kind == pins.KIND:
+            pinned[row[_OPERATOR]] = ()
     new = cards.load_all(tx, unknown) if unknown else []
     last = journal.last(tx) if new else 0
     for watched in new:
         watched.as_of = last
-    return News(found, found[-1][_ID] if found else after, new, opening, names)
+    for operator in pinned:
+        pinned[operator] = pins.of(tx, operator)
+    return News(found, found[-1][_ID] if found else after, new, opening, names, pinned)
 
 
 # --- what a page changes
@@ -225,6 +256,14 @@ class LeadNews:
     responsible_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RaisedAlert:
+    """Supervisors are to look at a session."""
+
+    watched: Watched
+    what: Literal["kpi_first", "kpi_next", "nobody"]
+
+
 @dataclass(slots=True)
 class Folded:
     """What a page changed."""
@@ -233,9 +272,12 @@ class Folded:
     colleagues: dict[str, PresenceState] = field(default_factory=dict)
     refused: list[RefusedDeed] = field(default_factory=list)
     contacts: set[str] = field(default_factory=set)
-    """Conversations whose contact was completed, or has another lead."""
+    """Conversations whose contact was completed or changed, or has another lead."""
     leads: dict[str, LeadNews] = field(default_factory=dict)
     """By id."""
+    alerts: list[RaisedAlert] = field(default_factory=list)
+    pins: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By operator."""
     loads: set[str] = field(default_factory=set)
     """Operators whose load moved."""
 
@@ -261,9 +303,7 @@ class Board:
         board = cls(journal.last(tx))
         board.waiting = dict(tx.all(_WAITING))
         board.loads = dict(tx.all(_LOADS))
-        for statement in (_HELD, _OFFERED):
-            for operator, count in tx.all(statement):
-                board.mine[operator] = board.mine.get(operator, 0) + count
+        board.mine = dict(tx.all(_MINE))
         return board
 
     def counts(self, actor: Actor) -> Counts:
@@ -312,6 +352,12 @@ class Board:
             elif kind == "presence":
                 told = _presence(row[_BODY])
                 folded.colleagues[told.operator] = told.state
+            elif kind == "alert":
+                watched_now = self.sessions.get(row[_SESSION])
+                if watched_now is not None:
+                    folded.alerts.append(RaisedAlert(watched_now, _alert(row[_BODY]).what))
+            elif kind == pins.KIND:
+                folded.pins[row[_OPERATOR]] = news.pins[row[_OPERATOR]]
             elif kind == "message":
                 self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
             elif kind in _TOLD:
@@ -339,13 +385,16 @@ class Board:
                     folded.refused.append(RefusedDeed(decision.operator_id, decision.command, decision.code))
                 case "reserve" | "release" if after is not None:
                     sign = 1 if decision.do == "reserve" else -1
-                    self.loads[decision.operator_id] = self.loads.get(decision.operator_id, 0) + sign * after.weight
+                    weight = after.weight if decision.weight is None else decision.weight
+                    self.loads[decision.operator_id] = self.loads.get(decision.operator_id, 0) + sign * weight
                     folded.loads.add(decision.operator_id)
+                case "ban" | "make_responsible":
+                    folded.contacts.add(row[_CONVERSATION])
         if after is None:
             return
         was = None if before is None or before.id != after.id else before
-        old = Where(row[_LINE], was.status, was.operator_id, was.offered_to) if was is not None else None
-        new = Where(row[_LINE], after.status, after.operator_id, after.offered_to)
+        old = was.where if was is not None else None
+        new = after.where
         if old != new:
             self._count(old, -1)
             self._count(new, 1)
@@ -355,24 +404,34 @@ class Board:
         if old != new:
             self._move(folded, watched, row[_AT], old, new, after)
         watched.unanswered = ms(after.unanswered_since)
+        if watched.rating != (after.rating or ""):
+            watched.rating = after.rating or ""
+            self._touch(folded, watched, old, moved=True)
         if row[_MESSAGE] is not None:
             self._fold_message(folded, watched, row, directory)
 
     def _move(self, folded: Folded, watched: Watched, at_us: int, before: Where | None, where: Where, after: _Side) -> None:
+        self._touch(folded, watched, before, moved=True)
+        watched.where = where
+        watched.queued = ms(after.queued_at)
+        watched.closed = ms(after.closed_at)
+        watched.offered_until = ms(after.offered_until) if after.offered_to else 0
+        watched.snoozed_until = ms(after.snoozed_until)
+        watched.opens_at = ms(after.opens_at)
+        watched.passed_by = after.passed_by or ""
+        watched.outcome = after.outcome
+        watched.changed = at_us // 1000
+        if before is None:
+            self.current[watched.conversation] = watched.session
+
+    @staticmethod
+    def _touch(folded: Folded, watched: Watched, before: Where | None, *, moved: bool) -> None:
         touched = folded.touched.get(watched.session)
         if touched is None:
             touched = folded.touched[watched.session] = Touched(watched, before)
         elif not touched.moved:
             touched.before = before
-        touched.moved = True
-        watched.where = where
-        watched.queued = ms(after.queued_at)
-        watched.closed = ms(after.closed_at)
-        watched.offered_until = ms(after.offered_until) if after.offered_to else 0
-        watched.outcome = after.outcome
-        watched.changed = at_us // 1000
-        if before is None:
-            self.current[watched.conversation] = watched.session
+        touched.moved = touched.moved or moved
 
     def _count(self, where: Where | None, by: int) -> None:
         if where is None or where.closed:
@@ -406,7 +465,10 @@ class Board:
 
     def _fold_contact(self, folded: Folded, row: Row, names: Mapping[str, str]) -> None:
         told = _completed(row[_BODY])
-        folded.contacts.add(row[_CONVERSATION])
+        if row[_CONVERSATION] is not None:
+            folded.contacts.add(row[_CONVERSATION])
+        else:  # somebody changed them
+            folded.contacts.update(self.sessions[session].conversation for session in self._by_contact.get(told.contact, ()))
         beside = self.of_conversation(row[_CONVERSATION])
         of_both = self._by_contact.get(told.contact, set()) | self._by_contact.get(told.moved_from or "", set())
         for session in of_both | ({beside.session} if beside is not None else set()):
@@ -453,8 +515,14 @@ class Hall(Protocol):
 
 def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
     """Give each screen its updates by *push*, encoded."""
-    for touched in folded.touched.values():
+    # The older session of a conversation first: what was said in it came before.
+    for touched in sorted(folded.touched.values(), key=lambda one: one.watched.opened):
         _tell_session(touched, hall, directory, push)
+    for alert in folded.alerts:
+        _tell_alert(alert, hall, directory, push)
+    for operator, pinned in folded.pins.items():
+        for screen in hall.of(operator):
+            push(screen, _encode(Update(pins=pinned)))
     for lead, where in folded.leads.items():
         update = _encode(Update(lead=lead))
         for screen in hall.everybody():
@@ -466,6 +534,16 @@ def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, 
             update = _encode(Update(colleague=Colleague(operator, person.name, state.value)))
             for screen in hall.everybody():
                 push(screen, update)
+
+
+def _tell_alert(alert: RaisedAlert, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:
+    watched = alert.watched
+    line = directory.lines.get(watched.where.line_id)  # type: ignore[call-overload]
+    name = line.name if line is not None else ""
+    update = _encode(Update(alert=Alert(watched.session, alert.what, name, watched.contact_name)))
+    for screen in hall.everybody():
+        if screen.actor.role is not Role.OPERATOR and screen.actor.sees(watched.where.line_id):
+            push(screen, update)
 
 
 def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Callable[[Any, bytes], None]) -> None:

@@ -219,7 +219,7 @@ class ChannelPage(BaseModel):
 
 class DeadLetter(BaseModel):
     id: str
-    origin: Annotated[str, Field(description="A channel's id, or console, timer, api.")]
+    origin: Annotated[str, Field(description="A channel's id, or console, timer, presence.")]
     external_id: str
     conversation_id: str | None
     at: datetime

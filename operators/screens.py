@@ -13,7 +13,7 @@ from broker.ports import Tx
 from broker.store import journal
 from broker.store.sql import cols, sql
 from broker.store.tables import budgets, presence
-from operators import cards, news
+from operators import cards, news, pins
 from operators.audience import holds
 from operators.cards import Watched
 from operators.frames import Box, Card, Colleague, Counts, Me, Snapshot
@@ -42,10 +42,11 @@ class First:
     """The conversations of the sessions that are held."""
     now: int
     """Epoch milliseconds."""
+    pins: tuple[str, ...]
 
     def snapshot(self, mark: str, counts: Counts) -> Snapshot:
         """Return the frame."""
-        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now)
+        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         waiting=tuple(one.card_for(actor, directory) for one in waiting),
         held=_held(actor, mine),
         now=cards.ms(tx.now),
+        pins=pins.of(tx, actor.operator_id),
     )
 
 

@@ -1,7 +1,7 @@
-"""REST of sessions: lists, threads, deeds, why an offer was made, and what nobody knows to have arrived. `/api/v1`.
+"""REST of sessions and who is in them: lists, threads and what nobody knows to have arrived. `/api/v1`.
 
-Every query is bounded by the lines its asker may see, and by what they hold; anything else does not exist for them (404). A deed
-goes the same way as one from the console: 202 means that it is stored, and what comes of it shows in the session.
+Every query is bounded by the lines its asker may see, and by what they hold; anything else does not exist for them (404). What is
+done to a session is in operators.deeds_rest.
 """
 
 from __future__ import annotations
@@ -10,30 +10,27 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import bindparam, select, tuple_
 
 from broker.access.authorize import Action, Actor
 from broker.domain import Status, from_us
-from broker.errors import BadInput, Conflict, Forbidden, NotFound
-from broker.ports import Store, Tx
+from broker.ports import Tx
 from broker.store import directory
 from broker.store.sql import cols, sql
-from broker.store.tables import channels, journal, messages, offers, outbox
+from broker.store.tables import channels, messages, outbox
 from broker.web.wiring import May, StoreOf
-from operators import cards, deeds, threads
+from operators import cards, contacts, threads
 from operators.cards import Watched
-from operators.deeds import Deed, Refusal, Stored, sentence
-from operators.frames import Card, Point
+from operators.frames import Card, Contact, Point
+from operators.rest import absent
 from operators.threads import SHOWN_COLUMNS
 
 __all__ = ["routes"]
 
 routes = APIRouter(prefix="/api/v1", tags=["sessions"])
 
-OFFERS_MAX = 200
 UNCONFIRMED_PAGE = 100
 
 _MESSAGES = sql(
@@ -45,14 +42,6 @@ _MESSAGES = sql(
     )
     .order_by(messages.c.seq)
     .limit(threads.PAGE + 1)
-)
-_OFFERS = sql(
-    select(*cols(offers, "offer_no operator_id state made_us until_us ended_us"), journal.c.body)
-    .select_from(offers)
-    .outerjoin(journal, journal.c.id == offers.c.distribution_id)
-    .where(offers.c.session_id == bindparam("session"))
-    .order_by(offers.c.offer_no.desc(), offers.c.operator_id)
-    .limit(OFFERS_MAX)
 )
 _UNCONFIRMED = sql(
     select(
@@ -76,15 +65,6 @@ _UNCONFIRMED = sql(
 
 Cursor = Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")]
 Number = Annotated[int, Query(ge=0, le=2**53, description="The `next_cursor` of the page before.")]
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=r"^[A-Za-z0-9_-]{8,64}$",
-        description="Your own id of the deed: sent again, it is done once. Or send it as `id`.",
-    ),
-]
-DeedId = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 
 
 class SessionOut(BaseModel):
@@ -154,51 +134,20 @@ class ContactOut(BaseModel):
     language: str
     points: list[PointOut]
     responsible_id: str | None
+    banned: Annotated[bool, Field(description="What they write opens no session.")]
+    priority: Annotated[int, Field(description="Added to the line's, for sessions that open from now on.")]
     since: datetime
     sessions: list[SessionOut]
 
 
-class _In(BaseModel):
+class ContactChange(BaseModel):
+    """What is to be another; what is left out stays."""
+
     model_config = ConfigDict(extra="forbid")
 
-    id: DeedId = None
-
-
-class Words(_In):
-    text: str
-
-
-class Ending(_In):
-    outcome: Annotated[str, Field(max_length=100)] = ""
-
-
-class DeedStored(BaseModel):
-    """The deed is stored. *refused*: it was sent before, and has been decided against since."""
-
-    id: str
-    seq: int
-    refused: str
-
-
-class ReasonOut(BaseModel):
-    operator_id: str
-    why: Annotated[str, Field(description="chosen, inactive, offline, away, full, asked, later")]
-
-
-class OfferOut(BaseModel):
-    """One offer, and every seat that was considered."""
-
-    offer_no: int
-    operator_id: str
-    state: Annotated[str, Field(description="open, taken, declined, ran_out, withdrawn")]
-    made_at: datetime
-    until: datetime
-    ended_at: datetime | None
-    reasons: list[ReasonOut]
-
-
-class Routing(BaseModel):
-    offers: Annotated[list[OfferOut], Field(description=f"The latest first, at most {OFFERS_MAX}.")]
+    responsible_id: Annotated[UUID | None, Field(description="Who is asked first; null: nobody.")] = absent()
+    banned: bool = absent()
+    priority: Annotated[int, Field(ge=-100, le=100)] = absent()
 
 
 class UnconfirmedOut(BaseModel):
@@ -291,143 +240,24 @@ async def list_messages(
 @routes.get("/contacts/{contact_id}", tags=["contacts"])
 async def read_contact(contact_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.READ_CONTACTS)]) -> ContactOut:
     """One person, as far as you have to do with them."""
-    found = await store.read(lambda tx: threads.contact(tx, actor, str(contact_id), directory.load(tx)))
-    return ContactOut(
-        id=found.id,
-        name=found.name,
-        language=found.language,
-        points=[_point(point) for point in found.points],
-        responsible_id=found.responsible or None,
-        since=_at(found.since),
-        sessions=[_session(card) for card in found.earlier],
-    )
+    return _contact(await store.read(lambda tx: threads.contact(tx, actor, str(contact_id), directory.load(tx))))
 
 
-# --- doing
+@routes.patch("/contacts/{contact_id}", tags=["contacts"])
+async def change_contact(
+    contact_id: UUID, wanted: ContactChange, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CONTACTS)]
+) -> ContactOut:
+    """Change whose customer somebody is, whether they are banned, and how soon they are served."""
+
+    def change(tx: Tx) -> Contact:
+        known = directory.load(tx)
+        contacts.change(tx, actor, str(contact_id), known, **wanted.model_dump(exclude_unset=True))
+        return threads.contact(tx, actor, str(contact_id), known)
+
+    return _contact(await store.write(change))
 
 
-@routes.post("/sessions/{session_id}/take", status_code=202)
-async def take(
-    session_id: UUID,
-    store: StoreOf,
-    actor: Annotated[Actor, May(Action.TAKE_SESSION)],
-    wanted: _In | None = None,
-    key: Key = None,
-) -> DeedStored:
-    """Take a session that is offered to you or waits in a line of yours."""
-    return await _do(store, actor, session_id, "take", key, wanted)
-
-
-@routes.post("/sessions/{session_id}/decline", status_code=202)
-async def decline(
-    session_id: UUID,
-    store: StoreOf,
-    actor: Annotated[Actor, May(Action.TAKE_SESSION)],
-    wanted: _In | None = None,
-    key: Key = None,
-) -> DeedStored:
-    """Pass on what is offered to you."""
-    return await _do(store, actor, session_id, "decline", key, wanted)
-
-
-@routes.post("/sessions/{session_id}/reply", status_code=202)
-async def reply(
-    session_id: UUID, wanted: Words, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
-) -> DeedStored:
-    """Write to the customer; what waits, or is offered to you, is taken by it."""
-    return await _do(store, actor, session_id, "reply", key, wanted, text=wanted.text)
-
-
-@routes.post("/sessions/{session_id}/note", status_code=202)
-async def note(
-    session_id: UUID, wanted: Words, store: StoreOf, actor: Annotated[Actor, May(Action.NOTE_SESSION)], key: Key = None
-) -> DeedStored:
-    """Write to colleagues only."""
-    return await _do(store, actor, session_id, "note", key, wanted, text=wanted.text)
-
-
-@routes.post("/sessions/{session_id}/close", status_code=202)
-async def close(
-    session_id: UUID,
-    store: StoreOf,
-    actor: Annotated[Actor, May(Action.CLOSE_SESSION)],
-    wanted: Ending | None = None,
-    key: Key = None,
-) -> DeedStored:
-    """End the session."""
-    return await _do(store, actor, session_id, "close", key, wanted, outcome=wanted.outcome if wanted is not None else "")
-
-
-async def _do(
-    store: Store, actor: Actor, session_id: UUID, verb: deeds.Verb, key: str | None, wanted: _In | None, **words: str
-) -> DeedStored:
-    id_ = key or (wanted.id if wanted is not None else None)
-    if id_ is None:
-        raise BadInput("send your own id of the deed: the header Idempotency-Key, or `id`", field="id")
-    try:
-        deed: Deed = deeds.deed(id_, str(session_id), verb, **words)
-        stored: Stored = await deeds.do(store, actor, deed)
-    except Refusal as refusal:
-        raise _refused(refusal.code, actor.language) from None
-    return DeedStored(id=id_, seq=stored.seq, refused=stored.refused)
-
-
-def _refused(code: str, language: str) -> Exception:
-    text = sentence(code, language)
-    match code:
-        case "no_session":
-            return NotFound(text)
-        case "not_yours":
-            return Forbidden(text)
-        case "closed":
-            return Conflict(text)
-        case "id_used":
-            return Conflict(text, code=code)
-        case _:
-            return BadInput(text, field="text", code=code)
-
-
-# --- why, and what is in doubt
-
-
-class _Offer(msgspec.Struct):
-    session_id: str
-    reasons: tuple[tuple[str, str], ...]
-
-
-class _Result(msgspec.Struct):
-    offers: tuple[_Offer, ...]
-
-
-class _Distribution(msgspec.Struct):
-    result: _Result
-
-
-@routes.get("/sessions/{session_id}/routing")
-async def read_routing(session_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.READ_SESSIONS)]) -> Routing:
-    """Why it was offered to whom: every seat that was considered, and why it was passed over."""
-
-    def read(tx: Tx) -> Routing:
-        watched = threads.seen_session(tx, actor, str(session_id))
-        return Routing(offers=[_offer(watched.session, *row) for row in tx.all(_OFFERS, session=watched.session)])
-
-    return await store.read(read)
-
-
-def _offer(
-    session: str, offer_no: int, operator: str, state: str, made_us: int, until_us: int, ended_us: int | None, body: str | None
-) -> OfferOut:
-    made = msgspec.json.decode(body, type=_Distribution).result.offers if body is not None else ()
-    reasons = next((one.reasons for one in made if one.session_id == session), ())
-    return OfferOut(
-        offer_no=offer_no,
-        operator_id=operator,
-        state=state,
-        made_at=from_us(made_us),
-        until=from_us(until_us),
-        ended_at=from_us(ended_us) if ended_us is not None else None,
-        reasons=[ReasonOut(operator_id=one, why=why) for one, why in reasons],
-    )
+# --- what is in doubt
 
 
 @routes.get("/unconfirmed")
@@ -471,6 +301,20 @@ def _unconfirmed(
 
 
 # --- as JSON
+
+
+def _contact(found: Contact) -> ContactOut:
+    return ContactOut(
+        id=found.id,
+        name=found.name,
+        language=found.language,
+        points=[_point(point) for point in found.points],
+        responsible_id=found.responsible or None,
+        banned=found.banned,
+        priority=found.priority,
+        since=_at(found.since),
+        sessions=[_session(card) for card in found.earlier],
+    )
 
 
 def _point(point: Point) -> PointOut:

@@ -37,7 +37,9 @@ _AFTER = page(
     .limit(PAGE + 1)
 )
 _CONTACT = sql(
-    select(*cols(contacts, "id name language responsible_id merged_into created_us")).where(contacts.c.id == bindparam("contact"))
+    select(*cols(contacts, "id name language responsible_id merged_into created_us priority banned_us")).where(
+        contacts.c.id == bindparam("contact")
+    )
 )
 _POINTS = sql(
     select(*cols(contact_points, "kind value written evidence"), channels.c.kind, channels.c.name)
@@ -114,7 +116,7 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         row = tx.one(_CONTACT, contact=row[4])
     if row is None:
         raise NotFound("there is no such contact")
-    id_, name, language, responsible, _, created_us = row
+    id_, name, language, responsible, _, created_us, priority, banned_us = row
     known = cards.load_all(tx, (session for (session,) in tx.all(_OF_CONTACT, contact=id_)))
     seen = [one for one in known if may_see(actor, one.where)]
     if watched is None and actor.lines is not None and not seen:
@@ -130,6 +132,8 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         points=tuple(dict.fromkeys(_point(*row) for row in tx.all(_POINTS, contact=id_))),
         responsible=responsible or "",
         responsible_name=person.name if person is not None else "",
+        banned=banned_us is not None,
+        priority=priority,
         since=created_us // 1000,
         page=came_by.page,
         title=came_by.title,

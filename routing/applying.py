@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from broker import outbound
 from broker.domain import (
@@ -27,35 +27,40 @@ from broker.domain import (
     LoadKind,
     MessageId,
     MessageKind,
+    NoAnswer,
     Operator,
     OperatorId,
     PresenceState,
+    Rating,
     Role,
     SessionId,
     Status,
     rank_of,
     to_us,
 )
+from broker.events import Codec as EventCodec
 from broker.events import (
-    Close,
     ContactMessage,
+    Decline,
     Event,
+    Invite,
+    KpiDue,
     NoAnswerDue,
-    Note,
     OfferExpired,
     OperatorEvent,
     OperatorGone,
     ReopenEnded,
-    Reply,
     RoundDue,
     SessionEvent,
-    Take,
+    SilenceDue,
+    SnoozeEnded,
+    Start,
+    Transfer,
 )
-from broker.events import Codec as EventCodec
-from broker.inbound import enter
-from broker.ports import Bell, Row, Tx
+from broker.inbound import enter, set_banned, set_responsible
+from broker.ports import Bell, Button, Row, Tx
 from broker.store import journal
-from broker.store.sql import among, cols, insert_row, insert_rows, over_rows, sql, update_rows
+from broker.store.sql import among, cols, insert_new, insert_row, insert_rows, over_rows, sql, update_rows
 from broker.store.tables import (
     budgets,
     contacts,
@@ -67,13 +72,16 @@ from broker.store.tables import (
     pool_marks,
     presence,
     seats,
+    session_members,
     sessions,
 )
 from broker.timers import cancel_timer, set_timer
 from routing import replies
-from routing.engine import ENGINE, NO_ANSWER, OFFER, REOPEN, ROUND, decide
+from routing.engine import ENGINE, KPI, NO_ANSWER, OFFER, REOPEN, ROUND, SILENCE, SNOOZE, decide
 from routing.openings import Openings
 from routing.session import (
+    Alert,
+    Ban,
     CancelTimer,
     Decision,
     Deliver,
@@ -83,6 +91,7 @@ from routing.session import (
     Ignore,
     Keep,
     MakeOffers,
+    MakeResponsible,
     MarkPool,
     Refuse,
     Release,
@@ -91,7 +100,7 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import ConversationView, OperatorView, View
+from routing.view import ConversationView, HoursView, OperatorView, TargetView, View
 
 TIMER_OWNER = "conversation"
 
@@ -125,6 +134,13 @@ _SAVED = "status operator_id rank queued_us answered_us closed_us changed_us fro
 _SAVE_SESSION = update_rows(sessions, "id", _SAVED)
 # By itself, for it hardly ever changes: what an UPDATE names it moves in its indexes, also to where it was.
 _SAVE_CONTACT = update_rows(sessions, "id", "contact_id")
+_SAVE_LINE = update_rows(sessions, "id", "line_id weight")
+_JOINED = insert_new(session_members, "operator_id session_id", "operator_id session_id")
+_LEFT = sql(
+    delete(session_members).where(
+        session_members.c.operator_id == bindparam("operator"), session_members.c.session_id == bindparam("session")
+    )
+)
 _STRAY = sql(
     select(*cols(sessions, "id state")).where(
         sessions.c.conversation_id == bindparam("conversation"), sessions.c.contact_id != bindparam("contact")
@@ -134,9 +150,11 @@ _FOLLOW = sql(
     update(sessions).values(contact_id=bindparam("to"), state=bindparam("new_state")).where(sessions.c.id == bindparam("session"))
 )
 _SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
-_CONTACT = sql(select(*cols(contacts, "name language priority responsible_id")).where(contacts.c.id == bindparam("contact")))
+_CONTACT = sql(
+    select(*cols(contacts, "name language priority responsible_id banned_us")).where(contacts.c.id == bindparam("contact"))
+)
 _ADDRESSED = sql(
-    select(conversations.c.told_name, contacts.c.language)
+    select(conversations.c.told_name, contacts.c.language, conversations.c.told)
     .join_from(conversations, contacts, contacts.c.id == conversations.c.contact_id)
     .where(conversations.c.id == bindparam("conversation"))
 )
@@ -148,6 +166,9 @@ _OPERATOR = sql(
     .outerjoin(presence, presence.c.operator_id == operators.c.id)
     .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
     .where(operators.c.id == bindparam("operator"))
+)
+_SAID = sql(
+    select(messages.c.text).where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
 )
 _TEXT = sql(select(inputs.c.raw).where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq")))
 _ATTACH = update_rows(messages, "conversation_id seq", "session_id")
@@ -170,7 +191,14 @@ _END_OFFER = sql(
 )
 _MARK = insert_rows(pool_marks, "line_id reason seats session_id at_us")
 
-_TIMER_EVENTS: dict[str, Any] = {ROUND: RoundDue, NO_ANSWER: NoAnswerDue, REOPEN: ReopenEnded}
+_TIMER_EVENTS: dict[str, Any] = {
+    ROUND: RoundDue,
+    NO_ANSWER: NoAnswerDue,
+    SNOOZE: SnoozeEnded,
+    SILENCE: SilenceDue,
+    KPI: KpiDue,
+    REOPEN: ReopenEnded,
+}
 
 
 class BudgetExceeded(Exception):
@@ -234,10 +262,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a decision needs to know of the house: settings, and the load kind of each channel."""
+    """What a decision needs to know of the house: settings, the load kind of each channel, and which of them have buttons."""
 
     directory: Directory
     loads: dict[ChannelId, LoadKind] = field(default_factory=dict)
+    buttons: frozenset[ChannelId] = frozenset()
     openings: Openings = field(init=False, repr=False, compare=False)
     skills: dict[OperatorId, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     """What a session's `needs` are looked up in."""
@@ -255,6 +284,7 @@ def skills_of(operator: Operator) -> tuple[str, ...]:
 
 
 _STATE = msgspec.json.Decoder(Session)
+_NOBODY: frozenset[OperatorId] = frozenset()
 
 
 def claim(tx: Tx, conversation_id: ConversationId, house: House) -> Work | None:
@@ -309,7 +339,8 @@ def apply(
 ) -> tuple[Decision, ...]:
     """Decide *event* and write all that follows; the session itself waits for `flush`. Raises IllegalTransition, BudgetExceeded."""
     before = work.session
-    view = _view(tx, work, event, house)
+    line = work.line = _line_of(work, event, house)
+    view = _view(tx, work, event, house, input_seq)
     after, decisions = decide(before, event, view, tx.now)
     if after is not None and after is not before:
         if before is not None and after.id != before.id:
@@ -321,15 +352,29 @@ def apply(
         if before is None or after.id != before.id:
             work.first_seq = input_seq or work.last_seq
         work.session, work.session_id = after, after.id
+    if after is not None and after.line_id != line.id:
+        work.line = house.directory.lines.get(after.line_id, line)
     message_seq = _message_seq(work, event, input_seq, message_session, tx)
     # The engine's own record first, then what it caused: readers see a take before the answer that took it.
     said = [_carry_out(tx, work, decision, event, input_seq, distribution_id, house) for decision in decisions]
     delivered = next((seq for seq, own in said if own), None)
-    _journal(tx, work, event, before, view, after, decisions, input_seq, message_seq or delivered)
-    for seq, own in said:
-        if seq is not None and not own:
+    _journal(tx, work, line.version, event, before, view, after, decisions, input_seq, message_seq or delivered)
+    for decision, (seq, own) in zip(decisions, said, strict=True):
+        if isinstance(decision, Alert):
+            _alert(tx, work, decision.what, input_seq)
+        elif seq is not None and not own:
             _journal_message(tx, work, seq, input_seq)
     return decisions
+
+
+def _line_of(work: Work, event: SessionEvent, house: House) -> Line:
+    """Return the line by whose settings *event* is decided: the session's, or its channel's own when another session begins."""
+    session, line = work.session, work.line
+    if session is None or session.closed_at is None or not isinstance(event, ContactMessage | Start):
+        return line
+    if not session.frozen and event.at <= session.closed_at + timedelta(seconds=line.settings.reopen_seconds):
+        return line
+    return house.directory.lines[house.directory.channels[work.channel_id].line_id]
 
 
 def _message_seq(work: Work, event: SessionEvent, input_seq: int | None, message_session: str | None, tx: Tx) -> int | None:
@@ -340,24 +385,71 @@ def _message_seq(work: Work, event: SessionEvent, input_seq: int | None, message
     return input_seq
 
 
-def _view(tx: Tx, work: Work, event: SessionEvent, house: House) -> View:
-    session = work.session
-    settings = work.line.settings
-    if isinstance(event, ContactMessage):
-        if session is not None and session.status is not Status.CLOSED:
+def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int | None) -> View:
+    """Load what the decision about *event* may look at, and nothing else."""
+    session, settings = work.session, work.line.settings
+
+    def person(operator_id: OperatorId | None, line: LineId | None = None) -> OperatorView | None:
+        return _operator_view(tx, line or work.line.id, operator_id, house) if operator_id is not None else None
+
+    def hours(line: LineId | None = None) -> HoursView:
+        return house.openings.view(line or work.line.id, tx.now)
+
+    match event:
+        case ContactMessage():
+            if session is not None and session.status is not Status.CLOSED:
+                holder = session.operator_id if session.status is Status.SNOOZED or not session.counted else None
+                return View(settings, operator=person(holder), hours=hours() if session.status is Status.SNOOZED else None)
+            return View(
+                settings,
+                _conversation_view(tx, work),
+                person(session.operator_id if session is not None else None),
+                hours(),
+                rating=_said_of_it(tx, work, event, input_seq),
+            )
+        case Transfer(operator_id=me, to_operator=to, to_line=target):
+            line = house.directory.lines.get(target) if target is not None else None
+            return View(
+                settings,
+                operator=person(me),
+                hours=hours(target if line is not None else None),
+                colleague=person(to),
+                target=TargetView(target or work.line.id, exists=line is not None and line.active),
+                target_line=line.settings if line is not None else settings,
+            )
+        case Invite(operator_id=me, colleague=to):
+            return View(settings, operator=person(me), colleague=person(to))
+        case Start(operator_id=me):
+            return View(settings, _conversation_view(tx, work), person(me))
+        case Decline() | OfferExpired():
+            return View(settings, operator=person(session.passed_by if session is not None else None))
+        case OperatorGone():
+            return View(settings, operator=person(session.passed_by if session is not None else None), hours=hours())
+        case NoAnswerDue() if settings.no_answer_does is NoAnswer.LINE:
+            line = next((line for line in house.directory.lines.values() if line.slug == settings.no_answer_line), None)
+            return View(
+                settings,
+                hours=hours(line.id if line is not None else None),
+                target=TargetView(line.id if line is not None else work.line.id, exists=line is not None and line.active),
+                target_line=line.settings if line is not None else settings,
+            )
+        case NoAnswerDue():
+            return View(settings, hours=hours())
+        case SnoozeEnded():
+            return View(settings, operator=person(session.operator_id if session is not None else None), hours=hours())
+        case OperatorEvent(operator_id=me):
+            return View(settings, operator=person(me))
+        case _:
             return View(settings)
-        before = session.operator_id if session is not None else None
-        return View(
-            settings,
-            _conversation_view(tx, work),
-            _operator_view(tx, work, before) if before else None,
-            house.openings.view(work.line.id, tx.now),
-        )
-    if isinstance(event, (Take, Close, Note, Reply)):
-        return View(settings, operator=_operator_view(tx, work, event.operator_id))
-    if isinstance(event, OperatorGone):
-        return View(settings, hours=house.openings.view(work.line.id, tx.now))
-    return View(settings)
+
+
+def _said_of_it(tx: Tx, work: Work, event: ContactMessage, input_seq: int | None) -> Rating | None:
+    """Return what the message says of the session that was closed, if its customer was asked and this may be the answer."""
+    session = work.session
+    if session is None or session.rating_until is None or event.at > session.rating_until:
+        return None
+    row = tx.one(_SAID, conversation=work.id, seq=input_seq)
+    return replies.rating_in(row[0]) if row is not None else None
 
 
 def _conversation_view(tx: Tx, work: Work) -> ConversationView:
@@ -373,11 +465,12 @@ def _conversation_view(tx: Tx, work: Work) -> ConversationView:
         new_session_id=SessionId(tx.new_id()),
         responsible_id=row[3] if row else None,
         language=row[1] if row else "",
+        banned=row is not None and row[4] is not None,
     )
 
 
-def _operator_view(tx: Tx, work: Work, operator_id: OperatorId) -> OperatorView | None:
-    row = tx.one(_OPERATOR, line=work.line.id, operator=operator_id)
+def _operator_view(tx: Tx, line_id: LineId, operator_id: OperatorId, house: House) -> OperatorView | None:
+    row = tx.one(_OPERATOR, line=line_id, operator=operator_id)
     if row is None:
         return None
     active, role, seat, state, budget, reserved = row
@@ -389,6 +482,7 @@ def _operator_view(tx: Tx, work: Work, operator_id: OperatorId) -> OperatorView 
         presence=PresenceState(state or PresenceState.OFFLINE),
         budget=budget or 0,
         reserved=reserved or 0,
+        on_shift=house.openings.of_operator(operator_id, tx.now).open,
     )
 
 
@@ -410,8 +504,8 @@ def _carry_out(
         case Reserve(operator_id=operator_id):
             if not tx.run(_RESERVE, operator=operator_id, weight=_session(work).weight):
                 raise BudgetExceeded(operator_id)
-        case Release(operator_id=operator_id):
-            tx.run(_RELEASE, operator=operator_id, weight=_session(work).weight)
+        case Release(operator_id=operator_id, weight=weight):
+            tx.run(_RELEASE, operator=operator_id, weight=_session(work).weight if weight is None else weight)
             _mark_own_pool(tx, work, operator_id, house)
         case MakeOffers(operators=offered, until=until):
             session = _session(work)
@@ -421,15 +515,37 @@ def _carry_out(
         case EndOffers(operators=ended, how=how):
             for operator in ended:
                 tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
-        case MarkPool(reason=reason, seats=seats_freed):
+        case MarkPool(reason=reason, seats=seats_freed, line_id=line_id):
             waits = work.session
-            untold = waits is not None and waits.status is Status.QUEUED and not waits.no_answer_said
-            mark_pool(tx, work.line.id, reason, seats=seats_freed, session_id=work.session_id if untold else None)
-        case Divert() | Freeze() | Refuse() | Ignore():
+            untold = line_id is None and waits is not None and waits.status is Status.QUEUED and not waits.no_answer_said
+            mark_pool(tx, line_id or work.line.id, reason, seats=seats_freed, session_id=work.session_id if untold else None)
+        case Ban():
+            set_banned(tx, work.contact_id, banned=True)
+        case MakeResponsible(operator_id=operator_id):
+            set_responsible(tx, work.contact_id, operator_id)
+        case Alert() | Divert() | Freeze() | Refuse() | Ignore():
             pass
         case _:
             assert_never(decision)
     return None, False
+
+
+def _alert(tx: Tx, work: Work, what: str, input_seq: int | None) -> None:
+    """Tell supervisors by the journal, as everybody learns everything."""
+    session = _session(work)
+    work.journal_seq += 1
+    journal.append(
+        tx,
+        "alert",
+        ENCODER.encode({"what": what}).decode(),
+        conversation_id=work.id,
+        seq=work.journal_seq,
+        session_id=session.id,
+        line_id=session.line_id,
+        input_seq=input_seq,
+        status=session.status.value,
+        operator_id=session.operator_id,
+    )
 
 
 def _mark_own_pool(tx: Tx, work: Work, operator_id: OperatorId, house: House) -> None:
@@ -479,9 +595,15 @@ def _speak(
 
 def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
     # The name that they gave here: the contact's may be somebody else's, whose e-mail they typed.
-    name, language = tx.one(_ADDRESSED, conversation=work.id) or ("", "")
+    name, language, told = tx.one(_ADDRESSED, conversation=work.id) or ("", "", "")
     session = _session(work)
     operator = house.directory.operators.get(session.operator_id) if session.operator_id else None
+    buttons: tuple[Button, ...] = ()
+    if reply == "outside_form" and told:
+        reply = "outside"  # how to reach them they have said in a form already
+    if reply == "rating" and work.channel_id in house.buttons:
+        reply = "rating_buttons"
+        buttons = tuple(Button(replies.text_of(f"rating_{one.value}", work.line.settings, language), one.value) for one in Rating)
     text = replies.render(
         replies.text_of(reply, work.line.settings, language),
         {
@@ -495,7 +617,7 @@ def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
         return None
     message_id = MessageId(tx.new_id())
     seq = _add_message(tx, work, MessageKind.SAID, Author.SYSTEM, message_id, text)
-    outbound.post(tx, work.id, seq, work.channel_id, message_id)
+    outbound.post(tx, work.id, seq, work.channel_id, message_id, buttons)
     return seq
 
 
@@ -529,6 +651,7 @@ def _add_message(
 def _journal(
     tx: Tx,
     work: Work,
+    settings: int,
     event: SessionEvent,
     before: Session | None,
     view: View,
@@ -537,7 +660,7 @@ def _journal(
     input_seq: int | None,
     message_seq: int | None,
 ) -> None:
-    record = record_of(work.line.version, tx.now, event, before, view, after, decisions)
+    record = record_of(settings, tx.now, event, before, view, after, decisions)
     work.journal_seq += 1
     journal.append(
         tx,
@@ -665,4 +788,22 @@ def _save_session(tx: Tx, work: Work) -> None:
         tx.later(_SAVE_SESSION, (session.id, *values.values()))
         if stored.contact_id != session.contact_id:
             tx.later(_SAVE_CONTACT, (session.id, session.contact_id))
+        if stored.line_id != session.line_id or stored.weight != session.weight:
+            tx.later(_SAVE_LINE, (session.id, session.line_id, session.weight))
+        _save_members(tx, stored, session)
     work.stored = session
+
+
+def _save_members(tx: Tx, stored: Session, session: Session) -> None:
+    """Keep who is with an open session beside its operator where their lists find it."""
+    before, after = _with_us(stored), _with_us(session)
+    for operator in sorted(before - after):
+        tx.run(_LEFT, operator=operator, session=session.id)
+    for operator in sorted(after - before):
+        tx.run(_JOINED, operator_id=operator, session_id=session.id)
+
+
+def _with_us(session: Session) -> frozenset[OperatorId]:
+    if session.status is Status.CLOSED or not (session.members or session.invited):
+        return _NOBODY
+    return frozenset((*session.members, *session.invited))

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from broker.domain import Directory, LineId, OperatorId, to_us
 from broker.errors import StoreError
-from broker.ports import Store, Tx
+from broker.ports import Bell, Store, Tx
 from broker.store import journal
 from broker.store.sql import cols, sql, upsert
 from broker.store.tables import line_state, lines, timers
@@ -99,6 +99,7 @@ def _line(tx: Tx, line_id: LineId, house: House) -> None:
     opens_us = to_us(now.opens_at) if now.opens_at is not None else None
     if before is None or (bool(before[0]), before[1]) != (now.open, opens_us):
         tx.run(_SET_STATE, line_id=line_id, open=int(now.open), opens_us=opens_us, changed_us=to_us(tx.now))
+        tx.ring(Bell.HOURS, line_id)
     if before is not None and bool(before[0]) != now.open:
         body = msgspec.json.encode({"line": line_id, "open": now.open, "opens_at": now.opens_at}).decode()
         journal.append(tx, "hours", body, line_id=line_id)

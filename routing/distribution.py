@@ -90,7 +90,7 @@ class Pool(msgspec.Struct, frozen=True):
     """A seat was added, freed or came online: sessions whose rounds are over begin again."""
 
 
-class Reason(msgspec.Struct, frozen=True, array_like=True):
+class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why one seat was chosen or passed over.
 
     chosen, inactive, offline, away, off_shift, full, unskilled, paced, asked, kept (for the responsible), later (others came first).
@@ -153,7 +153,7 @@ class Result(msgspec.Struct, frozen=True):
 def distribute(pool: Pool, now: datetime) -> Result:
     """Match the waiting of *pool* to its fit seats."""
     desk = _Desk(pool, now)
-    lightest = min((session.weight for session in pool.waiting), default=0)
+    lightest = min([session.weight for session in pool.waiting], default=0)
     examined = 0
     for session in pool.waiting:
         if not any(left >= lightest for left in desk.free.values()):
@@ -175,9 +175,8 @@ class _Desk:
         online = PresenceState.ONLINE
         self.free = {o.id: o.budget - o.reserved for o in pool.operators if o.presence is online and o.active and o.on_shift}
         """Of those who can be offered anything at all."""
-        self.queues = {line.id: [seat.operator_id for seat in line.seats] for line in pool.lines}
         self.turns: dict[LineId, dict[OperatorId, int]] = {}
-        """Of the lines in which something was offered; by `turns_of`."""
+        """Of the lines in which somebody waits; by `turns_of`."""
         self.paced: dict[tuple[LineId, OperatorId], datetime] = {
             (line.id, seat.operator_id): seat.paced_until
             for line in pool.lines
@@ -196,7 +195,7 @@ class _Desk:
         return {operator.id: operator for operator in self.people}
 
     def turns_of(self, line: LineState) -> dict[OperatorId, int]:
-        """Return where the turns of the line's seats stand by now."""
+        """Return where the turns of the line's seats stand by now, in the queue's order."""
         turns = self.turns.get(line.id)
         if turns is None:
             turns = self.turns[line.id] = {seat.operator_id: seat.turn for seat in line.seats}
@@ -207,7 +206,7 @@ class _Desk:
         line, free, weight = self.lines[session.line_id], self.free, session.weight
         renewed = session.rounds_over and self.changed
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
-        fit = [operator for operator in self.queues[line.id] if free.get(operator, -1) >= weight]
+        fit = [operator for operator in self.turns_of(line) if free.get(operator, -1) >= weight]
         if session.responsible_until is not None and self._responsible(session, line, fit, asked, renewed=renewed):
             return
         needs = self._needs(session)
@@ -262,20 +261,20 @@ class _Desk:
             # Their own customer: it neither counts as their turn nor waits for the opening's pace.
             self._offer(session, line, (who,), "responsible", (), renewed=renewed)
             return True
-        if who in self.free and who in self.queues[line.id]:
+        if who in self.free and who in self.turns_of(line):
             self._hold(session, line, until, "responsible", (), renewed=renewed)
             return True
         return False
 
     def _choose(self, line: LineState, unasked: Sequence[OperatorId]) -> tuple[OperatorId, ...]:
         match line.distribution:
+            case Distribution.EVENLY:
+                # `min` keeps the queue's order among equals.
+                return (min(unasked, key=self.turns_of(line).__getitem__),)
             case Distribution.ALL_AT_ONCE:
                 return tuple(unasked)
             case Distribution.STRICTLY:
                 return (unasked[0],)
-            case Distribution.EVENLY:
-                # `min` keeps the queue's order among equals.
-                return (min(unasked, key=self.turns_of(line).__getitem__),)
             case Distribution.LEAST_LOADED:
                 turns = self.turns_of(line)
                 return (min(unasked, key=lambda operator: (self._load(operator), turns[operator])),)
@@ -333,24 +332,24 @@ class _Desk:
         self,
         session: Waiting,
         line: LineState,
-        chosen: Container[OperatorId],
+        chosen: tuple[OperatorId, ...],
         asked: tuple[OperatorId, ...],
         *,
         paced: bool = False,
         kept: bool = False,
     ) -> tuple[Reason, ...]:
-        free, weight, needs = self.free, session.weight, self._needs(session)
-        plain = not (kept or needs or asked or (paced and self.paced))
+        queue, free, weight, needs = self.turns_of(line), self.free, session.weight, self._needs(session)
+        if not (kept or needs or asked or (paced and self.paced)):
+            # Most offers: among those who have room only the turn has decided.
+            why_not = self._without_room
+            whys = ["chosen" if who in chosen else "later" if free.get(who, -1) >= weight else why_not(who) for who in queue]
+            return tuple(map(Reason, queue, whys))
         reasons = []
-        for operator in self.queues[line.id]:
+        for operator in queue:
             if operator in chosen:
                 why = "chosen"
-            elif (left := free.get(operator)) is None:
-                why = _absent(self.operators[operator])
-            elif left < weight:
-                why = "full"
-            elif plain:
-                why = "later"
+            elif free.get(operator, -1) < weight:
+                why = self._without_room(operator)
             elif kept:
                 why = "kept"
             elif needs and not self._can(operator, needs):
@@ -364,8 +363,10 @@ class _Desk:
             reasons.append(Reason(operator, why))
         return tuple(reasons)
 
-
-def _absent(state: OperatorState) -> str:
-    if not state.active:
-        return "inactive"
-    return "off_shift" if state.presence is PresenceState.ONLINE else state.presence.value
+    def _without_room(self, operator: OperatorId) -> str:
+        if operator in self.free:
+            return "full"
+        state = self.operators[operator]
+        if not state.active:
+            return "inactive"
+        return "off_shift" if state.presence is PresenceState.ONLINE else state.presence.value

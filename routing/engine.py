@@ -17,26 +17,51 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from broker.domain import LineSettings, LoadKind, OperatorId, Outside, Status, Vanished, WelcomeWhen
+from broker.domain import (
+    LineSettings,
+    LoadCounts,
+    LoadKind,
+    NoAnswer,
+    OperatorId,
+    Outside,
+    Rating,
+    Status,
+    Vanished,
+    WelcomeWhen,
+)
 from broker.errors import IllegalTransition
 from broker.events import (
     Close,
     ContactMessage,
     Decline,
     Held,
+    Invite,
+    Join,
+    KpiDue,
+    LeaveSession,
     NoAnswerDue,
     Note,
     Offered,
     OfferExpired,
     OperatorEvent,
     OperatorGone,
+    Rated,
     ReopenEnded,
     Reply,
     RoundDue,
     SessionEvent,
+    SilenceDue,
+    Snooze,
+    SnoozeEnded,
+    Spam,
+    Start,
     Take,
+    TakeOver,
+    Transfer,
 )
 from routing.session import (
+    Alert,
+    Ban,
     CancelTimer,
     Decision,
     Deliver,
@@ -46,6 +71,7 @@ from routing.session import (
     Ignore,
     Keep,
     MakeOffers,
+    MakeResponsible,
     MarkPool,
     Refuse,
     Release,
@@ -54,15 +80,23 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import ConversationView, View
+from routing.view import ConversationView, HoursView, OperatorView, View
 
 ENGINE = 2
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
+Step = tuple[Session, tuple[Decision, ...]]
 Handler = Callable[[Any, Any, View, datetime], Outcome]
 
 OFFER, ROUND, NO_ANSWER, REOPEN = "offer", "round", "no_answer", "reopen"
+SNOOZE, SILENCE, KPI = "snooze", "silence", "kpi"
 """The names of a session's timers."""
+_DUE = {NO_ANSWER: "answer_due", KPI: "kpi_due", SILENCE: "quiet_until"}
+"""Where a session says when these are due; None: they are not set."""
+SPAM, SILENT = "spam", "silence"
+"""Outcomes that the engine itself writes; beside `outside` and the ends of a call outside the hours."""
+MEMBERS_MAX = 20
+"""Colleagues who may be with a session beside its operator."""
 
 
 def decide(session: Session | None, event: SessionEvent, view: View, now: datetime) -> Outcome:
@@ -79,6 +113,8 @@ def decide(session: Session | None, event: SessionEvent, view: View, now: dateti
 
 def _open(session: Session | None, event: ContactMessage, view: View, now: datetime) -> Outcome:
     conversation = view.conversation
+    if conversation.banned:
+        return session, (Ignore("banned"),)
     line = view.line
     load = conversation.load
     opened = Session(
@@ -97,12 +133,13 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
     hours = view.hours
     if not hours.open:
         return _open_outside(opened, event, view, now)
-    queued = _queue(opened, now, view, conversation.responsible_id, _needs(line, conversation))
+    queued = _queue(opened, now, line, hours, conversation.responsible_id, _needs(line, conversation))
     decisions: list[Decision] = [MarkPool("session queued")]
     when = line.welcome
     if when is WelcomeWhen.SESSION or (when is WelcomeWhen.FIRST_TIME and conversation.first_time):
         decisions.append(Say("welcome"))
-    return queued, (*decisions, *_await_answer(view, event.at))
+    waits, timers = _await_answer(queued, line, event.at)
+    return waits, (*decisions, *timers)
 
 
 def _open_outside(opened: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
@@ -117,22 +154,29 @@ def _open_outside(opened: Session, event: ContactMessage, view: View, now: datet
         case Outside.REPLY:
             return _shut(opened, view, now, "outside"), (Say("outside"), *_await_reopening(view, now))
         case Outside.KEEP | Outside.FORM:
-            queued = _queue(opened, now, view, conversation.responsible_id, opened.needs)
+            queued = _queue(opened, now, line, view.hours, conversation.responsible_id, opened.needs)
             says = Say("outside" if line.outside is Outside.KEEP else "outside_form")
             # The customer knows when somebody will be there: the time to a first answer counts from then.
-            waits = _await_answer(view, opens_at) if opens_at is not None else ()
-            return queued, (MarkPool("session queued"), says, *waits)
+            waits, timers = _await_answer(queued, line, opens_at)
+            return waits, (MarkPool("session queued"), says, *timers)
 
 
-def _queue(session: Session, now: datetime, view: View, responsible: OperatorId | None, needs: tuple[str, ...]) -> Session:
+def _queue(
+    session: Session,
+    now: datetime,
+    line: LineSettings,
+    hours: HoursView,
+    responsible: OperatorId | None,
+    needs: tuple[str, ...],
+) -> Session:
     """Let the session begin to wait; what it may wait for is counted from when it can be offered: now, or the opening."""
-    line, hours = view.line, view.hours
     begins = now if hours.open else hours.opens_at
     first = responsible if line.responsible_first else None
     return replace(
         session,
         status=Status.QUEUED,
         operator_id=None,
+        counted=True,
         queued_at=now,
         opens_at=None if hours.open else hours.opens_at,
         responsible_id=first,
@@ -153,6 +197,8 @@ _NOT_OFFERED: dict[str, Any] = {
     "held_until": None,
     "held_why": "",
     "rounds_over": False,
+    "passed_by": None,
+    "passed": False,
 }
 
 
@@ -175,55 +221,144 @@ def _await_reopening(view: View, now: datetime) -> tuple[Decision, ...]:
 def _customer_wrote(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
     if session.unanswered_since is not None:
         return session, ()
-    return replace(session, unanswered_since=event.at), ()
+    calm, forgotten = _forget(session, SILENCE)
+    # Outside the hours they know when somebody will be there.
+    begins = max(event.at, session.opens_at or event.at)
+    waits, timers = _await_answer(_waiting(calm, event.at), view.line, begins)
+    return waits, (*forgotten, *timers)
+
+
+def _waiting(session: Session, since: datetime) -> Session:
+    """Return the session with a customer who waits for an answer anew."""
+    return replace(session, unanswered_since=since, no_answer_said=False, quiet_warned=False)
+
+
+def _customer_wrote_to_operator(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
+    after, decisions = _customer_wrote(session, event, view, now)
+    if after is None or session.counted:
+        return after, decisions
+    who = view.operator
+    if who is not None and who.reserved + session.weight <= who.budget:
+        return replace(after, counted=True), (Reserve(who.operator_id), *decisions)
+    # It is theirs whether they have room or not; the next message asks again.
+    return after, decisions
 
 
 def _customer_wrote_after_closing(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
-    assert session.closed_at is not None
-    if session.frozen:
-        return _open(None, event, view, now)
-    if event.at > session.closed_at + timedelta(seconds=view.line.reopen_seconds):
+    if session.rating_until is not None and event.at <= session.rating_until and (said := view.rating) is not None:
+        return _rate(session, said)
+    if view.conversation.banned:
+        return session, (Ignore("banned"),)
+    if _is_over(session, view, event.at):
         opened, decisions = _open(None, event, view, now)
-        return opened, (Freeze(), CancelTimer(REOPEN), *decisions)
+        return opened, (*_frozen(session), *decisions)
     if session.operator_id is None and not view.hours.open and _answers_alone(session, view):
         # Nobody was asked about it and nobody would be now: the words join what was said, and were answered already.
         return session, (Ignore("outside the hours"),)
-    again = replace(
+    line, hours = view.line, view.hours
+    again = _waiting(_reopened(session), event.at)
+    before = view.operator
+    if before is not None and before.seated and _is_there(before) and _has_room(before, again, line):
+        active, taken = _activate(again, before.operator_id, view, now)
+        waits, timers = _await_answer(active, line, event.at)
+        return waits, (*taken, CancelTimer(REOPEN), *timers)
+    queued = _queue(again, now, line, hours, view.conversation.responsible_id, session.needs)
+    waits, timers = _await_answer(queued, line, event.at if hours.open else hours.opens_at)
+    says = () if hours.open else (Say("outside"),)
+    return waits, (MarkPool("session reopened"), CancelTimer(REOPEN), *says, *timers)
+
+
+def _is_over(session: Session, view: View, at: datetime) -> bool:
+    """Return whether a closed session is so for good: what comes now begins another, in the channel's own line."""
+    assert session.closed_at is not None
+    return (
+        session.frozen
+        or view.conversation.line_id != session.line_id  # the worker shows another line's only when the window has passed
+        or at > session.closed_at + timedelta(seconds=view.line.reopen_seconds)
+    )
+
+
+def _frozen(session: Session) -> tuple[Decision, ...]:
+    """Return what ends a closed session for good, if its window's timer has not."""
+    return () if session.frozen else (Freeze(), CancelTimer(REOPEN))
+
+
+def _reopened(session: Session) -> Session:
+    """Return a closed session as it begins again."""
+    return replace(
         session,
+        reopened=session.reopened + 1,
         closed_at=None,
         outcome="",
-        reopened=session.reopened + 1,
-        unanswered_since=event.at,
         answered_at=None,
-        no_answer_said=False,
+        members=(),
+        invited=(),
         **_NOT_OFFERED,
     )
-    before = view.operator
-    if (
-        before is not None
-        and before.active
-        and before.seated
-        and before.presence == "online"
-        and before.reserved + session.weight <= before.budget
-    ):
-        active = replace(again, status=Status.ACTIVE, operator_id=before.operator_id, queued_at=None, opens_at=None)
-        return active, (Reserve(before.operator_id), CancelTimer(REOPEN), *_await_answer(view, event.at))
-    hours = view.hours
-    queued = _queue(again, now, view, view.conversation.responsible_id, session.needs)
-    again_queued = (MarkPool("session reopened"), CancelTimer(REOPEN))
-    if not hours.open:
-        waits = _await_answer(view, hours.opens_at) if hours.opens_at is not None else ()
-        return queued, (*again_queued, Say("outside"), *waits)
-    return queued, (*again_queued, *_await_answer(view, event.at))
 
 
 def _answers_alone(session: Session, view: View) -> bool:
     return session.load is LoadKind.CALL or view.line.outside is Outside.REPLY
 
 
-def _await_answer(view: View, since: datetime) -> tuple[Decision, ...]:
-    seconds = view.line.no_answer_seconds
-    return (SetTimer(NO_ANSWER, since + timedelta(seconds=seconds)),) if seconds else ()
+# --- what is due to a customer who waits
+
+
+def _await_answer(session: Session, line: LineSettings, begins: datetime | None) -> Step:
+    """Set what is due to a customer who waits from *begins* on: the line's rule for no answer, and its promise. None: nothing is.
+
+    The rule is for a first answer, and for any that the queue owes.
+    """
+    if begins is None or session.unanswered_since is None:
+        return session, ()
+    first = session.answered_at is None
+    rule: tuple[Decision, ...] = ()
+    if first or session.status is not Status.ACTIVE:
+        session, rule = _await_first(session, line, begins)
+    seconds = line.kpi_first_seconds if first else line.kpi_next_seconds
+    if not seconds or session.kpi_due is not None:
+        return session, rule
+    due = begins + timedelta(seconds=seconds)
+    return replace(session, kpi_due=due), (*rule, SetTimer(KPI, due))
+
+
+def _await_first(session: Session, line: LineSettings, begins: datetime) -> Step:
+    """Set when the line's rule for no answer is due, if it has anything to do and is not set."""
+    seconds = line.no_answer_seconds
+    if not seconds or session.unanswered_since is None or session.answer_due is not None:
+        return session, ()
+    rule = _rule(session, line)
+    if (
+        rule is NoAnswer.NOTHING
+        or (rule is NoAnswer.TEXT and session.no_answer_said)
+        or (rule is NoAnswer.QUEUE and session.status is not Status.ACTIVE)
+    ):
+        return session, ()
+    due = begins + timedelta(seconds=seconds)
+    return replace(session, answer_due=due), (SetTimer(NO_ANSWER, due),)
+
+
+def _await_anew(session: Session, line: LineSettings, begins: datetime | None) -> Step:
+    """Let the time to an answer begin again at *begins*; None: not at all."""
+    stopped = replace(session, answer_due=None)
+    after, timers = _await_first(stopped, line, begins) if begins is not None else (stopped, ())
+    if session.answer_due is not None and after.answer_due is None:
+        return after, (CancelTimer(NO_ANSWER),)
+    return after, timers
+
+
+def _rule(session: Session, line: LineSettings) -> NoAnswer:
+    """Return the line's rule for no answer; what was sent on once is not sent on again: its customer is told."""
+    rule = line.no_answer_does
+    return NoAnswer.TEXT if rule is NoAnswer.LINE and session.sent_on else rule
+
+
+def _forget(session: Session, *names: str) -> Step:
+    """Forget those of the timers *names* that are set."""
+    are_set = tuple(name for name in names if getattr(session, _DUE[name]) is not None)
+    if not are_set:
+        return session, ()
+    return replace(session, **{_DUE[name]: None for name in are_set}), tuple(CancelTimer(name) for name in are_set)
 
 
 # --- an operator takes, declines
@@ -233,9 +368,10 @@ def _take_from_list(session: Session, event: Take | Reply, view: View, now: date
     who = view.operator
     if who is None or not who.active or not (who.seated or who.supervises):
         return _refuse(session, event, "not_yours")
-    if who.reserved + session.weight > who.budget:
+    if not _has_room(who, session, view.line):
         return _refuse(session, event, "full")
-    return _activate(session, who.operator_id), (Reserve(who.operator_id), CancelTimer(ROUND))
+    taken, decisions = _activate(session, who.operator_id, view, now)
+    return taken, (*decisions, CancelTimer(ROUND))
 
 
 def _take_offer(session: Session, event: Take | Reply, view: View, now: datetime) -> Outcome:
@@ -246,13 +382,16 @@ def _take_offer(session: Session, event: Take | Reply, view: View, now: datetime
         return _refuse(session, event, "too_late")
     others = tuple(operator for operator in session.offered_to if operator != event.operator_id)
     decisions: list[Decision] = [EndOffers((event.operator_id,), "taken"), CancelTimer(OFFER), CancelTimer(ROUND)]
+    if session.passed:
+        decisions.append(MakeResponsible(event.operator_id))
     if others:
         decisions += [
             EndOffers(others, "withdrawn"),
             *(Release(operator) for operator in others),
             MarkPool("offers withdrawn", seats=True),
         ]
-    return _activate(session, event.operator_id), tuple(decisions)
+    taken, more = _activate(session, event.operator_id, view, now, reserved=True)
+    return taken, (*decisions, *more)
 
 
 def _take_own(session: Session, event: Take, view: View, now: datetime) -> Outcome:
@@ -261,30 +400,104 @@ def _take_own(session: Session, event: Take, view: View, now: datetime) -> Outco
     return _refuse(session, event, "taken")
 
 
-def _activate(session: Session, operator: OperatorId) -> Session:
-    return replace(
+def _activate(
+    session: Session,
+    operator: OperatorId,
+    view: View,
+    now: datetime,
+    *,
+    reserved: bool = False,
+    begins: datetime | None = None,
+) -> Step:
+    """Give the session to *operator*, *reserved*: whose budget has it already; what wakes owes an answer from *begins* on, or now."""
+    line = view.line
+    counts = _weighs(session, line)
+    active = replace(
         session,
         status=Status.ACTIVE,
         operator_id=operator,
         queued_at=None,
         opens_at=None,
+        snoozed_until=None,
+        counted=counts,
+        invited=_without(session.invited, operator),
+        members=_without(session.members, operator),
         **_NOT_OFFERED,
     )
+    decisions: list[Decision] = []
+    if counts and not reserved:
+        decisions.append(Reserve(operator))
+    if reserved and not counts:
+        decisions += [Release(operator), MarkPool("session answered", seats=True)]
+    if session.unanswered_since is None:
+        active, timers = _await_silence(active, line, now)
+        return active, (*decisions, *timers)
+    if line.no_answer_does is NoAnswer.QUEUE:
+        active, timers = _await_anew(active, line, now)
+        decisions += timers
+    if session.status is Status.SNOOZED:
+        active, timers = _await_answer(active, line, begins or now)
+        decisions += timers
+    return active, tuple(decisions)
+
+
+def _is_there(who: OperatorView) -> bool:
+    return who.active and who.presence == "online" and who.on_shift
+
+
+def _has_room(who: OperatorView, session: Session, line: LineSettings, theirs: int = 0) -> bool:
+    """Return whether the operator may have the session, of whose weight *theirs* is in their budget already."""
+    return not _weighs(session, line) or who.reserved - theirs + session.weight <= who.budget
+
+
+def _weighs(session: Session, line: LineSettings) -> bool:
+    """Return whether the session takes of the budget of whoever has it."""
+    return _counts(line, session.load, answered=session.unanswered_since is None)
 
 
 def _decline(session: Session, event: Decline, view: View, now: datetime) -> Outcome:
     if event.operator_id not in session.offered_to:
         return _refuse(session, event, "not_offered")
-    return _end_offers(session, (event.operator_id,), "declined")
+    return _end_offers(session, (event.operator_id,), "declined", view, now)
 
 
 def _offer_expired(session: Session, event: OfferExpired, view: View, now: datetime) -> Outcome:
     if event.offer_no != session.offer_no:
         return session, (Ignore("of an earlier offer"),)
-    return _end_offers(session, session.offered_to, "ran_out")
+    return _end_offers(session, session.offered_to, "ran_out", view, now)
 
 
-def _end_offers(session: Session, operators: Sequence[OperatorId], how: str) -> Outcome:
+def _give_back(session: Session, how: str, view: View, now: datetime) -> Outcome:
+    """The colleague to whom it was passed does not take it: it is again with whoever had it, or in the queue."""
+    ends: tuple[Decision, ...] = (
+        EndOffers(session.offered_to, how),
+        *(Release(operator) for operator in session.offered_to),
+        CancelTimer(OFFER),
+        MarkPool(f"offer {how}"),
+    )
+    skipped = replace(session, skips=session.skips + (how != "gone"))
+    before = view.operator
+    if before is not None and before.active and before.presence == "online" and _has_room(before, skipped, view.line):
+        back, decisions = _activate(skipped, before.operator_id, view, now)
+        return back, (*ends, *decisions)
+    queued = replace(skipped, status=Status.QUEUED, operator_id=None, **_NOT_OFFERED)
+    if session.needs and session.needs_until is None:
+        # It has not waited before (an operator reopened it by writing): its demand ends too.
+        queued = replace(queued, needs_until=now + timedelta(seconds=view.line.skill_seconds))
+    if how != "gone":
+        queued = _asked(queued, session.offered_to, now)
+    waits, timers = _await_first(queued, view.line, now)
+    return waits, (*ends, *timers)
+
+
+def _asked(session: Session, operators: tuple[OperatorId, ...], now: datetime) -> Session:
+    """Return a session that begins to wait in a round in which *operators* need not be asked."""
+    return replace(session, round_no=1, round_began=now, asked=operators) if operators else session
+
+
+def _end_offers(session: Session, operators: Sequence[OperatorId], how: str, view: View, now: datetime) -> Outcome:
+    if session.passed:
+        return _give_back(session, how, view, now)
     left = tuple(operator for operator in session.offered_to if operator not in operators)
     passed_on = tuple(operator for operator in operators if operator not in session.asked)
     after = replace(session, offered_to=left, asked=(*session.asked, *passed_on), skips=session.skips + len(operators))
@@ -302,6 +515,8 @@ def _end_offers(session: Session, operators: Sequence[OperatorId], how: str) -> 
 def _gone_from_offer(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
     if event.operator_id not in session.offered_to:
         return session, (Ignore("not offered to them"),)
+    if session.passed:
+        return _give_back(session, "gone", view, now)
     # They did not skip it: they are asked again in this round if they come back.
     left = tuple(operator for operator in session.offered_to if operator != event.operator_id)
     decisions: list[Decision] = [
@@ -323,12 +538,37 @@ def _gone_from_session(session: Session, event: OperatorGone, view: View, now: d
         rule = view.line.vanished
         if rule is Vanished.KEEP or (rule is Vanished.UNANSWERED and session.unanswered_since is None):
             return session, (Ignore("the line leaves it with them"),)
-    decisions: list[Decision] = [Release(event.operator_id), MarkPool("operator gone", seats=True)]
-    hours = view.hours
-    queued = _queue(session, now, view, None, session.needs)
-    if session.unanswered_since is not None and hours.open and not session.no_answer_said:
-        decisions += _await_answer(view, now)
-    return replace(queued, answered_at=None), tuple(decisions)
+    return _queue_again(session, view, now, MarkPool("operator gone", seats=True))
+
+
+def _gone_from_snoozed(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return session, (Ignore("not theirs"),)
+    if not event.removed:
+        return session, (Ignore("it wakes without them"),)
+    return _queue_again(session, view, now, MarkPool("operator gone", seats=True))
+
+
+def _queue_again(
+    session: Session,
+    view: View,
+    now: datetime,
+    mark: MarkPool,
+    *,
+    responsible: OperatorId | None = None,
+    asked: tuple[OperatorId, ...] = (),
+    begins: datetime | None = None,
+) -> Step:
+    """Bring what somebody had back to the queue: it waits as anew, for an answer too; what wakes owes one from *begins* on, or now."""
+    line, hours = view.line, view.hours
+    freed, decisions = _let_go(session)
+    queued = _asked(_queue(freed, now, line, hours, responsible, session.needs), asked, now)
+    begins = (begins or now) if hours.open else hours.opens_at
+    waits, timers = _await_anew(queued, line, begins)
+    if session.status is Status.SNOOZED:
+        waits, more = _await_answer(waits, line, begins)
+        timers = (*timers, *more)
+    return waits, (*decisions, mark, *timers)
 
 
 # --- the distributor proposes
@@ -363,32 +603,51 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
-        # Told once, and not again when the time to a first answer has passed; who waits for no answer is told nothing.
-        waits = session.unanswered_since is not None and session.answered_at is None
-        if session.no_answer_said or not waits or not view.line.no_answer_seconds:
-            return session, (Ignore("told already"),)
-        return replace(session, no_answer_said=True), (Say("no_answer"), CancelTimer(NO_ANSWER))
+        return _nobody(session, view)
     after = replace(session, held_until=event.until, held_why=event.why, rounds_over=event.rounds_over)
     if event.renewed:
         after = replace(after, round_no=0, round_began=None, asked=())
     return after, (SetTimer(ROUND, event.until) if event.until is not None else CancelTimer(ROUND),)
 
 
+def _nobody(session: Session, view: View) -> Outcome:
+    """Tell supervisors that there is nobody, once, and the customer if they wait for an answer and the line is not silent."""
+    if session.no_answer_said:
+        return session, (Ignore("told already"),)
+    line, told = view.line, replace(session, no_answer_said=True)
+    if session.unanswered_since is None or not line.no_answer_seconds or (rule := _rule(session, line)) is NoAnswer.NOTHING:
+        return told, (Alert("nobody"),)
+    # What the time to an answer would have said is said.
+    after, forgotten = _forget(told, NO_ANSWER) if rule is NoAnswer.TEXT else (told, ())
+    return after, (Alert("nobody"), Say("no_answer"), *forgotten)
+
+
 def _round_due(session: Session, event: RoundDue, view: View, now: datetime) -> Outcome:
-    return session, (MarkPool("round due"),)
+    # Held no longer: to a clock that is set back the same moment comes again, and must be said and timed again.
+    due = replace(session, held_until=None, held_why="") if session.held_until is not None else session
+    return due, (MarkPool("round due"),)
 
 
 # --- an operator speaks, closes
 
 
 def _reply(session: Session, event: Reply, view: View, now: datetime) -> Outcome:
-    if event.operator_id != session.operator_id:
+    if event.operator_id != session.operator_id and event.operator_id not in session.members:
         return _refuse(session, event, "not_yours")
-    after = replace(session, unanswered_since=None, answered_at=session.answered_at or now)
-    decisions: list[Decision] = [Deliver(event.message_id, event.operator_id)]
-    if session.answered_at is None:
-        decisions.append(CancelTimer(NO_ANSWER))
-    return after, tuple(decisions)
+    line = view.line
+    answered = replace(session, unanswered_since=None, answered_at=session.answered_at or now)
+    after, forgotten = _forget(answered, NO_ANSWER, KPI)
+    decisions: list[Decision] = [Deliver(event.message_id, event.operator_id), *forgotten]
+    if session.counted and session.operator_id is not None and not _weighs(after, line):
+        after = replace(after, counted=False)
+        decisions += [Release(session.operator_id), MarkPool("session answered", seats=True)]
+    after, timers = _await_silence(after, line, now)
+    return after, (*decisions, *timers)
+
+
+def _counts(line: LineSettings, load: LoadKind, *, answered: bool) -> bool:
+    """Return whether a session takes of its operator's budget."""
+    return not answered or (load is not LoadKind.MAIL and line.load_counts is not LoadCounts.UNANSWERED)
 
 
 def _take_and_reply(take: Handler) -> Handler:
@@ -407,7 +666,8 @@ def _take_and_reply(take: Handler) -> Handler:
 
 def _note(session: Session, event: Note, view: View, now: datetime) -> Outcome:
     who = view.operator
-    if who is None or not who.active or not (who.seated or who.supervises or event.operator_id == session.operator_id):
+    with_us = event.operator_id == session.operator_id or event.operator_id in (*session.members, *session.invited)
+    if who is None or not who.active or not (who.seated or who.supervises or with_us):
         return _refuse(session, event, "not_yours")
     return session, (Keep(event.message_id, event.operator_id),)
 
@@ -416,26 +676,37 @@ def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome
     who = view.operator
     if event.operator_id != session.operator_id and not (who is not None and who.active and who.supervises):
         return _refuse(session, event, "not_yours")
-    decisions: list[Decision] = [CancelTimer(NO_ANSWER), CancelTimer(OFFER), CancelTimer(ROUND)]
-    if session.offered_to:
-        decisions.append(EndOffers(session.offered_to, "withdrawn"))
-        decisions += [Release(operator) for operator in session.offered_to]
-    if session.status is Status.ACTIVE and session.operator_id is not None:
-        decisions.append(Release(session.operator_id))
-    if view.line.close_says:
+    return _end(session, view, now, event.outcome)
+
+
+def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
+    """Close the session, and say so; spam is closed without a word."""
+    line = view.line
+    freed, let_go = _let_go(session)
+    still, forgotten = _forget(freed, NO_ANSWER, KPI)
+    decisions: list[Decision] = [*let_go, *forgotten]
+    asks = line.rating and session.answered_at is not None and outcome != SPAM
+    if line.close_says and outcome != SPAM:
         decisions.append(Say("close"))
-    reopen_seconds = view.line.reopen_seconds
+    if asks:
+        decisions.append(Say("rating"))
+    reopen_seconds = line.reopen_seconds
     if reopen_seconds:
         decisions.append(SetTimer(REOPEN, now + timedelta(seconds=reopen_seconds)))
     closed = replace(
-        session,
+        still,
         status=Status.CLOSED,
         closed_at=now,
-        outcome=event.outcome,
+        outcome=outcome,
         frozen=not reopen_seconds,
         queued_at=None,
         opens_at=None,
         unanswered_since=None,
+        counted=True,
+        invited=(),
+        # Who was asked before, and is not now, may still answer; what they said stands until they say something else.
+        rating_until=now + timedelta(hours=line.rating_hours) if asks else None if outcome == SPAM else session.rating_until,
+        rating_thanked=session.rating_thanked and not asks,
         **_NOT_OFFERED,
     )
     return closed, (*decisions, MarkPool("session closed", seats=True))
@@ -445,18 +716,385 @@ def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome
 
 
 def _no_answer(session: Session, event: NoAnswerDue, view: View, now: datetime) -> Outcome:
-    if session.no_answer_said or session.answered_at is not None:
+    due, line = session.answer_due, view.line
+    if due is None:
         return session, (Ignore("answered already"),)
-    since = session.unanswered_since
-    if since is not None and event.at < since + timedelta(seconds=view.line.no_answer_seconds):
-        return _STALE(session, event, view, now)  # it fell due in the session before, and is decided after this one's opening
-    return replace(session, no_answer_said=True), (Say("no_answer"),)
+    if event.at < due:
+        return _STALE(session, event, view, now)  # it fell due in an earlier wait, and is decided in this one
+    waits = replace(session, answer_due=None)
+    if not line.no_answer_seconds:
+        return waits, (Ignore("switched off"),)
+    match _rule(session, line):
+        case NoAnswer.NOTHING:
+            return waits, (Ignore("switched off"),)
+        case NoAnswer.QUEUE:
+            if session.status is not Status.ACTIVE or session.operator_id is None:
+                return waits, (Ignore("it waits for anybody"),)
+            return _queue_again(waits, view, now, MarkPool("no answer", seats=True), asked=(session.operator_id,))
+        case NoAnswer.LINE if view.target.exists and view.target.line_id != session.line_id and view.hours.open:
+            return _move(replace(waits, sent_on=True), view, now, "session sent on")
+        case _:
+            if session.no_answer_said:
+                return waits, (Ignore("told already"),)
+            return replace(waits, no_answer_said=True), (Say("no_answer"),)
 
 
 def _freeze(session: Session, event: ReopenEnded, view: View, now: datetime) -> Outcome:
     if session.closed_at is not None and event.at < session.closed_at:
         return _STALE(session, event, view, now)  # the window before: it has been reopened and closed since
     return replace(session, frozen=True), ()
+
+
+# --- an operator passes the session on
+
+
+def _transfer(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    who = view.operator
+    supervises = who is not None and who.active and who.supervises
+    if event.operator_id != session.operator_id and not supervises:
+        return _refuse(session, event, "not_yours")
+    if event.assigned and not supervises:
+        return _refuse(session, event, "not_allowed")
+    if event.to_line is not None:
+        return _to_line(session, event, view, now)
+    return _to_colleague(session, event, view, now)
+
+
+def _to_line(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    if not view.target.exists:
+        return _refuse(session, event, "no_line")
+    moved, decisions = _move(session, view, now, "session passed on")
+    return moved, (*decisions, *_noted(event))
+
+
+def _move(session: Session, view: View, now: datetime, why: str) -> Step:
+    """Put the session into the queue of the line in view; whoever had it is not asked in its first round, what waited keeps its age."""
+    line, target, hours = view.line, view.target_line, view.hours
+    weight = target.weights.of(session.load)
+    freed, let_go = _let_go(session, weight=session.weight if session.weight != weight else None)
+    moved = replace(
+        freed,
+        line_id=view.target.line_id,
+        weight=weight,
+        priority=session.priority - line.priority + target.priority,
+        members=(),
+        invited=(),
+    )
+    languages = tuple(need for need in session.needs if target.match_language and need.startswith("language:"))
+    queued = _queue(moved, now, target, hours, None, (*languages, *(f"skill:{tag}" for tag in target.skills)))
+    held_by = session.operator_id if session.status in _HELD else None
+    queued = _asked(replace(queued, queued_at=session.queued_at or now), (held_by,) if held_by is not None else (), now)
+    begins = now if hours.open else hours.opens_at
+    waits, timers = _await_anew(queued, target, begins)
+    if session.status is Status.SNOOZED:
+        waits, more = _await_answer(waits, target, begins)
+        timers = (*timers, *more)
+    marks = [MarkPool(why, seats=held_by is not None)]
+    if session.line_id != moved.line_id:
+        marks.append(MarkPool("session left the line", seats=True, line_id=session.line_id))
+    return waits, (*let_go, *marks, *timers)
+
+
+def _to_colleague(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    colleague = view.colleague
+    if colleague is None or not colleague.active or not (colleague.seated or colleague.supervises):
+        return _refuse(session, event, "no_colleague")
+    to = colleague.operator_id
+    if to == session.operator_id:
+        return _refuse(session, event, "theirs_already")
+    theirs = session.weight if to in session.offered_to else 0
+    # An offer takes of the budget whatever the session does when it is taken.
+    has_room = colleague.reserved - theirs + session.weight <= colleague.budget
+    if not has_room and not (event.assigned and _has_room(colleague, session, view.line, theirs)):
+        return _refuse(session, event, "colleague_full")
+    freed, let_go = _let_go(session)
+    if event.assigned:
+        given, decisions = _activate(freed, to, view, now)
+        mark = MarkPool("session assigned", seats=True)
+        return given, (*let_go, *decisions, MakeResponsible(to), mark, *_noted(event))
+    if colleague.presence != "online" or not colleague.on_shift:
+        return _refuse(session, event, "colleague_away")
+    until = now + timedelta(seconds=view.line.transfer_seconds)
+    offered = replace(
+        freed,
+        **_NOT_OFFERED
+        | {
+            "status": Status.OFFERED,
+            "operator_id": None,
+            "counted": True,
+            "queued_at": session.queued_at or now,
+            "offered_to": (to,),
+            "offered_until": until,
+            "offer_no": session.offer_no + 1,
+            # Passed on a second time before anybody took it, it is still the first one's.
+            "passed_by": session.passed_by if session.status not in _HELD else session.operator_id,
+            "passed": True,
+        },
+    )
+    timers: tuple[Decision, ...] = ()
+    if session.status is Status.SNOOZED:
+        offered, timers = _await_answer(offered, view.line, now)
+    mark = MarkPool("session passed on", seats=True)
+    return offered, (*let_go, Reserve(to), MakeOffers((to,), until), SetTimer(OFFER, until), mark, *timers, *_noted(event))
+
+
+_HELD = (Status.ACTIVE, Status.SNOOZED)
+"""Somebody has it."""
+
+
+def _let_go(session: Session, weight: int | None = None) -> Step:
+    """Give back whatever the session takes of anybody's budget, and forget the timers that mean something in its status only."""
+    decisions: list[Decision] = []
+    if session.offered_to:
+        decisions.append(EndOffers(session.offered_to, "withdrawn"))
+        decisions += [Release(operator, weight) for operator in session.offered_to]
+    elif session.operator_id is not None and session.counted and session.status in _HELD:
+        decisions.append(Release(session.operator_id, weight))
+    calm, forgotten = _forget(session, SILENCE)
+    if (name := _TIMER_OF.get(session.status)) is not None:
+        forgotten = (*forgotten, CancelTimer(name))
+    return replace(calm, snoozed_until=None, quiet_warned=False), (*decisions, *forgotten)
+
+
+_TIMER_OF = {Status.QUEUED: ROUND, Status.OFFERED: OFFER, Status.SNOOZED: SNOOZE}
+
+
+def _noted(event: Transfer) -> tuple[Decision, ...]:
+    return (Keep(event.message_id, event.operator_id),) if event.message_id is not None else ()
+
+
+def _without(people: tuple[OperatorId, ...], operator: OperatorId) -> tuple[OperatorId, ...]:
+    return tuple(one for one in people if one != operator)
+
+
+def _take_over(session: Session, event: TakeOver, view: View, now: datetime) -> Outcome:
+    who, me = view.operator, event.operator_id
+    if who is None or not who.active or not who.supervises:
+        return _refuse(session, event, "not_allowed")
+    if me == session.operator_id and session.status is Status.ACTIVE:
+        return session, (Ignore("already yours"),)
+    has_it = me in session.offered_to or (me == session.operator_id and session.counted)
+    if not _has_room(who, session, view.line, session.weight if has_it else 0):
+        return _refuse(session, event, "full")
+    freed, let_go = _let_go(session)
+    taken, decisions = _activate(freed, me, view, now)
+    return taken, (*let_go, *decisions, MarkPool("session taken over", seats=True))
+
+
+# --- colleagues
+
+
+def _invite(session: Session, event: Invite, view: View, now: datetime) -> Outcome:
+    if not _takes_part(session, event.operator_id, view):
+        return _refuse(session, event, "not_yours")
+    colleague = view.colleague
+    if colleague is None or not colleague.active:
+        return _refuse(session, event, "no_colleague")
+    to = colleague.operator_id
+    if to == session.operator_id or to in session.members or to in session.invited:
+        return session, (Ignore("with us already"),)
+    if len(session.members) + len(session.invited) >= MEMBERS_MAX:
+        return _refuse(session, event, "too_many")
+    return replace(session, invited=(*session.invited, to)), ()
+
+
+def _join(session: Session, event: Join, view: View, now: datetime) -> Outcome:
+    who, me = view.operator, event.operator_id
+    if me == session.operator_id or me in session.members:
+        return session, (Ignore("with us already"),)
+    if who is None or not who.active or not (me in session.invited or who.supervises):
+        return _refuse(session, event, "not_invited")
+    if len(session.members) >= MEMBERS_MAX:
+        return _refuse(session, event, "too_many")
+    return replace(session, members=(*session.members, me), invited=_without(session.invited, me)), ()
+
+
+def _leave(session: Session, event: LeaveSession, view: View, now: datetime) -> Outcome:
+    me = event.operator_id
+    if me == session.operator_id:
+        return _refuse(session, event, "pass_it_on")
+    if me not in session.members and me not in session.invited:
+        return session, (Ignore("not with us"),)
+    return replace(session, members=_without(session.members, me), invited=_without(session.invited, me)), ()
+
+
+def _takes_part(session: Session, operator: OperatorId, view: View) -> bool:
+    """Return whether the operator has the session, joined it, or supervises."""
+    who = view.operator
+    mine = operator == session.operator_id or operator in session.members
+    return who is not None and who.active and (mine or who.supervises)
+
+
+# --- spam, snoozing, writing first
+
+
+def _spam(session: Session, event: Spam, view: View, now: datetime) -> Outcome:
+    who = view.operator
+    may = who is not None and who.active and (who.seated or who.supervises or event.operator_id == session.operator_id)
+    if not may or (session.status in (Status.ACTIVE, Status.SNOOZED) and not _takes_part(session, event.operator_id, view)):
+        return _refuse(session, event, "not_yours")
+    ban: tuple[Decision, ...] = (Ban(),) if event.ban else ()
+    if session.status is Status.CLOSED:
+        if session.outcome == SPAM and not event.ban:
+            return session, (Ignore("spam already"),)
+        return replace(session, outcome=SPAM, rating_until=None), ban
+    closed, decisions = _end(session, view, now, SPAM)
+    return closed, (*decisions, *ban)
+
+
+def _snooze(session: Session, event: Snooze, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "not_yours")
+    if event.until <= now:
+        return _refuse(session, event, "past")
+    keeps = view.line.load_counts is LoadCounts.CLOSED
+    quiet, forgotten = _forget(session, NO_ANSWER, SILENCE, KPI)
+    snoozed = replace(
+        quiet,
+        status=Status.SNOOZED,
+        snoozed_until=event.until,
+        counted=session.counted and keeps,
+        quiet_warned=False,
+    )
+    decisions: list[Decision] = [SetTimer(SNOOZE, event.until), *forgotten]
+    if session.counted and not keeps:
+        decisions += [Release(event.operator_id), MarkPool("session snoozed", seats=True)]
+    return snoozed, tuple(decisions)
+
+
+def _wake(session: Session, view: View, now: datetime, begins: datetime) -> Step:
+    """Bring a snoozed session back to whoever put it by, or to the queue when they are not there or have no room."""
+    who = view.operator
+    if who is not None and _is_there(who) and (session.counted or _has_room(who, session, view.line)):
+        awake, decisions = _activate(session, who.operator_id, view, now, reserved=session.counted, begins=begins)
+        return awake, (CancelTimer(SNOOZE), *decisions)
+    responsible = who.operator_id if who is not None and who.active else None
+    mark = MarkPool("session woke", seats=session.counted)
+    return _queue_again(session, view, now, mark, responsible=responsible, begins=begins)
+
+
+def _snooze_ended(session: Session, event: SnoozeEnded, view: View, now: datetime) -> Outcome:
+    if session.snoozed_until is not None and event.at < session.snoozed_until:
+        return _STALE(session, event, view, now)
+    return _wake(session, view, now, now)
+
+
+def _wrote_to_snoozed(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
+    waits = _waiting(session, event.at) if session.unanswered_since is None else session
+    woken, decisions = _wake(waits, view, now, event.at)
+    if woken.status is Status.QUEUED and not view.hours.open:
+        return woken, (*decisions, Say("outside"))
+    return woken, decisions
+
+
+def _take_snoozed(session: Session, event: Take | Reply, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "taken")
+    who = view.operator
+    if who is None or not who.active:
+        return _refuse(session, event, "not_yours")
+    if not session.counted and not _has_room(who, session, view.line):
+        return _refuse(session, event, "full")
+    awake, decisions = _activate(session, event.operator_id, view, now, reserved=session.counted)
+    return awake, (CancelTimer(SNOOZE), *decisions)
+
+
+def _start(session: Session | None, event: Start, view: View, now: datetime) -> Outcome:
+    """Open a session by writing first; one whose reopen window has not passed goes on instead."""
+    who, conversation, line = view.operator, view.conversation, view.line
+    if who is None or not who.active or not (who.seated or who.supervises):
+        return _refuse(session, event, "not_yours")
+    if conversation.banned:
+        return _refuse(session, event, "banned")
+    weight = line.weights.of(conversation.load)
+    first: tuple[Decision, ...] = ()
+    if session is not None and not _is_over(session, view, event.at):
+        begun = replace(_reopened(session), weight=weight)
+        first = (CancelTimer(REOPEN),)
+    else:
+        first = _frozen(session) if session is not None else ()
+        begun = Session(
+            id=conversation.new_session_id,
+            conversation_id=conversation.conversation_id,
+            line_id=conversation.line_id,
+            channel_id=conversation.channel_id,
+            contact_id=conversation.contact_id,
+            opened_at=now,
+            status=Status.ACTIVE,
+            weight=weight,
+            load=conversation.load,
+            priority=line.priority + conversation.contact_priority,
+        )
+    if not _has_room(who, begun, line):
+        return _refuse(session, event, "full")
+    active, decisions = _activate(replace(begun, answered_at=now), event.operator_id, view, now)
+    return active, (*first, *decisions, Deliver(event.message_id, event.operator_id))
+
+
+# --- what time brings: silence, a broken promise
+
+
+def _silence(session: Session, event: SilenceDue, view: View, now: datetime) -> Outcome:
+    due, line = session.quiet_until, view.line
+    if due is None:
+        return session, (Ignore("somebody has written"),)
+    if event.at < due:
+        return _STALE(session, event, view, now)
+    quiet = replace(session, quiet_until=None)
+    if not line.auto_close_seconds:
+        return quiet, (Ignore("switched off"),)
+    warns = _warn_seconds(line)
+    if warns and not session.quiet_warned:
+        closes = now + timedelta(seconds=warns)
+        return replace(quiet, quiet_warned=True, quiet_until=closes), (Say("auto_close"), SetTimer(SILENCE, closes))
+    return _end(quiet, view, now, SILENT)
+
+
+def _await_silence(session: Session, line: LineSettings, now: datetime) -> Step:
+    """Set what closes a session in which nobody writes any more."""
+    seconds = line.auto_close_seconds
+    if not seconds:
+        return _forget(session, SILENCE)
+    due = now + timedelta(seconds=seconds - _warn_seconds(line))
+    return replace(session, quiet_until=due, quiet_warned=False), (SetTimer(SILENCE, due),)
+
+
+def _warn_seconds(line: LineSettings) -> int:
+    """Return how long before it is closed the customer is told: no more than half of the silence."""
+    return min(line.auto_close_warn_seconds, line.auto_close_seconds // 2)
+
+
+def _kpi(session: Session, event: KpiDue, view: View, now: datetime) -> Outcome:
+    due, line = session.kpi_due, view.line
+    if due is None:
+        return session, (Ignore("answered already"),)
+    if event.at < due:
+        return _STALE(session, event, view, now)
+    told, first = replace(session, kpi_due=None), session.answered_at is None
+    if not (line.kpi_first_seconds if first else line.kpi_next_seconds):
+        return told, (Ignore("switched off"),)
+    return replace(told, kpi_missed=session.kpi_missed + 1), (Alert("kpi_first" if first else "kpi_next"),)
+
+
+# --- what the customer says of it
+
+
+def _rated(session: Session, event: Rated, view: View, now: datetime) -> Outcome:
+    """Take a pressed button, also in a session that has been reopened since it was asked."""
+    if session.rating_until is None:
+        return session, (Ignore("not asked"),)
+    if event.at > session.rating_until:
+        says = (Say("rating_late"),) if session.rating is None else ()
+        return replace(session, rating_until=None), (Ignore("too late"), *says)
+    return _rate(session, event.rating)
+
+
+def _rate(session: Session, rating: Rating) -> Outcome:
+    """Keep the rating; the last word counts, and thanks are said once."""
+    if session.rating is rating and session.rating_thanked:
+        return session, (Ignore("said already"),)
+    says = () if session.rating_thanked else (Say("rating_thanks"),)
+    return replace(session, rating=rating, rating_thanked=True), says
 
 
 # --- refusals
@@ -484,87 +1122,91 @@ def _ignored(reason: str) -> Handler:
 
 _STALE = _ignored("its time is past")
 
+_NO_SESSION = _refused("no_session")
+_SHUT = _refused("closed")
+_LATE = _ignored("closed already")
+_ORDER = (Status.NEW, Status.QUEUED, Status.OFFERED, Status.ACTIVE, Status.SNOOZED, Status.CLOSED)
+_ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handler, Handler]] = {
+    # the customer
+    ContactMessage: (
+        _open,
+        _customer_wrote,
+        _customer_wrote,
+        _customer_wrote_to_operator,
+        _wrote_to_snoozed,
+        _customer_wrote_after_closing,
+    ),
+    Rated: (_ignored("not asked"), *(_rated,) * 5),
+    # an operator
+    Take: (_NO_SESSION, _take_from_list, _take_offer, _take_own, _take_snoozed, _SHUT),
+    Decline: (_NO_SESSION, _refused("not_offered"), _decline, *(_refused("not_offered"),) * 2, _SHUT),
+    Reply: (
+        _NO_SESSION,
+        _take_and_reply(_take_from_list),
+        _take_and_reply(_take_offer),
+        _reply,
+        _take_and_reply(_take_snoozed),
+        _SHUT,
+    ),
+    Note: (_NO_SESSION, *(_note,) * 5),
+    Close: (_NO_SESSION, *(_close,) * 4, _SHUT),
+    Transfer: (_NO_SESSION, *(_transfer,) * 4, _SHUT),
+    TakeOver: (_NO_SESSION, *(_take_over,) * 4, _SHUT),
+    Invite: (_NO_SESSION, *(_refused("take_first"),) * 2, *(_invite,) * 2, _SHUT),
+    Join: (_NO_SESSION, *(_refused("take_first"),) * 2, *(_join,) * 2, _SHUT),
+    LeaveSession: (_NO_SESSION, *(_leave,) * 4, _ignored("not with us")),
+    Spam: (_NO_SESSION, *(_spam,) * 5),
+    Snooze: (_NO_SESSION, *(_refused("take_first"),) * 2, *(_snooze,) * 2, _SHUT),
+    Start: (_start, *(_refused("open_already"),) * 4, _start),
+    OperatorGone: (
+        _STALE,
+        _ignored("not offered to them"),
+        _gone_from_offer,
+        _gone_from_session,
+        _gone_from_snoozed,
+        _LATE,
+    ),
+    # time
+    OfferExpired: (*(_STALE,) * 2, _offer_expired, *(_STALE,) * 3),
+    RoundDue: (_STALE, _round_due, *(_STALE,) * 4),
+    NoAnswerDue: (_STALE, *(_no_answer,) * 3, *(_STALE,) * 2),
+    SnoozeEnded: (*(_STALE,) * 4, _snooze_ended, _STALE),
+    SilenceDue: (*(_STALE,) * 3, _silence, *(_STALE,) * 2),
+    KpiDue: (_STALE, *(_kpi,) * 3, *(_STALE,) * 2),
+    ReopenEnded: (*(_STALE,) * 5, _freeze),
+    # the distributor
+    Offered: (_STALE, _offer, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
+    Held: (_STALE, _hold, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
+}
 TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
-    (Status.NEW, ContactMessage): _open,
-    (Status.NEW, Take): _refused("no_session"),
-    (Status.NEW, Decline): _refused("no_session"),
-    (Status.NEW, Reply): _refused("no_session"),
-    (Status.NEW, Note): _refused("no_session"),
-    (Status.NEW, Close): _refused("no_session"),
-    (Status.NEW, OperatorGone): _STALE,
-    (Status.NEW, OfferExpired): _STALE,
-    (Status.NEW, RoundDue): _STALE,
-    (Status.NEW, NoAnswerDue): _STALE,
-    (Status.NEW, ReopenEnded): _STALE,
-    (Status.NEW, Offered): _STALE,
-    (Status.NEW, Held): _STALE,
-    (Status.QUEUED, ContactMessage): _customer_wrote,
-    (Status.QUEUED, Take): _take_from_list,
-    (Status.QUEUED, Decline): _refused("not_offered"),
-    (Status.QUEUED, Reply): _take_and_reply(_take_from_list),
-    (Status.QUEUED, Note): _note,
-    (Status.QUEUED, Close): _close,
-    (Status.QUEUED, OperatorGone): _ignored("not offered to them"),
-    (Status.QUEUED, OfferExpired): _STALE,
-    (Status.QUEUED, RoundDue): _round_due,
-    (Status.QUEUED, NoAnswerDue): _no_answer,
-    (Status.QUEUED, ReopenEnded): _STALE,
-    (Status.QUEUED, Offered): _offer,
-    (Status.QUEUED, Held): _hold,
-    (Status.OFFERED, ContactMessage): _customer_wrote,
-    (Status.OFFERED, Take): _take_offer,
-    (Status.OFFERED, Decline): _decline,
-    (Status.OFFERED, Reply): _take_and_reply(_take_offer),
-    (Status.OFFERED, Note): _note,
-    (Status.OFFERED, Close): _close,
-    (Status.OFFERED, OperatorGone): _gone_from_offer,
-    (Status.OFFERED, OfferExpired): _offer_expired,
-    (Status.OFFERED, RoundDue): _STALE,
-    (Status.OFFERED, NoAnswerDue): _no_answer,
-    (Status.OFFERED, ReopenEnded): _STALE,
-    (Status.OFFERED, Offered): _ignored("offered already"),
-    (Status.OFFERED, Held): _ignored("offered already"),
-    (Status.ACTIVE, ContactMessage): _customer_wrote,
-    (Status.ACTIVE, Take): _take_own,
-    (Status.ACTIVE, Decline): _refused("not_offered"),
-    (Status.ACTIVE, Reply): _reply,
-    (Status.ACTIVE, Note): _note,
-    (Status.ACTIVE, Close): _close,
-    (Status.ACTIVE, OperatorGone): _gone_from_session,
-    (Status.ACTIVE, OfferExpired): _STALE,
-    (Status.ACTIVE, RoundDue): _STALE,
-    (Status.ACTIVE, NoAnswerDue): _no_answer,
-    (Status.ACTIVE, ReopenEnded): _STALE,
-    (Status.ACTIVE, Offered): _ignored("taken already"),
-    (Status.ACTIVE, Held): _ignored("taken already"),
-    (Status.CLOSED, ContactMessage): _customer_wrote_after_closing,
-    (Status.CLOSED, Take): _refused("closed"),
-    (Status.CLOSED, Decline): _refused("closed"),
-    (Status.CLOSED, Reply): _refused("closed"),
-    (Status.CLOSED, Note): _note,
-    (Status.CLOSED, Close): _refused("closed"),
-    (Status.CLOSED, OperatorGone): _ignored("closed already"),
-    (Status.CLOSED, OfferExpired): _STALE,
-    (Status.CLOSED, RoundDue): _STALE,
-    (Status.CLOSED, NoAnswerDue): _STALE,
-    (Status.CLOSED, ReopenEnded): _freeze,
-    (Status.CLOSED, Offered): _ignored("closed already"),
-    (Status.CLOSED, Held): _ignored("closed already"),
+    (status, event): handler for event, handlers in _ROWS.items() for status, handler in zip(_ORDER, handlers, strict=True)
 }
 """The engine: what each event does to a session of each status."""
 
 LEADS: dict[Handler, tuple[Status, ...]] = {
     _open: (Status.QUEUED, Status.CLOSED),
     _customer_wrote_after_closing: (Status.QUEUED, Status.ACTIVE),
+    _wrote_to_snoozed: (Status.ACTIVE, Status.QUEUED),
+    _snooze_ended: (Status.ACTIVE, Status.QUEUED),
     _take_from_list: (Status.ACTIVE,),
     _take_offer: (Status.ACTIVE,),
+    _take_snoozed: (Status.ACTIVE,),
     TABLE[Status.QUEUED, Reply]: (Status.ACTIVE,),
     TABLE[Status.OFFERED, Reply]: (Status.ACTIVE,),
-    _decline: (Status.QUEUED,),
-    _gone_from_offer: (Status.QUEUED,),
+    TABLE[Status.SNOOZED, Reply]: (Status.ACTIVE,),
+    _decline: (Status.QUEUED, Status.ACTIVE),
+    _gone_from_offer: (Status.QUEUED, Status.ACTIVE),
     _gone_from_session: (Status.QUEUED,),
-    _offer_expired: (Status.QUEUED,),
+    _gone_from_snoozed: (Status.QUEUED,),
+    _offer_expired: (Status.QUEUED, Status.ACTIVE),
     _offer: (Status.OFFERED,),
     _close: (Status.CLOSED,),
+    _spam: (Status.CLOSED,),
+    _silence: (Status.CLOSED,),
+    _no_answer: (Status.QUEUED,),
+    _transfer: (Status.QUEUED, Status.OFFERED, Status.ACTIVE),
+    _take_over: (Status.ACTIVE,),
+    _snooze: (Status.SNOOZED,),
+    _start: (Status.ACTIVE,),
 }
 """Where a handler may lead, beside staying; handlers that never move a session are not here. The documents are drawn from it."""

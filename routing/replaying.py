@@ -186,7 +186,7 @@ def between(read: Read, since: datetime | None = None, until: datetime | None = 
     def ends(tx: Tx) -> tuple[int, int]:
         newest = tx.one(_NEWEST)
         behind = newest[0] + 1 if newest else 1
-        return _first(tx, since_us - _SET_BACK_US, behind), _first(tx, until_us + _SET_BACK_US, behind)
+        return first_of(tx, since_us - _SET_BACK_US, behind), first_of(tx, until_us + _SET_BACK_US, behind)
 
     first, end = read(ends)
     return _pages(read, _BETWEEN, lambda row: row.id, first - 1, end=end, since_us=since_us, until_us=until_us)
@@ -209,7 +209,7 @@ def of_session(read: Read, session_id: str) -> Iterator[Written]:
         yield row
 
 
-def _first(tx: Tx, us: int, behind: int) -> int:
+def first_of(tx: Tx, us: int, behind: int) -> int:
     """Return the first id of *us* or later if moments grew with ids, *behind* if there is none."""
     low, high = 1, behind
     while low < high:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from broker.domain import LineSettings, Texts
+from broker.domain import LineSettings, Rating, Texts
 
 CATALOGUE: dict[str, Texts] = {
     "welcome": {
@@ -33,6 +33,22 @@ CATALOGUE: dict[str, Texts] = {
         "en": "Everybody is busy just now. Your message is not lost: we will answer here as soon as somebody is free.",
         "ru": "Сейчас все заняты. Ваше сообщение не потеряется: мы ответим здесь, как только кто-нибудь освободится.",
     },
+    "auto_close": {
+        "en": "Are you still there? If there is nothing more, we will close this conversation soon; write here at any time.",
+        "ru": "Вы ещё здесь? Если вопросов больше нет, мы скоро закроем диалог; написать сюда можно в любое время.",
+    },
+    "rating": {
+        "en": "Did we help you? Write 1 if yes, 0 if no.",
+        "ru": "Мы вам помогли? Напишите 1, если да, и 0, если нет.",
+    },
+    "rating_buttons": {"en": "How did we do?", "ru": "Как мы справились?"},
+    "rating_good": {"en": "Good", "ru": "Хорошо"},
+    "rating_bad": {"en": "Bad", "ru": "Плохо"},
+    "rating_thanks": {"en": "Thank you, we have noted it.", "ru": "Спасибо, мы это учтём."},
+    "rating_late": {
+        "en": "Thank you! The time to rate this conversation has passed; if something is wrong, just write to us.",
+        "ru": "Спасибо! Время оценки этого диалога вышло; если что-то не так, просто напишите нам.",
+    },
     "close": {
         "en": "Thank you for writing to us. If anything else comes up, write here again.",
         "ru": "Спасибо за обращение. Если появятся ещё вопросы, напишите сюда снова.",
@@ -41,18 +57,28 @@ CATALOGUE: dict[str, Texts] = {
 
 _FIELD = re.compile(r"(,? ?)\{([a-z]+\.[a-z]+|opens_at)\}")
 _SENTENCE = re.compile(r"(?:\{[a-z]+\.[a-z]+\}|[^.!?])*(?:[.!?]|\Z)")  # a field's point ends none
-OWN_TEXT = {"outside_form": "outside"}
+OWN_TEXT = {"outside_form": "outside", "rating_buttons": "rating"}
 """Replies that share a line's own text with another."""
 
 
 def text_of(reply: str, line: LineSettings, language: str) -> str:
     """Return the text of *reply* (a key of CATALOGUE) as the line says it in *language*; empty: say nothing."""
-    own: Texts = getattr(line, f"{OWN_TEXT.get(reply, reply)}_text")
+    own: Texts = getattr(line, f"{OWN_TEXT.get(reply, reply)}_text", {})
     for texts in (own, CATALOGUE[reply]):
         for tag in (language, language.split("-", maxsplit=1)[0], line.language, "en"):
             if tag in texts:
                 return texts[tag]
     return next(iter(own.values()), "")
+
+
+_GOOD = frozenset(("1", "+", "👍", "yes", "good", "да", "хорошо"))
+_BAD = frozenset(("0", "-", "👎", "no", "bad", "нет", "плохо"))
+
+
+def rating_in(text: str) -> Rating | None:
+    """Return what *text* says when it is nothing but an answer to the question how it was; None: it says something else."""
+    word = text.strip().rstrip(".!").lower()
+    return Rating.GOOD if word in _GOOD else Rating.BAD if word in _BAD else None
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from broker.domain import (
     LoadKind,
     MessageId,
     OperatorId,
+    Rating,
     SessionId,
     Status,
 )
@@ -68,10 +69,38 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     unanswered_since: datetime | None = None
     answered_at: datetime | None = None
     no_answer_said: bool = False
+    """The customer was told that everybody is busy, since they were answered last."""
+    answer_due: datetime | None = None
+    """When the line's rule for an answer that does not come is due; None: none is."""
+    kpi_due: datetime | None = None
+    """When supervisors are told that the customer has waited longer than was promised."""
+    sent_on: bool = False
+    """It went to another line because nobody answered: not a second time."""
     closed_at: datetime | None = None
     frozen: bool = False
     outcome: str = ""
     reopened: int = 0
+
+    counted: bool = True
+    """While ACTIVE or SNOOZED: its weight is taken from its operator's budget."""
+    passed_by: OperatorId | None = None
+    """While OFFERED: who had it when it was passed on, and has it again if the colleague does not take it."""
+    passed: bool = False
+    """While OFFERED: to a colleague by name, who becomes the contact's responsible by taking it."""
+    members: tuple[OperatorId, ...] = ()
+    """Colleagues who joined."""
+    invited: tuple[OperatorId, ...] = ()
+    snoozed_until: datetime | None = None
+    quiet_until: datetime | None = None
+    """While ACTIVE: when it is closed, or its customer warned, if nobody writes."""
+    quiet_warned: bool = False
+    """The customer was told that it will be closed."""
+    kpi_missed: int = 0
+    rating: Rating | None = None
+    rating_until: datetime | None = None
+    """Until when an answer of the customer is taken as a rating; None: they were not asked."""
+    rating_thanked: bool = False
+    """Thanks were said since it was last asked."""
 
 
 class _Decision(msgspec.Struct, frozen=True, tag_field="do", omit_defaults=True):
@@ -79,7 +108,7 @@ class _Decision(msgspec.Struct, frozen=True, tag_field="do", omit_defaults=True)
 
 
 class Say(_Decision, frozen=True, tag="say"):
-    """The line says one of its texts: welcome, outside, outside_form, no_answer or close."""
+    """The line says one of its texts: a key of routing.replies.CATALOGUE."""
 
     reply: str
 
@@ -117,6 +146,22 @@ class CancelTimer(_Decision, frozen=True, tag="cancel_timer"):
     name: str
 
 
+class Alert(_Decision, frozen=True, tag="alert"):
+    """Supervisors are told: kpi_first, kpi_next, nobody."""
+
+    what: str
+
+
+class Ban(_Decision, frozen=True, tag="ban"):
+    """What the contact writes from now on opens no session."""
+
+
+class MakeResponsible(_Decision, frozen=True, tag="make_responsible"):
+    """The contact is the operator's from now on."""
+
+    operator_id: OperatorId
+
+
 class Reserve(_Decision, frozen=True, tag="reserve"):
     """Take the session's weight from the operator's budget; the store refuses what would exceed it."""
 
@@ -124,9 +169,10 @@ class Reserve(_Decision, frozen=True, tag="reserve"):
 
 
 class Release(_Decision, frozen=True, tag="release"):
-    """Give the session's weight back to the operator's budget."""
+    """Give the session's weight back to the operator's budget; *weight*: what it weighed, if it weighs another now."""
 
     operator_id: OperatorId
+    weight: int | None = None
 
 
 class MakeOffers(_Decision, frozen=True, tag="make_offers"):
@@ -144,10 +190,11 @@ class EndOffers(_Decision, frozen=True, tag="end_offers"):
 
 
 class MarkPool(_Decision, frozen=True, tag="mark_pool"):
-    """The pool must be distributed again; *seats*: because a seat was freed."""
+    """The pool must be distributed again; *seats*: because a seat was freed; *line_id*: of another line than the session's."""
 
     reason: str
     seats: bool = False
+    line_id: LineId | None = None
 
 
 class Freeze(_Decision, frozen=True, tag="freeze"):
@@ -170,6 +217,9 @@ class Ignore(_Decision, frozen=True, tag="ignore"):
 
 Decision = (
     Say
+    | Alert
+    | Ban
+    | MakeResponsible
     | Divert
     | Deliver
     | Keep

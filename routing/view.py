@@ -17,6 +17,7 @@ from broker.domain import (
     LoadKind,
     OperatorId,
     PresenceState,
+    Rating,
     SessionId,
 )
 
@@ -38,6 +39,7 @@ class ConversationView(msgspec.Struct, frozen=True):
     responsible_id: OperatorId | None = None
     language: str = ""
     """The contact's, where it is known."""
+    banned: bool = False
 
 
 class HoursView(msgspec.Struct, frozen=True):
@@ -51,6 +53,13 @@ class HoursView(msgspec.Struct, frozen=True):
 OPEN = HoursView(open=True)
 
 
+class TargetView(msgspec.Struct, frozen=True):
+    """The line to which a session is to be passed on."""
+
+    line_id: LineId
+    exists: bool
+
+
 class OperatorView(msgspec.Struct, frozen=True):
     """The operator a decision is about: who acts, or who held the session last."""
 
@@ -62,6 +71,7 @@ class OperatorView(msgspec.Struct, frozen=True):
     presence: PresenceState
     budget: int
     reserved: int
+    on_shift: bool = True
 
 
 class _Recorded(Generic[T]):
@@ -83,7 +93,7 @@ class _Recorded(Generic[T]):
 class View:
     """The line's settings and hours, the conversation and the operator; each read is recorded."""
 
-    __slots__ = ("_conversation", "_hours", "_line", "_operator", "_read")
+    __slots__ = ("_colleague", "_conversation", "_hours", "_line", "_operator", "_rating", "_read", "_target", "_target_line")
 
     def __init__(
         self,
@@ -91,8 +101,17 @@ class View:
         conversation: ConversationView | None = None,
         operator: OperatorView | None = None,
         hours: HoursView | None = None,
+        *,
+        colleague: OperatorView | None = None,
+        target: TargetView | None = None,
+        target_line: LineSettings | Mapping[str, Any] | None = None,
+        rating: Rating | None = None,
     ) -> None:
         self._read: dict[str, Any] = {}
+        self._colleague = colleague
+        self._target = target
+        self._target_line = target_line
+        self._rating = rating
         self._hours = hours
         self._line = line
         self._conversation = conversation
@@ -123,6 +142,30 @@ class View:
         self._read["operator"] = self._operator
         return self._operator
 
+    @property
+    def colleague(self) -> OperatorView | None:
+        """The colleague whom the deed names, as seen from the session's line; None when there is no such person."""
+        self._read["colleague"] = self._colleague
+        return self._colleague
+
+    @property
+    def target(self) -> TargetView:
+        """The line that the deed names."""
+        assert self._target is not None, "the worker did not load the line for this event"
+        self._read["target"] = self._target
+        return self._target
+
+    @property
+    def target_line(self) -> LineSettings:
+        """Its settings."""
+        return cast(LineSettings, _Recorded(self._target_line, self._read.setdefault("target_line", {})))
+
+    @property
+    def rating(self) -> Rating | None:
+        """What the customer's words say when they answer the question how it was; None: something else."""
+        self._read["rating"] = self._rating
+        return self._rating
+
     def read(self) -> dict[str, Any]:
         """Return what was looked at."""
         return self._read
@@ -130,7 +173,12 @@ class View:
 
 def replayed(read: Mapping[str, Any]) -> View:
     """Return a view that knows exactly what an earlier decision looked at; asking it for more raises KeyError."""
-    line = {name: msgspec.convert(value, _SETTING_TYPES[name]) for name, value in read.get("line", {}).items()}
+    line, target_line = (
+        {name: msgspec.convert(value, _SETTING_TYPES[name]) for name, value in read.get(which, {}).items()}
+        for which in ("line", "target_line")
+    )
+    colleague, target = read.get("colleague"), read.get("target")
+    rating = read.get("rating")
     conversation = read.get("conversation")
     operator = read.get("operator")
     hours = read.get("hours")
@@ -139,6 +187,10 @@ def replayed(read: Mapping[str, Any]) -> View:
         msgspec.convert(conversation, ConversationView) if conversation is not None else None,
         msgspec.convert(operator, OperatorView) if operator is not None else None,
         msgspec.convert(hours, HoursView) if hours is not None else None,
+        colleague=msgspec.convert(colleague, OperatorView) if colleague is not None else None,
+        target=msgspec.convert(target, TargetView) if target is not None else None,
+        target_line=target_line,
+        rating=Rating(rating) if rating is not None else None,
     )
 
 

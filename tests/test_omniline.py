@@ -19,8 +19,11 @@ from broker.web.listening import open_port
 from broker.web.wiring import unlisted
 from channels.widget import demo
 from crm_bridge.routes import routes as crm_routes
+from operators.board_rest import routes as board_routes
+from operators.deeds_rest import routes as deed_routes
 from operators.rest import routes as people_routes
 from operators.sessions_rest import routes as session_routes
+from operators.why_rest import routes as why_routes
 from routing.hours_rest import routes as hours_routes
 from tests.support.store import on_disk
 
@@ -269,6 +272,15 @@ def test_our_package_names_are_ours_alone():
 
 def test_every_route_names_who_may_ask():
     """A route without an action or a reason to be open would be open by accident."""
-    routers = [*people_routes(omniline.kinds(), omniline.calendars()), session_routes, hours_routes, crm_routes, demo.routes]
+    routers = [
+        *people_routes(omniline.kinds(), omniline.calendars()),
+        session_routes,
+        deed_routes,
+        why_routes,
+        board_routes(lambda _operator, _now: True),
+        hours_routes,
+        crm_routes,
+        demo.routes,
+    ]
 
     assert [] == [route for router in routers for route in unlisted(router.routes)]

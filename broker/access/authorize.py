@@ -54,6 +54,18 @@ class Action(StrEnum):
     ANSWER_SESSION = "answer_session"
     NOTE_SESSION = "note_session"
     CLOSE_SESSION = "close_session"
+    TRANSFER_SESSION = "transfer_session"
+    ASSIGN_SESSION = "assign_session"
+    INVITE_COLLEAGUE = "invite_colleague"
+    JOIN_SESSION = "join_session"
+    TAKE_OVER_SESSION = "take_over_session"
+    MARK_SPAM = "mark_spam"
+    SNOOZE_SESSION = "snooze_session"
+    START_SESSION = "start_session"
+    PIN_SESSION = "pin_session"
+    REVIEW_SESSION = "review_session"
+    CHANGE_CONTACTS = "change_contacts"
+    READ_BOARD = "read_board"
     READ_CONTACTS = "read_contacts"
     READ_LEADS = "read_leads"
     READ_TRANSCRIPTS = "read_transcripts"
@@ -98,6 +110,14 @@ _OPERATOR: dict[Action, Reach] = {
     Action.ANSWER_SESSION: Reach.OWN,
     Action.NOTE_SESSION: Reach.LINES,
     Action.CLOSE_SESSION: Reach.OWN,
+    Action.TRANSFER_SESSION: Reach.OWN,
+    # Who is invited, or has the session, the engine knows.
+    Action.INVITE_COLLEAGUE: Reach.LINES,
+    Action.JOIN_SESSION: Reach.LINES,
+    Action.MARK_SPAM: Reach.LINES,
+    Action.SNOOZE_SESSION: Reach.OWN,
+    Action.START_SESSION: Reach.LINES,
+    Action.PIN_SESSION: Reach.LINES,
     Action.READ_CONTACTS: Reach.LINES,
     Action.READ_LEADS: Reach.LINES,
     Action.READ_TRANSCRIPTS: Reach.LINES,
@@ -106,6 +126,12 @@ _SUPERVISOR: dict[Action, Reach] = {
     **_OPERATOR,
     Action.ANSWER_SESSION: Reach.LINES,
     Action.CLOSE_SESSION: Reach.LINES,
+    Action.TRANSFER_SESSION: Reach.LINES,
+    Action.ASSIGN_SESSION: Reach.LINES,
+    Action.TAKE_OVER_SESSION: Reach.LINES,
+    Action.REVIEW_SESSION: Reach.LINES,
+    Action.CHANGE_CONTACTS: Reach.LINES,
+    Action.READ_BOARD: Reach.LINES,
     Action.READ_OPERATORS: Reach.HOUSE,
     Action.READ_CHANNELS: Reach.LINES,
     Action.CHANGE_SEATS: Reach.LINES,

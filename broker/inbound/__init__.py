@@ -8,5 +8,18 @@ and blocks nobody. Every input of a conversation takes the next `seq` under the 
 """
 
 from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, undecided
+from broker.inbound.contacts import set_banned, set_priority, set_responsible
 
-__all__ = ["Accepted", "Prepared", "accept", "accept_each", "bury", "enter", "prepare", "undecided"]
+__all__ = [
+    "Accepted",
+    "Prepared",
+    "accept",
+    "accept_each",
+    "bury",
+    "enter",
+    "prepare",
+    "set_banned",
+    "set_priority",
+    "set_responsible",
+    "undecided",
+]

@@ -20,12 +20,13 @@ from broker.domain import (
     MessageId,
     MessageKind,
     PointKind,
+    Rating,
     Source,
     from_us,
     to_us,
 )
 from broker.errors import BadInput, NotFound
-from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Receipt, Saw, Told, Wrote
+from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Pressed, Rated, Receipt, Saw, Told, Wrote
 from broker.inbound import points
 from broker.inbound.contacts import Completed, complete, recognise
 from broker.inbound.points import Evidence, Point
@@ -133,6 +134,8 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
     try:
         incoming = channel.parse(raw)
         found = points.of_person(incoming.person, settings.region) if incoming.person.phones or incoming.person.emails else []
+        if isinstance(incoming.what, Pressed):
+            _rating_of(incoming.what)
         if settings.tracker and isinstance(incoming.what, Wrote):
             found = found + points.in_text(incoming.what.text, settings.region)
     except BadInput as error:
@@ -140,6 +143,14 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
     except Exception as error:  # an adapter's parser met what its author did not foresee: kept, counted, and nobody waits for it
         return Prepared(raw, None, [], f"{type(error).__name__}: {error}")
     return Prepared(raw, incoming, found)
+
+
+def _rating_of(pressed: Pressed) -> Rating:
+    """Return what the press says. Raises BadInput for a value that no button of ours has."""
+    try:
+        return Rating(pressed.value)
+    except ValueError:
+        raise BadInput(f"no button of ours says {pressed.value[:100]!r}") from None
 
 
 def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
@@ -214,6 +225,8 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         return _dead_letter(tx, channel_id, one.raw, one.problem)
     found = _find(tx, channel_id, incoming.key)
     completed: Completed | None = None
+    if found is None and isinstance(incoming.what, Pressed):
+        return _dead_letter(tx, channel_id, one.raw, "a button was pressed where nothing was said")
     if found is None:
         found, completed = _begin(tx, channel_id, incoming, one.points)
     seq = found.last_seq + 1
@@ -315,6 +328,8 @@ def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
             return ContactDetails(at=at)
         case Saw(upto=upto, read=read):
             return Receipt(at=at, upto=upto, read=read)
+        case Pressed():
+            return Rated(at=at, rating=_rating_of(incoming.what))
 
 
 def _store(tx: Tx, origin: str, raw: Raw, conversation_id: ConversationId, seq: int, event: Event) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, select, update
 
-from broker.domain import NAME_MAX, ChannelId, ContactId, Person, PointKind, to_us
+from broker.domain import NAME_MAX, ChannelId, ContactId, OperatorId, Person, PointKind, to_us
 from broker.inbound.points import Evidence, Point
 from broker.ports import Tx
 from broker.store.sql import insert_new, insert_row, sql
@@ -55,6 +55,22 @@ _MOVE_POINTS = sql(
 )
 _MOVE_CONVERSATIONS = sql(
     update(conversations).values(contact_id=bindparam("to"), claimed=1).where(conversations.c.contact_id == bindparam("contact"))
+)
+_BANNED = sql(select(contacts.c.id).where(contacts.c.id == bindparam("contact"), contacts.c.banned_us.is_not(None)))
+_BAN = sql(
+    update(contacts)
+    .values(banned_us=bindparam("since_us"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"))
+)
+_PRIORITY = sql(
+    update(contacts)
+    .values(priority=bindparam("new_priority"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"))
+)
+_RESPONSIBLE = sql(
+    update(contacts)
+    .values(responsible_id=bindparam("operator"), changed_us=bindparam("now_us"))
+    .where(contacts.c.id == bindparam("contact"))
 )
 _MERGED = sql(
     update(contacts)
@@ -98,6 +114,7 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
     known = _known_by(tx, points)
     if (
         known not in (None, contact)
+        and tx.one(_BANNED, contact=contact) is None  # or typing a phone would let them in again
         and tx.one(_REACHABLE, contact=contact) is None
         and len(tx.all(_IDENTITIES, contact=contact)) <= 1
     ):
@@ -117,6 +134,22 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
     elif added:
         tx.run(_TOUCH, contact=contact, now_us=to_us(tx.now))
     return Completed(contact, tuple(added), moved_from, tuple(dict.fromkeys(elsewhere)))
+
+
+def set_banned(tx: Tx, contact: ContactId, *, banned: bool) -> None:
+    """Let what the contact writes from now on open no session, or open one again; it is kept either way."""
+    now_us = to_us(tx.now)
+    tx.run(_BAN, contact=contact, since_us=now_us if banned else None, now_us=now_us)
+
+
+def set_responsible(tx: Tx, contact: ContactId, operator: OperatorId | None) -> None:
+    """Let the contact be *operator*'s: asked first when they write again; None: nobody's."""
+    tx.run(_RESPONSIBLE, contact=contact, operator=operator, now_us=to_us(tx.now))
+
+
+def set_priority(tx: Tx, contact: ContactId, priority: int) -> None:
+    """Let sessions of the contact that open from now on have *priority* more than their line's."""
+    tx.run(_PRIORITY, contact=contact, new_priority=priority, now_us=to_us(tx.now))
 
 
 def _known_by(tx: Tx, points: list[Point]) -> ContactId | None:

@@ -51,10 +51,10 @@ def load(tx: Tx) -> Directory:
     for line, operator in tx.all(_SEATS):
         if line in sitting and people[operator].active:
             sitting[line] += (operator,)
-    return Directory(known_lines, known_channels, people, sitting, _pools(sitting))
+    return Directory(known_lines, known_channels, people, sitting, pools_of(sitting))
 
 
-def _pools(sitting: dict[LineId, tuple[OperatorId, ...]]) -> dict[LineId, tuple[LineId, ...]]:
+def pools_of(sitting: dict[LineId, tuple[OperatorId, ...]]) -> dict[LineId, tuple[LineId, ...]]:
     """Join lines that share an operator, and what those share, until nothing more joins."""
     pool_of: dict[LineId, set[LineId]] = {line: {line} for line in sitting}
     first_line: dict[OperatorId, LineId] = {}

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -53,16 +53,20 @@ from broker.store.tables import (
     inputs,
     journal,
     leads,
+    line_state,
     lines,
     messages,
     metadata,
     offers,
     operators,
     outbox,
+    pins,
     pool_marks,
     presence,
     readers,
+    reviews,
     seats,
+    session_members,
     sessions,
     timers,
     transcripts,
@@ -540,10 +544,15 @@ class _State(msgspec.Struct):
     held_until: datetime | None = None
     rounds_over: bool = False
     answered_at: datetime | None = None
-    no_answer_said: bool = False
+    answer_due: datetime | None = None
+    kpi_due: datetime | None = None
+    quiet_until: datetime | None = None
     closed_at: datetime | None = None
     frozen: bool = False
     outcome: str = ""
+    counted: bool = True
+    members: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
 
 
 _STATE = msgspec.json.Decoder(_State)
@@ -604,8 +613,12 @@ def _offers_unlike_sessions(tx: Tx) -> Iterator[str]:
     yield from opened  # offers of sessions that are not offered
 
 
+class _MadeOffers(msgspec.Struct):
+    do: str
+    operators: tuple[str, ...] = ()
+
+
 class _OfferedEvent(msgspec.Struct):
-    operators: tuple[str, ...]
     rule: str = ""
 
 
@@ -615,39 +628,68 @@ class _OfferedAfter(msgspec.Struct):
 
 class _OfferedBody(msgspec.Struct):
     event: _OfferedEvent
+    decisions: tuple[_MadeOffers, ...]
     after: _OfferedAfter | None = None
 
 
 _OFFERED = msgspec.json.Decoder(_OfferedBody)
 
 
-def _offered(tx: Tx) -> Iterator[tuple[str, str, int, str, str]]:
-    """Yield (session, line, offer's number, operator, rule) of every offer that the journal tells of."""
-    statement = select(journal.c.session_id, journal.c.line_id, journal.c.body, journal.c.status).where(
-        journal.c.kind == "offered", journal.c.session_id.is_not(None), journal.c.body.like('%"make_offers"%')
+class _Offered(NamedTuple):
+    """An offer that the journal tells of: *by* a distribution, of whose *rule*, or by whoever passed the session to a colleague."""
+
+    session: str
+    number: int
+    operator: str
+    line: str
+    by: str
+    rule: str
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.session, self.number, self.operator
+
+
+def _offered(tx: Tx) -> Iterator[_Offered]:
+    statement = select(journal.c.session_id, journal.c.line_id, journal.c.kind, journal.c.body).where(
+        one_of(journal.c.kind, "offered", "transfer"),
+        journal.c.session_id.is_not(None),
+        journal.c.body.like('%"make_offers"%'),
     )
-    for session, line, body, _ in tx.all(adhoc(statement)):
+    for session, line, kind, body in tx.all(adhoc(statement)):
         told = _OFFERED.decode(body)
-        for operator in told.event.operators:
-            yield session, line, told.after.offer_no if told.after else 0, operator, told.event.rule
+        for made in told.decisions:
+            if made.do == "make_offers":
+                for operator in made.operators:
+                    yield _Offered(session, told.after.offer_no if told.after else 0, operator, line, kind, told.event.rule)
 
 
 def _offers_of_journal(tx: Tx) -> Iterator[str]:
     kept = set(tx.all(adhoc(select(offers.c.session_id, offers.c.offer_no, offers.c.operator_id))))
-    for session, _, number, operator, _ in _offered(tx):
-        if (session, number, operator) not in kept:
-            yield f"{session}/{number}/{operator}"
+    yield from ("/".join(map(str, told.key)) for told in _offered(tx) if told.key not in kept)
+
+
+def _offers_of_nobody(tx: Tx) -> Iterator[str]:
+    """Yield offers that no distribution made, nor anybody who passed a session on."""
+    statement = select(*cols(offers, "id session_id offer_no operator_id")).where(
+        not_(exists().where(journal.c.id == offers.c.distribution_id, journal.c.kind == "distribution"))
+    )
+    if rows := tx.all(adhoc(statement)):
+        passed = {told.key for told in _offered(tx) if told.by == "transfer"}
+        yield from (id_ for id_, *key in rows if tuple(key) not in passed)
 
 
 def _turns_of_offers(tx: Tx) -> Iterator[str]:
     kept = set(tx.all(adhoc(select(turns.c.line_id, turns.c.operator_id))))
-    told = {(line, operator) for _, line, _, operator, rule in _offered(tx) if rule != "responsible"}
+    told = {(told.line, told.operator) for told in _offered(tx) if told.by == "offered" and told.rule != "responsible"}
     yield from (f"{line}/{operator}" for line, operator in sorted(told - kept))
 
 
 def _budgets_unlike_load(tx: Tx) -> Iterator[str]:
     load: dict[str, int] = {}
-    for state in _states(tx, one_of(sessions.c.status, Status.OFFERED.value, Status.ACTIVE.value)):
+    for state in _states(tx, one_of(sessions.c.status, Status.OFFERED.value, Status.ACTIVE.value, Status.SNOOZED.value)):
+        if state.status is not Status.OFFERED and not state.counted:
+            continue
         holders = state.offered_to if state.status is Status.OFFERED else (state.operator_id,)
         for holder in holders:
             if holder is not None:
@@ -656,6 +698,17 @@ def _budgets_unlike_load(tx: Tx) -> Iterator[str]:
         if reserved != load.pop(operator, 0):
             yield operator
     yield from load
+
+
+def _members_unlike_sessions(tx: Tx) -> Iterator[str]:
+    kept = set(tx.all(adhoc(select(session_members.c.session_id, session_members.c.operator_id))))
+    with_us = or_(sessions.c.state.like('%"members":%'), sessions.c.state.like('%"invited":%'))
+    for state in _states(tx, sessions.c.status != Status.CLOSED.value, with_us):
+        for operator in {*state.members, *state.invited}:
+            if (state.id, operator) not in kept:
+                yield f"{state.id}/{operator}"
+            kept.discard((state.id, operator))
+    yield from (f"{session}/{operator}" for session, operator in sorted(kept))
 
 
 def _missing_timers(tx: Tx) -> Iterator[str]:
@@ -673,9 +726,7 @@ def _missing_timers(tx: Tx) -> Iterator[str]:
         if state.conversation_id in undecided:
             continue
         for name in _deadlines(tx, state):
-            if (state.conversation_id, name) not in kept and (
-                name != "no_answer" or _set_in_journal(tx, state.id, state.conversation_id, name)
-            ):
+            if (state.conversation_id, name) not in kept:
                 yield f"{state.conversation_id}/{name}"
 
 
@@ -683,58 +734,38 @@ def _deadlines(tx: Tx, state: _State) -> Iterator[str]:
     match state.status:
         case Status.CLOSED:
             yield "reopen"
-            return
         case Status.OFFERED:
             yield "offer"
+        case Status.SNOOZED:
+            yield "snooze"
         case Status.QUEUED if state.held_until is not None and state.held_until > tx.now:
             yield "round"
         case _:
             pass
-    if state.answered_at is None and not state.no_answer_said:
+    if state.answer_due is not None:
         yield "no_answer"
-
-
-class _Did(msgspec.Struct):
-    do: str
-    name: str = ""
-
-
-class _Decided(msgspec.Struct):
-    decisions: tuple[_Did, ...] = ()
-
-
-_DECIDED = msgspec.json.Decoder(_Decided)
-
-
-def _set_in_journal(tx: Tx, session_id: str, conversation_id: str, name: str) -> bool:
-    """Tell whether the last decision about the session's timer *name* was to set it: a line may have gone without."""
-    is_set = False
-    statement = (
-        select(journal.c.body)
-        .where(
-            journal.c.session_id == session_id,
-            journal.c.conversation_id == conversation_id,
-            journal.c.body.like('%"name":"' + name + '"%'),
-        )
-        .order_by(journal.c.seq)
-    )
-    for (body,) in tx.all(adhoc(statement)):
-        for did in _DECIDED.decode(body).decisions:
-            if did.name == name:
-                is_set = did.do == "set_timer"
-    return is_set
+    if state.kpi_due is not None:
+        yield "kpi"
+    if state.quiet_until is not None:
+        yield "silence"
 
 
 def _waiting_beside_a_seat(tx: Tx) -> Iterator[str]:
-    """Yield sessions that wait although a seat fits them and nobody was told to distribute."""
+    """Yield sessions that wait although a seat fits them and nobody was told to distribute.
+
+    A session that is held, and a line that is shut or paced, wait for their time. A shift is known to the calendar only: of who has one
+    nothing is said.
+    """
     marked = {row[0] for row in tx.all(adhoc(select(pool_marks.c.line_id)))}
     fit: dict[str, list[tuple[str, int]]] = {}
     lines_of: dict[str, set[str]] = {}
     for line, operator, free in tx.all(_FREE_SEATS):
         fit.setdefault(line, []).append((operator, free))
         lines_of.setdefault(operator, set()).add(line)
+    resting = {row[0] for row in tx.all(_RESTING, now_us=to_us(tx.now))}
     for state in _states(tx, sessions.c.status == Status.QUEUED.value):
-        if state.rounds_over or state.line_id in marked:
+        held = state.held_until is not None and state.held_until > tx.now
+        if state.rounds_over or held or state.line_id in marked or state.line_id in resting:
             continue
         # Whatever frees a seat marks the line where it was freed; that is a line of the same operator.
         if any(
@@ -749,8 +780,9 @@ _FREE_SEATS = sql(
     .join_from(seats, operators, operators.c.id == seats.c.operator_id)
     .join(presence, presence.c.operator_id == operators.c.id)
     .join(budgets, budgets.c.operator_id == operators.c.id)
-    .where(operators.c.active == 1, presence.c.state == PresenceState.ONLINE.value)
+    .where(operators.c.active == 1, operators.c.hours.is_(None), presence.c.state == PresenceState.ONLINE.value)
 )
+_RESTING = sql(select(line_state.c.line_id).where(or_(line_state.c.open == 0, line_state.c.paced_until_us > bindparam("now_us"))))
 
 
 def _served() -> Iterator[Check]:
@@ -791,12 +823,9 @@ def _served() -> Iterator[Check]:
     yield Check("offers", "every offer that the journal tells of exists", _offers_of_journal)
     yield Check(
         "journal",
-        "every offer has the distribution that made it",
-        _query(
-            select(offers.c.id).where(
-                not_(exists().where(journal.c.id == offers.c.distribution_id, journal.c.kind == "distribution"))
-            )
-        ),
+        "every offer has the distribution that made it, or whoever passed the session on",
+        _offers_of_nobody,
+        "offers",
     )
     yield Check("turns", "every seat that was offered something has its turn", _turns_of_offers)
     yield Check("budgets", "every budget has reserved what its operator holds and is offered", _budgets_unlike_load)
@@ -818,8 +847,80 @@ def _served() -> Iterator[Check]:
             )
         ),
     )
+    yield Check(
+        "session_members", "who joined an open session, or is invited, is listed, and nobody else", _members_unlike_sessions
+    )
     yield Check("timers", "every deadline of a session is kept", _missing_timers)
     yield Check("pool_marks", "nobody waits beside a fit seat without a mark", _waiting_beside_a_seat)
+
+
+# --- what operators keep for themselves and say of each other's work
+
+
+class _PinBody(msgspec.Struct):
+    session: str
+    on: bool
+
+
+class _ReviewBody(msgspec.Struct):
+    session: str
+    stars: int
+    before: int | None = None
+
+
+_PIN = msgspec.json.Decoder(_PinBody)
+_REVIEW = msgspec.json.Decoder(_ReviewBody)
+_PINNED = select(pins.c.operator_id, pins.c.session_id)
+_PIN_ROWS = select(journal.c.operator_id, journal.c.body).where(journal.c.kind == "pin").order_by(journal.c.id)
+_REVIEWED = select(reviews.c.session_id, reviews.c.stars)
+_REVIEW_ROWS = select(journal.c.body).where(journal.c.kind == "review").order_by(journal.c.id)
+
+
+def _lost_pins(tx: Tx) -> Iterator[str]:
+    kept = set(tx.all(adhoc(_PINNED)))
+    told: dict[tuple[str, str], bool] = {}
+    for operator, body in tx.all(adhoc(_PIN_ROWS)):
+        pin = _PIN.decode(body)
+        told[operator, pin.session] = pin.on
+    yield from ("/".join(place) for place, on in told.items() if on and place not in kept)
+
+
+def _untold_pins(tx: Tx) -> Iterator[str]:
+    """Yield pins whose putting or taking away the journal does not tell of: a session is pinned and unpinned in turn."""
+    told: dict[tuple[str, str], bool] = {}
+    for operator, body in tx.all(adhoc(_PIN_ROWS)):
+        pin = _PIN.decode(body)
+        if told.get((operator, pin.session), False) == pin.on:
+            yield f"{operator}/{pin.session}"
+        told[operator, pin.session] = pin.on
+    yield from ("/".join(place) for place in sorted(tx.all(adhoc(_PINNED))) if not told.get(place, False))
+
+
+def _lost_reviews(tx: Tx) -> Iterator[str]:
+    kept: dict[str, int] = dict(tx.all(adhoc(_REVIEWED)))
+    told = {review.session: review.stars for review in _reviews_of_journal(tx)}
+    yield from (session for session, stars in told.items() if kept.get(session) != stars)
+
+
+def _untold_reviews(tx: Tx) -> Iterator[str]:
+    """Yield reviews that the journal does not tell of: each row names the stars of the one before."""
+    told: dict[str, int] = {}
+    for review in _reviews_of_journal(tx):
+        if told.get(review.session) != review.before:
+            yield review.session
+        told[review.session] = review.stars
+    yield from (session for session, _ in sorted(tx.all(adhoc(_REVIEWED))) if session not in told)
+
+
+def _reviews_of_journal(tx: Tx) -> Iterator[_ReviewBody]:
+    yield from (_REVIEW.decode(body) for (body,) in tx.all(adhoc(_REVIEW_ROWS)))
+
+
+def _told_by_operators() -> Iterator[Check]:
+    yield Check("pins", "every pin that the journal tells of is kept", _lost_pins)
+    yield Check("journal", "every pin was told, and its taking away", _untold_pins, "pins")
+    yield Check("reviews", "every review that the journal tells of is kept, with its stars", _lost_reviews)
+    yield Check("journal", "every review was told, each after the one before", _untold_reviews, "reviews")
 
 
 # --- contacts
@@ -1069,6 +1170,7 @@ CHECKS: tuple[Check, ...] = (
     *_routed(),
     *_answered(),
     *_served(),
+    *_told_by_operators(),
     *_known(),
     *_bridged(),
     *_references(),

@@ -126,6 +126,23 @@ presence = _table(
     _text("state"),
     _us("since_us"),
 )
+pins = _table(
+    "operators",
+    "pins",
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    Column("session_id", _Id, ForeignKey("sessions.id"), primary_key=True),
+    _us("pinned_us"),
+    sqlite_with_rowid=False,
+)
+reviews = _table(
+    "operators",
+    "reviews",
+    Column("session_id", _Id, ForeignKey("sessions.id"), primary_key=True),
+    _id("operator_id", ref="operators.id"),  # who wrote it
+    _int("stars"),  # 1 to 5
+    _text("comment", default=""),
+    _us("at_us"),
+)
 
 # --- broker.access
 
@@ -160,6 +177,7 @@ contacts = _table(
     _int("priority", default=0),
     _id("responsible_id", null=True, ref="operators.id"),
     _id("merged_into", null=True),
+    _us("banned_us", null=True),  # since when what they write opens no session
     _us("created_us"),
     _us("changed_us"),
 )
@@ -207,7 +225,7 @@ conversations = _table(
 inputs = _table(
     "broker.inbound",
     "inputs",
-    Column("origin", _Id, primary_key=True),  # a channel's id, or console, timer, api
+    Column("origin", _Id, primary_key=True),  # a channel's id, or console, timer, presence
     Column("external_id", Text, primary_key=True),
     _id("id"),
     _id("conversation_id", null=True),
@@ -287,6 +305,7 @@ outbox = _table(
     _text("external_id", null=True),
     _text("problem", default=""),
     _us("created_us"),
+    _text("buttons", null=True),  # what the customer may press instead of writing, JSON (broker.ports.Button)
     Index("uq_outbox_seq", "conversation_id", "seq", unique=True),
     Index(
         "ix_outbox_open",
@@ -336,7 +355,7 @@ journal = _table(
     _int("seq", null=True),
     _id("session_id", null=True),
     _id("line_id", null=True),
-    _text("kind"),  # an event's type, or distribution, message, fate, presence, contact, lead
+    _text("kind"),  # an event's type, or distribution, message, fate, presence, contact, lead, hours, alert, pin, review
     _int("input_seq", null=True),  # the input that caused it
     _int("message_seq", null=True),  # the message it added or concerns
     _text("status", null=True),  # the session's, after
@@ -431,6 +450,21 @@ offers = _table(
         sqlite_where=text("state = 'open'"),
         postgresql_where=text("state = 'open'"),
     ),
+    Index(
+        "ix_offers_passed",
+        "ended_us",
+        "operator_id",
+        "state",
+        sqlite_where=text("state = 'declined' OR state = 'ran_out'"),
+        postgresql_where=text("state = 'declined' OR state = 'ran_out'"),
+    ),
+)
+session_members = _table(
+    "routing",
+    "session_members",
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    Column("session_id", _Id, ForeignKey("sessions.id"), primary_key=True),  # open: they joined it, or are invited to
+    sqlite_with_rowid=False,
 )
 budgets = _table(
     "routing",

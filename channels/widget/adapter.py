@@ -12,19 +12,19 @@ import msgspec
 
 from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, Person, Source
 from broker.errors import BadInput
-from broker.events import Incoming, Saw, Told, Wrote
+from broker.events import Incoming, Pressed, Saw, Told, Wrote
 from broker.ports import Delivery, Outbound, Raw
-from channels.widget.frames import Details, Say, Seen
+from channels.widget.frames import Details, Press, Say, Seen
 
 KIND = "widget"
-CAPABILITIES = Capabilities(delivered=Delivered.STREAM, load=LoadKind.CHAT, idempotent=True, reaches_absent=False)
+CAPABILITIES = Capabilities(delivered=Delivered.STREAM, load=LoadKind.CHAT, idempotent=True, reaches_absent=False, buttons=True)
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """A visitor's frame as it is stored raw: what they said, who they are, where they were."""
 
     visitor: str
-    frame: Say | Details | Seen
+    frame: Say | Details | Seen | Press
     source: Source | None = None
     lang: str = ""
 
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Envelope).decode
 encode = msgspec.json.Encoder().encode
 
 
-def same(body: bytes, frame: Say | Details | Seen) -> bool:
+def same(body: bytes, frame: Say | Details | Seen | Press) -> bool:
     """Return whether the stored *body* holds what *frame* says; the page it was said from may be another."""
     stored = _decode(body).frame
     if isinstance(stored, Say) and isinstance(frame, Say):
@@ -69,6 +69,8 @@ class WidgetChannel:
             return Incoming(envelope.visitor, person, Wrote(frame.text, frame.id), envelope.source)
         if isinstance(frame, Seen):
             return Incoming(envelope.visitor, person, Saw(frame.upto, frame.read))
+        if isinstance(frame, Press):
+            return Incoming(envelope.visitor, person, Pressed(frame.value))
         told = Person(
             envelope.visitor,
             name=frame.name.strip(),

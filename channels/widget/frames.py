@@ -11,6 +11,9 @@ JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared 
     seen(upto, read)             →                              no reply
     details(id, name, …)         →
                                  ←   ack(id, seq, at)
+    press(id, value)             →                              a button of a message
+                                 ←   ack(id, seq, at)
+                                 ←   hours(ask, …)              the line has opened or closed
     older(before)                →
                                  ←   history(messages, more)
     ping                         →
@@ -74,6 +77,13 @@ class Details(_In, frozen=True, tag="details"):
     phone: Short = ""
 
 
+class Press(_In, frozen=True, tag="press"):
+    """The visitor presses the button *value* of the newest message."""
+
+    id: Id
+    value: Annotated[str, Meta(max_length=64)]
+
+
 class Seen(_In, frozen=True, tag="seen"):
     """Everything up to *upto* has arrived; *read*: and was on a visible screen."""
 
@@ -95,11 +105,18 @@ class Ping(_In, frozen=True, tag="ping"):
     """Are you there? Sent every 25 s when nothing else was."""
 
 
-VisitorFrame = Hello | Say | Details | Seen | Typing | Older | Ping
+VisitorFrame = Hello | Say | Details | Press | Seen | Typing | Older | Ping
 
 
 class _Out(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
     """A frame from the server."""
+
+
+class Button(msgspec.Struct, frozen=True):
+    """A button beneath a message; *value* is what a `press` says."""
+
+    label: str
+    value: str
 
 
 class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,6 +129,8 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     id: str = ""
     """For `me`: the client's id of the `say` frame."""
+    buttons: tuple[Button, ...] = ()
+    """To be shown while this is the newest message; of earlier ones they are not told."""
 
 
 class Welcome(_Out, frozen=True, tag="welcome"):
@@ -133,6 +152,10 @@ class Welcome(_Out, frozen=True, tag="welcome"):
     state: Literal["none", "waiting", "active", "closed"]
     operator: str = ""
     text_max: int = 8_000
+    reach: bool = False
+    """True: beside what is required, an e-mail or a phone is, whichever they like."""
+    opens_at: int = 0
+    """When the line opens, epoch milliseconds; 0: it is open, or nobody knows."""
 
 
 class Ack(_Out, frozen=True, tag="ack"):
@@ -163,6 +186,14 @@ class State(_Out, frozen=True, tag="state"):
     operator: str = ""
 
 
+class Hours(_Out, frozen=True, tag="hours"):
+    """The line has opened or closed: what the form asks for from now on, and when we open. As in `welcome`."""
+
+    ask: tuple[Literal["name", "email", "phone"], ...]
+    reach: bool = False
+    opens_at: int = 0
+
+
 class OperatorTyping(_Out, frozen=True, tag="typing"):
     """Somebody is writing an answer."""
 
@@ -170,7 +201,10 @@ class OperatorTyping(_Out, frozen=True, tag="typing"):
 
 
 class Refused(_Out, frozen=True, tag="refused"):
-    """That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable, id_used."""
+    """That frame was not accepted.
+
+    Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used.
+    """
 
     id: str
     code: str
@@ -190,4 +224,4 @@ class Pong(_Out, frozen=True, tag="pong"):
     """Here."""
 
 
-ServerFrame = Welcome | Ack | Message | History | State | OperatorTyping | Refused | Error | Pong
+ServerFrame = Welcome | Ack | Message | History | State | Hours | OperatorTyping | Refused | Error | Pong

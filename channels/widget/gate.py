@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,8 +26,11 @@ from broker.domain import (
     ChannelRow,
     ConversationId,
     Directory,
+    Line,
+    LineId,
     LineSettings,
     OperatorIdentity,
+    Outside,
     Source,
     to_us,
 )
@@ -44,11 +47,13 @@ from channels.widget.frames import (
     Error,
     Hello,
     History,
+    Hours,
     Message,
     Older,
     OperatorTyping,
     Ping,
     Pong,
+    Press,
     Refused,
     Say,
     Seen,
@@ -60,7 +65,7 @@ from channels.widget.frames import (
     Welcome,
 )
 from channels.widget.limits import Addresses, Limits
-from channels.widget.settings import WidgetSettings, settings_of
+from channels.widget.settings import Field, WidgetSettings, settings_of
 from channels.widget.tokens import VisitorTokens
 
 log = structlog.get_logger(__name__)
@@ -81,6 +86,9 @@ SOONEST_SECONDS = 0.05
 """Nobody is told to come back sooner."""
 TOGETHER_MAX = 16
 """Messages of one socket in one delivery."""
+FIELDS: tuple[Field, ...] = ("name", "email", "phone")
+REACHES = frozenset(("email", "phone"))
+"""Of these one is asked for where a closed line has a form: by it the visitor can be answered."""
 
 _decode = msgspec.json.Decoder(VisitorFrame).decode
 _encode = msgspec.json.Encoder().encode
@@ -116,6 +124,7 @@ class _Visitor:
         "read",
         "refused",
         "sockets",
+        "state",
         "stop_typing",
         "visitor",
     )
@@ -124,6 +133,8 @@ class _Visitor:
         self.channel_id = channel_id
         self.visitor = visitor
         self.conversation_id: ConversationId | None = None
+        self.state = "none"
+        """Where their session stands, as they were told."""
         self.known: set[str] = set()
         self.messages = messages
         self.held: str | None = None
@@ -264,8 +275,10 @@ class VisitorGate:
         self._by_conversation: dict[ConversationId, _Visitor] = {}
         self._buckets: dict[tuple[ChannelId, str], Bucket] = {}
         self._states: dict[ConversationId, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._hours: dict[LineId, None] = {}
+        self._telling: dict[Callable[[], Coroutine[None, None, None]], asyncio.Task[None]] = {}
         transport.listen(Bell.SESSION, self._session_changed)
+        transport.listen(Bell.HOURS, self._hours_changed)
 
     # --- the channel's side
 
@@ -279,7 +292,14 @@ class VisitorGate:
         if visitor is None:
             return
         who = "operator" if outbound.from_operator else "system"
-        message = Shown(outbound.seq, who, outbound.text, outbound.at_ms, name=outbound.sender_name)  # type: ignore[arg-type]
+        message = Shown(
+            outbound.seq,
+            who,  # type: ignore[arg-type]
+            outbound.text,
+            outbound.at_ms,
+            name=outbound.sender_name,
+            buttons=history.buttons(outbound.buttons),
+        )
         self._show(visitor, message)
 
     def _show(self, visitor: _Visitor, message: Shown, but: _Socket | None = None) -> None:
@@ -373,19 +393,22 @@ class VisitorGate:
         visitor = self._enter(channel.id, name, socket)
         try:
             sees = self._names(channel.id)
-            visit = await self._store.read(lambda tx: history.visit(tx, channel.id, name, frame.since, sees))
+            visit, hours = await self._store.read(
+                lambda tx: (history.visit(tx, channel.id, name, frame.since, sees), history.hours(tx, channel.line_id))
+            )
             if visit.conversation_id is not None:
                 self._begun(visitor, visit.conversation_id)
             visitor.known |= visit.known
+            visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
-            fields = tuple(settings.ask)
+            ask, reach = _asked(line, settings, hours)
             await socket.say(
                 Welcome(
                     token=self._tokens.sign(channel.id, name),
                     line=line.name,
                     language=line.settings.language,
-                    ask=fields,
-                    known=tuple(field for field in fields if field in visitor.known),
+                    ask=ask,
+                    known=tuple(field for field in FIELDS if field in visitor.known),
                     required=settings.required,
                     history=visit.messages,
                     gap=visit.gap,
@@ -393,6 +416,8 @@ class VisitorGate:
                     state=visit.state,  # type: ignore[arg-type]
                     operator=visit.operator,
                     text_max=TEXT_MAX,
+                    reach=reach,
+                    opens_at=hours.opens_at_ms,
                 )
             )
         except BaseException:
@@ -428,6 +453,8 @@ class VisitorGate:
                 self._typing(visitor)
             elif isinstance(frame, Details):
                 await self._details(socket, visitor, frame, address)
+            elif isinstance(frame, Press):
+                await self._press(socket, visitor, frame, address)
             elif isinstance(frame, Older):
                 await self._older(socket, visitor, frame)
             else:
@@ -457,9 +484,14 @@ class VisitorGate:
 
     async def _say(self, socket: _Socket, visitor: _Visitor, said: Sequence[Say], address: str) -> None:
         taken: list[Say] = []
+        closed = await self._closed_to(visitor)
+        if closed is not None:
+            await socket.say(closed)  # before the refusal: the form that it calls up must know what to ask for
         for frame in said:
             text = frame.text.replace("\x00", "").strip()
             refused = self._refusal_of(visitor, frame.id, text)
+            if refused is None and closed is not None:
+                refused = Refused(frame.id, "details_required", "please tell us first: email or phone")
             if refused is not None:
                 await socket.say(refused)
             elif not await self._too_many(socket, visitor, frame.id, address):
@@ -484,6 +516,24 @@ class VisitorGate:
             if missing:
                 return Refused(id_, "details_required", f"please tell us first: {', '.join(missing)}")
         return None
+
+    async def _closed_to(self, visitor: _Visitor) -> Hours | None:
+        """Return what the form asks for, if the line is closed and whoever writes must first say how they can be reached."""
+        line = self._line_of(visitor.channel_id)
+        settings = line.settings
+        if settings.outside is not Outside.FORM or settings.hours is None or visitor.known & REACHES:
+            return None
+        if visitor.state in ("waiting", "active"):  # the hours have ended in the middle of it
+            return None
+        # Not what they were told when they came, which may be hours ago: a clock of ours would be a second calendar.
+        hours = await self._store.read(lambda tx: history.hours(tx, line.id))
+        return None if hours.open else self._told(visitor.channel_id, hours)
+
+    async def _press(self, socket: _Socket, visitor: _Visitor, frame: Press, address: str) -> None:
+        if visitor.conversation_id is None:
+            await socket.say(Refused(frame.id, "no_button", "nothing was asked here"))
+        elif not await self._too_many(socket, visitor, frame.id, address):
+            await self._accept(socket, visitor, [(frame, frame.id)])
 
     async def _details(self, socket: _Socket, visitor: _Visitor, frame: Details, address: str) -> None:
         if not (frame.name.strip() or frame.email.strip() or frame.phone.strip()):
@@ -540,7 +590,7 @@ class VisitorGate:
         return True
 
     async def _accept(
-        self, socket: _Socket, visitor: _Visitor, frames: Sequence[tuple[Say | Details | Seen, str]]
+        self, socket: _Socket, visitor: _Visitor, frames: Sequence[tuple[Say | Details | Seen | Press, str]]
     ) -> Sequence[Accepted] | None:
         """Store *frames* with their ids, all or none, and answer their sender; None when they were refused, which was told."""
         directory = self._directory()
@@ -554,9 +604,10 @@ class VisitorGate:
             raws.append(Raw(f"{visitor.visitor}:{id_}", body))
             source = None  # told once a socket: the next message comes from the same page
         prepared = prepare(WidgetChannel(row, self.show), raws, settings)
-        if prepared[0].incoming is None:  # details; a message can always be read
+        if prepared[0].incoming is None:  # details, or a press; a message can always be read
             if asks:
-                await socket.say(Refused(frames[0][1], "bad_details", prepared[0].problem))
+                code = "no_button" if isinstance(frames[0][0], Press) else "bad_details"
+                await socket.say(Refused(frames[0][1], code, prepared[0].problem))
             return None
         try:
             accepted = await self._store.write_each(accept_each, (visitor.channel_id, prepared))
@@ -627,10 +678,18 @@ class VisitorGate:
         if conversation_id not in self._by_conversation:
             return
         self._states[ConversationId(conversation_id)] = None
-        if not self._tasks:
-            task = asyncio.get_running_loop().create_task(self._tell_states())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._begin(self._tell_states)
+
+    def _hours_changed(self, line_id: str) -> None:
+        if self._visitors:
+            self._hours[LineId(line_id)] = None
+            self._begin(self._tell_hours)
+
+    def _begin(self, tell: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Let *tell* run; one that runs already finds what was added."""
+        running = self._telling.get(tell)
+        if running is None or running.done():
+            self._telling[tell] = asyncio.get_running_loop().create_task(tell())
 
     async def _tell_states(self) -> None:
         while self._states:
@@ -642,17 +701,43 @@ class VisitorGate:
             except StoreError:
                 continue
             for one, (state, operator) in found.items():
+                here[one].state = state
                 text = _encode(State(state, operator)).decode()  # type: ignore[arg-type]
                 for socket in here[one].sockets:
                     socket.push(text)
 
-    def _identity(self, channel_id: ChannelId) -> OperatorIdentity:
+    async def _tell_hours(self) -> None:
+        while self._hours:
+            changed, self._hours = self._hours, {}
+            try:
+                found = await self._store.read(lambda tx, c=changed: {line: history.hours(tx, line) for line in c})  # type: ignore[misc]
+            except StoreError:
+                continue  # they learn it when they write, or come again
+            told: dict[ChannelId, str] = {}
+            for visitor in list(self._visitors.values()):
+                hours = found.get(self._line_of(visitor.channel_id).id)
+                if hours is None:
+                    continue
+                if visitor.channel_id not in told:
+                    told[visitor.channel_id] = _encode(self._told(visitor.channel_id, hours)).decode()
+                for socket in visitor.sockets:
+                    socket.push(told[visitor.channel_id])
+
+    def _told(self, channel_id: ChannelId, hours: history.Hours) -> Hours:
+        """Return *hours* as the channel's visitors are told of them."""
+        ask, reach = _asked(self._line_of(channel_id), settings_of(self._directory().channels[channel_id]), hours)
+        return Hours(ask, reach, hours.opens_at_ms)
+
+    def _line_of(self, channel_id: ChannelId) -> Line:
         directory = self._directory()
-        return directory.lines[directory.channels[channel_id].line_id].settings.identity
+        return directory.lines[directory.channels[channel_id].line_id]
+
+    def _identity(self, channel_id: ChannelId) -> OperatorIdentity:
+        return self._line_of(channel_id).settings.identity
 
     def _names(self, channel_id: ChannelId) -> Callable[[str | None], str]:
         directory = self._directory()
-        line = directory.lines[directory.channels[channel_id].line_id]
+        line = self._line_of(channel_id)
 
         def name(operator_id: str | None) -> str:
             return shown_name(directory, line.name, line.settings.identity, operator_id)
@@ -660,7 +745,14 @@ class VisitorGate:
         return name
 
 
-def _answer(frame: Say | Details | Seen, id_: str, one: Accepted) -> Ack | Refused:
+def _asked(line: Line, settings: WidgetSettings, hours: history.Hours) -> tuple[tuple[Field, ...], bool]:
+    """Return what the form before the chat asks for, and whether an e-mail or a phone must be among it."""
+    if hours.open or line.settings.outside is not Outside.FORM:
+        return tuple(settings.ask), False
+    return FIELDS, not REACHES & set(settings.required)
+
+
+def _answer(frame: Say | Details | Seen | Press, id_: str, one: Accepted) -> Ack | Refused:
     # Acknowledged under another's id it would be lost without a word.
     if not one.fresh and not same(one.stored, frame):
         return Refused(id_, "id_used", "this id was used for something else; send it again under a new one")

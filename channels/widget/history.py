@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import bindparam, select
 
-from broker.domain import Author, ChannelId, ConversationId, MessageKind
-from broker.ports import Tx
+from broker import outbound, ports
+from broker.domain import Author, ChannelId, ConversationId, LineId, MessageKind
+from broker.ports import Row, Tx
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import conversations, messages, sessions
-from channels.widget.frames import Shown
+from broker.store.tables import conversations, line_state, messages, sessions
+from channels.widget.frames import Button, Shown
 
 PAGE = 100
 
@@ -33,6 +35,8 @@ _STATES = over_rows(
     [conversations.c.id],
 )
 
+_HOURS = sql(select(*cols(line_state, "open opens_us")).where(line_state.c.line_id == bindparam("line")))
+
 Name = Callable[[str | None], str]
 """Operator id (None: the line) -> the name the customer may see."""
 
@@ -51,6 +55,20 @@ class Visit:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Whether a line is open, and when it opens next, milliseconds since 1970; 0: it is open, or never opens."""
+
+    open: bool
+    opens_at_ms: int
+
+
+def hours(tx: Tx, line_id: LineId) -> Hours:
+    """Return how the line stands now; one whose calendar nobody has looked at yet is open."""
+    open_, opens_us = tx.one(_HOURS, line=line_id) or (1, None)
+    return Hours(bool(open_), (opens_us or 0) // 1000)
+
+
 def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Visit:
     """Return the visitor's conversation and what came after *since*, the newest page of it."""
     row = tx.one(_CONVERSATION, channel=channel_id, key=key)
@@ -60,7 +78,7 @@ def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Vi
     known = {*told.split(), *(["name"] if told_name else [])}
     newest = tx.all(_SINCE, conversation=conversation_id, since=since)
     missed = len(newest) > PAGE
-    shown = _shown(newest[:PAGE], name)
+    shown = _shown(newest[:PAGE], name, _buttons(tx, conversation_id, newest))
     more = missed or (since > 0 if not shown else bool(tx.all(_BEFORE, conversation=conversation_id, before=shown[0].seq)[:1]))
     return Visit(
         conversation_id, frozenset(known), *_state(status, operator_id, name), shown, gap=missed and since > 0, more=more
@@ -91,8 +109,23 @@ def _state(status: str | None, operator_id: str | None, name: Name) -> tuple[str
             return "waiting", ""
 
 
-def _shown(newest_first: list[tuple[object, ...]], name: Name) -> tuple[Shown, ...]:
-    return tuple(shown(*row, name=name) for row in reversed(newest_first))  # type: ignore[arg-type]
+def _buttons(tx: Tx, conversation_id: ConversationId, newest_first: list[Row]) -> tuple[Button, ...]:
+    """Return the buttons of the newest message: what stands above it is answered, or past."""
+    if not newest_first or newest_first[0][1] != Author.SYSTEM.value:
+        return ()
+    return buttons(outbound.buttons_of(tx, conversation_id, newest_first[0][0]))
+
+
+def buttons(of: Iterable[ports.Button]) -> tuple[Button, ...]:
+    """Return a message's buttons as its visitor may see them."""
+    return tuple(Button(one.label, one.value) for one in of)
+
+
+def _shown(newest_first: list[Row], name: Name, buttons_of_newest: tuple[Button, ...] = ()) -> tuple[Shown, ...]:
+    oldest_first = [shown(*row, name=name) for row in reversed(newest_first)]
+    if buttons_of_newest:
+        oldest_first[-1] = msgspec.structs.replace(oldest_first[-1], buttons=buttons_of_newest)
+    return tuple(oldest_first)
 
 
 def shown(seq: int, author: str, text: str, at_us: int, operator_id: str | None, client_id: str, *, name: Name) -> Shown:

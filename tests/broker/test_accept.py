@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.domain import ConversationId, LineSettings, OperatorId
+from broker.domain import ConversationId, LineSettings, OperatorId, Rating
 from broker.errors import NotFound
-from broker.events import Codec, Take
+from broker.events import Codec, Rated, Take
 from broker.inbound import Accepted, accept, accept_each, bury, enter, prepare, undecided
 from broker.ports import Bell, Raw, Tx
 from broker.store.sqlite import Each
-from tests.support.channels import FakeChannel, saw, told, wrote
+from tests.support.channels import FakeChannel, pressed, saw, told, wrote
 from tests.support.clock import NOON, MovedClock
 from tests.support.house import add_channel, add_line
 from tests.support.store import MemoryStore
@@ -319,3 +319,38 @@ def test_plain_words_of_many_visitors_are_stored_by_a_few_statements():
     assert [_answers(answer) for answer in answers] == [[(2, True, None), (3, True, None)]] * 200
     assert len([text for text in executed if not text.startswith("--")]) <= 10
     assert gate.store.one("SELECT count(*) FROM messages") == 600
+
+
+# --- a button
+
+
+def test_a_press_is_the_customers_rating(gate: Gate):
+    """An input like any other, with a seq of its own, and no message: nothing was said."""
+    gate.take(wrote("1", "eve", "hello"))
+
+    (accepted,) = gate.take(pressed("2", "eve", "bad"))
+
+    assert (accepted.seq, accepted.fresh, accepted.dead) == (2, True, None)
+    event = Codec.decode(gate.store.one("SELECT event FROM inputs WHERE seq = 2"))
+    assert event == Rated(at=NOON, rating=Rating.BAD)
+    assert gate.texts() == [(1, "hello")]
+
+
+@pytest.mark.parametrize("value", ["great", "GOOD", "", "good "])
+def test_a_press_of_what_no_button_says_is_a_dead_letter(gate: Gate, value: str):
+    """Kept raw, and the conversation goes on without it."""
+    gate.take(wrote("1", "eve", "hello"))
+
+    (accepted,) = gate.take(pressed("2", "eve", value))
+    (after,) = gate.take(wrote("3", "eve", "more"))
+
+    assert (accepted.conversation_id, accepted.seq, after.seq) == (None, None, 2)
+    assert "no button of ours" in (accepted.dead or "")
+
+
+def test_a_press_where_nothing_was_said_makes_no_contact(gate: Gate):
+    """There was no message of ours for a button to stand beneath."""
+    (accepted,) = gate.take(pressed("1", "eve", "good"))
+
+    assert "where nothing was said" in (accepted.dead or "")
+    assert gate.store.one("SELECT count(*) FROM contacts") == 0

@@ -158,10 +158,12 @@ def first_revision(path: Path) -> None:
             made_us=to_us(NOON - 50 * SECOND),
             until_us=to_us(NOON + 10 * SECOND),
         )
+        no_answer = '{"type":"no_answer_due","at":"2026-03-02T12:00:20Z"}'
         expired = '{"type":"offer_expired","at":"2026-03-02T12:00:10Z","offer_no":1}'
         for id_, name, seconds, event in (
             ("round", "round", 30, '{"type":"round_due","at":"2026-03-02T12:00:30Z"}'),
             ("offered", "offer", 10, expired),
+            ("active", "no_answer", 20, no_answer),
         ):
             due = to_us(NOON + seconds * SECOND)
             put(db, "timers", id=f"t-{id_}", owner_kind="conversation", owner_id=f"c-{id_}", name=name, due_us=due, event=event)
@@ -219,6 +221,8 @@ def test_waiting_sessions_of_the_first_revision_keep_their_place_and_their_hold(
     assert ranks == dict.fromkeys(states, 0) | waits
     assert sorted(waits, key=waits.__getitem__) == ["vip", "round", "over", "plain", "offered"]
     holds = {key: (state.held_until, state.held_why, state.rounds_over) for key, state in states.items() if state.held_why}
+    due = {key: state.answer_due for key, state in states.items() if state.answer_due}
+    assert due == {"active": NOON + 20 * SECOND}
     assert holds == {"round": (NOON + 30 * SECOND, "round", False), "over": (None, "rounds_over", True)}
 
 

@@ -11,10 +11,10 @@ import pytest
 from broker.domain import ChannelId, ConversationId, MessageId, to_us
 from broker.inbound import accept, prepare
 from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
-from broker.ports import Bell, Tx
+from broker.ports import Bell, Button, Tx
 from broker.store.sql import insert_row
 from broker.store.tables import messages
-from tests.support.channels import PUSH, STREAM, FakeChannel, Fault, wrote
+from tests.support.channels import PUSH, PUSH_BUTTONS, STREAM, STREAM_BUTTONS, FakeChannel, Fault, wrote
 from tests.support.clock import MovedClock
 from tests.support.house import add_channel, add_line, load_house
 from tests.support.store import MemoryStore
@@ -61,7 +61,7 @@ class Post:
         assert accepted.conversation_id is not None
         return accepted.conversation_id
 
-    def say(self, *seqs: int, conversation: ConversationId | None = None) -> None:
+    def say(self, *seqs: int, conversation: ConversationId | None = None, buttons: Sequence[Button] = ()) -> None:
         """Queue messages; the text is the seq."""
         to = conversation or self.conversation
 
@@ -70,7 +70,7 @@ class Post:
                 message = MessageId(tx.new_id())
                 values = {"session_id": None, "kind": "said", "author": "system", "fate": "queued", "at_us": 0}
                 tx.run(MESSAGE, id=message, conversation_id=to, seq=seq, text=f"{seq}", **values)
-                post(tx, to, seq, self.channel.id, message)
+                post(tx, to, seq, self.channel.id, message, buttons)
 
         self.store.write(work)
 
@@ -360,3 +360,41 @@ def test_what_goes_back_into_the_queue_is_rung_for(stream: Post):
 
     stream.store.write(lambda tx: mark(tx, leased, "queued"))
     assert (Bell.OUTBOX, stream.conversation) in stream.store.rung
+
+
+# --- buttons
+
+GOOD_OR_BAD = (Button("Хорошо", "good"), Button("Плохо", "bad"))
+
+
+def test_buttons_go_out_with_their_message():
+    """With that one, in their order; the next has none."""
+    post_ = Post(PUSH_BUTTONS)
+    post_.say(2, buttons=GOOD_OR_BAD)
+    post_.say(3)
+    while post_.step():
+        pass
+
+    assert [sent.buttons for sent in post_.channel.far.delivered] == [GOOD_OR_BAD, ()]
+
+
+@pytest.mark.parametrize("capabilities", [PUSH, STREAM])
+def test_a_channel_without_buttons_never_gets_them(capabilities: Any):
+    """Whatever was posted: what a channel cannot show it is not given."""
+    post_ = Post(capabilities)
+    post_.say(2, buttons=GOOD_OR_BAD)
+    post_.step()
+
+    assert [(sent.text, sent.buttons) for sent in post_.channel.far.delivered] == [("2", ())]
+
+
+def test_buttons_survive_a_restart():
+    """A message that a dead process was sending goes out again as it was, buttons and all."""
+    post_ = Post(STREAM_BUTTONS)
+    post_.say(2, buttons=GOOD_OR_BAD)
+    post_.store.write(lambda tx: lease(tx, post_.conversation, "dead", 1, 0.0))
+    post_.fence = 2
+    post_.store.write(lambda tx: recover(tx, 2, lambda _: True))
+    post_.step()
+
+    assert [sent.buttons for sent in post_.channel.far.delivered] == [GOOD_OR_BAD]

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from broker.domain import Role, Source, to_us
+from broker.access.authorize import Actor
+from broker.domain import OperatorId, Role, Source, to_us
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
 from broker.store.tables import counters, files, login_failures, logins, metadata
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
+from operators import deeds, pins, reviews
 from routing.clockwork import keep_time
 from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, Fault
@@ -100,12 +102,31 @@ def busy_house() -> House:
     # Everybody is busy, offered sessions beside taken ones, one waits; then a seat is freed, and the mark says so.
     busy = [house.say(site, f"v{visitor}", f"visitor {visitor}") for visitor in range(3, 12)]
     house.settle()
-    house.take(busy[0], ann)
+    house.take(busy[0], bob)
     house.end(busy[1], house.row("operators", login="eve")["id"])
     house.decide()
+    _together(house, busy[0], bob, ann)
     house.say(site, "v20", "not routed yet")
     _furnish(house, ann, first)
     return house
+
+
+def _together(house: House, conversation: str, holder: OperatorId, colleague: OperatorId) -> None:
+    """Have colleagues in a session, one who joined and one who is invited; pins put, taken away and put again; reviews."""
+    session = house.row("conversations", id=conversation)["session_id"]
+    eve = OperatorId(house.row("operators", login="eve")["id"])
+    line = house.row("sessions", id=session)["line_id"]
+    first, second = (Actor(one, "", "", Role.OPERATOR, "en", False, frozenset([line])) for one in (holder, colleague))
+    supervisor = Actor(eve, "eve", "Eve", Role.SUPERVISOR, "en", False, None)
+    for number, (who, verb, whom) in enumerate(((first, "invite", colleague), (second, "join", ""), (first, "invite", eve))):
+        deed = deeds.deed(f"together-{number}", session, verb, operator=whom)  # type: ignore[arg-type]
+        house.do(lambda tx, who=who, deed=deed: deeds.enter(tx, who, deed))  # type: ignore[misc]
+    house.decide()
+    house.do(lambda tx: pins.pin(tx, first, session))
+    house.do(lambda tx: pins.unpin(tx, first, session))
+    house.do(lambda tx: pins.pin(tx, first, session))
+    for stars in (4, 2):
+        house.do(lambda tx, stars=stars: reviews.put(tx, supervisor, session, stars, "so so"))  # type: ignore[misc]
 
 
 def _furnish(house: House, operator: str, conversation: str) -> None:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from broker.domain import ConversationId, MessageId
-from broker.ports import Channel, Outbound
+from broker.ports import Button, Channel, Outbound
 from channels.widget.adapter import WidgetChannel
 from channels.widget.tokens import VisitorTokens
 from tests.channels.widget.place import TOKEN_KEY, WAIT_SECONDS, Place, Visitor, place
@@ -82,6 +82,7 @@ class Site:
                 sender_name=message.get("name", ""),
                 from_operator=message["who"] == "operator",
                 at_ms=message["at"],
+                buttons=tuple(Button(**button) for button in message.get("buttons", ())),
             )
             for message in screen.values()
         ]

@@ -14,14 +14,28 @@ from typing import Protocol
 
 import pytest
 
-from broker.domain import ChannelId, ConversationId, Delivered, LineId, MessageId
+from broker.domain import Capabilities, ChannelId, ConversationId, Delivered, LineId, LineSettings, MessageId, Rating
 from broker.errors import BadInput, Rejected, Unavailable, Uncertain
-from broker.events import Incoming, Wrote
-from broker.ports import Channel, Delivery, Outbound, Raw
+from broker.events import Codec, Incoming, Pressed, Rated, Wrote
+from broker.inbound import Accepted, accept, prepare
+from broker.ports import Button, Channel, Delivery, Outbound, Raw
 from channels.widget.adapter import Envelope, encode
-from channels.widget.frames import Details, Say, Seen
+from channels.widget.frames import Details, Press, Say, Seen
 from tests.contracts.site import Site
-from tests.support.channels import PUSH, STREAM, FakeChannel, Fault, saw, told, wrote
+from tests.support.channels import (
+    PUSH,
+    PUSH_BUTTONS,
+    STREAM,
+    STREAM_BUTTONS,
+    FakeChannel,
+    Fault,
+    pressed,
+    saw,
+    told,
+    wrote,
+)
+from tests.support.house import add_channel, add_line
+from tests.support.store import MemoryStore
 
 CUSTOMER = "ann_who_buys_a_kettle_"
 """To a channel that is somebody's key; a site knows its visitors by 22 characters."""
@@ -46,6 +60,8 @@ class Rig:
     """Payloads of messages, at least two of one conversation."""
     others: Sequence[Raw] = ()
     """Payloads that are no messages."""
+    press: Callable[[str], Raw] | None = None
+    """The payload of a button of this value, pressed in the conversation of `messages`; None: the channel has no buttons."""
     broken: Sequence[Raw] = field(
         default_factory=lambda: [Raw("x", body) for body in (b"", b"\xff\xfe", b"{", b"[]", b"null", b"{}")]
     )
@@ -54,24 +70,25 @@ class Rig:
     """Stop what `make` has started."""
 
 
-def _fake(idempotent: bool) -> Rig:
+def _fake(capabilities: Capabilities) -> Rig:
     deliveries = [
         Delivery((wrote("1", CUSTOMER, "hello"), wrote("2", CUSTOMER, "again")), "2"),
         Delivery((wrote("3", "bob", "hi"),), "3"),
     ]
     return Rig(
-        make=lambda: FakeChannel(ChannelId("c"), LineId("l"), STREAM if idempotent else PUSH, deliveries),
+        make=lambda: FakeChannel(ChannelId("c"), LineId("l"), capabilities, deliveries),
         far=lambda channel: channel.far,  # type: ignore[attr-defined]
         fail=lambda channel, fault: channel.script.append(fault),  # type: ignore[attr-defined]
         messages=[wrote("1", CUSTOMER, "hello"), wrote("2", CUSTOMER, "again")],
         others=[told("3", CUSTOMER, name="Ann"), saw("4", CUSTOMER, 3)],
+        press=(lambda value: pressed("5", CUSTOMER, value)) if capabilities.buttons else None,
     )
 
 
 def _widget() -> Rig:
     site = Site(CUSTOMER)
 
-    def payload(id_: str, frame: Say | Details | Seen) -> Raw:
+    def payload(id_: str, frame: Say | Details | Press | Seen) -> Raw:
         return Raw(f"{CUSTOMER}:{id_}", encode(Envelope(CUSTOMER, frame, lang="en")))
 
     return Rig(
@@ -85,16 +102,20 @@ def _widget() -> Rig:
             payload("frame-03", Details("frame-03", name="Ann", email="ann@example.com")),
             payload("seen:3:1", Seen(3, read=True)),
         ],
+        press=lambda value: payload("frame-05", Press("frame-05", value)),
         close=site.close,
     )
 
 
 RIGS: dict[str, Callable[[], Rig]] = {
-    "push": lambda: _fake(idempotent=False),
-    "stream": lambda: _fake(idempotent=True),
+    "push": lambda: _fake(PUSH),
+    "stream": lambda: _fake(STREAM),
+    "push_buttons": lambda: _fake(PUSH_BUTTONS),
+    "stream_buttons": lambda: _fake(STREAM_BUTTONS),
     "widget": _widget,
 }
 CANNOT_FAIL = {"widget"}
+WITHOUT_BUTTONS = {"push", "stream"}
 
 
 @pytest.fixture(params=list(RIGS))
@@ -106,10 +127,14 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 
 fallible = pytest.mark.parametrize("rig", sorted(RIGS.keys() - CANNOT_FAIL), indirect=True)
+with_buttons = pytest.mark.parametrize("rig", sorted(RIGS.keys() - WITHOUT_BUTTONS), indirect=True)
 infallible = pytest.mark.parametrize("rig", sorted(CANNOT_FAIL), indirect=True)
 
 
-def outbound(token: str = "t1", seq: int = 1, text: str = "good day") -> Outbound:
+BUTTONS = (Button("Good", "good"), Button("Bad", "bad"))
+
+
+def outbound(token: str = "t1", seq: int = 1, text: str = "good day", buttons: Sequence[Button] = ()) -> Outbound:
     """Return a message on its way out."""
     return Outbound(
         conversation_id=ConversationId("conv"),
@@ -121,6 +146,7 @@ def outbound(token: str = "t1", seq: int = 1, text: str = "good day") -> Outboun
         sender_name="Ann",
         from_operator=True,
         at_ms=0,
+        buttons=tuple(buttons),
     )
 
 
@@ -225,6 +251,59 @@ def test_a_repeat_is_shown_once_where_the_channel_says_so(rig: Rig):
     asyncio.run(send())
 
     assert len(rig.far(channel).shown()) == (1 if channel.capabilities.idempotent else 2)
+
+
+def taken(rig: Rig, *raws: Raw) -> tuple[MemoryStore, list[Accepted]]:
+    """Accept *raws* from the rig's channel, each in a delivery of its own, into an empty house."""
+    store = MemoryStore()
+    id_ = store.write(lambda tx: add_channel(tx, add_line(tx)))
+    prepared = [prepare(rig.make(), [raw], LineSettings()) for raw in raws]
+    return store, [store.write(lambda tx, one=one: accept(tx, id_, one))[0] for one in prepared]  # type: ignore[misc]
+
+
+def test_it_says_truly_whether_it_has_buttons(rig: Rig):
+    """The core asks the capabilities and words its questions by them: who says no is never given any."""
+    assert (rig.press is not None) is rig.make().capabilities.buttons
+
+
+@with_buttons
+def test_buttons_are_shown_in_their_order(rig: Rig):
+    """Beneath their own message, with the words they were given; a message without has none."""
+    channel = rig.make()
+
+    async def send() -> None:
+        await channel.send(outbound(buttons=BUTTONS))
+        await channel.send(outbound("t2", 2, "good-bye"))
+
+    asyncio.run(send())
+
+    assert [shown.buttons for shown in rig.far(channel).shown()] == [BUTTONS, ()]
+
+
+@with_buttons
+@pytest.mark.parametrize("rating", Rating)
+def test_a_press_comes_back_once(rig: Rig, rating: Rating):
+    """What was pressed, in the conversation it was shown in; the provider's repeat of it is a no-op."""
+    assert rig.press is not None
+    press = rig.press(rating.value)
+    assert rig.make().parse(press).what == Pressed(rating.value)
+
+    store, (said, first, again) = taken(rig, rig.messages[0], press, press)
+
+    assert (first.conversation_id, first.fresh, again.fresh, again.seq) == (said.conversation_id, True, False, first.seq)
+    events = [Codec.decode(row[0]) for row in store.rows("SELECT event FROM inputs ORDER BY seq")]
+    assert [event.rating for event in events if isinstance(event, Rated)] == [rating]
+
+
+@with_buttons
+def test_a_press_of_no_button_of_ours_is_a_dead_letter(rig: Rig):
+    """It is kept raw and blocks nobody."""
+    assert rig.press is not None
+
+    _, (_, accepted) = taken(rig, rig.messages[0], rig.press("great"))
+
+    assert accepted.dead is not None
+    assert "great" in accepted.dead
 
 
 def test_deliveries_come_in_order_each_with_its_ack():

@@ -227,8 +227,9 @@ def test_closing_writes_the_transcript_to_the_lead(shop):
     document = shop.document()
     (kept,) = shop.transcripts
 
-    assert [line.who.value for line in document.messages] == ["contact", "system", "operator", "system"]
-    assert [line.name for line in document.messages] == ["Ann", "", "Ann", ""]
+    # The line says goodbye, and asks how it was.
+    assert [line.who.value for line in document.messages] == ["contact", "system", "operator", "system", "system"]
+    assert [line.name for line in document.messages] == ["Ann", "", "Ann", "", ""]
     assert "a whisper" not in kept["body"]
     assert (document.outcome, document.operator.name if document.operator else "") == ("sold", "Ann")
     assert (kept["lead_id"], kept["frozen"]) == (shop.leads[0]["id"], 0)
@@ -352,7 +353,7 @@ def test_pages_of_any_size_come_to_the_same(most):
     shop.house.end(conversation, shop.ann)
     shop.read()
 
-    assert (len(shop.leads), len(shop.transcripts), len(shop.document().messages)) == (1, 1, 6)
+    assert (len(shop.leads), len(shop.transcripts), len(shop.document().messages)) == (1, 1, 7)
 
 
 class Stumbling:

@@ -211,7 +211,9 @@ def test_without_the_guard_in_flight_answers_overtake_one_another():
             .limit(1)
             .scalar_subquery()
         )
-        .returning(*(outbox.c[name] for name in "id seq channel_id message_id attempt created_us".split()), literal_column("1"))
+        .returning(
+            *(outbox.c[name] for name in "id seq channel_id message_id attempt created_us buttons".split()), literal_column("1")
+        )
     )
 
     mutant = Parts(schema="DROP INDEX uq_outbox_in_flight", tx=swapped({_sending._LEASE: any_due}))

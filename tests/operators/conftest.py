@@ -14,6 +14,7 @@ from broker.ports import ChannelKind
 from operators.rest import routes
 from routing.hours_rest import WorldCalendars
 from routing.hours_rest import routes as hours_routes
+from tests.operators.shop import open_shop
 from tests.support.site import Site
 
 
@@ -55,3 +56,11 @@ def office(tmp_path):
         assert site.log_in(role.value, by=made.browsers[role]).status_code == 200
     yield made
     site.close()
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a shop that is open: ann sits in its first line, bob in its second, sue supervises."""
+    made = open_shop(tmp_path)
+    yield made
+    made.site.close()

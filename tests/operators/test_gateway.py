@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import websockets
 
+from broker.access.authorize import Actor
 from broker.config import OperatorLimits, Settings
 from broker.domain import PresenceState, Role, to_us
 from broker.ports import LeadDraft
 from crm_bridge.builtin import BuiltInCrm
-from operators import lines
+from operators import contacts, lines
 from tests.operators.desk import Console, Desk, played
 
 # --- the door
@@ -555,7 +556,9 @@ def test_a_new_seat_shows_its_line_at_once(tmp_path):
             await desk.decided()
             await desk.store.write(lambda tx: lines.set_seats(tx, desk.line, [ann]))
             snapshot = await console.next("snapshot")
-            assert (["queued"], 1) == ([card["status"] for card in snapshot["waiting"]], snapshot["counts"]["waiting"])
+            assert ["queued"] == [card["status"] for card in snapshot["waiting"]]
+            if not snapshot["counts"]["waiting"]:  # counts are those of the news that have been read: they follow
+                await console.until(lambda u: u.get("counts", {}).get("waiting") == 1)
             await desk.store.write(lambda tx: lines.set_seats(tx, desk.line, []))
             snapshot = await console.next("snapshot")
             assert ([], 0) == (snapshot["waiting"], snapshot["counts"]["waiting"])
@@ -735,6 +738,30 @@ def test_who_comes_again_is_told_what_was_missed_and_nothing_twice(tmp_path):
     played(tmp_path, story)
 
 
+@pytest.mark.parametrize("resumes", [False, True])
+def test_nothing_is_told_before_the_greeting(tmp_path, resumes):
+    """News that come while a console is being greeted follow the snapshot, or the word that it resumes; none is lost."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann, presence=None) as other, desk.socket(ann) as console:
+            mark = other.at
+            desk.tight.slow = asyncio.Event()
+            await console.send(t="hello", **({"resume": mark} if resumes else {}))
+            await desk.tight.asked.wait()
+            await desk.say("v1", "hello")
+            await other.card(status="queued")
+            desk.tight.slow.set()
+            first = await console.recv()
+            assert ("resumed" if resumes else "snapshot") == first["t"]
+            if resumes:
+                await console.card(status="queued")
+            else:
+                assert ["queued"] == [card["status"] for card in first["waiting"]]
+
+    played(tmp_path, story)
+
+
 @pytest.mark.parametrize("mark", ["", "1", "0.0", "99999999.abcdef01", "x.y", "-1.x", "٣.x"])
 def test_a_mark_that_is_not_ours_gets_a_snapshot(tmp_path, mark):
     """A mark of another database, of other settings, or no mark at all begins anew."""
@@ -845,3 +872,182 @@ def _deaf_console(port: int, token: str) -> sockets.socket:
     hello = b'{"t":"hello"}'
     connection.sendall(bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello)
     return connection
+
+
+# --- colleagues, supervisors, pins
+
+
+def test_a_colleague_without_a_seat_is_invited_joins_and_leaves(tmp_path):
+    """Invited they have it on their screen, joined they write and hear who is writing; when they leave it is gone, and its news with it."""
+
+    async def story(desk: Desk) -> None:
+        bar, _ = await desk.line_with_channel("bar")
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", bar)
+        async with desk.console(ann) as at_ann, desk.console(bob) as at_bob:
+            await desk.say("v1", "hello")
+            session = (await at_ann.card(status="offered"))["card"]["session"]
+            await at_ann.do(session, "take")
+            await at_ann.card(status="active")
+            assert session not in [update.get("card", {}).get("session") for update in at_bob.updates]
+            await at_ann.do(session, "invite", operator=bob)
+            invited = await at_bob.card(session=session, invited=[bob])
+            assert ("Ann", "hello") == (invited["card"]["operator_name"], invited["card"]["last_text"])
+            assert 1 == (await at_bob.until(lambda u: "counts" in u))["counts"]["mine"]
+            async with desk.console(bob, presence=None) as again:
+                (shown,) = again.frames[0]["mine"]
+                assert [bob] == shown["invited"]
+            await at_bob.do(session, "join")
+            await at_bob.card(session=session, members=[bob])
+            await at_ann.send(t="typing", session=session)
+            await at_bob.next("typing", who="operator")
+            await desk.say("v1", "is somebody there?")
+            await at_bob.said("is somebody there?")
+            await at_bob.do(session, "reply", text="two of us")
+            assert "Bob" == (await at_ann.said("two of us"))["message"]["name"]
+            await at_bob.do(session, "leave")
+            assert session == (await at_bob.until(lambda u: u.get("gone")))["gone"]
+            await desk.say("v1", "thank you")
+            await at_ann.said("thank you")
+            await at_bob.caught_up()
+            assert "thank you" not in [update.get("message", {}).get("text") for update in at_bob.updates]
+            await at_bob.send(t="open", session=session)
+            await at_bob.next("error", code="no_session")
+
+    played(tmp_path, story)
+
+
+def test_who_has_left_hears_no_more_typing_in_the_thread_they_had_open(tmp_path):
+    """The thread may stand on their screen; what happens in it is theirs no more."""
+
+    async def story(desk: Desk) -> None:
+        bar, _ = await desk.line_with_channel("bar")
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", bar)
+        async with desk.console(ann) as at_ann, desk.console(bob) as at_bob:
+            await desk.say("v1", "hello")
+            session = (await at_ann.card(status="offered"))["card"]["session"]
+            await at_ann.do(session, "take")
+            await at_ann.do(session, "invite", operator=bob)
+            await at_bob.card(session=session)
+            await at_bob.send(t="open", session=session)
+            await at_bob.next("thread")
+            await at_bob.do(session, "leave")
+            await at_bob.until(lambda u: u.get("gone") == session)
+            await at_ann.send(t="typing", session=session)
+            await at_ann.caught_up()
+            await at_bob.caught_up()
+            assert "typing" not in [frame["t"] for frame in at_bob.frames]
+
+    played(tmp_path, story)
+
+
+def test_a_session_is_passed_on_and_its_card_says_by_whom(tmp_path):
+    """To a colleague, who is offered it with the note; declined, it is again with whoever passed it on."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as at_ann:
+            await desk.say("v1", "hello")
+            session = (await at_ann.card(status="offered"))["card"]["session"]
+            await at_ann.do(session, "take")
+            await at_ann.card(status="active")
+            bob = await desk.operator("bob", desk.line)
+            async with desk.console(bob) as at_bob:
+                await at_ann.do(session, "transfer", operator=bob, text="for you")
+                offered = (await at_bob.card(status="offered", session=session))["card"]
+                assert (ann, True) == (offered["passed_by"], offered["offered_until"] > 0)
+                await at_bob.do(session, "decline")
+                await at_ann.card(status="active", operator=ann)
+                snoozed_until = to_us(desk.clock.now()) // 1000 + 3_600_000
+                await at_ann.do(session, "snooze", until=snoozed_until)
+                await at_ann.card(status="snoozed", snoozed_until=snoozed_until)
+
+    played(tmp_path, story)
+
+
+def test_a_deed_for_supervisors_is_refused_to_operators(tmp_path):
+    """Over the socket as over REST, in a sentence."""
+
+    async def story(desk: Desk) -> None:
+        ann, sue = await desk.operator("ann", desk.line), await desk.operator("sue", role=Role.SUPERVISOR)
+        async with desk.console(ann) as at_ann, desk.console(sue) as at_sue:
+            await desk.say("v1", "hello")
+            session = (await at_ann.card(status="offered"))["card"]["session"]
+            await at_ann.send(t="do", id="deed-take-over", session=session, verb="take_over")
+            refused = await at_ann.next("refused", id="deed-take-over")
+            assert ("not_allowed", True) == (refused["code"], bool(refused["text"]))
+            await at_sue.do(session, "take_over")
+            await at_sue.card(status="active", operator=sue)
+            await at_ann.until(lambda u: u.get("gone") == session)
+
+    played(tmp_path, story)
+
+
+def test_supervisors_are_told_that_nobody_can_be_asked(tmp_path):
+    """The alert names session, line and contact; operators get none; who was away is told on resuming."""
+
+    async def story(desk: Desk) -> None:
+        ann, sue = await desk.operator("ann", desk.line), await desk.operator("sue", role=Role.SUPERVISOR)
+        async with desk.console(ann, "away") as at_ann, desk.console(sue, presence=None) as at_sue:
+            mark = at_sue.at
+            await desk.say("v1", "hello", name="Vera")
+            alert = (await at_sue.until(lambda u: u.get("alert")))["alert"]
+            card = await at_ann.card(status="queued")
+            assert {"session": card["card"]["session"], "what": "nobody", "line_name": "Shop", "contact_name": "Vera"} == alert
+            await desk.decided()
+            await at_ann.caught_up()
+            assert [] == [update for update in at_ann.updates if "alert" in update]
+            async with desk.socket(sue) as again:
+                assert "resumed" == (await again.hello(resume=mark))["t"]
+                assert alert == (await again.until(lambda u: u.get("alert")))["alert"]
+
+    played(tmp_path, story)
+
+
+def test_pins_are_on_every_screen_of_their_operator_and_on_no_other(tmp_path):
+    """Put and taken away by a frame, told to the operator's other consoles, there in a snapshot and on resuming."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(ann) as console, desk.console(ann, presence=None) as other, desk.console(bob, None) as at_bob:
+            await desk.say("v1", "hello")
+            session = (await console.card(status="offered"))["card"]["session"]
+            mark = other.at
+            await console.send(t="pin", session=session, on=True)
+            for each in (console, other):
+                assert [session] == (await each.until(lambda u: "pins" in u))["pins"]
+            async with desk.socket(ann) as again:
+                assert [session] == (await again.hello())["pins"]
+            async with desk.socket(ann) as again:
+                await again.hello(resume=mark)
+                assert [session] == (await again.until(lambda u: "pins" in u))["pins"]
+            await console.send(t="pin", session=session, on=False)
+            assert [] == (await other.until(lambda u: "pins" in u))["pins"]
+            await console.send(t="pin", session=str(uuid.uuid4()), on=True)
+            await console.next("error", code="no_session")
+            await at_bob.caught_up()
+            assert [] == [update for update in at_bob.updates if "pins" in update]
+
+    played(tmp_path, story)
+
+
+def test_a_change_of_the_contact_reaches_the_open_thread(tmp_path):
+    """By a supervisor, or by an operator who bans them."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        sue = await desk.operator("sue", role=Role.SUPERVISOR)
+        supervisor = Actor(sue, "sue", "Sue", Role.SUPERVISOR, "en", False, None)
+        async with desk.console(ann) as console:
+            await desk.say("v1", "hello")
+            session = (await console.card(status="offered"))["card"]["session"]
+            await console.send(t="open", session=session)
+            contact = (await console.next("thread"))["contact"]["id"]
+            await desk.store.write(
+                lambda tx: contacts.change(tx, supervisor, contact, desk.directory(), responsible_id=ann, priority=7)
+            )
+            changed = (await console.until(lambda u: "contact" in u))["contact"]
+            assert ("Ann", 7) == (changed["responsible_name"], changed["priority"])
+            await console.do(session, "spam", ban=True)
+            assert (await console.until(lambda u: "contact" in u))["contact"]["banned"] is True
+
+    played(tmp_path, story)

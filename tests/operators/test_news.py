@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,21 +12,26 @@ import pytest
 
 from broker import inbound, timers
 from broker.access.authorize import Actor
-from broker.domain import ChannelId, LineId, LineSettings, LoadKind, PresenceState, Role
+from broker.domain import ChannelId, LineId, LineSettings, LoadCounts, LoadKind, PresenceState, Role
+from broker.errors import NotFound
 from broker.store import directory as directories
 from broker.store import journal
-from operators import cards, deeds, news, presence, screens
+from operators import cards, contacts, deeds, news, pins, presence, screens
 from operators.audience import Where, listed, may_see
 from operators.hall import Hall
 from operators.news import Board
 from routing import distributor, worker
 from routing.applying import House, timer_fired
 from routing.distributor import marked
+from routing.engine import LEADS, TABLE
 from tests.support import house
 from tests.support.channels import FakeChannel, told, wrote
 from tests.support.store import MemoryStore
 
-DEEDS: tuple[deeds.Verb, ...] = ("take", "take", "decline", "reply", "reply", "note", "close")
+DEEDS: tuple[deeds.Verb, ...] = (
+    *("take", "take", "take", "decline", "reply", "reply", "reply", "note", "close", "close", "start"),
+    *("transfer", "transfer", "assign", "invite", "invite", "join", "join", "leave", "take_over", "spam", "snooze"),
+)
 ENTER = {"conversation": timer_fired, "operator": presence.grace_over}
 
 
@@ -38,6 +45,8 @@ class Screen:
         self.lists_all = False
         self.cards: dict[str, dict[str, Any]] = {}
         self.messages: list[tuple[str, int]] = []
+        self.alerts: list[tuple[str, str]] = []
+        self.pins: list[str] = []
 
     def apply(self, encoded: bytes) -> None:
         """Take an update in."""
@@ -50,6 +59,9 @@ class Screen:
             self.messages.append((conversation, update["message"]["seq"]))
         if "gone" in update:
             self.cards.pop(update["gone"], None)
+        if "alert" in update:
+            self.alerts.append((update["alert"]["session"], update["alert"]["what"]))
+        self.pins = update.get("pins", self.pins)
 
     def listed(self) -> dict[str, dict[str, Any]]:
         """Return the cards of its lists, without those that the browser shows in none."""
@@ -59,7 +71,7 @@ class Screen:
             for id_, card in self.cards.items()
             if card["status"] == "queued"
             or card.get("offered_until")
-            or (card["status"] == "active" and card.get("operator") == mine)
+            or (card["status"] != "closed" and mine in (card.get("operator"), *card.get("members", ()), *card.get("invited", ())))
         }
 
 
@@ -81,13 +93,22 @@ class Life:
         self.said = 0
 
     def _furnish(self, tx: Any) -> None:
-        shop = LineSettings(reopen_seconds=0, priority=3, offer_seconds=5)
-        for slug, settings in (("bar", LineSettings(offer_seconds=5)), ("shop", shop)):
+        often = {
+            "offer_seconds": 5,
+            "transfer_seconds": 5,
+            "kpi_first_seconds": 3,
+            "kpi_next_seconds": 4,
+            "auto_close_seconds": 20,
+        }
+        bar = LineSettings(load_counts=LoadCounts.UNANSWERED, **often)  # type: ignore[arg-type]
+        shop = LineSettings(reopen_seconds=0, priority=3, **often)  # type: ignore[arg-type]
+        for slug, settings in (("bar", bar), ("shop", shop)):
             line = house.add_line(tx, slug, settings)
             self.lines.append(line)
             self.channels.append(FakeChannel(ChannelId(house.add_channel(tx, line, slug)), line))
         house.add_operator(tx, "ann", self.lines, budget=60)
         house.add_operator(tx, "bob", self.lines[1:], state=PresenceState.AWAY)
+        house.add_operator(tx, "cat", self.lines[:1])
         house.add_operator(tx, "sue", role=Role.SUPERVISOR)
 
     def _lines_of(self, operator: str, role: Role) -> frozenset[LineId] | None:
@@ -97,13 +118,15 @@ class Life:
 
     def go_on(self) -> None:
         """Let one thing happen."""
-        match self.chance.randrange(8):
+        match self.chance.randrange(11):
             case 0 | 1 | 2:
                 self._hear(text=True)
             case 3:
                 self._hear(text=False)
-            case 4 | 5:
+            case 4 | 5 | 8 | 9:
                 self._do()
+            case 10:
+                self._keep()
             case 6:
                 actor = self.chance.choice(self.actors)
                 state = self.chance.choice(list(PresenceState))
@@ -149,16 +172,54 @@ class Life:
         self.store.write(lambda tx: inbound.accept(tx, channel.id, prepared))
 
     def _do(self) -> None:
-        sessions = [id_ for (id_,) in self.store.rows("SELECT id FROM sessions ORDER BY changed_us DESC LIMIT 6")]
-        if not sessions:
-            return
         self.said += 1
-        deed = deeds.deed(f"deed-{self.said:06d}", self.chance.choice(sessions), self.chance.choice(DEEDS), "words")
-        actor = self.chance.choice(self.actors)
+        verb = self.chance.choice(DEEDS)
+        found = self._likely(verb) if self.chance.random() < 0.8 else []
+        found = found or self.store.rows("SELECT id, NULL FROM sessions ORDER BY changed_us DESC LIMIT 6")
+        if not found:
+            return
+        session, who = self.chance.choice(found)
+        actor, colleague = self.chance.choice(self.actors), self.chance.choice(self.actors)
+        actor = next((one for one in self.actors if one.operator_id == who), actor)
+        to_line = self.chance.random() < 0.3
         try:
+            deed = deeds.deed(
+                f"deed-{self.said:06d}",
+                session,
+                verb,
+                "words",
+                operator="" if to_line else colleague.operator_id,
+                line=self.chance.choice(self.lines) if to_line else "",
+                until=self.store.clock.now() + timedelta(seconds=self.chance.choice((2, 30))),
+                ban=self.chance.random() < 0.2,
+            )
             self.store.write(lambda tx: deeds.enter(tx, actor, deed))
         except deeds.Refusal:
             pass
+
+    def _likely(self, verb: deeds.Verb) -> list[tuple[str, str]]:
+        """Return sessions with somebody who may well do the deed: is asked, is with the session, or has it."""
+        match verb:
+            case "take" | "decline":
+                return self.store.rows("SELECT session_id, operator_id FROM offers WHERE state = 'open'")
+            case "join" | "leave":
+                return self.store.rows("SELECT session_id, operator_id FROM session_members")
+            case _:
+                return self.store.rows("SELECT id, operator_id FROM sessions WHERE status IN ('active', 'snoozed')")
+
+    def _keep(self) -> None:
+        """Let somebody pin something, and somebody change a contact."""
+        sessions = [id_ for (id_,) in self.store.rows("SELECT id FROM sessions ORDER BY changed_us DESC LIMIT 4")]
+        actor, keep = self.chance.choice(self.actors), self.chance.choice((pins.pin, pins.pin, pins.unpin))
+        if sessions:
+            with suppress(NotFound):
+                self.store.write(lambda tx: keep(tx, actor, self.chance.choice(sessions)))
+        known = [id_ for (id_,) in self.store.rows("SELECT id FROM contacts ORDER BY id")]
+        if known:
+            how = {"priority": self.chance.randrange(3), "banned": False}
+            who = self.chance.choice(known)
+            sue = self.actors[-1]
+            self.store.write(lambda tx: contacts.change(tx, sue, who, self.directory, **how))  # type: ignore[arg-type]
 
 
 def _listen(life: Life, board: Board, hall: Any) -> None:
@@ -186,10 +247,13 @@ def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
     truth = life.store.write(Board.load)
     for actor, listener in zip(life.actors, listeners, strict=True):
         first = life.store.write(lambda tx, who=actor: screens.first(tx, who, life.directory))  # type: ignore[misc]
-        shown = {card.session: msgspec.to_builtins(card) for card in (*first.waiting, *first.mine)}
+        shown = {card.session: msgspec.json.decode(msgspec.json.encode(card)) for card in (*first.waiting, *first.mine)}
         assert {id_: _steady(card) for id_, card in shown.items()} == {id_: _steady(c) for id_, c in listener.listed().items()}
         assert truth.counts(actor) == board.counts(actor)
         assert truth.loads[actor.operator_id] == board.loads[actor.operator_id]
+        assert list(first.pins) == listener.pins
+        raised = life.store.rows("SELECT session_id, json_extract(body, '$.what') FROM journal WHERE kind = 'alert' ORDER BY id")
+        assert listener.alerts == ([] if actor.role is Role.OPERATOR else raised)
     for session, watched in board.sessions.items():
         stored = life.store.write(lambda tx, id_=session: cards.load(tx, id_))  # type: ignore[misc]
         assert stored is not None
@@ -221,6 +285,7 @@ def test_what_was_missed_is_told_as_if_one_had_listened(seed):
         assert {i: _steady(c) for i, c in here.listed().items()} == {i: _steady(c) for i, c in back.listed().items()}
         # Between conversations the order is nobody's promise.
         assert sorted(here.messages, key=lambda one: one[0]) == sorted(back.messages, key=lambda one: one[0])
+        assert (here.alerts, here.pins) == (back.alerts, back.pins)
 
 
 def _steady(card: dict[str, Any]) -> dict[str, Any]:
@@ -243,6 +308,9 @@ OFFERED = Where("shop", "offered", None, ("ann",))
 LENT = Where("shop", "offered", None, ("bob",))
 ACTIVE = Where("shop", "active", "ann", ())
 CLOSED = Where("shop", "closed", "bob", ())
+JOINED = Where("shop", "active", "ann", (), members=("bob",))
+INVITED = Where("shop", "queued", None, (), invited=("bob",))
+JOINED_ONCE = Where("shop", "closed", "ann", (), members=("bob",))
 
 
 @pytest.mark.parametrize(
@@ -253,16 +321,25 @@ CLOSED = Where("shop", "closed", "bob", ())
         (LENT, "", "mine", ""),
         (ACTIVE, "mine", "", ""),
         (CLOSED, "", "", ""),
+        (JOINED, "mine", "mine", ""),
+        (INVITED, "waiting", "mine", "waiting"),
+        (JOINED_ONCE, "", "", ""),
     ],
 )
 def test_a_session_is_in_one_list_or_none(where, ann, bob, sue):
-    """Mine when I hold it or am asked; waiting when it waits in a line of mine; closed ones are in neither."""
+    """Mine when I hold it, joined it, am invited or am asked; waiting when it waits in a line of mine; closed ones are in neither."""
     assert (ann, bob, sue) == (listed(ANN, where), listed(BOB, where), listed(SUE, where))
 
 
-@pytest.mark.parametrize(("where", "bob"), [(QUEUED, False), (OFFERED, False), (LENT, True), (ACTIVE, False), (CLOSED, True)])
+@pytest.mark.parametrize(
+    ("where", "bob"),
+    [
+        *((QUEUED, False), (OFFERED, False), (LENT, True), (ACTIVE, False), (CLOSED, True)),
+        *((JOINED, True), (INVITED, True), (JOINED_ONCE, True)),
+    ],
+)
 def test_a_foreign_line_is_seen_only_by_whom_it_concerns(where, bob):
-    """Without a seat one sees what one holds, held, or is offered; with one, or supervising, everything of the line."""
+    """Without a seat one sees what one holds, held, joined, is offered or invited to; with one, or supervising, all of the line."""
     assert (True, bob, True) == (may_see(ANN, where), may_see(BOB, where), may_see(SUE, where))
 
 
@@ -277,3 +354,11 @@ def test_rows_that_screens_need_not_know_are_passed_over():
 
     assert board.fold(page, life.directory, ()).touched == {}
     assert board.at == page.upto > 0
+
+
+def test_whatever_may_move_a_session_is_read():
+    """By a deed, by time or by the distributor: no screen keeps what is somebody else's by now."""
+    moving = {event.__struct_config__.tag for (_, event), handler in TABLE.items() if handler in LEADS}
+
+    assert moving <= news._TOLD
+    assert {"transfer", "no_answer_due", "snooze_ended"} <= moving

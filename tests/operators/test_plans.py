@@ -7,10 +7,10 @@ import re
 import pytest
 
 from broker.store.sql import SQLITE, RowsSql, Sql
-from operators import cards, deeds, news, presence, screens, sessions_rest, threads
+from operators import board, cards, deeds, news, pins, presence, reviews, screens, sessions_rest, threads, why_rest
 from tests.support.store import MemoryStore
 
-MODULES = (cards, deeds, news, presence, screens, sessions_rest, threads)
+MODULES = (board, cards, deeds, news, pins, presence, reviews, screens, sessions_rest, threads, why_rest)
 
 
 def texts(statement: object) -> list[str]:
@@ -31,9 +31,9 @@ STATEMENTS = {
     for name, statement in vars(module).items()
     if (made := texts(statement))
 }
-SMALL = ("presence", "budgets")
-"""As many rows as people."""
-GIVEN = re.compile(r"SCAN (anon_|CONSTANT ROW|\d+-ROW VALUES CLAUSE)")
+SMALL = ("presence", "budgets", "line_state", "session_members")
+"""As many rows as people, or lines, or colleagues in open sessions."""
+GIVEN = re.compile(r"SCAN (anon_|\(subquery-|CONSTANT ROW|\d+-ROW VALUES CLAUSE)")
 """What a page has found, and the rows a statement was given."""
 OPEN_ONLY = ("ix_sessions_waiting", "ix_offers_open", "uq_sessions_open")
 """Partial indexes: what is open now."""
@@ -52,4 +52,6 @@ def test_it_uses_an_index(name):
 
 def test_every_statement_is_looked_at():
     """The list above is not empty by mistake."""
-    assert {"operators.cards._CARDS", "operators.news._PAGE", "operators.threads._BEFORE"} <= set(STATEMENTS)
+    assert {"operators.cards._CARDS", "operators.news._PAGE", "operators.threads._BEFORE", "operators.board._OPENED"} <= set(
+        STATEMENTS
+    )

@@ -2,114 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from broker import inbound
-from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role
-from broker.ports import Tx
-from broker.store import directory as directories
-from broker.store.sql import insert_row
-from broker.store.tables import seats
+from broker.domain import Role
 from broker.web.wiring import listed, unlisted
-from operators import presence
-from operators.rest import routes as people_routes
-from operators.sessions_rest import routes
-from routing import distributor, worker
-from routing.applying import House
-from routing.distributor import marked
-from tests.operators.conftest import CALENDARS
-from tests.support import house
-from tests.support.channels import FakeChannel, wrote
-from tests.support.site import Site
-
-NOBODY = "01900000-0000-7000-8000-ffffffffffff"
-_SEAT = insert_row(seats, "line_id operator_id position")
-
-
-@dataclass
-class Shop:
-    """A site with two lines; ann sits in the first, bob in the second, sue supervises."""
-
-    site: Site
-    lines: list[LineId] = field(default_factory=list)
-    channels: list[FakeChannel] = field(default_factory=list)
-    ids: dict[str, OperatorId] = field(default_factory=dict)
-    browsers: dict[str, httpx.AsyncClient] = field(default_factory=dict)
-
-    def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-        """Ask as *who*."""
-        return self.site.ask(method, f"/api/v1{path}", by=self.browsers[who], **more)
-
-    def get(self, who: str, path: str) -> Any:
-        """Return what *who* is answered with 200."""
-        answer = self.ask(who, "GET", path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def do(self, who: str, session: str, verb: str, key: str | None = None, **body: Any) -> httpx.Response:
-        """Have *who* do a deed, and everything that follows from it."""
-        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        answer = self.ask(who, "POST", f"/sessions/{session}/{verb}", headers=headers, json=body)
-        self.go_on()
-        return answer
-
-    def say(self, number: int, key: str, text: str, line: int = 0) -> None:
-        """Have a customer write."""
-        channel = self.channels[line]
-        settings = self.site.write(directories.load).lines[channel.line_id].settings
-        prepared = inbound.prepare(channel, [wrote(str(number), key, text)], settings)
-        self.site.write(lambda tx: inbound.accept(tx, channel.id, prepared))
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Decide and distribute what there is."""
-        known = House(self.site.write(directories.load), {channel.id: LoadKind.CHAT for channel in self.channels})
-        while any(self.site.write(partial(_step, known=known))):
-            pass
-
-    def session(self, who: str = "sue") -> str:
-        """Return the latest opened session."""
-        return str(self.get(who, "/sessions")["items"][0]["id"])
-
-
-def _step(tx: Tx, known: House) -> list[int]:
-    decided = [worker.step(tx, conversation, known) for conversation in inbound.undecided(tx)]
-    return decided + [1 + distributor.step(tx, line, known) for line in marked(tx)]
-
-
-def _open_line(tx: Tx, slug: str) -> tuple[LineId, ChannelId]:
-    line = house.add_line(tx, slug)
-    return line, house.add_channel(tx, line, slug)
-
-
-def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
-    tx.run(_SEAT, line_id=line, operator_id=operator, position=1)
-    presence.set_presence(tx, operator, PresenceState.ONLINE)
-
-
-@pytest.fixture
-def shop(tmp_path):
-    """Return a shop that is open."""
-    made = Shop(Site(tmp_path, routes=[routes, *people_routes({}, CALENDARS)]))
-    for slug in ("shop", "bar"):
-        line, channel = made.site.write(partial(_open_line, slug=slug))
-        made.lines.append(line)
-        made.channels.append(FakeChannel(channel, line))
-    for who, role in (("ann", Role.OPERATOR), ("bob", Role.OPERATOR), ("sue", Role.SUPERVISOR)):
-        made.ids[who] = made.site.person(who, role)
-        made.browsers[who] = made.site.browser()
-        assert made.site.log_in(who, by=made.browsers[who]).status_code == 200
-    for who, line in zip(("ann", "bob"), made.lines, strict=True):
-        made.site.write(partial(_seat_down, operator=made.ids[who], line=line))
-    yield made
-    made.site.close()
+from operators import board_rest, deeds_rest, sessions_rest
+from tests.operators.shop import NOBODY
 
 
 def _doubt(tx: Any, count: int) -> None:
@@ -142,7 +43,8 @@ def test_messages_in_doubt_of_one_microsecond_are_each_on_one_page(shop):
 
 def test_every_route_says_who_may():
     """No route here is open to strangers, and each names one action."""
-    found = [route for route in routes.routes if isinstance(route, APIRoute)]
+    routers = (sessions_rest.routes, deeds_rest.routes, board_rest.routes(lambda _operator, _now: True))
+    found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
     assert [] == unlisted(found)
     assert all(len(listed(route)) == 1 for route in found)
@@ -216,11 +118,8 @@ def test_another_operators_session_is_seen_and_not_answered(shop):
     """Who sits in the line may read and note it; answering and closing it is its holder's, closing also a supervisor's."""
     shop.say(1, "v1", "hello")
     session = shop.session()
-    eve = shop.site.person("eve")
-    shop.browsers["eve"] = shop.site.browser()
-    shop.site.log_in("eve", by=shop.browsers["eve"])
-    shop.site.write(lambda tx: tx.run(_SEAT, line_id=shop.lines[0], operator_id=eve, position=2))
     shop.do("ann", session, "take")
+    shop.person("eve", Role.OPERATOR, 0)
 
     assert 403 == shop.do("eve", session, "reply", text="mine?").status_code
     assert 403 == shop.do("eve", session, "close").status_code

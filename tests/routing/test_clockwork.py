@@ -360,6 +360,19 @@ def test_who_writes_while_the_night_is_being_worked_off_stands_behind_it(places)
     assert [(key, (at - MORNING).seconds) for key, _, at in place.offers()] == [("v0", 0), ("v1", 20), ("v2", 40), ("day", 40)]
 
 
+def test_a_night_of_many_pages_is_overtaken_by_nobody(places):
+    """Who wrote after the opening stands behind a hundred others, beyond what the distributor reads at a time."""
+    place = places(people=1)
+    for number in range(distributor.PAGE + 1):
+        place.accept(f"v{number:03}")
+    place.go_on()
+    place.until(MORNING + SECOND)
+    place.say("day")
+    place.until(MORNING + 41 * SECOND)
+
+    assert [key for key, *_ in place.offers()] == ["v000", "v001", "v002"]
+
+
 def test_a_line_may_open_as_fast_as_capacity_allows(places):
     """Pace 0: four chats each, at nine."""
     place = places(opening_pace_seconds=0)

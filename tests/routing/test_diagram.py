@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from broker.domain import (
     ChannelId,
@@ -15,9 +16,11 @@ from broker.domain import (
     LineSettings,
     LoadKind,
     MessageId,
+    NoAnswer,
     OperatorId,
     Outside,
     PresenceState,
+    Rating,
     SessionId,
     Status,
 )
@@ -26,19 +29,31 @@ from broker.events import (
     ContactMessage,
     Decline,
     Held,
+    Invite,
+    Join,
+    KpiDue,
+    LeaveSession,
     NoAnswerDue,
     Note,
     Offered,
     OfferExpired,
     OperatorGone,
+    Rated,
     ReopenEnded,
     Reply,
     RoundDue,
+    SilenceDue,
+    Snooze,
+    SnoozeEnded,
+    Spam,
+    Start,
     Take,
+    TakeOver,
+    Transfer,
 )
 from routing.engine import LEADS, TABLE, decide
 from routing.session import Session
-from routing.view import OPEN, ConversationView, HoursView, OperatorView, View
+from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View
 from tests.support.clock import NOON
 from tests.tools import diagram
 
@@ -68,14 +83,23 @@ def sessions(status):
     }
     match status:
         case Status.QUEUED:
-            return [Session(**base, queued_at=NOON)]
+            return [Session(**base, queued_at=NOON, unanswered_since=NOON, answer_due=NOON, kpi_due=NOON)]
         case Status.OFFERED:
+            base |= {"queued_at": NOON, "unanswered_since": NOON, "answer_due": NOON, "offered_until": NOON + HOUR, "offer_no": 1}
             return [
-                Session(**base, queued_at=NOON, offered_to=offered, offered_until=NOON + HOUR, offer_no=1, round_no=1)
-                for offered in ((ANN,), (ANN, BOB))
+                *(Session(**base, offered_to=offered, round_no=1) for offered in ((ANN,), (ANN, BOB))),
+                Session(**base, offered_to=(ANN,), passed_by=BOB, passed=True),
             ]
         case Status.ACTIVE:
-            return [Session(**base, operator_id=ANN)]
+            return [
+                Session(**base, operator_id=ANN, unanswered_since=NOON, answer_due=NOON, kpi_due=NOON),
+                *(
+                    Session(**base, operator_id=ANN, answered_at=NOON, quiet_until=NOON, quiet_warned=warned)
+                    for warned in (False, True)
+                ),
+            ]
+        case Status.SNOOZED:
+            return [Session(**base, operator_id=ANN, snoozed_until=NOON + HOUR, counted=counted) for counted in (True, False)]
         case _:
             return [
                 Session(**base, operator_id=ANN, closed_at=closed, frozen=frozen)
@@ -86,9 +110,23 @@ def sessions(status):
 def events(kind):
     """Return events of *kind*, by the right and the wrong person, in time and late."""
     times = [NOON, NOON + HOUR, NOON + 3 * HOUR]
-    if kind in (Take, Decline, Close):
+    if kind in (Take, Decline, Close, Join, LeaveSession, TakeOver):
         return [kind(at=at, operator_id=who, command="x") for at, who in product(times, (ANN, BOB))]
-    if kind in (Reply, Note):
+    if kind is Transfer:
+        return [
+            kind(at=NOON, operator_id=who, command="x", assigned=assigned, **to)
+            for who, assigned in product((ANN, BOB), (False, True))
+            for to in ({"to_operator": BOB}, {"to_line": LineId("l")})
+        ]
+    if kind is Invite:
+        return [kind(at=NOON, operator_id=who, command="x", colleague=BOB) for who in (ANN, BOB)]
+    if kind is Spam:
+        return [kind(at=NOON, operator_id=who, command="x", ban=ban) for who, ban in product((ANN, BOB), (False, True))]
+    if kind is Snooze:
+        return [kind(at=NOON, operator_id=who, command="x", until=NOON + HOUR) for who in (ANN, BOB)]
+    if kind is Rated:
+        return [kind(at=at, rating=Rating.GOOD) for at in times]
+    if kind in (Reply, Note, Start):
         return [kind(at=at, operator_id=who, command="x", message_id=MESSAGE) for at, who in product(times, (ANN, BOB))]
     if kind is ContactMessage:
         return [kind(at=at, message_id=MESSAGE) for at in times]
@@ -103,8 +141,8 @@ def events(kind):
             kind(at=NOON, operator_id=ANN, vanished=vanished, removed=removed)
             for vanished, removed in product((False, True), repeat=2)
         ]
-    assert kind in (RoundDue, NoAnswerDue, ReopenEnded)
-    return [kind(at=NOON)]
+    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue)
+    return [kind(at=at) for at in times]
 
 
 def views():
@@ -117,9 +155,23 @@ def views():
     stranger = OperatorView(ANN, True, False, False, PresenceState.ONLINE, 100, 0)
     shut = HoursView(open=False, opens_at=NOON + HOUR)
     return [
-        View(LineSettings(outside=outside), conversation, operator, hours)
+        View(
+            LineSettings(outside=outside, auto_close_seconds=600, no_answer_does=rule),
+            conversation,
+            operator,
+            hours,
+            colleague=replace(able, operator_id=BOB),
+            target=TargetView(LineId("l2"), exists=True),
+            target_line=LineSettings(),
+        )
         for operator in (able, full, stranger, None)
-        for outside, hours in ((Outside.KEEP, OPEN), (Outside.KEEP, shut), (Outside.REPLY, shut))
+        for outside, hours, rule in (
+            (Outside.KEEP, OPEN, NoAnswer.TEXT),
+            (Outside.KEEP, OPEN, NoAnswer.QUEUE),
+            (Outside.KEEP, OPEN, NoAnswer.LINE),
+            (Outside.KEEP, shut, NoAnswer.TEXT),
+            (Outside.REPLY, shut, NoAnswer.TEXT),
+        )
     ]
 
 

@@ -55,8 +55,8 @@ def on_monday(*intervals: str) -> dict[str, Any]:
     return {"zone": "UTC", "week": {"mon": list(intervals)}}
 
 
-HOURS = [None, None, on_monday("12:01-12:03", "12:04-13:00"), on_monday("09:00-12:02", "12:10-12:11", "12:12-24:00")]
-SHIFTS = [None, None, None, on_monday("12:02-12:05", "12:06-18:00"), on_monday("08:00-12:03", "12:15-18:00")]
+HOURS = [None, on_monday("12:01-12:03", "12:04-13:00"), on_monday("09:00-12:02", "12:10-12:11", "12:12-24:00")]
+SHIFTS = [None, None, on_monday("12:02-12:05", "12:06-18:00"), on_monday("08:00-12:03", "12:15-18:00")]
 ONLINE = PresenceState.ONLINE
 
 
@@ -71,12 +71,13 @@ class Houses(RuleBasedStateMachine):
         budgets=st.lists(st.sampled_from([50, 100]), min_size=PEOPLE, max_size=PEOPLE),
         hours=st.tuples(*[st.sampled_from(HOURS)] * 2),
         outside=st.sampled_from(list(Outside)),
-        pace=st.sampled_from([0, 20]),
+        pace=st.sampled_from([0, 20, 20]),
         vanished=st.sampled_from(list(Vanished)),
-        demands=st.sampled_from([(), ("billing",)]),
+        demands=st.sampled_from([(), ("billing",), ("billing",)]),
         skilled=st.sets(st.integers(0, PEOPLE - 1)),
         shifts=st.lists(st.sampled_from(SHIFTS), min_size=PEOPLE, max_size=PEOPLE),
         known=st.lists(st.integers(0, PEOPLE), min_size=CUSTOMERS, max_size=CUSTOMERS),
+        crowd=st.booleans(),
     )
     def build(
         self,
@@ -93,8 +94,9 @@ class Houses(RuleBasedStateMachine):
         skilled: set[int],
         shifts: Any,
         known: list[int],
+        crowd: bool,
     ) -> None:
-        """Write the house."""
+        """Write the house, with a crowd at its door or without."""
         self.clock = MovedClock()
         self.store = MemoryStore(self.clock)
 
@@ -143,23 +145,35 @@ class Houses(RuleBasedStateMachine):
         self.said = 0
         self.commands = 0
         self.store.write(lambda tx: clockwork.keep_time(tx, self.house))
-        self.settle()
+        self.write(tuple(range(CUSTOMERS)) if crowd else ())
 
     # --- deeds
 
-    @rule(customer=st.integers(0, CUSTOMERS - 1))
-    def write(self, customer: int) -> None:
-        """A customer writes."""
-        self.said += 1
-        channel = self.channels[customer % 2]
-        settings_ = self.house.directory.lines[channel.line_id].settings
-        prepared = prepare(channel, [wrote(f"{self.said}", f"v{customer}", f"text {self.said}")], settings_)
-        accepted = self.store.write(lambda tx: accept(tx, channel.id, prepared))
-        self.store.connection.execute(
-            "UPDATE contacts SET responsible_id = ? WHERE id = (SELECT contact_id FROM conversations WHERE id = ?)",
-            (self.responsible[customer], accepted[0].conversation_id),
-        )
+    @rule(customers=st.sampled_from([*((n,) for n in range(CUSTOMERS)), *[tuple(range(CUSTOMERS))] * 3]))
+    def write(self, customers: tuple[int, ...]) -> None:
+        """A customer writes, or everybody does."""
+        for customer in customers:
+            self.said += 1
+            channel = self.channels[customer % 2]
+            settings_ = self.house.directory.lines[channel.line_id].settings
+            prepared = prepare(channel, [wrote(f"{self.said}", f"v{customer}", f"text {self.said}")], settings_)
+            (accepted,) = self.store.write(lambda tx: accept(tx, channel.id, prepared))  # noqa: B023
+            self.store.connection.execute(
+                "UPDATE contacts SET responsible_id = ? WHERE id = (SELECT contact_id FROM conversations WHERE id = ?)",
+                (self.responsible[customer], accepted.conversation_id),
+            )
         self.settle()
+
+    @rule(which=st.integers(0, 9), deed=st.sampled_from([Take, Decline, Decline]))
+    def respond(self, which: int, deed: Any) -> None:
+        """Somebody takes or declines what they are offered."""
+        rows = self.store.rows(
+            "SELECT o.operator_id, s.conversation_id FROM offers o JOIN sessions s ON s.id = o.session_id "
+            "WHERE o.state = 'open' ORDER BY o.id"
+        )
+        if rows:
+            operator, conversation = rows[which % len(rows)]
+            self.enter(OperatorId(operator), ConversationId(conversation), deed)
 
     @rule(
         who=st.integers(0, PEOPLE - 1),
@@ -171,10 +185,13 @@ class Houses(RuleBasedStateMachine):
         rows = self.store.rows("SELECT id FROM conversations ORDER BY id")
         if not rows:
             return
+        self.enter(self.people[who], ConversationId(rows[which % len(rows)][0]), deed)
+
+    def enter(self, operator: OperatorId, conversation: ConversationId, deed: Any) -> None:
+        """Enter a deed and let it be decided."""
         self.commands += 1
-        command, operator = f"k{self.commands}", self.people[who]
+        command = f"k{self.commands}"
         more = {"message_id": MessageId(f"m{self.commands}")} if deed in (Reply, Note) else {}
-        conversation = ConversationId(rows[which % len(rows)][0])
 
         def make(at: datetime) -> Event:
             event: Event = deed(at=at, operator_id=operator, command=command, **more)
@@ -183,7 +200,7 @@ class Houses(RuleBasedStateMachine):
         self.store.write(lambda tx: enter(tx, "console", command, conversation, make, b"words"))
         self.settle()
 
-    @rule(who=st.integers(0, PEOPLE - 1), state=st.sampled_from(list(PresenceState)))
+    @rule(who=st.integers(0, PEOPLE - 1), state=st.sampled_from([ONLINE, ONLINE, *PresenceState]))
     def go(self, who: int, state: PresenceState) -> None:
         """An operator goes away, with what they were offered, or comes back."""
         self.leave(who, state)
@@ -221,10 +238,20 @@ class Houses(RuleBasedStateMachine):
         self.store.write(write)
         self.present[operator] = state
 
-    @rule(seconds=st.sampled_from([0.5, 5, 29.999999, 30, 61, 700]))
+    @rule(seconds=st.sampled_from([0.5, 5, 15, 29.999999, 30, 61, 180]))
     def wait(self, seconds: float) -> None:
         """Time passes; each deadline on the way is kept at its moment."""
-        until = self.clock.now() + timedelta(seconds=seconds)
+        self.pass_until(self.clock.now() + timedelta(seconds=seconds))
+
+    @rule(seconds=st.sampled_from([0, 1, 21]))
+    def change(self, seconds: float) -> None:
+        """Time passes until shortly after the next opening, closing, or change of shifts."""
+        rows = self.store.rows("SELECT min(due_us) FROM timers WHERE name = 'hours'")
+        if rows[0][0] is not None and from_us(rows[0][0]) < NOON + timedelta(hours=1):
+            self.pass_until(from_us(rows[0][0]) + timedelta(seconds=seconds))
+
+    def pass_until(self, until: datetime) -> None:
+        """Keep each deadline until then."""
         while (due := self.store.write(earliest)) is not None and due <= until:
             self.clock.move(max(due - self.clock.now(), timedelta(0)))
             self.store.write(lambda tx: fire_due(tx, self.enters()))
@@ -362,7 +389,7 @@ class Houses(RuleBasedStateMachine):
 
 
 Houses.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestWhateverHappensInAHouse = pytest.mark.slow(Houses.TestCase)
 
@@ -376,7 +403,7 @@ ids = st.sampled_from([OperatorId(name) for name in "abcdef"])
 def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
     """Draw any pool of one line."""
     people = draw(st.lists(ids, unique=True, min_size=1, max_size=6))
-    paced = st.sampled_from([None, None, NOON, NOON + timedelta(seconds=5), NOON + timedelta(seconds=9)])
+    paced = st.sampled_from([None, NOON, NOON + timedelta(seconds=5), NOON + timedelta(seconds=9)])
     seats = tuple(SeatState(person, draw(st.integers(0, 9)), draw(paced)) for person in people)
     rule_ = how or draw(st.sampled_from(list(Distribution)))
     operators = tuple(
@@ -393,7 +420,7 @@ def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
         )
         for person in people
     )
-    opened_at = draw(st.sampled_from([None, NOON]))
+    opened_at = draw(st.sampled_from([None, NOON, NOON]))
     sessions = []
     for number in range(draw(st.integers(0, 6))):
         round_no = draw(st.integers(0, 3))
@@ -422,7 +449,7 @@ def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
     return Pool((line,), operators, tuple(sessions), changed=draw(st.booleans()))
 
 
-PURE = settings(max_examples=60, deadline=None, derandomize=True)
+PURE = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 @PURE

@@ -95,8 +95,9 @@ def test_the_main_job(shop: Shop):
     shop.do(shop.ann, conversation, Close)
     assert shop.session() == ("closed", shop.ann)
 
-    assert [author for author, _ in shop.said()] == ["contact", "system", "operator", "system"]
-    assert shop.store.one("SELECT count(*) FROM outbox") == 3
+    # The welcome; the last word, and the question how it was.
+    assert [author for author, _ in shop.said()] == ["contact", "system", "operator", "system", "system"]
+    assert shop.store.one("SELECT count(*) FROM outbox") == 4
     assert shop.store.rows("SELECT reserved FROM budgets") == [(0,), (0,)]
     assert differences(journalled(shop.store)) == []
 

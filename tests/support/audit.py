@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from broker.domain import ChannelId, ConversationId, Status
+from broker.domain import ChannelId, ConversationId, Status, to_us
 from broker.ports import Outbound
 from routing.session import Session
 from tests.support.replay import differences
@@ -49,6 +49,7 @@ def audit(query: Query, seen: Seen) -> list[str]:
         *_outbox(query, seen),
         *_undone(query),
         *_sessions(query),
+        *_timers(query),
         *_journal(query),
     ]
 
@@ -97,7 +98,7 @@ def _history(query: Query, seen: Seen) -> Iterable[str]:
     for (origin, external), text in seen.acknowledged.items():
         if text and text not in everything:
             yield f"LOST message {text!r} ({origin} {external}) is not in the history"
-    rows = query("SELECT body FROM journal WHERE kind IN ('reply', 'note')")
+    rows = query("SELECT body FROM journal WHERE kind IN ('reply', 'note', 'start', 'transfer')")
     records = [msgspec.json.decode(body) for (body,) in rows]
     refused = {record["event"]["command"] for record in records if any(made["do"] == "refuse" for made in record["decisions"])}
     for command, text in seen.answered.items():
@@ -182,11 +183,11 @@ def _sessions(query: Query) -> Iterable[str]:
             yield f"BROKEN session {id_} is {status} and offered to {state.offered_to}"
         for offered in state.offered_to:
             held[offered] += weight
-        if state.status is Status.ACTIVE:
+        if state.status in (Status.ACTIVE, Status.SNOOZED):
             if operator is None:
-                yield f"BROKEN session {id_} is active and nobody has it"
+                yield f"BROKEN session {id_} is {status} and nobody has it"
             else:
-                held[operator] += weight
+                held[operator] += weight if state.counted else 0
                 holders[id_].add(operator)
         if state.status is not Status.CLOSED:
             opened[conversation] += 1
@@ -203,6 +204,43 @@ def _sessions(query: Query) -> Iterable[str]:
             yield f"BROKEN {operator} has {reserved} reserved, offers and sessions weigh {held[operator]}"
         if reserved > budget:
             yield f"BROKEN {operator} has {reserved} of a budget of {budget}"
+
+
+# --- timers
+
+_DUE = {
+    "offer": "offered_until",
+    "no_answer": "answer_due",
+    "kpi": "kpi_due",
+    "silence": "quiet_until",
+    "snooze": "snoozed_until",
+}
+
+
+def _timers(query: Query) -> Iterable[str]:
+    """A deadline that a session says is a timer at that moment; a timer that nothing says is left over."""
+    kept = {
+        (owner, name): due
+        for owner, name, due in query("SELECT owner_id, name, due_us FROM timers WHERE owner_kind = 'conversation'")
+    }
+    undecided = {row[0] for row in query("SELECT id FROM conversations WHERE input_seq > worked_seq")}
+    for id_, body in query("SELECT c.id, s.state FROM conversations c JOIN sessions s ON s.id = c.session_id"):
+        if id_ in undecided:
+            continue
+        state = _STATE.decode(body)
+        said = {name: due for name, field_ in _DUE.items() if (due := getattr(state, field_)) is not None}
+        for name, due in said.items():
+            if kept.get((id_, name)) != to_us(due):
+                yield f"STUCK session {state.id} is {state.status}: {name} is due at {due} and no timer says so"
+        if state.status is Status.CLOSED and not state.frozen:
+            said["reopen"] = state.closed_at
+            if (id_, "reopen") not in kept:
+                yield f"STUCK session {state.id} may be reopened for ever"
+        if state.status is Status.QUEUED and state.held_until is not None:
+            said["round"] = state.held_until  # past, it has fired
+        for owner, name in kept:
+            if owner == id_ and name not in said:
+                yield f"BROKEN session {state.id} is {state.status} and a timer is left over: {name}"
 
 
 # --- the journal

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from broker.domain import Capabilities, ChannelId, Delivered, LineId, LoadKind, Person, Source
 from broker.errors import BadInput, Rejected, Unavailable, Uncertain
-from broker.events import Incoming, Saw, Told, Wrote
+from broker.events import Incoming, Pressed, Saw, Told, Wrote
 from broker.ports import Delivery, Outbound, Raw
 
 PUSH = Capabilities(Delivered.PUSH, LoadKind.CHAT, idempotent=False, reaches_absent=True)
 """A messenger that cannot tell a repeat."""
 STREAM = Capabilities(Delivered.STREAM, LoadKind.CHAT, idempotent=True, reaches_absent=False)
 """A page that shows each token once."""
+PUSH_BUTTONS, STREAM_BUTTONS = replace(PUSH, buttons=True), replace(STREAM, buttons=True)
+"""The same with buttons beneath their messages."""
 
 
 class Fault(StrEnum):
@@ -58,7 +60,7 @@ class FarSide:
 
 
 class FakeChannel:
-    """A `Channel` of JSON payloads: {"key", "text"} or {"key", "upto", "read"} or {"key", "name", "email"}."""
+    """A `Channel` of JSON payloads: {"key", "text"}, {"key", "upto", "read"}, {"key", "pressed"} or {"key", "name", "email"}."""
 
     kind = "fake"
 
@@ -96,12 +98,15 @@ class FakeChannel:
             name=str(said.get("name", "")),
             emails=(said["email"],) if "email" in said else (),
             phones=(said["phone"],) if "phone" in said else (),
+            language=str(said.get("language", "")),
         )
         source = Source(page=said["page"]) if "page" in said else None
         if "text" in said:
             return Incoming(said["key"], person, Wrote(str(said["text"]), raw.external_id), source)
         if "upto" in said:
             return Incoming(said["key"], person, Saw(int(said["upto"]), bool(said.get("read", False))), source)
+        if "pressed" in said:
+            return Incoming(said["key"], person, Pressed(str(said["pressed"])))
         return Incoming(said["key"], person, Told(), source)
 
     async def send(self, outbound: Outbound) -> str:
@@ -140,3 +145,8 @@ def told(external_id: str, key: str, **more: object) -> Raw:
 def saw(external_id: str, key: str, upto: int, *, read: bool = False) -> Raw:
     """Return the payload of a receipt."""
     return Raw(external_id, json.dumps({"key": key, "upto": upto, "read": read}).encode())
+
+
+def pressed(external_id: str, key: str, value: str) -> Raw:
+    """Return the payload of a button that was pressed."""
+    return Raw(external_id, json.dumps({"key": key, "pressed": value}).encode())

@@ -1,5 +1,7 @@
 // The REST calls of the console. Errors are problem+json (RFC 9457): what to tell the operator stands in `detail`.
 
+import type { Card, Presence } from "../shared/frames/operator";
+
 /** What the server said instead of an answer; status 0 when it said nothing at all. */
 export class Problem extends Error {
   constructor(
@@ -53,9 +55,135 @@ export interface TranscriptLine {
   at: string;
 }
 
+export interface TargetLine {
+  id: string;
+  name: string;
+  open: boolean;
+  opens_at: string | null;
+}
+
+export interface TargetOperator {
+  id: string;
+  name: string;
+  presence: Presence;
+  on_shift: boolean;
+  /** The lines they sit in. */
+  lines: string[];
+}
+
+/** To whom a session can be passed. */
+export interface Targets {
+  lines: TargetLine[];
+  operators: TargetOperator[];
+}
+
+/** A seat that a decision looked at. */
+export interface Considered {
+  operator_id: string;
+  name: string;
+  /** The reason as a word; `text` is its sentence. */
+  why: string;
+  text: string;
+  /** When that is over, if it is known. */
+  until: string | null;
+}
+
+export interface MadeOffer {
+  operator_id: string;
+  name: string;
+  state: string;
+  text: string;
+  ended_at: string | null;
+}
+
+/** One step of a session's story, in sentences of the asker's language. */
+export interface Decision {
+  at: string;
+  kind: string;
+  rule: string;
+  settings_version: number;
+  /** Null: it is not decided but how it stands now. */
+  engine: number | null;
+  text: string;
+  seats: Considered[];
+  chosen: string[];
+  until: string | null;
+  offer_no: number | null;
+  offers: MadeOffer[];
+}
+
+export interface DecisionPage {
+  decisions: Decision[];
+  /** A page may be short, or empty, and still have a next one. */
+  next_cursor: number | null;
+}
+
+export interface BoardLine {
+  id: string;
+  name: string;
+  open: boolean;
+  opens_at: string | null;
+  waiting: number;
+  offered: number;
+  active: number;
+  snoozed: number;
+  oldest_waiting_since: string | null;
+  missed_24h: number;
+  answered_24h: number;
+  kpi_missed_24h: number;
+}
+
+export interface BoardOperator {
+  id: string;
+  name: string;
+  presence: Presence;
+  on_shift: boolean;
+  load: number;
+  budget: number;
+  sessions: number;
+  offers: number;
+  declined_24h: number;
+  ran_out_24h: number;
+}
+
+export interface Board {
+  at: string;
+  lines: BoardLine[];
+  operators: BoardOperator[];
+}
+
+/** A supervisor's opinion of a closed session. */
+export interface Review {
+  stars: number;
+  comment: string;
+  by: string;
+  by_name: string;
+  at: string;
+}
+
+export interface Bulk {
+  verb: "close" | "assign";
+  sessions: readonly string[];
+  outcome?: string;
+  operator_id?: string;
+  line_id?: string;
+  /** Ours: said again, it is done once. */
+  id: string;
+}
+
+export interface BulkItem {
+  session_id: string;
+  accepted: boolean;
+  code: string;
+  text: string;
+}
+
+/** The most that one request of `bulk` may name. */
+export const BULK_MAX = 100;
+
 const ROOT = "/api/v1";
 
-async function call(method: "GET" | "POST", path: string, body?: unknown): Promise<unknown> {
+async function call(method: "GET" | "POST" | "PUT" | "PATCH", path: string, body?: unknown): Promise<unknown> {
   const request: RequestInit = { method, credentials: "same-origin", headers: { Accept: "application/json" } };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
@@ -106,4 +234,85 @@ export async function leads(cursor: string | null): Promise<LeadPage> {
 export async function transcript(session: string): Promise<TranscriptLine[]> {
   const answer = (await call("GET", `/sessions/${encodeURIComponent(session)}/transcript`)) as { messages: TranscriptLine[] };
   return answer.messages;
+}
+
+export async function targets(): Promise<Targets> {
+  return (await call("GET", "/targets")) as Targets;
+}
+
+/** In the language of the screen, which may be another than the account's. */
+export async function decisions(session: string, cursor: number | null, language: string): Promise<DecisionPage> {
+  const query = cursor === null ? "" : `&cursor=${cursor}`;
+  return (await call("GET", `/sessions/${encodeURIComponent(session)}/routing?language=${language}${query}`)) as DecisionPage;
+}
+
+export async function board(): Promise<Board> {
+  return (await call("GET", "/board")) as Board;
+}
+
+/** Null: nobody has reviewed it yet. */
+export async function review(session: string): Promise<Review | null> {
+  try {
+    return (await call("GET", `/sessions/${encodeURIComponent(session)}/review`)) as Review;
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return null;
+    throw error;
+  }
+}
+
+export async function setReview(session: string, stars: number, comment: string): Promise<Review> {
+  return (await call("PUT", `/sessions/${encodeURIComponent(session)}/review`, { stars, comment })) as Review;
+}
+
+export async function bulk(what: Bulk): Promise<BulkItem[]> {
+  return ((await call("POST", "/sessions/bulk", what)) as { items: BulkItem[] }).items;
+}
+
+interface SessionRow {
+  id: string;
+  conversation_id: string;
+  line_id: string;
+  line_name: string;
+  channel: string;
+  status: string;
+  contact_id: string;
+  contact_name: string;
+  operator_id: string | null;
+  operator_name: string;
+  opened_at: string;
+  queued_at: string | null;
+  closed_at: string | null;
+  unanswered_since: string | null;
+  last_text: string;
+  last_author: string;
+  outcome: string;
+}
+
+/** A session that no list of ours has, as a card. */
+export async function session(id: string): Promise<Card> {
+  const row = (await call("GET", `/sessions/${encodeURIComponent(id)}`)) as SessionRow;
+  const time = (at: string | null): number => (at === null ? 0 : Date.parse(at));
+  return {
+    session: row.id,
+    conversation: row.conversation_id,
+    line: row.line_id,
+    line_name: row.line_name,
+    channel: row.channel,
+    status: row.status,
+    contact: row.contact_id,
+    contact_name: row.contact_name,
+    opened: time(row.opened_at),
+    queued: time(row.queued_at),
+    closed: time(row.closed_at),
+    operator: row.operator_id ?? "",
+    operator_name: row.operator_name,
+    unanswered: time(row.unanswered_since),
+    last_text: row.last_text,
+    last_who: row.last_author,
+    outcome: row.outcome,
+  };
+}
+
+export async function setBanned(contact: string, banned: boolean): Promise<void> {
+  await call("PATCH", `/contacts/${encodeURIComponent(contact)}`, { banned });
 }

@@ -122,6 +122,41 @@ describe("deeds", () => {
     expect(sentDeeds()).toEqual(["id-2"]);
   });
 
+  test("a deed says what its verb needs and nothing more, also when its words are sent again", () => {
+    const connection = page();
+    socket.connect();
+    socket.receive(snapshot());
+    connection.deed("a", "transfer", { operator: "ann", text: "see above" });
+    connection.deed("a", "assign", { line: "shop" });
+    connection.deed("a", "snooze", { until: NOW + 5 });
+    connection.deed("a", "spam", { ban: true });
+    connection.deed("a", "join");
+    expect(socket.sent.slice(1)).toEqual([
+      { t: "do", id: "id-1", session: "a", verb: "transfer", operator: "ann", text: "see above" },
+      { t: "do", id: "id-2", session: "a", verb: "assign", line: "shop" },
+      { t: "do", id: "id-3", session: "a", verb: "snooze", until: NOW + 5 },
+      { t: "do", id: "id-4", session: "a", verb: "spam", ban: true },
+      { t: "do", id: "id-5", session: "a", verb: "join" },
+    ]);
+
+    socket.receive({ t: "refused", id: "id-1", code: "colleague_away", text: "" });
+    connection.again("id-1");
+    expect(socket.sent.at(-1)).toEqual({ t: "do", id: "id-6", session: "a", verb: "transfer", operator: "ann", text: "see above" });
+  });
+
+  test("a pin is asked for on a live socket only, and stands when the gateway says so", () => {
+    const connection = page();
+    connection.pin("a", true);
+    socket.connect();
+    socket.receive(snapshot());
+    connection.pin("a", true);
+
+    expect(socket.sent.slice(1)).toEqual([{ t: "pin", session: "a", on: true }]);
+    expect(store.state.pins.size).toBe(0);
+    socket.receive({ t: "updates", n: 1, at: "mark-1", list: [{ pins: ["a"] }] });
+    expect([...store.state.pins]).toEqual(["a"]);
+  });
+
   test("what is written while there is no connection goes out in its order when there is one", () => {
     const connection = page();
     connection.deed("a", "reply", { text: "one" });

@@ -1,9 +1,9 @@
 // Between the store and the gateway: says hello, keeps deeds until they are answered, asks for what the screen shows.
 
-import type { Box, ConsoleFrame, Do, GatewayFrame, Presence } from "../shared/frames/operator";
+import type { Box, Card, ConsoleFrame, Do, GatewayFrame, Presence } from "../shared/frames/operator";
 import type { KeptSocket, SocketEvents } from "../shared/socket";
 import { keepDeeds, keptDeeds, type Shelf } from "./kept";
-import type { Store } from "./store";
+import { type Deed, type Store, unseenAlerts } from "./store";
 
 export type Dial = (events: SocketEvents<GatewayFrame>) => KeptSocket<ConsoleFrame>;
 
@@ -18,8 +18,12 @@ export interface Surroundings {
   suspectLogin(): void;
 }
 
+/** What a deed says beside its verb. */
+export type Details = Partial<Pick<Do, "text" | "outcome" | "operator" | "line" | "until" | "ban">>;
+
 export interface Connection {
-  deed(session: string, verb: Do["verb"], words?: { text?: string; outcome?: string }): void;
+  deed(session: string, verb: Do["verb"], details?: Details): void;
+  pin(session: string, on: boolean): void;
   /** Send a refused deed's words again, as a new deed: the gateway never does one id twice. */
   again(id: string): void;
   discard(id: string): void;
@@ -31,6 +35,8 @@ export interface Connection {
   typing(session: string): void;
   /** Take a notice off the screen. */
   dismiss(key: string): void;
+  alertsSeen(): void;
+  learn(cards: readonly Card[]): void;
   passwordChanged(): void;
   close(): void;
 }
@@ -91,13 +97,10 @@ export function connect(store: Store, around: Surroundings): Connection {
 
   function flush(): void {
     if (store.state.link !== "live" || store.state.gap) return;
-    for (const { id, session, verb, text, outcome, state } of deeds) {
-      if (state !== "waiting" || sent.has(id)) continue;
-      const frame: Do = { t: "do", id, session, verb };
-      if (text !== "") frame.text = text;
-      if (outcome !== "") frame.outcome = outcome;
-      if (!socket.send(frame)) return;
-      sent.add(id);
+    for (const deed of deeds) {
+      if (deed.state !== "waiting" || sent.has(deed.id)) continue;
+      if (!socket.send(frameOf(deed))) return;
+      sent.add(deed.id);
     }
   }
 
@@ -107,30 +110,25 @@ export function connect(store: Store, around: Surroundings): Connection {
     if (store.state.link === "live") socket.send(after === null ? { t: "list", box } : { t: "list", box, after });
   }
 
-  function deed(session: string, verb: Do["verb"], words: { text?: string; outcome?: string } = {}): void {
+  function deed(session: string, verb: Do["verb"], details: Details = {}): void {
+    const said = { text: "", outcome: "", ...details };
     store.dispatch({
       type: "did",
-      deed: {
-        id: around.newId(),
-        session,
-        verb,
-        text: words.text ?? "",
-        outcome: words.outcome ?? "",
-        at: around.now(),
-        state: "waiting",
-        code: "",
-        problem: "",
-      },
+      deed: { id: around.newId(), session, verb, ...said, at: around.now(), state: "waiting", code: "", problem: "" },
     });
   }
 
   return {
     deed,
+    pin(session, on) {
+      // It is pinned when the gateway says so, to every screen of ours.
+      if (store.state.link === "live") socket.send({ t: "pin", session, on });
+    },
     again(id) {
       const old = store.state.deeds.find((one) => one.id === id);
       if (old === undefined) return;
       store.dispatch({ type: "discarded", id });
-      deed(old.session, old.verb, { text: old.text, outcome: old.outcome });
+      deed(old.session, old.verb, detailsOf(old));
     },
     discard(id) {
       store.dispatch({ type: "discarded", id });
@@ -167,6 +165,12 @@ export function connect(store: Store, around: Surroundings): Connection {
     dismiss(key) {
       store.dispatch({ type: "dismissed", key });
     },
+    alertsSeen() {
+      if (unseenAlerts(store.state) > 0) store.dispatch({ type: "alerts_seen" });
+    },
+    learn(cards) {
+      store.dispatch({ type: "learned", cards });
+    },
     passwordChanged() {
       store.dispatch({ type: "password_changed" });
     },
@@ -175,4 +179,20 @@ export function connect(store: Store, around: Surroundings): Connection {
       socket.close();
     },
   };
+}
+
+/** What of a deed its verb has; the rest is left out. */
+function detailsOf({ text, outcome, operator, line, until, ban }: Deed): Details {
+  const details: Details = {};
+  if (text !== "") details.text = text;
+  if (outcome !== "") details.outcome = outcome;
+  if (operator) details.operator = operator;
+  if (line) details.line = line;
+  if (until) details.until = until;
+  if (ban) details.ban = ban;
+  return details;
+}
+
+function frameOf(deed: Deed): Do {
+  return { t: "do", id: deed.id, session: deed.session, verb: deed.verb, ...detailsOf(deed) };
 }

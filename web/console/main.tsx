@@ -6,6 +6,8 @@ import "./styles/list.css";
 import "./styles/thread.css";
 import "./styles/contact.css";
 import "./styles/leads.css";
+import "./styles/verbs.css";
+import "./styles/board.css";
 import { App } from "./views/App";
 
 const place = document.getElementById("app");

@@ -2,7 +2,7 @@
 
 import type { Box } from "../shared/frames/operator";
 
-export type Route = { screen: "list"; box: Box } | { screen: "session"; session: string } | { screen: "leads" };
+export type Route = { screen: "list"; box: Box } | { screen: "session"; session: string } | { screen: "leads" } | { screen: "board" };
 
 const BOXES: readonly Box[] = ["mine", "waiting", "all"];
 /** Ids of sessions are UUIDs; whatever else stands there would only make the gateway close the socket. */
@@ -10,7 +10,7 @@ const SESSION = /^[0-9a-f-]{36}$/iu;
 
 export function parseRoute(hash: string): Route {
   const [first = "", second = ""] = hash.replace(/^#\/?/u, "").split("/");
-  if (first === "leads") return { screen: "leads" };
+  if (first === "leads" || first === "board") return { screen: first };
   if (first === "s" && SESSION.test(second)) return { screen: "session", session: second };
   return { screen: "list", box: BOXES.find((box) => box === first) ?? "mine" };
 }
@@ -23,6 +23,8 @@ export function hashOf(route: Route): string {
       return `#/s/${route.session}`;
     case "leads":
       return "#/leads";
+    case "board":
+      return "#/board";
   }
 }
 

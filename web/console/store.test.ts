@@ -1,7 +1,21 @@
 import { describe, expect, test } from "vitest";
-import type { GatewayFrame } from "../shared/frames/operator";
+import type { Alert, GatewayFrame, Update } from "../shared/frames/operator";
 import { wordsIn } from "./i18n/words";
-import { all, mine, reduce, serverTime, START, type State, waitForMe, waiting, waitingSince } from "./store";
+import {
+  all,
+  ALERTS_KEPT,
+  mine,
+  reduce,
+  sections,
+  serverTime,
+  START,
+  type State,
+  unknownPins,
+  unseenAlerts,
+  waitForMe,
+  waiting,
+  waitingSince,
+} from "./store";
 import { after, card, deed, held, live, ME, message, next, NOW, own, reading, snapshot, threadOf } from "./testing/samples";
 
 const sessions = (cards: { session: string }[]): string[] => cards.map((one) => one.session);
@@ -313,5 +327,169 @@ describe("deeds", () => {
 
     expect(state.notices.map((notice) => notice.key)).toEqual(["2", "4", "3"]);
     expect(reduce(state, { type: "dismissed", key: "4" }).notices).toHaveLength(2);
+  });
+});
+
+describe("what is mine", () => {
+  test("a dialogue that I joined, or am invited to, is mine as one that I hold", () => {
+    const theirs = { status: "active", operator: "ann" };
+    const state = live({ mine: [card("joined", { ...theirs, members: [ME.id] }), card("invited", { ...theirs, invited: [ME.id] }), held("own")] });
+
+    expect(sessions(mine(state)).sort()).toEqual(["invited", "joined", "own"]);
+  });
+
+  test("who is only a member is not waited for, who is invited is", () => {
+    const theirs = { status: "active", operator: "ann", unanswered: NOW - 10 };
+
+    expect(waitForMe(live({ mine: [card("a", { ...theirs, members: [ME.id] })] }))).toBe(0);
+    expect(waitForMe(live({ mine: [card("a", { ...theirs, invited: [ME.id] })] }))).toBe(1);
+  });
+
+  test("offers go first, then what is pinned, then what is in work, and what is snoozed last, by when it wakes", () => {
+    const state = live({
+      mine: [
+        held("later", { status: "snoozed", snoozed_until: NOW + 20 }),
+        held("sooner", { status: "snoozed", snoozed_until: NOW + 10, unanswered: NOW - 50 }),
+        held("waits", { unanswered: NOW - 10 }),
+        held("pinned", { changed: NOW - 99 }),
+        card("offer", { status: "offered", offered_until: NOW + 50, passed_by: "ann" }),
+      ],
+      pins: ["pinned"],
+    });
+
+    expect(sessions(mine(state))).toEqual(["offer", "pinned", "waits", "sooner", "later"]);
+    expect(sections(mine(state), state.pins).map(({ section, cards }) => [section, cards.length])).toEqual([
+      ["offered", 1],
+      ["pinned", 1],
+      ["now", 1],
+      ["snoozed", 2],
+    ]);
+  });
+
+  test("what is snoozed waits for nobody, although its customer was not answered", () => {
+    const snoozed = held("a", { status: "snoozed", snoozed_until: NOW + 10, unanswered: NOW - 50 });
+
+    expect(waitingSince(snoozed)).toBe(0);
+    expect(waitForMe(live({ mine: [snoozed] }))).toBe(0);
+  });
+
+  test("a dialogue that comes back is in work again", () => {
+    const state = live({ mine: [held("a", { status: "snoozed", snoozed_until: NOW + 10 })] }, { card: held("a", { unanswered: NOW }) });
+
+    expect(sections(mine(state), state.pins)).toMatchObject([{ section: "now", cards: [{ session: "a" }] }]);
+  });
+});
+
+describe("pins", () => {
+  test("pins are as the gateway last told them", () => {
+    const state = live({ mine: [held("a")], pins: ["a"] }, { pins: ["a", "b"] });
+
+    expect([...state.pins]).toEqual(["a", "b"]);
+    expect([...next(state, { pins: [] }).pins]).toEqual([]);
+    expect([...after(state, snapshot()).pins]).toEqual([]);
+  });
+
+  test("a pinned dialogue of somebody else stands in mine as soon as its card is known", () => {
+    const state = live({ pins: ["b"] });
+    const learned = reduce(state, { type: "learned", cards: [card("b", { status: "closed", operator: "ann" })] });
+
+    expect(unknownPins(state)).toEqual(["b"]);
+    expect(unknownPins(learned)).toEqual([]);
+    expect(sessions(mine(learned))).toEqual(["b"]);
+    expect(sessions(mine(next(learned, { pins: [] })))).toEqual([]);
+  });
+
+  test("a card that was asked for never replaces one that the gateway told", () => {
+    const state = reduce(live({ mine: [held("a", { changed: 2 })], pins: ["a"] }), { type: "learned", cards: [held("a", { changed: 1 })] });
+
+    expect(state.cards.a?.changed).toBe(2);
+  });
+
+  test("the whole list of mine does not take away what is only pinned", () => {
+    const pinned = live({ pins: ["b"], waiting: [card("b")] });
+    const asked = reduce(pinned, { type: "asked_list", box: "mine", more: false });
+
+    expect(sessions(mine(after(asked, { t: "page", box: "mine", cards: [] })))).toEqual(["b"]);
+  });
+});
+
+describe("alerts", () => {
+  const alert = (session: string, what: Alert["what"] = "kpi_first"): Update => ({ alert: { session, what, line_name: "Shop", contact_name: "Joe" } });
+
+  test("the newest is first and alone on the screen, all are unseen; looking at the list changes both", () => {
+    const state = live({}, alert("a"), alert("b"));
+    const seen = reduce(state, { type: "alerts_seen" });
+
+    expect(state.alerts).toMatchObject([
+      { session: "b", at: NOW, seen: false, shown: true },
+      { session: "a", seen: false, shown: false },
+    ]);
+    expect(unseenAlerts(state)).toBe(2);
+    expect(unseenAlerts(seen)).toBe(0);
+    expect(seen.alerts.some((one) => one.shown)).toBe(false);
+  });
+
+  test("one that is taken off the screen stays in the list, unseen", () => {
+    const state = reduce(live({}, alert("a")), { type: "dismissed", key: "kpi_first-a" });
+
+    expect(state.alerts).toMatchObject([{ shown: false, seen: false }]);
+  });
+
+  test("the same again is one alert, and new again; another of the same dialogue is another", () => {
+    const seen = reduce(live({}, alert("a"), alert("b")), { type: "alerts_seen" });
+    const again = next(seen, alert("a"), alert("a", "nobody"));
+
+    expect(again.alerts.map((one) => [one.what, one.session, one.seen])).toEqual([
+      ["nobody", "a", false],
+      ["kpi_first", "a", false],
+      ["kpi_first", "b", true],
+    ]);
+  });
+
+  test("only the latest are kept", () => {
+    const many = Array.from({ length: ALERTS_KEPT + 5 }, (_, index) => alert(String(index)));
+
+    expect(live({}, ...many).alerts).toHaveLength(ALERTS_KEPT);
+  });
+});
+
+describe("a dialogue that is passed on", () => {
+  const passing = (text: string) => reduce(reading(live(), held("a"), []), { type: "did", deed: deed("d", { verb: "transfer", text, operator: "ann" }) });
+  const refused = { t: "refused", id: "d", code: "colleague_away", text: "" } as const;
+
+  test("its note stands as pending until the thread shows it", () => {
+    const accepted = after(passing("See above"), { t: "accepted", id: "d" });
+    const note = own(1, "noted", { kind: "note", command: "d" });
+
+    expect(accepted.deeds).toMatchObject([{ id: "d", state: "accepted" }]);
+    expect(next(accepted, { message: note, conversation: "conversation-a" }).deeds).toEqual([]);
+    expect(after(passing(""), { t: "accepted", id: "d" }).deeds).toEqual([]);
+  });
+
+  test("refused, its words are kept, and it is told wherever the operator looks now", () => {
+    const state = after(passing("See above"), refused);
+
+    expect(state.deeds).toMatchObject([{ state: "refused", text: "See above", operator: "ann" }]);
+    expect(state.notices).toMatchObject([{ code: "colleague_away", verb: "transfer" }]);
+    expect(after(passing(""), refused).deeds).toEqual([]);
+  });
+});
+
+describe("a dialogue that begins anew", () => {
+  const closed = card("a", { status: "closed", operator: ME.id });
+
+  test("the thread of a closed one knows which one follows it", () => {
+    const state = next(reading(live(), closed, [message(1)]), { card: held("b", { conversation: "conversation-a", opened: NOW }) });
+
+    expect(state.thread).toMatchObject({ session: "a", next: "b", card: { status: "closed" } });
+    expect(after(state, threadOf(closed, [message(1)])).thread?.next).toBe("b");
+  });
+
+  test("neither an earlier one nor one of another conversation follows", () => {
+    const state = reading(live(), closed, [message(1)]);
+    const earlier = next(state, { card: card("0", { conversation: "conversation-a", opened: 1 }) });
+
+    expect(earlier.thread?.next).toBe("");
+    expect(next(state, { card: held("b", { opened: NOW }) }).thread?.next).toBe("");
   });
 });

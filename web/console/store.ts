@@ -2,6 +2,7 @@
 // socket: what came from the gateway and what the operator did arrive as actions, with their time in them.
 
 import type {
+  Alert,
   Box,
   Card,
   Colleague,
@@ -30,6 +31,13 @@ export interface Deed {
   verb: Do["verb"];
   text: string;
   outcome: string;
+  /** To whom: a colleague's id, or a line's. */
+  operator?: string;
+  line?: string;
+  /** Of snooze. */
+  until?: number;
+  /** Of spam. */
+  ban?: boolean;
   at: number;
   /** `waiting`: to be sent, again and again; `accepted`: stored by the server; `refused`: kept only for the operator's words. */
   state: "waiting" | "accepted" | "refused";
@@ -48,6 +56,8 @@ export interface Thread {
   loadingOlder: boolean;
   /** It left every list of mine while it was open. */
   gone: boolean;
+  /** The session that follows it in the same conversation; empty: it is the latest that we know. */
+  next: string;
 }
 
 export interface Paging {
@@ -62,6 +72,15 @@ export interface Notice {
   code: string;
   text: string;
   verb: Do["verb"] | "";
+}
+
+/** Supervisors are told that a customer was let down. */
+export interface KeptAlert extends Alert {
+  key: string;
+  at: number;
+  seen: boolean;
+  /** Whether it stands on the screen by itself, beside being in the list. */
+  shown: boolean;
 }
 
 export interface SomeoneTyping {
@@ -90,6 +109,10 @@ export interface State {
   thread: Thread | null;
   deeds: readonly Deed[];
   notices: readonly Notice[];
+  /** The operator's own, by session. */
+  pins: ReadonlySet<string>;
+  /** The latest first. */
+  alerts: readonly KeptAlert[];
   typing: SomeoneTyping | null;
   /** By how much the server's clock is ahead of ours, in milliseconds. */
   skew: number;
@@ -114,10 +137,14 @@ export type Action =
   | { type: "asked_list"; box: Box; more: boolean }
   | { type: "set_presence"; presence: Presence }
   | { type: "password_changed" }
-  | { type: "dismissed"; key: string };
+  | { type: "dismissed"; key: string }
+  /** Cards that no list of ours brings: those of pinned sessions. */
+  | { type: "learned"; cards: readonly Card[] }
+  | { type: "alerts_seen" };
 
 const NOT_ASKED: Paging = { loading: null, loaded: false, next: null };
 const NOTICES_KEPT = 3;
+export const ALERTS_KEPT = 50;
 /** An accepted deed whose message is not on the page we were given so long after is on an earlier page. */
 const ECHO_WAIT_MS = 60_000;
 
@@ -136,6 +163,8 @@ export const START: State = {
   thread: null,
   deeds: [],
   notices: [],
+  pins: new Set(),
+  alerts: [],
   typing: null,
   skew: 0,
   leadNews: 0,
@@ -181,7 +210,18 @@ export function reduce(state: State, action: Action): State {
     case "password_changed":
       return state.me === null ? state : { ...state, me: { ...state.me, password_generated: false } };
     case "dismissed":
-      return { ...state, notices: state.notices.filter((notice) => notice.key !== action.key) };
+      return {
+        ...state,
+        notices: state.notices.filter((notice) => notice.key !== action.key),
+        alerts: state.alerts.map((alert) => (alert.key === action.key ? { ...alert, shown: false } : alert)),
+      };
+    case "learned": {
+      const learned = Object.fromEntries(action.cards.map((card) => [card.session, card]));
+      // What the gateway told is newer than what was asked for.
+      return { ...state, cards: { ...learned, ...state.cards } };
+    }
+    case "alerts_seen":
+      return { ...state, alerts: state.alerts.map((alert) => ({ ...alert, seen: true, shown: false })) };
   }
 }
 
@@ -200,6 +240,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         cards: Object.fromEntries([...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
         paging: START.paging,
         inAll: START.inAll,
+        pins: new Set(frame.pins ?? []),
         skew: frame.now - now,
         leadNews: state.leadNews + 1,
       };
@@ -207,7 +248,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
       return { ...state, link: "live", at: frame.at, skew: frame.now - now };
     case "updates": {
       if (frame.n !== state.n + 1) return { ...state, gap: true, at: null };
-      const updated = frame.list.reduce(applyUpdate, state);
+      const updated = frame.list.reduce((before, update) => applyUpdate(before, update, now), state);
       return { ...updated, n: frame.n, at: frame.at };
     }
     case "accepted":
@@ -226,6 +267,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         more: continues(state.thread.messages, frame.messages) ? state.thread.more : frame.more,
         loadingOlder: false,
         gone: false,
+        next: state.thread.next,
       };
       const over = (deed: Deed): boolean =>
         shown.has(deed.id) || (deed.session === frame.session && deed.state === "accepted" && deed.at < now - ECHO_WAIT_MS);
@@ -251,7 +293,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
   }
 }
 
-function applyUpdate(state: State, update: Update): State {
+function applyUpdate(state: State, update: Update, now: number): State {
   let next = state;
   if (update.card !== undefined && update.card !== null) next = putCard(next, update.card);
   if (update.message !== undefined && update.message !== null) {
@@ -266,6 +308,8 @@ function applyUpdate(state: State, update: Update): State {
   if (update.counts !== undefined && update.counts !== null) next = { ...next, counts: update.counts };
   if (update.load !== undefined && update.load !== null && next.me !== null) next = { ...next, me: { ...next.me, load: update.load } };
   if (update.lead !== undefined && update.lead !== "") next = { ...next, leadNews: next.leadNews + 1 };
+  if (update.pins !== undefined && update.pins !== null) next = { ...next, pins: new Set(update.pins) };
+  if (update.alert !== undefined && update.alert !== null) next = putAlert(next, update.alert, serverTime(state, now));
   return next;
 }
 
@@ -274,8 +318,22 @@ function putCard(state: State, card: Card): State {
     ...state,
     cards: { ...state.cards, [card.session]: card },
     inAll: state.paging.all.loaded ? new Set([...state.inAll, card.session]) : state.inAll,
-    thread: state.thread?.session === card.session ? { ...state.thread, card, gone: false } : state.thread,
+    thread: state.thread === null ? null : threadWith(state.thread, card),
   };
+}
+
+function threadWith(thread: Thread, card: Card): Thread {
+  if (thread.session === card.session) return { ...thread, card, gone: false };
+  const follows = thread.card?.conversation === card.conversation && card.opened > thread.card.opened;
+  return follows ? { ...thread, next: card.session } : thread;
+}
+
+/** The same alert of the same session again is one alert, with the new time. */
+function putAlert(state: State, alert: Alert, at: number): State {
+  const key = `${alert.what}-${alert.session}`;
+  // One stands on the screen at a time: more would hide what one is doing.
+  const others = state.alerts.filter((one) => one.key !== key).map((one) => ({ ...one, shown: false }));
+  return { ...state, alerts: [{ ...alert, key, at, seen: false, shown: true }, ...others].slice(0, ALERTS_KEPT) };
 }
 
 function removeCard(state: State, session: string): State {
@@ -330,7 +388,7 @@ function applyPage(state: State, page: Page): State {
   const listed = new Set(page.cards.map((card) => card.session));
   // A first page that is also the last says the whole list: what it does not name has left it.
   if (first && page.next === undefined && page.box !== "all") {
-    for (const card of page.box === "mine" ? mine(state) : waiting(state)) {
+    for (const card of page.box === "mine" ? mine(state).filter((one) => isMine(one, state.me)) : waiting(state)) {
       if (!listed.has(card.session)) Reflect.deleteProperty(cards, card.session);
     }
   }
@@ -352,7 +410,9 @@ function refuse(state: State, id: string, code: string, text: string): State {
   const deed = state.deeds.find((one) => one.id === id);
   if (deed !== undefined && hasWords(deed)) {
     const refused: Deed = { ...deed, state: "refused", code, problem: text };
-    return { ...state, deeds: state.deeds.map((one) => (one.id === id ? refused : one)) };
+    const kept = { ...state, deeds: state.deeds.map((one) => (one.id === id ? refused : one)) };
+    // Whoever passed a session on may be looking at another one by now.
+    return passesOn(deed) ? noticed(kept, { key: id, code, text, verb: deed.verb }) : kept;
   }
   return noticed({ ...state, deeds: without(state.deeds, id) }, { key: id, code, text, verb: deed?.verb ?? "" });
 }
@@ -364,7 +424,7 @@ function noticed(state: State, notice: Notice): State {
 
 function openingThread(state: State, session: string): Thread {
   const card = state.cards[session] ?? null;
-  return { session, status: "loading", card, contact: null, messages: [], more: false, loadingOlder: false, gone: false };
+  return { session, status: "loading", card, contact: null, messages: [], more: false, loadingOlder: false, gone: false, next: "" };
 }
 
 /** Whether *page* joins what is shown without a hole between them. */
@@ -384,8 +444,18 @@ function without(deeds: readonly Deed[], id: string): readonly Deed[] {
   return deeds.some((deed) => deed.id === id) ? deeds.filter((deed) => deed.id !== id) : deeds;
 }
 
+/** Its words stand in the thread until the gateway shows them there. */
 export function hasWords(deed: Deed): boolean {
-  return deed.verb === "reply" || deed.verb === "note";
+  return deed.verb === "reply" || deed.verb === "note" || deed.verb === "start" || (passesOn(deed) && deed.text !== "");
+}
+
+/** What only colleagues read of it. */
+export function isNote(deed: Deed): boolean {
+  return deed.verb === "note" || passesOn(deed);
+}
+
+function passesOn(deed: Deed): boolean {
+  return deed.verb === "transfer" || deed.verb === "assign";
 }
 
 /** What the server's clock says when ours says *now*; every time in a frame is by it. */
@@ -406,31 +476,58 @@ export function isHeldBy(card: Card, me: Me | null): boolean {
   return me !== null && card.operator === me.id && card.status !== "closed";
 }
 
-/** Whoever answers a waiting customer, or one offered to them, takes the dialogue by it. */
-export function mayReply(card: Card, me: Me | null): boolean {
-  return isHeldBy(card, me) || isWaiting(card) || isOffered(card);
+/** I joined it: I may answer there as whoever holds it. */
+export function isJoinedBy(card: Card, me: Me | null): boolean {
+  return me !== null && card.status !== "closed" && (card.members ?? []).includes(me.id);
 }
 
-/** A supervisor may close what others hold, and what nobody holds. */
-export function mayClose(card: Card, me: Me | null): boolean {
-  return isHeldBy(card, me) || (card.status !== "closed" && me !== null && me.role !== "operator");
+/** I am asked to join it. */
+export function isInvited(card: Card, me: Me | null): boolean {
+  return me !== null && card.status !== "closed" && (card.invited ?? []).includes(me.id);
 }
 
-/** Since when the customer of a card waits; 0: they do not. */
+/** Since when the customer of a card waits; 0: they do not. What is put off is not being waited for. */
 export function waitingSince(card: Card): number {
-  if (card.status === "closed") return 0;
-  const held = card.status === "active" || card.status === "snoozed";
-  return (card.unanswered ?? 0) || (held ? 0 : (card.queued ?? 0) || card.opened);
+  if (card.status === "closed" || card.status === "snoozed") return 0;
+  return (card.unanswered ?? 0) || (card.status === "active" ? 0 : (card.queued ?? 0) || card.opened);
 }
 
-/** Held by me or offered to me: offers first, by their end; then whoever waits longest; then the latest news. */
+/** Where a card of mine stands: an offer runs out, so it goes before whatever is pinned; what is put off comes last. */
+export type Section = "offered" | "pinned" | "now" | "snoozed";
+
+const SECTIONS: readonly Section[] = ["offered", "pinned", "now", "snoozed"];
+
+export function sectionOf(card: Card, pins: ReadonlySet<string>): Section {
+  if (isOffered(card)) return "offered";
+  if (pins.has(card.session)) return "pinned";
+  return card.status === "snoozed" ? "snoozed" : "now";
+}
+
+/**
+ * What I have to do with, or pinned: offers first, by their end; what is pinned; then whoever waits longest, then the latest news; last
+ * what is snoozed, by when it wakes.
+ */
 export function mine(state: State): Card[] {
-  const rank = (card: Card): number => (isOffered(card) ? 0 : waitingSince(card) > 0 ? 1 : 2);
+  const section = (card: Card): number => SECTIONS.indexOf(sectionOf(card, state.pins));
+  const rank = (card: Card): number => (waitingSince(card) > 0 ? 0 : card.status === "snoozed" ? 2 : 1);
   const order = (card: Card): number =>
-    isOffered(card) ? (card.offered_until ?? 0) : waitingSince(card) || -(card.changed ?? card.opened);
+    isOffered(card)
+      ? (card.offered_until ?? 0)
+      : waitingSince(card) || (card.status === "snoozed" ? (card.snoozed_until ?? 0) : -(card.changed ?? card.opened));
   return Object.values(state.cards)
-    .filter((card) => isOffered(card) || isHeldBy(card, state.me))
-    .sort((a, b) => rank(a) - rank(b) || order(a) - order(b));
+    .filter((card) => isMine(card, state.me) || state.pins.has(card.session))
+    .sort((a, b) => section(a) - section(b) || rank(a) - rank(b) || order(a) - order(b));
+}
+
+function isMine(card: Card, me: Me | null): boolean {
+  return isOffered(card) || isHeldBy(card, me) || isJoinedBy(card, me) || isInvited(card, me);
+}
+
+/** *cards* of mine in their sections, none of them empty. */
+export function sections(cards: readonly Card[], pins: ReadonlySet<string>): { section: Section; cards: Card[] }[] {
+  return SECTIONS.map((section) => ({ section, cards: cards.filter((card) => sectionOf(card, pins) === section) })).filter(
+    (one) => one.cards.length > 0,
+  );
 }
 
 /** Waiting in my lines, oldest first. */
@@ -451,9 +548,23 @@ export function cardsIn(state: State, box: Box): Card[] {
   return box === "mine" ? mine(state) : box === "waiting" ? waiting(state) : all(state);
 }
 
-/** How many customers wait for this operator: offered to me, or mine and unanswered. */
+/** How many wait for this operator: offered to me, mine and unanswered, or colleagues who invite me. */
 export function waitForMe(state: State): number {
-  return mine(state).filter((card) => isOffered(card) || waitingSince(card) > 0).length;
+  const { me } = state;
+  return mine(state).filter((card) => isOffered(card) || isInvited(card, me) || (isHeldBy(card, me) && waitingSince(card) > 0)).length;
+}
+
+/** Pinned sessions of which we have no card: they are in no list of ours. */
+export function unknownPins(state: State): string[] {
+  return [...state.pins].filter((session) => state.cards[session] === undefined);
+}
+
+export function unseenAlerts(state: State): number {
+  return state.alerts.filter((alert) => !alert.seen).length;
+}
+
+export function nameOf(state: State, operator: string): string {
+  return state.colleagues[operator]?.name ?? (state.me?.id === operator ? state.me.name : "");
 }
 
 export class Store {

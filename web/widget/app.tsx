@@ -70,7 +70,8 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
     if (speech === null) return;
     const inside = place.contains(root.activeElement);
     render(open && <Panel {...{ desk, speech }} now={Date.now()} onClose={close} />, place);
-    shell.unread(unread(chat), speech.text("unread", { count: unread(chat) }));
+    const count = unread(chat);
+    shell.unread(count, speech.text("unread", { count }));
     shell.chat?.(chat);
     // Drawing may take away what had the keyboard: the form, once it is filled in.
     if (open && (seeking || (inside && root.activeElement === null))) seeking = !focusIn(place);
@@ -91,11 +92,11 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
     else if (!shell.page) keepFocusIn(place, event);
   });
   within(window, {
-    online: () => desk.nudge(),
-    offline: () => desk.nudge(),
+    online: desk.nudge,
+    offline: desk.nudge,
     // A page that rests in the browser's cache may not hold a socket.
-    pagehide: () => desk.rest(),
-    pageshow: () => desk.nudge(),
+    pagehide: desk.rest,
+    pageshow: desk.nudge,
     storage: (event) => {
       const { key: changed, newValue } = event as StorageEvent;
       if (changed !== null) desk.changedElsewhere(changed, newValue);

@@ -30,6 +30,7 @@ from channels.widget.limits import Limits
 from channels.widget.settings import check
 from channels.widget.tokens import VisitorTokens
 from routing.applying import House
+from routing.clockwork import keep_time
 from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support import house
@@ -143,17 +144,19 @@ class Place:
 
 
 @asynccontextmanager
-async def place(folder: Path, *, limits: Limits | None = None, settings: dict[str, Any] | None = None) -> AsyncIterator[Place]:
-    """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online."""
+async def place(
+    folder: Path, *, limits: Limits | None = None, settings: dict[str, Any] | None = None, line: dict[str, Any] | None = None
+) -> AsyncIterator[Place]:
+    """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online; *line* changes the line's settings."""
     transport = MemoryTransport()
     store = SqliteStore(on_disk(folder), clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
 
     def furnish(tx: Tx) -> tuple[LineId, ChannelId]:
-        line = house.add_line(tx)
-        channel = house.add_channel(tx, line, "shop", "widget")
+        line_id = house.add_line(tx, **(line or {}))
+        channel = house.add_channel(tx, line_id, "shop", "widget")
         tx.run(_SETTINGS, channel=channel, given=json.dumps(check(settings or {})))
-        house.add_operator(tx, "ann", [line])
-        return line, channel
+        house.add_operator(tx, "ann", [line_id])
+        return line_id, channel
 
     made = Place(store, transport, *await store.write(furnish))
     made.directory = await store.read(directories.load)
@@ -170,7 +173,8 @@ async def place(folder: Path, *, limits: Limits | None = None, settings: dict[st
     )
     made.gate = gate
     channel = gate.channel(made.directory.channels[made.channel])
-    routing = House(made.directory, {made.channel: LoadKind.CHAT})
+    routing = House(made.directory, {made.channel: LoadKind.CHAT}, frozenset({made.channel}))
+    await store.write(lambda tx: keep_time(tx, routing))
     sender = Sender(
         store,
         SystemClock(),

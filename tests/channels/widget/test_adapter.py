@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from broker.domain import ChannelId, ChannelRow, LineId
 from broker.errors import BadInput
-from broker.events import Saw, Told, Wrote
+from broker.events import Pressed, Saw, Told, Wrote
 from broker.ports import Channel, Raw
 from channels.widget import settings
 from channels.widget.adapter import Envelope, WidgetChannel, encode
-from channels.widget.frames import Details, Say, Seen
+from channels.widget.frames import Details, Press, Say, Seen
 
 ROW = ChannelRow(ChannelId("c"), LineId("l"), "shop", "widget", "Shop", {}, 1)
 CHANNEL = WidgetChannel(ROW, lambda channel, outbound: None)
@@ -47,6 +47,11 @@ def test_details_are_the_persons_own_word():
 def test_receipt_is_read():
     """What the visitor has seen is told by its highest seq."""
     assert parsed(Seen(7, read=True)).what == Saw(7, read=True)
+
+
+def test_press_says_the_buttons_value():
+    """What the button says to us, whatever it says to the visitor."""
+    assert parsed(Press("client-1", "good")).what == Pressed("good")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))

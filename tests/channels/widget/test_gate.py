@@ -2,15 +2,22 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import websockets
+from sqlalchemy import update
 
 from broker import inbound
-from broker.events import Note, Reply, Take
+from broker.domain import ContactId, LineSettings, Outside
+from broker.events import Close, Note, Reply, Take
+from broker.store.sql import sql
+from broker.store.tables import line_state
 from channels.widget import gate
 from channels.widget.limits import Limits
+from routing.applying import House
+from routing.clockwork import keep_time
 from tests.channels.widget.place import place
 
 
@@ -41,6 +48,10 @@ def note(at, ann, id_):
 
 def take(at, ann, id_):
     return Take(at=at, operator_id=ann, command=id_)
+
+
+def close(at, ann, id_):
+    return Close(at=at, operator_id=ann, command=id_)
 
 
 def test_acknowledged_is_stored_and_answered(tmp_path):
@@ -554,5 +565,248 @@ def test_a_refused_message_that_never_comes_again_is_not_waited_for_for_ever(tmp
             await visitor.send(**_say(3))
             await visitor.next("ack", id="message-0003")
             assert await here.texts() == ["text 1", "text 3"]
+
+    run(journey())
+
+
+# --- the rating
+
+
+async def answered_and_closed(here, visitor):
+    """Let ann answer the visitor and close; return the visitor's token and the question how it was."""
+    token = (await visitor.hello())["token"]
+    await visitor.say("hello")
+    await operator_does(here, take)
+    await operator_does(here, reply, b"good day")
+    await operator_does(here, close)
+    while not (question := (await visitor.next("message"))["message"]).get("buttons"):
+        pass
+    return token, question
+
+
+def test_rating_is_asked_by_buttons_and_pressed_once(tmp_path):
+    """The question has two, for whoever comes meanwhile too; a press is acknowledged, said again is the same, and thanked for."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor, here.visitor() as other:
+            token, question = await answered_and_closed(here, visitor)
+            assert [("Good", "good"), ("Bad", "bad")] == [(one["label"], one["value"]) for one in question["buttons"]]
+            assert question == (await other.hello(token=token))["history"][-1]
+
+            await visitor.send(t="press", id="press-01", value="good")
+            ack = await visitor.next("ack", id="press-01")
+            thanks = (await visitor.next("message"))["message"]
+            await other.send(t="press", id="press-01", value="good")
+            again = await other.next("ack", id="press-01")
+            await here.decided()
+
+            assert (ack["seq"], "system", None) == (again["seq"], thanks["who"], thanks.get("buttons"))
+            assert [("good",)] == await here.rows("SELECT json_extract(state, '$.rating') FROM sessions")
+            async with here.visitor() as later:
+                history = (await later.hello(token=token))["history"]
+            assert [thanks["text"]] == [message["text"] for message in history if message["seq"] > question["seq"]]
+            assert not any(message.get("buttons") for message in history)
+
+    run(journey())
+
+
+def test_press_of_no_button_is_refused_by_name(tmp_path):
+    """Where nothing was said, of a value that no button has, and under an id used for another; the socket stays and nothing is kept."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.send(t="press", id="press-01", value="good")
+            assert (await visitor.next("refused", id="press-01"))["code"] == "no_button"
+            await visitor.say("hello", "message-1")
+            await visitor.send(t="press", id="press-02", value="wonderful")
+            assert (await visitor.next("refused", id="press-02"))["code"] == "no_button"
+            await visitor.send(t="press", id="message-1", value="good")
+            assert (await visitor.next("refused", id="message-1"))["code"] == "id_used"
+
+            assert [(1,)] == await here.rows("SELECT count(*) FROM inputs")
+            assert [(1,)] == await here.rows("SELECT count(*) FROM contacts")
+
+    run(journey())
+
+
+# --- outside the hours
+
+
+def week(*days_from_now):
+    """Return hours in UTC that are open on these days, counted from today."""
+    days = [(datetime.now(UTC) + timedelta(days=days)).strftime("%a").lower() for days in days_from_now]
+    return {"zone": "UTC", "week": {day: ["00:00-24:00"] for day in days}}
+
+
+SHUT = week(2)
+"""Closed now, and for a day more at least."""
+OPEN = week(*range(7))
+CLOSE_SILENTLY = sql(update(line_state).values(open=0))
+
+
+async def change_hours(here, hours, outside=Outside.FORM):
+    """Change the line's settings and let the timekeeper see to it."""
+    line = here.directory.lines[here.line]
+    here.directory.lines[here.line] = type(line)(
+        line.id, line.slug, line.name, line.version + 1, LineSettings(hours=hours, outside=outside)
+    )
+    routing = House(here.directory)
+    await here.store.write(lambda tx: keep_time(tx, routing))
+
+
+async def says(visitor, text, id_):
+    """Say *text* and return the answer: an ack or a refusal."""
+    await visitor.send(t="say", id=id_, text=text)
+    return await visitor.answer()
+
+
+def test_closed_line_with_a_form_asks_how_to_reach_whoever_begins(tmp_path):
+    """By an e-mail or a phone, a name alone is not enough; with it the message is kept, waits, and is not asked the same again."""
+
+    async def journey():
+        line = {"hours": SHUT, "outside": Outside.FORM}
+        async with place(tmp_path, line=line, settings={"ask": []}) as here, here.visitor() as visitor:
+            welcome = await visitor.hello()
+            assert (welcome["ask"], welcome["required"], welcome["reach"]) == (["name", "email", "phone"], [], True)
+            assert 0 < welcome["opens_at"] - datetime.now(UTC).timestamp() * 1_000 <= 2 * 86_400_000
+
+            assert (await says(visitor, "hello", "message-1"))["code"] == "details_required"
+            await visitor.send(t="details", id="details-1", name="Eve")
+            assert (await visitor.answer())["t"] == "ack"
+            assert (await says(visitor, "hello", "message-1"))["code"] == "details_required"
+            await visitor.send(t="details", id="details-2", phone="+44 20 7946 0123")
+            assert (await visitor.answer())["t"] == "ack"
+            assert (await says(visitor, "hello", "message-1"))["t"] == "ack"
+
+            told = (await visitor.next("message"))["message"]["text"]
+            assert "We open" in told
+            assert "phone number" not in told
+            assert ["hello"] == await here.texts()
+            assert [("queued",)] == await here.rows("SELECT status FROM sessions")
+            assert (await says(visitor, "are you there?", "message-2"))["t"] == "ack"
+
+    run(journey())
+
+
+def test_required_way_to_be_reached_stays_required_at_night(tmp_path):
+    """A channel that always wants the phone is not content with an e-mail because the line is closed."""
+
+    async def journey():
+        line = {"hours": SHUT, "outside": Outside.FORM}
+        settings = {"ask": ["phone"], "required": ["phone"]}
+        async with place(tmp_path, line=line, settings=settings) as here, here.visitor() as visitor:
+            welcome = await visitor.hello()
+            assert (welcome["required"], welcome.get("reach", False)) == (["phone"], False)
+            await visitor.send(t="details", id="details-1", email="eve@example.com")
+            await visitor.next("ack")
+            assert (await says(visitor, "hello", "message-1"))["code"] == "details_required"
+
+    run(journey())
+
+
+def test_closing_does_not_ask_who_is_in_the_middle_of_it(tmp_path):
+    """Whoever waits or is being answered goes on writing; the others are told what is asked for now, and when we open."""
+
+    async def journey():
+        line = {"hours": OPEN, "outside": Outside.FORM}
+        async with place(tmp_path, line=line) as here, here.visitor() as visitor, here.visitor() as other:
+            assert "opens_at" not in await visitor.hello()
+            await other.hello()
+            await visitor.say("hello")
+            await visitor.next("state", state="waiting")
+
+            await change_hours(here, SHUT)
+
+            hours = await other.next("hours")
+            assert (hours["ask"], hours["reach"], hours["opens_at"] > 0) == (["name", "email", "phone"], True, True)
+            assert hours == await visitor.next("hours")
+            assert (await says(visitor, "and another thing", "message-2"))["t"] == "ack"
+            assert (await says(other, "hello", "message-1"))["code"] == "details_required"
+
+    run(journey())
+
+
+def test_opening_is_told_and_asks_no_more(tmp_path):
+    """Who sits before the form when we open may begin as on any day."""
+
+    async def journey():
+        line = {"hours": SHUT, "outside": Outside.FORM}
+        async with place(tmp_path, line=line, settings={"ask": ["name"]}) as here, here.visitor() as visitor:
+            await visitor.hello()
+
+            await change_hours(here, OPEN)
+
+            assert await visitor.next("hours") == {"t": "hours", "ask": ["name"]}
+            assert (await says(visitor, "hello", "message-1"))["t"] == "ack"
+
+    run(journey())
+
+
+def test_closing_that_nobody_heard_of_is_told_with_the_refusal(tmp_path):
+    """A bell may be lost: whoever writes is refused with what the form must ask for, and told before."""
+
+    async def journey():
+        async with place(tmp_path, line={"hours": OPEN, "outside": Outside.FORM}) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await here.store.write(lambda tx: tx.run(CLOSE_SILENTLY))
+
+            await visitor.send(t="say", id="message-1", text="hello")
+            assert await visitor.next("hours") == {"t": "hours", "ask": ["name", "email", "phone"], "reach": True}
+            assert (await visitor.next("refused", id="message-1"))["code"] == "details_required"
+
+    run(journey())
+
+
+@pytest.mark.parametrize("outside", [Outside.KEEP, Outside.REPLY])
+def test_closed_line_without_a_form_says_when_it_opens_and_takes_what_is_written(tmp_path, outside):
+    """The form is the usual one."""
+
+    async def journey():
+        line = {"hours": SHUT, "outside": outside}
+        async with place(tmp_path, line=line, settings={"ask": ["name"]}) as here, here.visitor() as visitor:
+            welcome = await visitor.hello()
+            assert (welcome["ask"], welcome.get("reach", False), welcome["opens_at"] > 0) == (["name"], False, True)
+            await visitor.say("hello")
+            assert ["hello"] == await here.texts()
+
+    run(journey())
+
+
+# --- a banned contact
+
+
+def test_what_a_banned_contact_writes_is_kept_and_nobody_answers(tmp_path):
+    """Their chat works like anybody's: acknowledged, in the history of every tab, and no error; it opens no session."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            token = (await visitor.hello())["token"]
+            await visitor.say("buy my pills")
+            await operator_does(here, take)
+            await operator_does(here, close)
+            await visitor.next("state", state="closed")
+            ((contact,),) = await here.rows("SELECT id FROM contacts")
+            await here.store.write(lambda tx: inbound.set_banned(tx, ContactId(contact), banned=True))
+            before = await here.rows("SELECT count(*) FROM sessions")
+
+            async with here.visitor() as other:
+                await other.hello(token=token)
+                assert (await says(visitor, "cheap pills", "message-2"))["t"] == "ack"
+                assert (await says(visitor, "last chance", "message-3"))["t"] == "ack"
+                await here.decided()
+                while (await other.next("message"))["message"]["text"] != "last chance":
+                    pass
+                await visitor.send(t="ping")
+                await visitor.next("pong")
+
+            seen = [frame["t"] for frame in visitor.frames]
+            assert not {"refused", "error"} & set(seen)
+            assert before == await here.rows("SELECT count(*) FROM sessions")
+            assert ["closed"] == [status for (status,) in await here.rows("SELECT status FROM sessions")]
+            assert ["buy my pills", "cheap pills", "last chance"] == await here.texts()
+            async with here.visitor() as again:
+                welcome = await again.hello(token=token)
+            assert (welcome["state"], welcome["history"][-1]["text"]) == ("closed", "last chance")
 
     run(journey())

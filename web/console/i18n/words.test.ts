@@ -61,6 +61,16 @@ test("a day is named by its distance, then by its date", () => {
   expect(en.day(new Date(2025, 4, 2).getTime(), now)).toBe("May 2, 2025");
 });
 
+test("a time to come is said by the clock today, by the weekday within the week, else by its date", () => {
+  const now = new Date(2026, 4, 10, 12, 0).getTime();
+  const ru = wordsIn("ru");
+
+  expect(ru.weekdayTime(new Date(2026, 4, 10, 18, 0).getTime(), now)).toBe("18:00");
+  expect(ru.weekdayTime(new Date(2026, 4, 11, 9, 0).getTime(), now)).toBe("пн 09:00");
+  expect(ru.weekdayTime(new Date(2026, 4, 17, 9, 0).getTime(), now)).toBe("17 мая, 09:00");
+  expect(ru.weekdayTime(new Date(2027, 0, 2, 9, 0).getTime(), now)).toContain("2027");
+});
+
 test("a duration has the unit that matters, and is never negative", () => {
   const en = wordsIn("en");
 

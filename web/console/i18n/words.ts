@@ -37,7 +37,12 @@ export interface Words {
   date: (at: number) => string;
   /** Time for today, else the date: for lists. */
   short: (at: number, now: number) => string;
+  /** To the second; with the date unless it is today. */
+  exact: (at: number, now: number) => string;
+  /** A time to come: by the clock today, with the day of the week within the week, else with the date. */
+  weekdayTime: (at: number, now: number) => string;
   duration: (ms: number) => string;
+  number: (value: number) => string;
   languageName: (code: string) => string;
 }
 
@@ -51,6 +56,10 @@ export function wordsIn(language: Language): Words {
   const longDate = format({ day: "numeric", month: "long", year: "numeric" });
   const shortDate = format({ day: "numeric", month: "short" });
   const both = format({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const seconds = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const dateSeconds = format({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const weekday = format({ weekday: "short", hour: "2-digit", minute: "2-digit" });
+  const dayMonth = format({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const unit = (name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" });
   const units = { second: unit("second"), minute: unit("minute"), hour: unit("hour"), day: unit("day") };
@@ -80,10 +89,16 @@ export function wordsIn(language: Language): Words {
     dateTime: (at) => both.format(at),
     date: (at) => longDate.format(at),
     short: (at, now) => (daysBetween(now, at) === 0 ? clock : sameYear(at, now) ? shortDate : longDate).format(at),
+    exact: (at, now) => (daysBetween(now, at) === 0 ? seconds : dateSeconds).format(at),
+    weekdayTime(at, now) {
+      const days = daysBetween(now, at);
+      return (days === 0 ? clock : days > 0 && days < 7 ? weekday : sameYear(at, now) ? dayMonth : both).format(at);
+    },
+    number: (value) => numbers.format(value),
     duration(ms) {
-      const seconds = Math.max(0, Math.floor(ms / 1000));
-      if (seconds < 60) return units.second.format(seconds);
-      const minutes = Math.floor(seconds / 60);
+      const whole = Math.max(0, Math.floor(ms / 1000));
+      if (whole < 60) return units.second.format(whole);
+      const minutes = Math.floor(whole / 60);
       if (minutes < 60) return units.minute.format(minutes);
       const hours = Math.floor(minutes / 60);
       if (hours < 24) return `${units.hour.format(hours)} ${units.minute.format(minutes % 60)}`;

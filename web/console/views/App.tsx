@@ -1,11 +1,12 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { keepSocket } from "../../shared/socket";
 import * as api from "../api";
 import { connect, type Connection } from "../connection";
 import { chooseLanguage, type Language, wordsIn } from "../i18n/words";
+import { newId } from "../ids";
 import { read, shelf as openShelf, type Shelf, write } from "../kept";
 import { type PresenceWatch, watchPresence } from "../presence";
-import { type State, Store } from "../store";
+import { type State, Store, unknownPins } from "../store";
 import { Busy, Empty } from "./bits";
 import { DeskContext, WordsContext } from "./context";
 import { Login } from "./Login";
@@ -143,6 +144,8 @@ function DeskOf({ operator, shelf, onLanguage, onLogout, onLoggedOut, onForbidde
     };
   }, [operator.id]);
 
+  usePinned(state, running?.connection ?? null);
+
   if (running === null || state === null) return null;
   return (
     <DeskContext.Provider value={{ state, ...running, operator: operator.id, shelf }}>
@@ -151,11 +154,19 @@ function DeskOf({ operator, shelf, onLanguage, onLogout, onLoggedOut, onForbidde
   );
 }
 
-/** A random UUID; crypto.randomUUID is missing where the page came over plain http from another machine. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+/** Pinned sessions stand in Mine whoever has them: cards that the gateway does not send us are asked for. */
+function usePinned(state: State | null, connection: Connection | null): void {
+  /** What we may see no more is not asked for again and again. */
+  const tried = useRef(new Set<string>());
+  const unknown = state?.link === "live" ? unknownPins(state) : [];
+  useEffect(() => {
+    const fresh = unknown.filter((session) => !tried.current.has(session));
+    tried.current = new Set(unknown);
+    for (const session of fresh) {
+      api.session(session).then(
+        (card) => connection?.learn([card]),
+        () => undefined,
+      );
+    }
+  }, [unknown.join(" ")]);
 }

@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { hasWords, type Notice } from "../store";
+import { AlertToast } from "./Alerts";
 import { Icon } from "./bits";
 import { useDesk, useWords } from "./context";
 
@@ -48,6 +49,7 @@ export function Notices() {
       {state.notices.map((notice) => (
         <NoticeLine key={notice.key} notice={notice} />
       ))}
+      <AlertToast />
     </div>
   );
 }

@@ -1,24 +1,30 @@
 import { useState } from "preact/hooks";
-import { useDesk, useWords } from "./context";
+import { useWords } from "./context";
 import { Dialog } from "./Dialog";
 
 const OUTCOME_MAX = 100;
 
-export function CloseDialog({ session, onClose }: { session: string; onClose: () => void }) {
+interface CloseDialogProps {
+  /** How many are closed. */
+  count?: number;
+  onOutcome: (outcome: string) => void;
+  onClose: () => void;
+}
+
+export function CloseDialog({ count = 1, onOutcome, onClose }: CloseDialogProps) {
   const { t } = useWords();
-  const { connection } = useDesk();
   const [outcome, setOutcome] = useState("");
 
   function submit(event: Event): void {
     event.preventDefault();
-    connection.deed(session, "close", { outcome: outcome.trim() });
+    onOutcome(outcome.trim());
     onClose();
   }
 
   return (
-    <Dialog title={t("close.title")} onClose={onClose}>
+    <Dialog title={count === 1 ? t("close.title") : t("bulk.close_title", { count })} onClose={onClose}>
       <form onSubmit={submit}>
-        <p>{t("close.text")}</p>
+        <p>{t(count === 1 ? "close.text" : "close.text_many")}</p>
         <label class="field">
           <span>{t("close.outcome")}</span>
           <input
@@ -33,7 +39,7 @@ export function CloseDialog({ session, onClose }: { session: string; onClose: ()
             {t("common.cancel")}
           </button>
           <button type="submit" class="button primary">
-            {t("close.submit")}
+            {count === 1 ? t("close.submit") : t("bulk.close_submit", { count })}
           </button>
         </div>
       </form>

@@ -1,8 +1,10 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Card } from "../../shared/frames/operator";
 import { type Draft, keepDraft, keptDraft } from "../kept";
-import { isHeldBy, mayReply } from "../store";
+import { go, hashOf } from "../routes";
+import { isHeldBy, isJoinedBy, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
+import { may } from "../verbs";
 import { useDesk, useWords } from "./context";
 
 export const TEXT_MAX = 8_000;
@@ -11,22 +13,34 @@ const TELL_LEFT = 500;
 const NARROW = "(max-width: 760px)";
 
 /** Mounted anew for every session (by its key), so a draft never wanders into another dialogue. */
-export function Composer({ card, gone }: { card: Card; gone: boolean }) {
+export function Composer({ card, thread }: { card: Card; thread: Thread }) {
   const { t } = useWords();
   const { state, connection, shelf, operator } = useDesk();
   const [draft, setDraft] = useState<Draft>(() => keptDraft(shelf, operator, card.session));
   const area = useRef<HTMLTextAreaElement>(null);
-  const answers = mayReply(card, state.me);
-  const note = draft.note || !answers;
   const closed = card.status === "closed";
+  const [starting, setStarting] = useState(false);
+  const answers = may("reply", card, state.me);
+  const note = !closed && (draft.note || !answers);
   // As the server counts: characters, not UTF-16 units.
   const left = TEXT_MAX - Array.from(draft.text.trim()).length;
   const ready = draft.text.trim() !== "" && left >= 0;
+
+  // Who wrote first goes on in the session that it made.
+  useEffect(() => {
+    if (starting && thread.next !== "") go({ screen: "session", session: thread.next });
+  }, [thread.next]);
+  useEffect(() => {
+    if (!closed) setStarting(false);
+  }, [closed]);
 
   useEffect(() => {
     // On a phone the keyboard would cover the thread before anybody has read it.
     if (answers && !matchMedia(NARROW).matches) area.current?.focus();
   }, [answers]);
+  useEffect(() => {
+    if (starting) area.current?.focus();
+  }, [starting]);
 
   useLayoutEffect(() => {
     const box = area.current;
@@ -35,7 +49,7 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
     const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(box);
     const lines = (box.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight);
     box.rows = Math.min(8, Math.max(2, Math.round(lines)));
-  }, [draft.text]);
+  }, [draft.text, starting]);
 
   function change(next: Draft): void {
     setDraft(next);
@@ -44,7 +58,7 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
 
   function send(): void {
     if (!ready) return;
-    connection.deed(card.session, note ? "note" : "reply", { text: draft.text.trim() });
+    connection.deed(card.session, closed ? "start" : note ? "note" : "reply", { text: draft.text.trim() });
     // After a note the next words are an answer again: a whisper must be meant each time, and so must not be said aloud by habit.
     change({ text: "", note: false });
     area.current?.focus();
@@ -57,7 +71,8 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
     send();
   }
 
-  if (closed || gone) return <p class="composer-closed">{t(closed ? "composer.closed" : "composer.gone")}</p>;
+  if (closed && !starting) return <Closed card={card} next={thread.next} onStart={() => setStarting(true)} />;
+  if (thread.gone) return <p class="composer-closed">{t("composer.gone")}</p>;
   return (
     <form
       class={`composer${note ? " note" : ""}`}
@@ -66,7 +81,7 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
         send();
       }}
     >
-      <Hint card={card} />
+      {closed ? <p class="hint">{t("composer.starts")}</p> : <Hint card={card} />}
       {answers && (
         <fieldset class="modes">
           <legend class="unseen">{t("composer.mode")}</legend>
@@ -89,7 +104,7 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
         onInput={(event) => {
           // What was begun as a note stays one when the dialogue becomes ours in the middle of it.
           change({ text: event.currentTarget.value, note });
-          if (!note) connection.typing(card.session);
+          if (!note && !closed) connection.typing(card.session);
         }}
         onKeyDown={onKeyDown}
       />
@@ -102,7 +117,12 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
             {left < 0 ? t("composer.over", { count: -left }) : t("composer.left", { count: left })}
           </span>
         )}
-        <button type="submit" class="button primary" disabled={!ready}>
+        {closed && (
+          <button type="button" class="button" onClick={() => setStarting(false)}>
+            {t("common.cancel")}
+          </button>
+        )}
+        <button type="submit" class="button primary" disabled={!ready || (closed && state.link !== "live")}>
           {t(note ? "composer.save_note" : "composer.send")}
         </button>
       </div>
@@ -112,9 +132,35 @@ export function Composer({ card, gone }: { card: Card; gone: boolean }) {
 
 function Hint({ card }: { card: Card }) {
   const { t } = useWords();
-  const { me } = useDesk().state;
-  if (isHeldBy(card, me)) return null;
-  const name = cleanName(card.operator_name ?? "") || t("thread.nobody");
-  const text = mayReply(card, me) ? t("composer.takes") : card.operator ? t("composer.held", { name }) : t("composer.offered");
+  const { state } = useDesk();
+  const { me } = state;
+  if (isHeldBy(card, me)) return card.status === "snoozed" ? <p class="hint">{t("composer.wakes")}</p> : null;
+  const name = cleanName(card.operator_name ?? "") || nameOf(state, card.operator ?? "") || t("thread.nobody");
+  if (isJoinedBy(card, me)) return <p class="hint">{card.operator ? t("composer.joined", { name }) : t("composer.joined_alone")}</p>;
+  const text = may("reply", card, me) ? t("composer.takes") : card.operator ? t("composer.held", { name }) : t("composer.offered");
   return <p class="hint">{text}</p>;
+}
+
+/** A closed dialogue is only read, unless one writes first again. */
+function Closed({ card, next, onStart }: { card: Card; next: string; onStart: () => void }) {
+  const { t } = useWords();
+  const { state } = useDesk();
+  if (next !== "") {
+    return (
+      <p class="composer-closed">
+        {t("composer.goes_on")}{" "}
+        <a href={hashOf({ screen: "session", session: next })}>{t("composer.go_on")}</a>
+      </p>
+    );
+  }
+  return (
+    <p class="composer-closed">
+      {t("composer.closed")}{" "}
+      {may("start", card, state.me) && (
+        <button type="button" class="link" onClick={onStart}>
+          {t("composer.start")}
+        </button>
+      )}
+    </p>
+  );
 }

@@ -1,13 +1,14 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { Contact } from "../../shared/frames/operator";
-import type { Source } from "../api";
+import { setBanned, type Source } from "../api";
 import { inOrder, isAddress, pointText } from "../points";
 import { hashOf } from "../routes";
 import type { Thread } from "../store";
 import { cleanName } from "../text";
+import { supervises } from "../verbs";
 import { Avatar, Busy, Icon, Name } from "./bits";
-import { useNow, useWords } from "./context";
+import { useDesk, useNow, useWords } from "./context";
 
 /** Beside the thread where there is room, over it where there is none. */
 export function ContactPanel({ thread, shown, onHide }: { thread: Thread; shown: boolean; onHide: () => void }) {
@@ -51,6 +52,7 @@ function Person({ contact }: { contact: Contact }) {
         </h2>
         {(contact.since ?? 0) > 0 && <p>{t("contact.since", { date: words.date(contact.since ?? 0) })}</p>}
         {contact.language && <p>{t("contact.language", { name: words.languageName(contact.language) })}</p>}
+        {contact.banned === true && <Banned contact={contact.id} />}
         {contact.responsible_name && <p>{t("contact.responsible", { name: contact.responsible_name })}</p>}
       </header>
       <Part title={t("contact.points")}>
@@ -99,6 +101,35 @@ function Person({ contact }: { contact: Contact }) {
         </ul>
       </Part>
     </>
+  );
+}
+
+/** What a banned contact writes opens no session; who may lift the ban does so here. */
+function Banned({ contact }: { contact: string }) {
+  const { t } = useWords();
+  const { me } = useDesk().state;
+  const [step, setStep] = useState<"asking" | "busy" | "failed">("asking");
+
+  async function lift(): Promise<void> {
+    setStep("busy");
+    try {
+      // The gateway tells the thread: then there is no ban to be shown.
+      await setBanned(contact, false);
+    } catch {
+      setStep("failed");
+    }
+  }
+
+  return (
+    <p class="problem">
+      {t("contact.banned")}{" "}
+      {supervises(me) && (
+        <button type="button" class="link" disabled={step === "busy"} onClick={() => void lift()}>
+          {t("contact.lift_ban")}
+        </button>
+      )}
+      <span role="alert">{step === "failed" && ` ${t("refused.unavailable")}`}</span>
+    </p>
   );
 }
 

@@ -1,7 +1,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Contact, Shown } from "../../shared/frames/operator";
 import { type Group, rows } from "../groups";
-import { type Deed, hasWords, serverTime, type Thread } from "../store";
+import { type Deed, hasWords, isNote, serverTime, type Thread } from "../store";
 import { Avatar, Icon, Name, Said } from "./bits";
 import { useDesk, useNow, useWords } from "./context";
 import { FateMark, PendingMark } from "./Marks";
@@ -146,10 +146,10 @@ function Pending({ deed }: { deed: Deed }) {
   const { t, time } = useWords();
   const { state } = useDesk();
   return (
-    <article class={`group ours pending${deed.verb === "note" ? " note" : ""}`}>
+    <article class={`group ours pending${isNote(deed) ? " note" : ""}`}>
       <header class="group-head">
         <span class="author">{t("thread.you")}</span>
-        {deed.verb === "note" && (
+        {isNote(deed) && (
           <span class="tag">
             <Icon name="note" />
             {t("thread.note")}

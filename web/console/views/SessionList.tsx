@@ -1,9 +1,11 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { cardsIn, isOffered, waiting, waitingSince } from "../store";
+import { cardsIn, isInvited, isJoinedBy, isOffered, nameOf, type Section, sections, waiting, waitingSince } from "../store";
 import { cleanName } from "../text";
-import { Avatar, Busy, Empty, Name, Since, Until } from "./bits";
+import { supervises } from "../verbs";
+import { Avatar, Busy, Empty, Icon, Name, Since, Until } from "./bits";
+import { BulkBar, mayPick } from "./Bulk";
 import { useDesk, useNow, useWords } from "./context";
 
 const BOXES: readonly Box[] = ["mine", "waiting", "all"];
@@ -16,6 +18,8 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
   // The first hundred of the waiting come with the snapshot; where the rest begins, only the list's own page says.
   const more = box === "mine" ? false : paging.loaded ? paging.next !== null : box === "waiting" && state.counts.waiting > cards.length;
   const known = state.link !== "connecting" || state.me !== null;
+  const [picked, setPicked] = useState<ReadonlySet<string> | null>(null);
+  useEffect(() => setPicked(null), [box]);
   const loading = !known || (cards.length === 0 && paging.loading !== null);
 
   return (
@@ -27,6 +31,18 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
             {one !== "all" && state.counts[one] > 0 && <span class="count">{state.counts[one]}</span>}
           </a>
         ))}
+        {supervises(state.me) && (
+          <button
+            type="button"
+            class="button quiet small pick-toggle"
+            aria-pressed={picked !== null}
+            aria-label={t("bulk.select")}
+            title={t("bulk.select")}
+            onClick={() => setPicked(picked === null ? new Set() : null)}
+          >
+            <Icon name="select" />
+          </button>
+        )}
       </nav>
       {box === "waiting" && <Oldest />}
       {loading ? (
@@ -34,13 +50,19 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
       ) : cards.length === 0 ? (
         <Empty icon="chat" title={t(`list.${box}_empty`)} next={t(`list.${box}_empty_next`)} />
       ) : (
-        <Rows cards={cards} open={open} />
+        <Rows
+          parts={box === "mine" ? sections(cards, state.pins) : [{ section: "now", cards }]}
+          open={open}
+          picked={picked}
+          onPick={setPicked}
+        />
       )}
       {more && cards.length > 0 && (
         <button type="button" class="button quiet more" disabled={paging.loading !== null} onClick={() => connection.list(box, true)}>
           {t(paging.loading === null ? "list.more" : "list.loading")}
         </button>
       )}
+      {picked !== null && <BulkBar cards={cards} picked={picked} onPick={setPicked} onDone={() => setPicked(null)} />}
     </section>
   );
 }
@@ -56,30 +78,78 @@ function Oldest() {
   );
 }
 
-/** One stop of the Tab key; arrows move within, Enter is the link's own. */
-function Rows({ cards, open }: { cards: readonly Card[]; open: string | null }) {
-  const list = useRef<HTMLUListElement>(null);
+interface RowsProps {
+  parts: readonly { section: Section; cards: readonly Card[] }[];
+  open: string | null;
+  /** The sessions picked for a deed at once; null: none are being picked. */
+  picked: ReadonlySet<string> | null;
+  onPick: (picked: ReadonlySet<string>) => void;
+}
+
+/** One stop of the Tab key; arrows move within, Enter is the link's own, Space picks. */
+function Rows({ parts, open, picked, onPick }: RowsProps) {
+  const { t } = useWords();
+  const list = useRef<HTMLDivElement>(null);
+  const cards = parts.flatMap((part) => part.cards);
   const stop = cards.find((card) => card.session === open)?.session ?? cards[0]?.session;
+  const titled = parts.some(({ section }) => section === "pinned" || section === "snoozed");
+
+  function pick(session: string): void {
+    const next = new Set(picked);
+    if (!next.delete(session)) next.add(session);
+    onPick(next);
+  }
 
   function onKeyDown(event: KeyboardEvent): void {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const links = [...(list.current?.querySelectorAll<HTMLAnchorElement>("a") ?? [])];
     const at = links.findIndex((link) => link === document.activeElement);
+    if (at < 0) return;
+    const card = cards.find((one) => one.session === links[at]?.dataset.session);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: links.length - 1 }[event.key];
-    if (to === undefined || at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (to !== undefined) links[Math.min(links.length - 1, Math.max(0, to))]?.focus();
+    else if (event.key === " " && picked !== null && card !== undefined && mayPick(card)) pick(card.session);
+    else return;
     event.preventDefault();
-    links[Math.min(links.length - 1, Math.max(0, to))]?.focus();
   }
 
   return (
-    <ul class="rows" ref={list} onKeyDown={onKeyDown}>
-      {cards.map((card) => (
-        <Row key={card.session} card={card} open={card.session === open} stop={card.session === stop} />
+    <div class={picked === null ? "rows" : "rows picking"} ref={list} onKeyDown={onKeyDown}>
+      {parts.map(({ section, cards: some }) => (
+        <section key={section} aria-label={titled ? t(`list.section_${section}`) : undefined}>
+          {titled && section !== "offered" && (
+            <h3 class="rows-title">
+              {t(`list.section_${section}`)} <span class="count">{some.length}</span>
+            </h3>
+          )}
+          <ul>
+            {some.map((card) => (
+              <Row
+                key={card.session}
+                card={card}
+                open={card.session === open}
+                stop={card.session === stop}
+                picked={picked === null ? null : picked.has(card.session)}
+                onPick={() => pick(card.session)}
+              />
+            ))}
+          </ul>
+        </section>
       ))}
-    </ul>
+    </div>
   );
 }
 
-function Row({ card, open, stop }: { card: Card; open: boolean; stop: boolean }) {
+interface RowProps {
+  card: Card;
+  open: boolean;
+  stop: boolean;
+  /** Null: nothing is being picked. */
+  picked: boolean | null;
+  onPick: () => void;
+}
+
+function Row({ card, open, stop, picked, onPick }: RowProps) {
   const words = useWords();
   const { connection, state } = useDesk();
   const link = useRef<HTMLAnchorElement>(null);
@@ -89,6 +159,18 @@ function Row({ card, open, stop }: { card: Card; open: boolean; stop: boolean })
   const offered = isOffered(card);
   return (
     <li class={offered ? "row offered" : "row"}>
+      {picked !== null && (
+        <label class="pick">
+          <input
+            type="checkbox"
+            checked={picked}
+            disabled={!mayPick(card)}
+            tabIndex={stop ? 0 : -1}
+            aria-label={words.t("bulk.pick", { name: cleanName(card.contact_name) || words.t("thread.nobody") })}
+            onChange={onPick}
+          />
+        </label>
+      )}
       <a
         ref={link}
         href={hashOf({ screen: "session", session: card.session })}
@@ -102,6 +184,7 @@ function Row({ card, open, stop }: { card: Card; open: boolean; stop: boolean })
             <span class="row-name">
               <Name of={card.contact_name} />
             </span>
+            {state.pins.has(card.session) && <Icon name="pin" label={words.t("list.pinned_one")} />}
             <When card={card} />
           </span>
           <span class="row-last" dir="auto">
@@ -166,6 +249,14 @@ function When({ card }: { card: Card }) {
       </span>
     );
   }
+  if (card.status === "snoozed" && (card.snoozed_until ?? 0) > 0) {
+    const until = card.snoozed_until ?? 0;
+    return (
+      <time class="when" dateTime={new Date(until).toISOString()} title={words.dateTime(until)}>
+        {words.t("list.until", { time: words.weekdayTime(until, now) })}
+      </time>
+    );
+  }
   const at = card.changed ?? card.opened;
   return (
     <time class="when" dateTime={new Date(at).toISOString()} title={words.t("list.changed", { time: words.dateTime(at) })}>
@@ -176,12 +267,29 @@ function When({ card }: { card: Card }) {
 
 function Standing({ card }: { card: Card }) {
   const words = useWords();
+  const { t } = words;
   const { state } = useDesk();
-  if (isOffered(card)) return <span class="status offered">{words.t("status.offered")}</span>;
-  const colleague = card.operator && card.operator !== state.me?.id ? cleanName(card.operator_name ?? "") : "";
+  const { me } = state;
+  if (isOffered(card)) {
+    const by = card.passed_by ? cleanName(nameOf(state, card.passed_by)) || t("thread.nobody") : "";
+    return (
+      <>
+        <span class="status offered">{t("status.offered")}</span>
+        {by !== "" && (
+          <span class="passed">
+            <Icon name="arrow" />
+            <bdi>{t("list.passed_by", { name: by })}</bdi>
+          </span>
+        )}
+      </>
+    );
+  }
+  const colleague = card.operator && card.operator !== me?.id ? cleanName(card.operator_name ?? "") : "";
   return (
     <>
       <span class={`status ${card.status}`}>{words.word("status", card.status)}</span>
+      {isInvited(card, me) && <span class="status offered">{t("list.invited")}</span>}
+      {isJoinedBy(card, me) && <span class="status">{t("list.joined")}</span>}
       {colleague !== "" && <bdi>{colleague}</bdi>}
     </>
   );

@@ -1,17 +1,22 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Box } from "../../shared/frames/operator";
+import type { Box, Card } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
-import { isOffered, isWaiting, mayClose, mine, serverTime, waitForMe } from "../store";
+import { isOffered, mine, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
+import { may, supervises } from "../verbs";
 import { Banners, Notices } from "./Banners";
 import { Empty } from "./bits";
+import { BoardPage } from "./BoardPage";
 import { CloseDialog } from "./CloseDialog";
 import { useDesk, useWords } from "./context";
 import { Leads } from "./Leads";
 import { PasswordDialog } from "./PasswordDialog";
 import { SessionList } from "./SessionList";
-import { ThreadView } from "./ThreadView";
+import { SnoozeDialog } from "./SnoozeDialog";
+import { SpamDialog } from "./SpamDialog";
+import { TargetDialog } from "./TargetDialog";
+import { type Question, ThreadView } from "./ThreadView";
 import { Top } from "./Top";
 
 interface ShellProps {
@@ -27,14 +32,17 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
   const { state, connection } = useDesk();
   const route = useRoute();
   const box = useBox(route);
-  const [closing, setClosing] = useState<string | null>(null);
+  const [asking, setAsking] = useState<{ question: Question; card: Card } | null>(null);
+  const [why, setWhy] = useState(false);
   const [password, setPassword] = useState(false);
   const session = route.screen === "session" ? route.session : null;
+  const withList = route.screen === "list" || route.screen === "session";
 
   useEffect(() => {
     if (session === null) connection.leave();
     else connection.open(session);
   }, [session, connection]);
+  useEffect(() => setWhy(false), [session]);
   useEffect(() => {
     if (state.box !== box) connection.list(box);
   }, [box, connection]);
@@ -49,6 +57,18 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
   function decline(target: string): void {
     connection.deed(target, "decline");
     go({ screen: "list", box });
+  }
+
+  function ask(question: Question, card: Card): void {
+    setAsking({ question, card });
+  }
+
+  /** Back from "why me?", the focus stands where it came from. */
+  const before = useRef<Element | null>(null);
+  function showWhy(shown: boolean): void {
+    if (shown) before.current = document.activeElement;
+    else if (before.current instanceof HTMLElement) before.current.focus();
+    setWhy(shown);
   }
 
   useEffect(() => {
@@ -67,9 +87,15 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       const card = target();
       if (card === null) return;
       // By the key's place: with another alphabet, or Option on a Mac, its letter is another one.
-      if (event.code === "KeyT" && (isWaiting(card) || isOffered(card))) take(card.session);
-      else if (event.code === "KeyD" && isOffered(card)) decline(card.session);
-      else if (event.code === "KeyC" && mayClose(card, state.me)) setClosing(card.session);
+      const opened = session === card.session;
+      if (event.code === "KeyT" && may("take", card, state.me)) take(card.session);
+      else if (event.code === "KeyD" && may("decline", card, state.me)) decline(card.session);
+      else if (event.code === "KeyC" && may("close", card, state.me)) ask("close", card);
+      else if (event.code === "KeyR" && may("transfer", card, state.me)) ask("transfer", card);
+      else if (event.code === "KeyS" && may("snooze", card, state.me)) ask("snooze", card);
+      else if (event.code === "KeyP") connection.pin(card.session, !state.pins.has(card.session));
+      else if (event.code === "KeyW" && opened) showWhy(!why);
+      else if (event.code === "KeyA" && opened) document.getElementById("actions")?.click();
       else return;
       event.preventDefault();
     }
@@ -94,23 +120,63 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       <Top route={route} onLanguage={onLanguage} onPassword={() => setPassword(true)} onLogout={onLogout} />
       <Banners onPassword={() => setPassword(true)} />
       <div class="desk">
-        {route.screen !== "leads" && <SessionList box={box} open={session} />}
+        {withList && <SessionList box={box} open={session} />}
         <main id="main" class="main" tabIndex={-1}>
           {route.screen === "leads" ? (
             <Leads onLoggedOut={onLoggedOut} />
+          ) : route.screen === "board" ? (
+            supervises(state.me) ? (
+              <BoardPage onLoggedOut={onLoggedOut} />
+            ) : (
+              state.me !== null && <Empty icon="board" title={t("board.title")} next={t("board.forbidden")} />
+            )
           ) : state.thread === null ? (
             <Empty icon="chat" title={t("thread.none")} next={t("thread.none_next")} />
           ) : (
-            <ThreadView thread={state.thread} back={box} onTake={take} onDecline={decline} onClose={setClosing} />
+            <ThreadView
+              thread={state.thread}
+              back={box}
+              why={why}
+              onWhy={showWhy}
+              onTake={take}
+              onDecline={decline}
+              onAsk={ask}
+            />
           )}
         </main>
       </div>
       <Notices />
       <OfferAnnouncement />
-      {closing !== null && <CloseDialog session={closing} onClose={() => setClosing(null)} />}
+      {asking !== null && <Asking {...asking} onClose={() => setAsking(null)} />}
       {password && <PasswordDialog login={login} onClose={() => setPassword(false)} onChanged={() => connection.passwordChanged()} />}
     </div>
   );
+}
+
+/** What must be known before it is done: to whom, until when, with what outcome. */
+function Asking({ question, card, onClose }: { question: Question; card: Card; onClose: () => void }) {
+  const { t } = useWords();
+  const { connection } = useDesk();
+  switch (question) {
+    case "close":
+      return <CloseDialog onClose={onClose} onOutcome={(outcome) => connection.deed(card.session, "close", { outcome })} />;
+    case "snooze":
+      return <SnoozeDialog session={card.session} onClose={onClose} />;
+    case "spam":
+      return <SpamDialog session={card.session} onClose={onClose} />;
+    case "transfer":
+    case "assign":
+    case "invite":
+      return (
+        <TargetDialog
+          passing={question}
+          card={card}
+          title={t(`target.${question}_title`)}
+          onClose={onClose}
+          onChoose={(chosen) => connection.deed(card.session, question, chosen)}
+        />
+      );
+  }
 }
 
 function useRoute(): Route {

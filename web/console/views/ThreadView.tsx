@@ -1,28 +1,38 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { isOffered, isWaiting, mayClose, type Thread } from "../store";
+import { isInvited, isOffered, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
+import { may, type Verb } from "../verbs";
+import { ActionMenu, type MenuItem } from "./ActionMenu";
 import { Busy, Empty, Icon, Name } from "./bits";
 import { Composer } from "./Composer";
 import { ContactPanel } from "./ContactPanel";
 import { useDesk, useNow, useWords } from "./context";
 import { Messages } from "./Messages";
+import { Review } from "./Review";
+import { WhyPanel } from "./WhyPanel";
 
 /** Somebody who wrote so long ago writes no more. */
 const TYPING_MS = 6_000;
 
+/** What is asked about before it is done. */
+export type Question = "close" | "transfer" | "assign" | "invite" | "snooze" | "spam";
+
 interface ThreadProps {
   thread: Thread;
   back: Box;
+  /** Whether "why me?" stands beside it. */
+  why: boolean;
+  onWhy: (shown: boolean) => void;
   onTake: (session: string) => void;
   onDecline: (session: string) => void;
-  onClose: (session: string) => void;
+  onAsk: (question: Question, card: Card) => void;
 }
 
-export function ThreadView({ thread, back, onTake, onDecline, onClose }: ThreadProps) {
+export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk }: ThreadProps) {
   const { t } = useWords();
-  const { connection } = useDesk();
+  const { connection, state } = useDesk();
   const [contactShown, setContactShown] = useState(false);
   const heading = useRef<HTMLHeadingElement>(null);
   const { card } = thread;
@@ -63,14 +73,18 @@ export function ThreadView({ thread, back, onTake, onDecline, onClose }: ThreadP
             </h2>
             {card !== null && <Subtitle card={card} />}
           </div>
-          {card !== null && !thread.gone && <Buttons card={card} onTake={onTake} onDecline={onDecline} onClose={onClose} />}
+          {card !== null && !thread.gone && <Buttons card={card} onTake={onTake} onDecline={onDecline} onAsk={onAsk} />}
+          {card !== null && <Actions card={card} gone={thread.gone} onAsk={onAsk} onWhy={() => onWhy(true)} />}
           <button
             type="button"
             class="button quiet contact-toggle"
-            aria-expanded={contactShown}
+            aria-expanded={contactShown && !why}
             aria-controls="contact"
-            aria-label={t(contactShown ? "thread.contact_close" : "thread.contact_open")}
-            onClick={() => setContactShown(!contactShown)}
+            aria-label={t(contactShown && !why ? "thread.contact_close" : "thread.contact_open")}
+            onClick={() => {
+              onWhy(false);
+              setContactShown(!contactShown || why);
+            }}
           >
             <Icon name="card" />
           </button>
@@ -78,13 +92,27 @@ export function ThreadView({ thread, back, onTake, onDecline, onClose }: ThreadP
         {card !== null && isOffered(card) && !thread.gone && (
           <p class="offer-line">
             <OfferLeft until={card.offered_until ?? 0} />
+            {card.passed_by && (
+              <>
+                {" · "}
+                <bdi>{t("thread.passed_by", { name: cleanName(nameOf(state, card.passed_by)) || t("thread.nobody") })}</bdi>
+              </>
+            )}
           </p>
         )}
+        {card !== null && !thread.gone && <Snoozed card={card} onWake={onTake} />}
+        {card !== null && !thread.gone && isInvited(card, state.me) && <Invitation card={card} />}
+        {card !== null && <Facts card={card} />}
         {thread.status === "loading" ? <Busy text={t("thread.loading")} /> : <Messages thread={thread} />}
         <Typing conversation={card?.conversation ?? ""} />
-        {card !== null && <Composer key={thread.session} card={card} gone={thread.gone} />}
+        {card !== null && may("review", card, state.me) && <Review key={thread.session} session={thread.session} />}
+        {card !== null && <Composer key={thread.session} card={card} thread={thread} />}
       </section>
-      <ContactPanel thread={thread} shown={contactShown} onHide={() => setContactShown(false)} />
+      {why ? (
+        <WhyPanel session={thread.session} news={`${card?.status} ${card?.changed} ${card?.operator}`} onHide={() => onWhy(false)} />
+      ) : (
+        <ContactPanel thread={thread} shown={contactShown} onHide={() => setContactShown(false)} />
+      )}
     </>
   );
 }
@@ -109,32 +137,182 @@ function OfferLeft({ until }: { until: number }) {
   return <>{words.t("thread.offer", { time: words.duration(left + 999) })}</>;
 }
 
-function Buttons({ card, onTake, onDecline, onClose }: { card: Card } & Pick<ThreadProps, "onTake" | "onDecline" | "onClose">) {
+/** Put off by whoever holds it, who alone may wake it before its time; a word of the customer does so as well. */
+function Snoozed({ card, onWake }: { card: Card; onWake: (session: string) => void }) {
+  const words = useWords();
+  const { state } = useDesk();
+  const now = useNow(60_000);
+  if (card.status !== "snoozed") return null;
+  return (
+    <div class="thread-banner">
+      <Icon name="snooze" />
+      <p>
+        {words.t("thread.snoozed", { time: words.weekdayTime(card.snoozed_until ?? 0, now) })}{" "}
+        <span class="hint">{words.t("thread.snoozed_hint")}</span>
+      </p>
+      {may("take", card, state.me) && (
+        <button type="button" class="button small" disabled={state.link !== "live"} onClick={() => onWake(card.session)}>
+          {words.t("thread.wake")}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Invitation({ card }: { card: Card }) {
+  const { t } = useWords();
+  const { state, connection } = useDesk();
+  const off = state.link !== "live";
+  return (
+    <div class="thread-banner">
+      <Icon name="people" />
+      <p>{t("thread.invited")}</p>
+      {may("join", card, state.me) && (
+        <button type="button" class="button primary small" disabled={off} onClick={() => connection.deed(card.session, "join")}>
+          {t("verb.join")}
+        </button>
+      )}
+      <button type="button" class="button small" disabled={off} onClick={() => connection.deed(card.session, "leave")}>
+        {t("thread.decline")}
+      </button>
+    </div>
+  );
+}
+
+/** Who is in it beside whoever answers, and what the customer thought of it. */
+function Facts({ card }: { card: Card }) {
   const { t } = useWords();
   const { state } = useDesk();
-  const doing = state.deeds.find((deed) => deed.session === card.session && deed.state === "waiting")?.verb;
+  const members = card.members ?? [];
+  const invited = card.invited ?? [];
+  const pinned = state.pins.has(card.session);
+  if (members.length + invited.length === 0 && !card.rating && !pinned) return null;
+  const name = (operator: string): string =>
+    operator === state.me?.id ? t("thread.you") : cleanName(nameOf(state, operator)) || t("thread.nobody");
+  return (
+    <ul class="facts-line" aria-label={t("thread.facts")}>
+      {members.length + invited.length > 0 && card.operator && (
+        <li class="chip">
+          <Icon name="chat" label={t("thread.answers")} />
+          <bdi>{name(card.operator)}</bdi>
+        </li>
+      )}
+      {members.map((operator) => (
+        <li key={operator} class="chip">
+          <Icon name="people" label={t("thread.joined")} />
+          <bdi>{name(operator)}</bdi>
+        </li>
+      ))}
+      {invited.map((operator) => (
+        <li key={operator} class="chip faint">
+          <span>
+            <bdi>{name(operator)}</bdi> · {t("thread.is_invited")}
+          </span>
+        </li>
+      ))}
+      {card.rating && (
+        <li class={card.rating === "good" ? "chip good" : "chip bad"}>
+          <Icon name={card.rating === "good" ? "thumb_up" : "thumb_down"} />
+          {t(card.rating === "good" ? "thread.rated_good" : "thread.rated_bad")}
+        </li>
+      )}
+      {pinned && (
+        <li class="chip">
+          <Icon name="pin" />
+          {t("list.pinned_one")}
+        </li>
+      )}
+    </ul>
+  );
+}
+
+/** What is asked or decided about it; while that is on its way it is not asked again. */
+function useOff(card: Card): { off: boolean; doing: string | undefined } {
+  const { state } = useDesk();
+  const doing = state.deeds.find((deed) => deed.session === card.session && deed.state === "waiting" && !WORDS.has(deed.verb))?.verb;
   // What is decided against the clock is not kept for later: only words are.
-  const off = state.link !== "live" || doing === "take" || doing === "decline" || doing === "close";
+  return { off: state.link !== "live" || doing !== undefined, doing };
+}
+
+const WORDS: ReadonlySet<string> = new Set(["reply", "note", "start"]);
+
+type ButtonProps = { card: Card } & Pick<ThreadProps, "onTake" | "onDecline" | "onAsk">;
+
+/** What is done most; the rest is in the menu. */
+function Buttons({ card, onTake, onDecline, onAsk }: ButtonProps) {
+  const { t } = useWords();
+  const { me } = useDesk().state;
+  const { off, doing } = useOff(card);
+  const offered = may("decline", card, me);
   return (
     <div class="thread-buttons">
-      {(isWaiting(card) || isOffered(card)) && (
+      {may("take", card, me) && card.status !== "snoozed" && (
         <button type="button" class="button primary" disabled={off} aria-keyshortcuts="Alt+T" title="Alt+T" onClick={() => onTake(card.session)}>
           {t(doing === "take" ? "thread.taking" : "thread.take")}
         </button>
       )}
-      {isOffered(card) && (
+      {offered && (
         <button type="button" class="button" disabled={off} aria-keyshortcuts="Alt+D" title="Alt+D" onClick={() => onDecline(card.session)}>
           {t("thread.decline")}
         </button>
       )}
+      {may("transfer", card, me) && card.status === "active" && (
+        <button type="button" class="button wide-only" disabled={off} aria-keyshortcuts="Alt+R" title="Alt+R" onClick={() => onAsk("transfer", card)}>
+          {t("verb.transfer")}
+        </button>
+      )}
       {/* An offer is a question of yes or no; a supervisor closes it after declining. */}
-      {mayClose(card, state.me) && !isOffered(card) && (
-        <button type="button" class="button" disabled={off} aria-keyshortcuts="Alt+C" title="Alt+C" onClick={() => onClose(card.session)}>
+      {may("close", card, me) && !offered && (
+        <button type="button" class="button" disabled={off} aria-keyshortcuts="Alt+C" title="Alt+C" onClick={() => onAsk("close", card)}>
           {t(doing === "close" ? "thread.closing" : "thread.close")}
         </button>
       )}
     </div>
   );
+}
+
+interface ActionsProps {
+  card: Card;
+  /** It left my lists: what the console knows of it may be old. */
+  gone: boolean;
+  onAsk: (question: Question, card: Card) => void;
+  onWhy: () => void;
+}
+
+function Actions({ card, gone, onAsk, onWhy }: ActionsProps) {
+  const { t } = useWords();
+  const { state, connection } = useDesk();
+  const { off } = useOff(card);
+  const { me } = state;
+  const pinned = state.pins.has(card.session);
+  const can = (verb: Verb): boolean => !gone && may(verb, card, me);
+  const ask = (question: Question) => () => onAsk(question, card);
+  const deed = (verb: "join" | "leave" | "take_over") => () => connection.deed(card.session, verb);
+  const items: (MenuItem | false)[] = [
+    can("transfer") && { key: "transfer", icon: "arrow", text: t("verb.transfer_to"), keys: "Alt+R", onChoose: ask("transfer") },
+    can("assign") && { key: "assign", icon: "check", text: t("verb.assign"), onChoose: ask("assign") },
+    can("invite") && { key: "invite", icon: "people", text: t("verb.invite"), onChoose: ask("invite") },
+    can("join") && { key: "join", icon: "chat", text: t("verb.join"), onChoose: deed("join") },
+    can("leave") && { key: "leave", icon: "leave", text: t(isInvited(card, me) ? "verb.decline_invitation" : "verb.leave"), onChoose: deed("leave") },
+    can("take_over") && { key: "take_over", icon: "crown", text: t("verb.take_over"), onChoose: deed("take_over") },
+    can("snooze") && { key: "snooze", icon: "snooze", text: t("verb.snooze"), keys: "Alt+S", onChoose: ask("snooze") },
+    can("spam") && { key: "spam", icon: "spam", text: t("verb.spam"), danger: true, onChoose: ask("spam") },
+  ];
+  const always: MenuItem[] = [
+    {
+      key: "pin",
+      icon: "pin",
+      text: t(pinned ? "verb.unpin" : "verb.pin"),
+      keys: "Alt+P",
+      disabled: state.link !== "live",
+      onChoose: () => connection.pin(card.session, !pinned),
+    },
+    { key: "why", icon: "route", text: t("why.title"), keys: "Alt+W", onChoose: onWhy },
+  ];
+  const byStatus = items.filter((item) => item !== false).map((item) => ({ ...item, disabled: off }));
+  const spam = byStatus.filter((item) => item.danger === true);
+  const others = byStatus.filter((item) => item.danger !== true);
+  return <ActionMenu label={t("thread.actions")} keys="Alt+A" items={[...others, ...always, ...spam]} />;
 }
 
 function Typing({ conversation }: { conversation: string }) {

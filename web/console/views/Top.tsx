@@ -1,9 +1,11 @@
-import { useRef } from "preact/hooks";
 import type { Presence } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { hashOf, type Route } from "../routes";
+import { supervises } from "../verbs";
+import { AlertList } from "./Alerts";
 import { Icon } from "./bits";
 import { useDesk, useWords } from "./context";
+import { Fold } from "./Fold";
 import { LanguageChoice } from "./Login";
 
 const PRESENCES: readonly Presence[] = ["online", "away", "offline"];
@@ -17,19 +19,28 @@ interface TopProps {
 
 export function Top({ route, onLanguage, onPassword, onLogout }: TopProps) {
   const { t } = useWords();
+  const { me } = useDesk().state;
+  const chats = route.screen === "list" || route.screen === "session";
   return (
     <header class="top">
       <span class="brand">{t("app.name")}</span>
       <nav class="sections" aria-label={t("nav.label")}>
-        <a href={hashOf({ screen: "list", box: "mine" })} aria-current={route.screen === "leads" ? undefined : "page"}>
+        <a href={hashOf({ screen: "list", box: "mine" })} title={t("nav.chats")} aria-current={chats ? "page" : undefined}>
           <Icon name="chat" />
           <span>{t("nav.chats")}</span>
         </a>
-        <a href={hashOf({ screen: "leads" })} aria-current={route.screen === "leads" ? "page" : undefined}>
+        <a href={hashOf({ screen: "leads" })} title={t("nav.leads")} aria-current={route.screen === "leads" ? "page" : undefined}>
           <Icon name="lead" />
           <span>{t("nav.leads")}</span>
         </a>
+        {supervises(me) && (
+          <a href={hashOf({ screen: "board" })} title={t("nav.board")} aria-current={route.screen === "board" ? "page" : undefined}>
+            <Icon name="board" />
+            <span>{t("nav.board")}</span>
+          </a>
+        )}
       </nav>
+      {supervises(me) && <AlertList />}
       <PresenceChoice />
       <Menu onLanguage={onLanguage} onPassword={onPassword} onLogout={onLogout} />
     </header>
@@ -65,55 +76,43 @@ function PresenceChoice() {
 function Menu({ onLanguage, onPassword, onLogout }: Omit<TopProps, "route">) {
   const { t } = useWords();
   const { state, presence } = useDesk();
-  const menu = useRef<HTMLDetailsElement>(null);
-
-  function fold(): void {
-    if (menu.current !== null) menu.current.open = false;
-  }
-
   return (
-    <details
-      class="menu"
-      ref={menu}
-      onFocusOut={(event) => {
-        if (event.relatedTarget instanceof Node && !event.currentTarget.contains(event.relatedTarget)) fold();
-      }}
-      onKeyDown={(event) => {
-        if (event.key !== "Escape" || menu.current?.open !== true) return;
-        event.stopPropagation();
-        fold();
-        menu.current.querySelector("summary")?.focus();
-      }}
+    <Fold
+      label={t("nav.menu")}
+      head={
+        <>
+          <bdi class="menu-name">{state.me?.name ?? "…"}</bdi>
+          <Icon name="down" />
+        </>
+      }
     >
-      <summary aria-label={t("nav.menu")}>
-        <bdi class="menu-name">{state.me?.name ?? "…"}</bdi>
-        <Icon name="down" />
-      </summary>
-      <div class="menu-body">
-        {state.me !== null && <p class="hint">{t("nav.load", { load: state.me.load ?? 0, budget: state.me.budget ?? 100 })}</p>}
-        <LanguageChoice onChoose={onLanguage} />
-        <label class="check">
-          <input
-            type="checkbox"
-            defaultChecked={presence.habit().auto}
-            onChange={(event) => presence.change({ auto: event.currentTarget.checked })}
-          />
-          {t("nav.auto_away")}
-        </label>
-        <button
-          type="button"
-          class="button quiet"
-          onClick={() => {
-            fold();
-            onPassword();
-          }}
-        >
-          {t("nav.password")}
-        </button>
-        <button type="button" class="button quiet" onClick={onLogout}>
-          {t("nav.logout")}
-        </button>
-      </div>
-    </details>
+      {(fold) => (
+        <>
+          {state.me !== null && <p class="hint">{t("nav.load", { load: state.me.load ?? 0, budget: state.me.budget ?? 100 })}</p>}
+          <LanguageChoice onChoose={onLanguage} />
+          <label class="check">
+            <input
+              type="checkbox"
+              defaultChecked={presence.habit().auto}
+              onChange={(event) => presence.change({ auto: event.currentTarget.checked })}
+            />
+            {t("nav.auto_away")}
+          </label>
+          <button
+            type="button"
+            class="button quiet"
+            onClick={() => {
+              fold();
+              onPassword();
+            }}
+          >
+            {t("nav.password")}
+          </button>
+          <button type="button" class="button quiet" onClick={onLogout}>
+            {t("nav.logout")}
+          </button>
+        </>
+      )}
+    </Fold>
   );
 }

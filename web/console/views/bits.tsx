@@ -6,16 +6,33 @@ import { cleanName, hueOf, initials, pieces } from "../text";
 import { useNow, useWords } from "./context";
 
 const PATHS = {
+  arrow: "M4 12h15M13 6l6 6-6 6",
   back: "M15 5l-7 7 7 7",
+  bell: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4",
+  board: "M4 20V10M10 20V4M16 20v-8M22 20H2",
   check: "M4 12.5l5 5L20 6.5",
   checks: "M2 12.5l5 5 9-11M11 16l1.5 1.5L22 6.5",
   clock: "M12 7v5l3.5 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
   cross: "M6 6l12 12M18 6L6 18",
+  crown: "M4 18h16l1-11-5 4-4-6-4 6-5-4z",
+  dash: "M7 12h10",
   down: "M6 9l6 6 6-6",
   lead: "M4 20c0-4 3.6-6 8-6s8 2 8 6M12 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8z",
   chat: "M4 5h16v11H9l-5 4z",
   note: "M5 4h14v10l-5 6H5zM19 14h-5v6",
+  leave: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
+  more: "M5 12v.01M12 12v.01M19 12v.01",
+  people: "M2 20c0-3.5 3-5.5 7-5.5s7 2 7 5.5M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM19 8v6M16 11h6",
+  pin: "M9 3h6l-1 6 4 4H6l4-4zM12 13v8",
   question: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5v.5M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
+  route: "M6 21a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM18 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM6 16V9a4 4 0 0 1 8 0v6a4 4 0 0 0 4-4V8",
+  select: "M9 12l2.5 2.5L21 5M20 13v7H4V4h11",
+  snooze: "M7 4h7l-7 8h7M15 12h5l-5 7h5",
+  spam: "M8.5 3h7L21 8.5v7L15.5 21h-7L3 15.5v-7zM12 8v5M12 16v.5",
+  star: "M12 3.5l2.6 5.5 6 .8-4.4 4.2 1.1 6L12 17l-5.3 3 1.1-6L3.4 9.8l6-.8z",
+  star_empty: "M12 3.5l2.6 5.5 6 .8-4.4 4.2 1.1 6L12 17l-5.3 3 1.1-6L3.4 9.8l6-.8z",
+  thumb_up: "M7 11v9H3v-9zM7 11l4-8c2 0 3 1 2.5 3L13 9h6c1.5 0 2 1 1.8 2l-1.5 7c-.3 1.2-1 2-2.3 2H7",
+  thumb_down: "M7 13V4H3v9zM7 13l4 8c2 0 3-1 2.5-3L13 15h6c1.5 0 2-1 1.8-2l-1.5-7c-.3-1.2-1-2-2.3-2H7",
   warning: "M12 4l9.5 16.5h-19zM12 10v4.5M12 17v.5",
   card: "M3 5h18v14H3zM7 15c0-2 5-2 5 0M9.5 11.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3M15 10h3M15 13.5h3",
 } as const;
@@ -26,7 +43,7 @@ export type IconName = keyof typeof PATHS;
 export function Icon({ name, label }: { name: IconName; label?: string }) {
   const spoken = label === undefined ? ({ "aria-hidden": "true" } as const) : ({ role: "img", "aria-label": label } as const);
   return (
-    <svg class="icon" viewBox="0 0 24 24" {...spoken}>
+    <svg class={`icon is-${name}`} viewBox="0 0 24 24" {...spoken}>
       {label !== undefined && <title>{label}</title>}
       <path d={PATHS[name]} />
     </svg>

@@ -18,11 +18,19 @@ export interface Do {
   t: "do";
   id: string;
   session: string;
-  verb: "take" | "decline" | "reply" | "note" | "close";
-  /** For reply and note: 1..8,000 characters after trimming. Default: "". */
+  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start";
+  /** For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next. Default: "". */
   text?: string;
   /** For close. Default: "". */
   outcome?: string;
+  /** For transfer and assign (or *line*), and invite: a colleague's id. Default: "". */
+  operator?: string;
+  /** For transfer and assign: a line's id; the session's own: back to its queue. Default: "". */
+  line?: string;
+  /** For snooze: epoch milliseconds. Default: 0. */
+  until?: number;
+  /** For spam: what the contact writes from now on opens no session. Default: false. */
+  ban?: boolean;
 }
 
 /** Show the session's thread and send its updates from now on; one is open at a time on a socket. */
@@ -55,6 +63,13 @@ export interface ListBox {
 export interface SetPresence {
   t: "presence";
   state: Presence;
+}
+
+/** The operator keeps the session at hand, or no more; at most 100, and nobody else sees it. */
+export interface Pin {
+  t: "pin";
+  session: string;
+  on: boolean;
 }
 
 /** The operator is writing in the session. */
@@ -123,6 +138,18 @@ export interface Card {
   last_seq?: number;
   /** Default: "". */
   outcome?: string;
+  /** Colleagues who joined, by id. Default: []. */
+  members?: string[];
+  /** Default: []. */
+  invited?: string[];
+  /** Default: 0. */
+  snoozed_until?: number;
+  /** It began to wait outside the line's hours: when these begin. Default: 0. */
+  opens_at?: number;
+  /** Who passed it to me. Default: "". */
+  passed_by?: string;
+  /** What the customer said of it: good, bad. Default: "". */
+  rating?: string;
 }
 
 /** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */
@@ -150,6 +177,10 @@ export interface Contact {
   responsible?: string;
   /** Default: "". */
   responsible_name?: string;
+  /** What they write opens no session. Default: false. */
+  banned?: boolean;
+  /** Added to the line's, for sessions that open from now on. Default: 0. */
+  priority?: number;
   /** Default: 0. */
   since?: number;
   /** Default: "". */
@@ -195,7 +226,11 @@ export interface Counts {
   waiting: number;
 }
 
-/** Everything on the first screen. *mine*: held by me or offered to me; *waiting*: in my lines, at most 100 of `counts`. */
+/**
+ * Everything on the first screen.
+ *
+ * *mine*: held by me, offered to me, joined by me or with me invited; *waiting*: in my lines, at most 100 of `counts`.
+ */
 export interface Snapshot {
   t: "snapshot";
   at: string;
@@ -206,6 +241,8 @@ export interface Snapshot {
   waiting: Card[];
   /** The server's clock, epoch milliseconds: waiting times and deadlines are counted by it. */
   now: number;
+  /** Sessions I have pinned, the first pinned first; of one that is not among the cards the card is asked for over REST. Default: []. */
+  pins?: string[];
 }
 
 /** What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot. */
@@ -226,6 +263,14 @@ export interface FateChange {
   problem?: string;
 }
 
+/** Supervisors should look: *kpi_first*, *kpi_next*: an answer is late; *nobody*: there is nobody who could be asked. */
+export interface Alert {
+  session: string;
+  what: "kpi_first" | "kpi_next" | "nobody";
+  line_name: string;
+  contact_name: string;
+}
+
 /**
  * One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
  *
@@ -241,7 +286,7 @@ export interface Update {
   conversation?: string;
   /** Default: null. */
   fate?: FateChange | null;
-  /** Of the open thread: the contact was completed, or has another lead. Default: null. */
+  /** Of the open thread: the contact was completed or changed, or has another lead. Default: null. */
   contact?: Contact | null;
   /** Default: "". */
   gone?: string;
@@ -253,6 +298,10 @@ export interface Update {
   load?: number | null;
   /** The id of a lead that was made or changed; what it says now is asked for over REST. Default: "". */
   lead?: string;
+  /** To supervisors and administrators. Default: null. */
+  alert?: Alert | null;
+  /** All my pins, when they changed. Default: null. */
+  pins?: string[] | null;
 }
 
 /** News in the order it happened. */
@@ -272,7 +321,7 @@ export interface Accepted {
 /**
  * The deed *id* was not done.
  *
- * Codes: empty, too_long, not_yours, taken, too_late, full, closed, no_session, not_offered, unavailable, id_used.
+ * Codes are the keys of operators.deeds.SENTENCES.
  */
 export interface Refused {
   t: "refused";
@@ -322,7 +371,7 @@ export interface SomebodyTyping {
 /**
  * Something asked for cannot be had (the socket stays), or the socket will be closed.
  *
- * Codes: bad_frame, hello_first, no_session, forbidden, slow, unavailable.
+ * Codes: bad_frame, hello_first, no_session, too_many_pins, forbidden, slow, unavailable.
  */
 export interface Error {
   t: "error";
@@ -335,7 +384,7 @@ export interface Pong {
   t: "pong";
 }
 
-export type ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Typing | Ping;
+export type ConsoleFrame = Hello | Do | Open | Leave | Older | ListBox | SetPresence | Pin | Typing | Ping;
 
 export type GatewayFrame =
   | Snapshot

@@ -42,6 +42,13 @@ export interface Details {
   phone?: string;
 }
 
+/** The visitor presses the button *value* of the newest message. */
+export interface Press {
+  t: "press";
+  id: string;
+  value: string;
+}
+
 /** Everything up to *upto* has arrived; *read*: and was on a visible screen. */
 export interface Seen {
   t: "seen";
@@ -66,6 +73,12 @@ export interface Ping {
   t: "ping";
 }
 
+/** A button beneath a message; *value* is what a `press` says. */
+export interface Button {
+  label: string;
+  value: string;
+}
+
 /** One message as the visitor may see it. *who*: `me`, `operator` or `system`; *at*: epoch milliseconds. */
 export interface Shown {
   seq: number;
@@ -76,6 +89,8 @@ export interface Shown {
   name?: string;
   /** For `me`: the client's id of the `say` frame. Default: "". */
   id?: string;
+  /** To be shown while this is the newest message; of earlier ones they are not told. Default: []. */
+  buttons?: Button[];
 }
 
 /** Who you are, what the line looks like, and what you have not seen: `history` holds seq > since, at most 100, the newest. */
@@ -99,6 +114,10 @@ export interface Welcome {
   operator?: string;
   /** Default: 8000. */
   text_max?: number;
+  /** True: beside what is required, an e-mail or a phone is, whichever they like. Default: false. */
+  reach?: boolean;
+  /** When the line opens, epoch milliseconds; 0: it is open, or nobody knows. Default: 0. */
+  opens_at?: number;
 }
 
 /** The frame *id* is stored under *seq*. */
@@ -130,6 +149,16 @@ export interface State {
   operator?: string;
 }
 
+/** The line has opened or closed: what the form asks for from now on, and when we open. As in `welcome`. */
+export interface Hours {
+  t: "hours";
+  ask: ("name" | "email" | "phone")[];
+  /** Default: false. */
+  reach?: boolean;
+  /** Default: 0. */
+  opens_at?: number;
+}
+
 /** Somebody is writing an answer. */
 export interface OperatorTyping {
   t: "typing";
@@ -137,7 +166,11 @@ export interface OperatorTyping {
   name?: string;
 }
 
-/** That frame was not accepted. Codes: empty, too_long, bad_details, details_required, too_many, full, unavailable, id_used. */
+/**
+ * That frame was not accepted.
+ *
+ * Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used.
+ */
 export interface Refused {
   t: "refused";
   id: string;
@@ -161,6 +194,6 @@ export interface Pong {
   t: "pong";
 }
 
-export type VisitorFrame = Hello | Say | Details | Seen | Typing | Older | Ping;
+export type VisitorFrame = Hello | Say | Details | Press | Seen | Typing | Older | Ping;
 
-export type ServerFrame = Welcome | Ack | Message | History | State | OperatorTyping | Refused | Error | Pong;
+export type ServerFrame = Welcome | Ack | Message | History | State | Hours | OperatorTyping | Refused | Error | Pong;

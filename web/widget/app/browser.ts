@@ -30,9 +30,7 @@ export async function fetchCatalogue(address: URL): Promise<Catalogue> {
 
 /** Return a name that nobody else will choose. */
 export function newId(): string {
-  // randomUUID is there on https and localhost only; a chat on a plain-http intranet needs ids too.
-  const { randomUUID } = crypto as Partial<Crypto>;
-  if (randomUUID !== undefined) return crypto.randomUUID();
+  // Not randomUUID, which is there on https and localhost only: a chat on a plain-http intranet needs ids too.
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

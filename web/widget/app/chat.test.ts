@@ -400,3 +400,31 @@ test("whoever draws is told of each change", () => {
 
   expect([before > 0, drawn - before]).toEqual([true, 1]);
 });
+
+describe("a button", () => {
+  const question = shown(2, "system", { buttons: [{ label: "Good", value: "good" }] });
+
+  test("says its value under an id of its own, and stays until it is answered", () => {
+    const { desk, online } = tab();
+    const socket = online({ history: [shown(1), question] });
+
+    desk.press("good");
+    desk.press("good");
+
+    const presses = socket.heard("press");
+    expect(presses.map(({ value }) => value)).toEqual(["good", "good"]);
+    expect(new Set(presses.map(({ id }) => id)).size).toBe(2);
+    socket.say({ t: "ack", id: presses[0]?.id ?? "", seq: 3, at: 1 });
+    expect(desk.chat().thread).toEqual([shown(1), question]);
+  });
+
+  test("without a connection is not pressed", () => {
+    const { desk, net, online } = tab();
+    online({ history: [question] }).close(1006);
+
+    desk.press("good");
+
+    expect(net.last.heard("press")).toEqual([]);
+    expect(desk.chat().outbox).toEqual([]);
+  });
+});

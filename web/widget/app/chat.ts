@@ -29,6 +29,8 @@ export interface ChatDesk {
   say: (text: string) => void;
   fillIn: (fields: Partial<Record<Field, string>>) => void;
   skipForm: () => void;
+  /** Press the button *value* of the newest message. Whether it was heard, the answer tells: until then the button stays. */
+  press: (value: string) => void;
   retry: (id: string) => void;
   discard: (id: string) => void;
   draft: (text: string) => void;
@@ -119,10 +121,8 @@ export function openChat(world: World): ChatDesk {
     const held = chat.hold !== null && !(chat.hold.until === Infinity && item.t === "details");
     if (held || chat.link !== "online") return;
     const { id } = item;
-    const frame =
-      item.t === "say"
-        ? { t: item.t, id, text: item.text, page: item.page }
-        : { t: item.t, id, name: item.name, email: item.email, phone: item.phone };
+    // What is ours alone does not go out: JSON has no undefined.
+    const frame = { ...item, order: undefined, failed: undefined };
     if (!connection.send(frame)) return;
     dispatch({ t: "sent", id });
     cancelAck();
@@ -217,6 +217,9 @@ export function openChat(world: World): ChatDesk {
       dispatch({ t: "queued", item });
     },
     skipForm: () => dispatch({ t: "skipped" }),
+    press(value) {
+      connection.send({ t: "press", id: world.newId(), value });
+    },
     retry: (id) => dispatch({ t: "retried", id, order: nextOrder() }),
     discard: (id) => dispatch({ t: "withdrawn", id }),
     draft(text) {
@@ -238,7 +241,7 @@ export function openChat(world: World): ChatDesk {
       if (changed === `${key}:read`) dispatch({ t: "read_elsewhere", seq: Number(value) });
       else if (changed.startsWith(outboxKeys) && value === null) dispatch({ t: "withdrawn", id: changed.slice(outboxKeys.length) });
     },
-    nudge: () => connection.nudge(),
-    rest: () => connection.rest(),
+    nudge: connection.nudge,
+    rest: connection.rest,
   };
 }

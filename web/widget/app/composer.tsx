@@ -1,24 +1,24 @@
 // Where the visitor writes. Enter sends, Shift+Enter begins a new line.
 
 import { lengthOf } from "./characters";
+import type { ChatDesk } from "./chat";
 import type { Chat } from "./store";
 import type { Speech } from "./texts";
 
 export interface ComposerProps {
+  desk: ChatDesk;
   chat: Chat;
   speech: Speech;
-  onDraft: (text: string) => void;
-  onSay: (text: string) => void;
 }
 
 /** So close to the limit, the visitor is told how many characters are left. */
 const COUNT_FROM = 500;
 
-export function Composer({ chat, speech: { text }, onDraft, onSay }: ComposerProps) {
+export function Composer({ desk, chat, speech: { text } }: ComposerProps) {
   const left = chat.textMax - lengthOf(chat.draft);
   const submit = (event: Event) => {
     event.preventDefault();
-    onSay(chat.draft);
+    desk.say(chat.draft);
   };
   const count = left < 0 ? text("over", { count: -left }) : left < COUNT_FROM ? text("left", { count: left }) : "";
   return (
@@ -29,7 +29,7 @@ export function Composer({ chat, speech: { text }, onDraft, onSay }: ComposerPro
         placeholder={text("message")}
         aria-label={text("message")}
         aria-invalid={left < 0}
-        onInput={(event) => onDraft(event.currentTarget.value)}
+        onInput={(event) => desk.draft(event.currentTarget.value)}
         onKeyDown={(event) => {
           // While a word is being composed (Chinese, Japanese, accents), Enter belongs to the input method.
           if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);

@@ -1,14 +1,14 @@
 // The pre-chat form: who are you, and how do we reach you?
 
-import type { Chat, Field } from "./store";
+import type { ChatDesk } from "./chat";
+import { requires, type Chat, type Field } from "./store";
 import type { Speech } from "./texts";
 
 export interface DetailsFormProps {
+  desk: ChatDesk;
   chat: Chat;
   speech: Speech;
   fields: readonly Field[];
-  onFill: (fields: Partial<Record<Field, string>>) => void;
-  onSkip: () => void;
 }
 
 const INPUTS = {
@@ -17,20 +17,25 @@ const INPUTS = {
   phone: { type: "tel", autocomplete: "tel" },
 } as const;
 
-export function DetailsForm({ chat, speech, fields, onFill, onSkip }: DetailsFormProps) {
+export function DetailsForm({ desk, chat, speech, fields }: DetailsFormProps) {
   const { text } = speech;
   const held = chat.hold?.code === "details_required";
-  const required = fields.filter((field) => chat.required.includes(field));
+  const required = fields.filter((field) => requires(chat, field));
   const complaint = complaintOf(chat, speech);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const entries = [...new FormData(event.currentTarget as HTMLFormElement)] as [Field, string][];
     const filled = entries.filter(([, value]) => value.trim() !== "");
-    if (filled.length > 0) onFill(Object.fromEntries(filled));
-    else onSkip();
+    if (filled.length > 0) desk.fillIn(Object.fromEntries(filled));
+    else desk.skipForm();
+  };
+  // Of an e-mail and a phone one is enough.
+  const eitherReaches = (event: InputEvent) => {
+    const { email, phone } = event.currentTarget as unknown as Partial<Record<Field, HTMLInputElement>>;
+    if (chat.reach && email && phone) email.required = phone.required = !(email.value || phone.value);
   };
   return (
-    <form onSubmit={submit}>
+    <form onSubmit={submit} onInput={eitherReaches}>
       <p>{text("introduce")}</p>
       {complaint && (
         <p class="complaint" role="alert">
@@ -54,7 +59,7 @@ export function DetailsForm({ chat, speech, fields, onFill, onSkip }: DetailsFor
       ))}
       <div class="deeds">
         {required.length === 0 && !held && !chat.returned && (
-          <button type="button" class="plain" onClick={onSkip}>
+          <button type="button" class="plain" onClick={desk.skipForm}>
             {text("skip")}
           </button>
         )}

@@ -38,7 +38,7 @@ export function inOrder(items: readonly Item[]): readonly Item[] {
 
 /** Return what to send next: details before words, because a line may ask for them first; then strictly in order. */
 export function firstOf(outbox: readonly Item[]): Item | undefined {
-  return outbox.find((item) => item.t === "details") ?? outbox.find((item) => item.t === "say" && item.failed === "");
+  return outbox.find((item) => item.t === "details") ?? outbox.find((item) => item.t === "say" && !item.failed);
 }
 
 /** Return the queue that this and other tabs and earlier visits left in *keep*. Damaged rows are passed over. */

@@ -47,32 +47,21 @@ function Conversation({ desk, chat, speech, now }: { desk: ChatDesk; chat: Chat;
     <>
       {/* There before it has anything to say: a status that comes with its words is not read aloud. */}
       <p class="banner" role="status">
-        {bannerOf(chat, speech)}
+        {bannerOf(chat, speech, now)}
       </p>
-      <Thread {...{ chat, speech, now }} onOlder={desk.older} onRetry={desk.retry} onDiscard={desk.discard} />
-      {asked.length > 0 ? (
-        <DetailsForm {...{ chat, speech }} fields={asked} onFill={desk.fillIn} onSkip={desk.skipForm} />
-      ) : (
-        <Composer {...{ chat, speech }} onDraft={desk.draft} onSay={desk.say} />
-      )}
+      <Thread {...{ desk, chat, speech, now }} />
+      {asked.length > 0 ? <DetailsForm {...{ desk, chat, speech }} fields={asked} /> : <Composer {...{ desk, chat, speech }} />}
     </>
   );
 }
 
 function standingOf({ standing, operator }: Chat, { text }: Speech): string {
-  switch (standing) {
-    case "none":
-      return "";
-    case "active":
-      return operator === "" ? text("active_unnamed") : text("active", { name: operator });
-    case "waiting":
-    case "closed":
-      return text(standing);
-  }
+  if (standing === "none") return "";
+  return text(standing === "active" && operator === "" ? "active_unnamed" : standing, { name: operator });
 }
 
-function bannerOf({ link, hold }: Chat, { text, time }: Speech): string {
+function bannerOf({ link, hold, opensAt }: Chat, { text, time, day }: Speech, now: number): string {
   if (link === "offline") return text("offline");
-  if (hold === null || hold.until === Infinity) return "";
-  return text(hold.code === "too_many" ? "too_many" : "unavailable", { time: time(hold.until, true) });
+  if (hold !== null && hold.until < Infinity) return text(hold.code === "too_many" ? "too_many" : "unavailable", { time: time(hold.until, true) });
+  return opensAt > now ? text("opens", { day: day(opensAt, now), time: time(opensAt) }) : "";
 }

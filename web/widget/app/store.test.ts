@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ServerFrame } from "../../shared/frames/visitor";
 import type { DetailsItem, SayItem } from "./outbox";
-import { NOTHING, fieldsToAsk, reduce, unread, wake, type Action, type Chat } from "./store";
+import { NOTHING, fieldsToAsk, reduce, requires, unread, wake, type Action, type Chat } from "./store";
 import { shown, welcome } from "./testing/world";
 
 const NOW = 1_700_000_000_000;
@@ -288,4 +288,43 @@ test("the next page wakes the application for an open panel, an unsent word, a s
 
 test("a line that does not exist is said to be missing", () => {
   expect(after(NOTHING, { t: "closed", code: 4404 }).link).toBe("missing");
+});
+
+describe("a closed line", () => {
+  const closed = { ask: ["name", "email", "phone"], reach: true, opens_at: NOW + 3_600_000 } as const;
+  const hours = (changes: object = closed): ServerFrame => ({ t: "hours", ask: [], ...changes });
+
+  test("asks how to reach whoever begins, one way being enough", () => {
+    const stranger = after(NOTHING, heard(welcome({ ...closed, ask: [...closed.ask] })));
+    const named = after(NOTHING, heard(welcome({ ...closed, ask: [...closed.ask], known: ["name"] })));
+    const reached = after(NOTHING, heard(welcome({ ...closed, ask: [...closed.ask], known: ["phone"] })));
+
+    expect(fieldsToAsk(stranger)).toEqual(["name", "email", "phone"]);
+    expect(fieldsToAsk(named)).toEqual(["email", "phone"]);
+    expect(fieldsToAsk(reached)).toEqual([]);
+    expect(stranger.ask.map((field) => requires(stranger, field))).toEqual([false, true, true]);
+    expect(reached.ask.map((field) => requires(reached, field))).toEqual([false, false, false]);
+  });
+
+  test("asks nothing of somebody whom we are with already", () => {
+    for (const state of ["waiting", "active"] as const) {
+      expect(fieldsToAsk(after(NOTHING, heard(welcome({ state })), heard(hours())))).toEqual([]);
+    }
+    expect(fieldsToAsk(after(NOTHING, heard(welcome({ state: "closed", history: [shown(1)] })), heard(hours())))).toHaveLength(3);
+  });
+
+  test("that opens asks no more, and sends what has waited for the form", () => {
+    const held = after(
+      NOTHING,
+      heard(welcome()),
+      queued(said("message-a")),
+      { t: "sent", id: "message-a" },
+      heard(hours()),
+      heard(refused("message-a", "details_required")),
+    );
+    const open = after(held, heard(hours({})));
+
+    expect([held.hold?.until, fieldsToAsk(held).length, held.opensAt]).toEqual([Infinity, 3, closed.opens_at]);
+    expect([open.hold, fieldsToAsk(open), open.opensAt, open.outbox.length]).toEqual([null, [], 0, 1]);
+  });
 });

@@ -4,7 +4,7 @@
 // shown after the thread. `since` is the highest seq that was pushed to us; an ack does not raise it, because an answer
 // with a lower seq may still be on its way when the connection breaks.
 
-import type { Refused, ServerFrame, Shown, Welcome } from "../../shared/frames/visitor";
+import type { Hours, Refused, ServerFrame, Shown, Welcome } from "../../shared/frames/visitor";
 import { lengthOf } from "./characters";
 import { inOrder, type DetailsItem, type Item } from "./outbox";
 
@@ -26,6 +26,10 @@ export interface Chat {
   ask: readonly Field[];
   known: readonly Field[];
   required: readonly Field[];
+  /** The line is closed, and whoever begins must leave an e-mail or a phone. */
+  reach: boolean;
+  /** When the line opens, epoch milliseconds; 0: it is open, or nobody knows. */
+  opensAt: number;
   textMax: number;
   thread: readonly Shown[];
   since: number;
@@ -78,6 +82,8 @@ export const NOTHING: Chat = {
   ask: [],
   known: [],
   required: [],
+  reach: false,
+  opensAt: 0,
   textMax: 8_000,
   thread: [],
   since: 0,
@@ -97,6 +103,7 @@ export const NOTHING: Chat = {
   returned: null,
   skipped: false,
 };
+
 
 const SECOND = 1_000;
 
@@ -153,6 +160,8 @@ function heard(chat: Chat, frame: ServerFrame, now: number, chance: number): Cha
       return { ...chat, thread: merged(chat.thread, frame.messages), more: frame.more, paging: false };
     case "state":
       return { ...chat, standing: frame.state, operator: frame.operator ?? "" };
+    case "hours":
+      return withHours(chat, frame);
     case "typing":
       return { ...chat, typing: frame.name ?? "" };
     case "refused":
@@ -166,14 +175,13 @@ function heard(chat: Chat, frame: ServerFrame, now: number, chance: number): Cha
 function welcomed(chat: Chat, frame: Welcome): Chat {
   // Without a `since` the server sent the newest page, not what follows ours: it stands for the whole thread.
   const anew = frame.gap || chat.since === 0;
-  const resumed = anew ? { ...chat, thread: [], more: frame.more } : chat;
+  const resumed = withHours(anew ? { ...chat, thread: [], more: frame.more } : chat, frame);
   return shown(
     {
       ...resumed,
       link: "online",
       met: true,
       line: frame.line,
-      ask: frame.ask,
       known: frame.known,
       required: frame.required,
       textMax: frame.text_max ?? NOTHING.textMax,
@@ -181,11 +189,14 @@ function welcomed(chat: Chat, frame: Welcome): Chat {
       operator: frame.operator ?? "",
       paging: false,
       inFlight: "",
-      // Another tab may have filled the form in meanwhile: ask the server again.
-      hold: chat.hold?.until === Infinity ? null : chat.hold,
     },
     frame.history,
   );
+}
+
+/** Take in what the line asks for now. What waits for the form asks the server again: another tab may have filled it in meanwhile. */
+function withHours(chat: Chat, { ask, reach = false, opens_at: opensAt = 0 }: Welcome | Hours): Chat {
+  return { ...chat, ask, reach, opensAt, hold: chat.hold?.until === Infinity ? null : chat.hold };
 }
 
 /** Put pushed *messages* into the thread; our own words among them need no ack any more. */
@@ -196,7 +207,7 @@ function shown(chat: Chat, messages: readonly Shown[]): Chat {
     ...chat,
     thread: merged(chat.thread, messages),
     since: messages.reduce((highest, { seq }) => Math.max(highest, seq), chat.since),
-    outbox: outbox.length < chat.outbox.length ? outbox : chat.outbox,
+    outbox,
     inFlight: stored.has(chat.inFlight) ? "" : chat.inFlight,
   };
 }
@@ -236,8 +247,7 @@ function refused(chat: Chat, { id, code, text, retry_after: seconds = 0 }: Refus
 
 function closed(chat: Chat, code: number): Chat {
   // A frame that the server could not read would be sent, and would close the socket, for ever.
-  const unreadable = code === 4400 || code === 1009;
-  const kept = unreadable && chat.inFlight !== "" ? failed(chat, chat.inFlight, "unreadable") : chat;
+  const kept = code === 4400 || code === 1009 ? failed(chat, chat.inFlight, "unreadable") : chat;
   return { ...kept, link: code === 4404 ? "missing" : "offline", typing: null, paging: false, inFlight: "" };
 }
 
@@ -250,8 +260,7 @@ function adopted(chat: Chat, items: readonly Item[]): Chat {
 /** The server has *id*, here or through another tab: what it said about the visitor is known now. */
 function without(chat: Chat, id: string): Chat {
   const item = chat.outbox.find((waiting) => waiting.id === id);
-  const told = item?.t === "details" ? filledIn(item) : [];
-  return { ...removed(chat, id), known: told.length === 0 ? chat.known : [...chat.known, ...told] };
+  return { ...removed(chat, id), known: [...chat.known, ...(item?.t === "details" ? filledIn(item) : [])] };
 }
 
 function removed(chat: Chat, id: string): Chat {
@@ -270,7 +279,6 @@ function changed(chat: Chat, id: string, change: (item: Item) => Item): Chat {
 
 /** Return both, by seq, each once. */
 function merged(thread: readonly Shown[], messages: readonly Shown[]): readonly Shown[] {
-  if (messages.length === 0) return thread;
   const bySeq = new Map([...thread, ...messages].map((message) => [message.seq, message]));
   return [...bySeq.values()].sort((a, b) => a.seq - b.seq);
 }
@@ -287,9 +295,20 @@ export function fieldsToAsk(chat: Chat): readonly Field[] {
   const missing = chat.ask.filter((field) => !chat.known.includes(field) || returned.includes(field));
   if (chat.returned !== null) return missing;
   if (chat.hold?.code === "details_required") return missing.length > 0 ? missing : chat.ask;
-  if (missing.some((field) => chat.required.includes(field))) return missing;
+  if (missing.some((field) => requires(chat, field))) return missing;
   const begun = chat.skipped || chat.known.length > 0 || chat.thread.length > 0 || chat.outbox.length > 0 || chat.standing !== "none";
   return begun ? [] : missing;
+}
+
+/** Return whether nobody may begin without telling *field*; of an e-mail and a phone one is enough where the line is closed. */
+export function requires(chat: Chat, field: Field): boolean {
+  const reaches = chat.reach && !served(chat) && field !== "name" && !chat.known.some((known) => known !== "name");
+  return reaches || chat.required.includes(field);
+}
+
+/** Return whether somebody is with the visitor or will be. */
+function served({ standing }: Chat): boolean {
+  return standing === "waiting" || standing === "active";
 }
 
 /** Return how many messages wait to be read. */
@@ -301,5 +320,5 @@ export function unread(chat: Chat): number {
 export function wake(chat: Chat, open: boolean): "open" | "quiet" | null {
   if (open) return "open";
   const pending = chat.outbox.some((item) => item.t === "details" || item.failed === "");
-  return pending || chat.standing === "waiting" || chat.standing === "active" ? "quiet" : null;
+  return pending || served(chat) ? "quiet" : null;
 }

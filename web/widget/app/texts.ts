@@ -7,9 +7,7 @@ export type Text = keyof typeof en;
 export type Catalogue = Readonly<Record<Text, string>>;
 
 /** Where the other catalogues are. Vite makes files of them, beside the application. */
-const addresses: Readonly<Record<string, () => URL>> = {
-  ru: () => new URL("./texts/ru.json", import.meta.url),
-};
+const addresses = new Map([["ru", () => new URL("./texts/ru.json", import.meta.url)]]);
 
 /** How the widget speaks to this visitor. */
 export interface Speech {
@@ -25,7 +23,7 @@ export interface Speech {
 /** Learn the language that *wanted* (BCP 47) names. English if we do not know it, or its catalogue cannot be had. */
 export async function learn(wanted: string, get: (address: URL) => Promise<Catalogue>): Promise<Speech> {
   const lang = languageOf(wanted);
-  const address = Object.hasOwn(addresses, lang) ? addresses[lang] : undefined;
+  const address = addresses.get(lang);
   if (address === undefined) return speak(wanted);
   return get(address()).then(
     (catalogue) => speak(wanted, lang, catalogue),
@@ -43,7 +41,7 @@ export function speak(wanted: string, lang = "en", catalogue: Catalogue = en): S
     time: (at, seconds = false) => format(at, { timeStyle: seconds ? "medium" : "short" }),
     day: (at, now) => {
       const sameYear = new Date(at).getFullYear() === new Date(now).getFullYear();
-      return format(at, { day: "numeric", month: "long", ...(!sameYear && { year: "numeric" }) });
+      return format(at, { day: "numeric", month: "long", year: sameYear ? undefined : "numeric" });
     },
   };
 }

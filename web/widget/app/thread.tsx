@@ -2,18 +2,17 @@
 
 import { Component } from "preact";
 import type { Shown } from "../../shared/frames/visitor";
+import type { ChatDesk } from "./chat";
 import { piecesOf } from "./links";
 import type { SayItem } from "./outbox";
 import type { Chat } from "./store";
 import type { Speech } from "./texts";
 
 export interface ThreadProps {
+  desk: ChatDesk;
   chat: Chat;
   speech: Speech;
   now: number;
-  onOlder: () => void;
-  onRetry: (id: string) => void;
-  onDiscard: (id: string) => void;
 }
 
 /** What the list looked like before new messages came. */
@@ -81,11 +80,11 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
 
   private readonly onScroll = (): void => {
     const { top, atEnd } = this.view();
-    if (top < NEAR && !atEnd) this.props.onOlder();
+    if (top < NEAR && !atEnd) this.props.desk.older();
     if (atEnd === this.state.away) this.setState({ away: !atEnd });
   };
 
-  override render({ chat, speech, now, onOlder, onRetry, onDiscard }: ThreadProps) {
+  override render({ desk, chat, speech, now }: ThreadProps) {
     const { text } = speech;
     const said = chat.outbox.filter((item) => item.t === "say");
     const silent = chat.thread.length === 0 && said.length === 0;
@@ -104,20 +103,25 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
           }}
         >
           {chat.more && (
-            <button type="button" class="plain" disabled={chat.paging} onClick={onOlder}>
+            <button type="button" class="plain" disabled={chat.paging} onClick={desk.older}>
               {text(chat.paging ? "loading" : "older")}
             </button>
           )}
           {silent && <p class="blank">{text("greeting")}</p>}
           <ol>
             {chat.thread.map((message, at) => (
-              <Message key={message.id ?? message.seq} {...{ message, speech, now }} previous={chat.thread[at - 1]} />
+              <Message
+                key={message.id ?? message.seq}
+                {...{ desk, message, speech, now }}
+                previous={chat.thread[at - 1]}
+                newest={at === chat.thread.length - 1}
+              />
             ))}
             {said.map((item) => (
-              <Unsent key={item.id} {...{ item, speech, onRetry, onDiscard }} />
+              <Unsent key={item.id} {...{ desk, item, speech }} />
             ))}
           </ol>
-          {chat.typing !== null && <p class="typing">{text(chat.typing === "" ? "typing_unnamed" : "typing", { name: chat.typing })}</p>}
+          {chat.typing !== null && <p class="typing">{text(chat.typing ? "typing" : "typing_unnamed", { name: chat.typing })}</p>}
         </div>
         {this.state.away && (
           <button type="button" class="newest" aria-label={text("newest")} onClick={this.toEnd}>
@@ -132,17 +136,19 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
 }
 
 interface MessageProps {
+  desk: ChatDesk;
   message: Shown;
   previous: Shown | undefined;
+  newest: boolean;
   speech: Speech;
   now: number;
 }
 
-function Message({ message, previous, speech, now }: MessageProps) {
+function Message({ desk, message, previous, newest, speech, now }: MessageProps) {
   const { who, at, name = "" } = message;
   const day = new Date(at).toDateString();
   const newDay = previous === undefined || new Date(previous.at).toDateString() !== day;
-  const newVoice = newDay || previous.who !== who || (previous.name ?? "") !== name;
+  const newVoice = newDay || previous.who !== who || previous.name !== message.name;
   return (
     <>
       {newDay && <li class="day">{speech.day(at, now)}</li>}
@@ -157,19 +163,27 @@ function Message({ message, previous, speech, now }: MessageProps) {
             </span>
           )}
         </small>
+        {newest && message.buttons && (
+          <div>
+            {message.buttons.map(({ label, value }) => (
+              <button type="button" class="main" onClick={() => desk.press(value)}>
+                {label}
+              </button>
+            ))}
+          </div>
+        )}
       </li>
     </>
   );
 }
 
 interface UnsentProps {
+  desk: ChatDesk;
   item: SayItem;
   speech: Speech;
-  onRetry: (id: string) => void;
-  onDiscard: (id: string) => void;
 }
 
-function Unsent({ item, speech: { text }, onRetry, onDiscard }: UnsentProps) {
+function Unsent({ desk, item, speech: { text } }: UnsentProps) {
   const reason = item.failed === "unreadable" ? text("unreadable") : item.failed;
   return (
     <li class={`me first ${reason ? "failed" : "sending"}`}>
@@ -179,10 +193,10 @@ function Unsent({ item, speech: { text }, onRetry, onDiscard }: UnsentProps) {
         <small role="alert">
           {text("failed")}: {reason}
           <br />
-          <button type="button" class="plain" onClick={() => onRetry(item.id)}>
+          <button type="button" class="plain" onClick={() => desk.retry(item.id)}>
             {text("retry")}
           </button>{" "}
-          <button type="button" class="plain" onClick={() => onDiscard(item.id)}>
+          <button type="button" class="plain" onClick={() => desk.discard(item.id)}>
             {text("discard")}
           </button>
         </small>

@@ -1,0 +1,137 @@
+"""A shop with two lines, its people and their browsers: routes asked as somebody, and everything decided that follows."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from broker import inbound
+from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role
+from broker.ports import Tx
+from broker.store import directory as directories
+from broker.store.sql import insert_row
+from broker.store.tables import seats
+from operators import presence
+from operators.board_rest import routes as board_routes
+from operators.deeds_rest import routes as deed_routes
+from operators.rest import routes as people_routes
+from operators.sessions_rest import routes as session_routes
+from operators.why_rest import routes as why_routes
+from routing import distributor, worker
+from routing.applying import House
+from routing.distributor import marked
+from routing.hours_rest import WorldCalendars
+from tests.support import house
+from tests.support.channels import FakeChannel, wrote
+from tests.support.site import Site
+
+NOBODY = "01900000-0000-7000-8000-ffffffffffff"
+_SEAT = insert_row(seats, "line_id operator_id position")
+
+
+@dataclass
+class Shop:
+    """A site with two lines; ann sits in the first, bob in the second, sue supervises."""
+
+    site: Site
+    off_shift: set[OperatorId] = field(default_factory=set)
+    lines: list[LineId] = field(default_factory=list)
+    channels: list[FakeChannel] = field(default_factory=list)
+    ids: dict[str, OperatorId] = field(default_factory=dict)
+    browsers: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+
+    def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask as *who*."""
+        return self.site.ask(method, f"/api/v1{path}", by=self.browsers[who], **more)
+
+    def get(self, who: str, path: str) -> Any:
+        """Return what *who* is answered with 200."""
+        answer = self.ask(who, "GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def do(self, who: str, session: str, verb: str, key: str | None = None, **body: Any) -> httpx.Response:
+        """Have *who* do a deed, and everything that follows from it."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        answer = self.ask(who, "POST", f"/sessions/{session}/{verb}", headers=headers, json=body)
+        self.go_on()
+        return answer
+
+    def person(self, who: str, role: Role = Role.OPERATOR, *lines: int) -> OperatorId:
+        """Add somebody who is logged in and online, with seats in *lines*."""
+        self.ids[who] = self.site.person(who, role)
+        self.browsers[who] = self.site.browser()
+        assert self.site.log_in(who, by=self.browsers[who]).status_code == 200
+        for line in lines:
+            self.site.write(partial(_seat_down, operator=self.ids[who], line=self.lines[line]))
+        return self.ids[who]
+
+    def taken(self, by: str = "ann", key: str = "v1") -> str:
+        """Return a session that a customer has opened in the first line and *by* has taken; a supervisor takes it over."""
+        self.say(sum(ord(letter) for letter in key), key, "hello")
+        session = self.session()
+        self.do(by, session, "take-over" if by == "sue" else "take")
+        assert self.get(by, f"/sessions/{session}")["operator_id"] == self.ids[by]
+        return session
+
+    def say(self, number: int, key: str, text: str, line: int = 0) -> None:
+        """Have a customer write."""
+        channel = self.channels[line]
+        settings = self.site.write(directories.load).lines[channel.line_id].settings
+        prepared = inbound.prepare(channel, [wrote(str(number), key, text)], settings)
+        self.site.write(lambda tx: inbound.accept(tx, channel.id, prepared))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Decide and distribute what there is."""
+        known = House(self.site.write(directories.load), {channel.id: LoadKind.CHAT for channel in self.channels})
+        # Each in a transaction of its own, as the loops have it.
+        while (found := self.site.write(inbound.undecided)) or (lines := self.site.write(marked)):
+            for conversation in found:
+                self.site.write(lambda tx, one=conversation: worker.step(tx, one, known))  # type: ignore[misc]
+            for line in [] if found else lines:
+                self.site.write(lambda tx, one=line: distributor.step(tx, one, known))  # type: ignore[misc]
+
+    def rows(self, text: str, *values: object) -> list[Any]:
+        """Return what a plain query finds, for asserting."""
+        return self.site.write(lambda tx: tx._cursor.execute(text, values).fetchall())  # type: ignore[attr-defined]
+
+    def session(self, who: str = "sue") -> str:
+        """Return the latest opened session."""
+        return str(self.get(who, "/sessions")["items"][0]["id"])
+
+
+def _open_line(tx: Tx, slug: str) -> tuple[LineId, ChannelId]:
+    line = house.add_line(tx, slug)
+    return line, house.add_channel(tx, line, slug)
+
+
+def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
+    tx.run(_SEAT, line_id=line, operator_id=operator, position=1)
+    presence.set_presence(tx, operator, PresenceState.ONLINE)
+
+
+def open_shop(folder: Path) -> Shop:
+    """Return a shop that is open."""
+    off_shift: set[OperatorId] = set()
+    routes = [
+        session_routes,
+        deed_routes,
+        why_routes,
+        board_routes(lambda operator, _: operator not in off_shift),
+        *people_routes({}, WorldCalendars()),
+    ]
+    made = Shop(Site(folder, routes=routes), off_shift)
+    for slug in ("shop", "bar"):
+        line, channel = made.site.write(partial(_open_line, slug=slug))
+        made.lines.append(line)
+        made.channels.append(FakeChannel(channel, line))
+    made.person("ann", Role.OPERATOR, 0)
+    made.person("bob", Role.OPERATOR, 1)
+    made.person("sue", Role.SUPERVISOR)
+    return made

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "vitest";
+import type { Card, Me } from "../shared/frames/operator";
+import { card, held, ME } from "./testing/samples";
+import { may, type Verb } from "./verbs";
+
+const BOSS: Me = { ...ME, role: "supervisor" };
+const VERBS: readonly Verb[] = [
+  "take",
+  "decline",
+  "reply",
+  "close",
+  "transfer",
+  "assign",
+  "take_over",
+  "invite",
+  "join",
+  "leave",
+  "snooze",
+  "spam",
+  "start",
+  "review",
+];
+
+const can = (shown: Card, me: Me = ME): string => VERBS.filter((verb) => may(verb, shown, me)).join(" ");
+const theirs = (more: Partial<Card> = {}): Card => card("a", { status: "active", operator: "ann", ...more });
+
+describe("an operator", () => {
+  test.each([
+    ["waiting", card("a"), "take reply spam"],
+    ["offered to me", card("a", { status: "offered", offered_until: 1 }), "take decline reply spam"],
+    ["offered to a colleague", card("a", { status: "offered" }), "spam"],
+    ["mine", held("a"), "reply close transfer invite snooze spam"],
+    ["mine and snoozed", held("a", { status: "snoozed" }), "take reply close transfer invite snooze spam"],
+    ["a colleague's", theirs(), ""],
+    ["a colleague's, and I joined", theirs({ members: [ME.id] }), "reply invite leave spam"],
+    ["a colleague's, and I am invited", theirs({ invited: [ME.id] }), "join leave"],
+    ["closed", theirs({ status: "closed" }), "spam start"],
+    ["closed as spam", theirs({ status: "closed", outcome: "spam" }), "start"],
+  ])("may, with one that is %s", (_, shown, verbs) => {
+    expect(can(shown)).toBe(verbs);
+  });
+});
+
+describe("a supervisor", () => {
+  test.each([
+    ["waiting", card("a"), "take reply close transfer assign spam"],
+    ["offered to a colleague", card("a", { status: "offered" }), "close transfer assign take_over spam"],
+    ["a colleague's", theirs(), "close transfer assign take_over invite join spam"],
+    ["a colleague's and snoozed", theirs({ status: "snoozed" }), "close transfer assign take_over invite join spam"],
+    ["mine", held("a"), "reply close transfer assign invite snooze spam"],
+    ["a colleague's and closed", theirs({ status: "closed" }), "spam start review"],
+    ["my own and closed", held("a", { status: "closed" }), "spam start"],
+    ["closed without anybody", card("a", { status: "closed" }), "spam start"],
+  ])("may, with one that is %s", (_, shown, verbs) => {
+    expect(can(shown, BOSS)).toBe(verbs);
+  });
+});
+
+test("who is not known yet may nothing", () => {
+  expect(VERBS.filter((verb) => may(verb, held("a"), null))).toEqual([]);
+});

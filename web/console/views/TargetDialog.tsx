@@ -1,0 +1,241 @@
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { Problem, type TargetLine, type TargetOperator, type Targets, targets as loadTargets } from "../api";
+import type { Card } from "../../shared/frames/operator";
+import { Busy } from "./bits";
+import { TEXT_MAX } from "./Composer";
+import { useDesk, useNow, useWords } from "./context";
+import { Dialog } from "./Dialog";
+
+/** `transfer` offers it to a colleague who is there, `assign` gives it to anybody, `invite` asks a colleague to join. */
+export type Passing = "transfer" | "assign" | "invite";
+
+export interface Chosen {
+  operator?: string;
+  line?: string;
+  text?: string;
+}
+
+interface TargetDialogProps {
+  passing: Passing;
+  /** The session; null: there are many. */
+  card: Card | null;
+  title: string;
+  onChoose: (chosen: Chosen) => void;
+  onClose: () => void;
+}
+
+/** So many are found by the eye; more need a field to find them by. */
+const SEEN_AT_ONCE = 7;
+
+/** To whom? A colleague or a line, and a note to whoever is next. */
+export function TargetDialog({ passing, card, title, onChoose, onClose }: TargetDialogProps) {
+  const { t } = useWords();
+  const [targets, setTargets] = useState<Targets | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [wanted, setWanted] = useState("");
+  const [chosen, setChosen] = useState<Chosen | null>(null);
+  const [text, setText] = useState("");
+  const withNote = passing !== "invite" && card !== null;
+
+  async function load(): Promise<void> {
+    setProblem(null);
+    try {
+      setTargets(await loadTargets());
+    } catch (error) {
+      setProblem(error instanceof Problem ? error.detail : "");
+    }
+  }
+  useEffect(() => void load(), []);
+  // The list comes after the dialog: whoever has not begun to write goes on from it.
+  const list = useRef<HTMLDivElement>(null);
+  const find = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (targets === null || text !== "") return;
+    (find.current ?? list.current?.querySelector<HTMLInputElement>("input:enabled"))?.focus();
+  }, [targets]);
+
+  function submit(event: Event): void {
+    event.preventDefault();
+    if (chosen === null) return;
+    const note = text.trim();
+    onChoose(withNote && note !== "" ? { ...chosen, text: note } : chosen);
+    onClose();
+  }
+
+  const found = (name: string): boolean => name.toLocaleLowerCase().includes(wanted.trim().toLocaleLowerCase());
+  const people = useOthers(targets?.operators ?? [], passing, card);
+  const lines = passing === "invite" ? [] : (targets?.lines ?? []);
+  const shownPeople = people.filter((one) => found(one.name));
+  const shownLines = lines.filter((one) => found(one.name));
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form onSubmit={submit}>
+        {problem !== null ? (
+          <p class="problem" role="alert">
+            {problem || t("app.unreachable")}{" "}
+            <button type="button" class="link" onClick={() => void load()}>
+              {t("app.retry")}
+            </button>
+          </p>
+        ) : targets === null ? (
+          <Busy text={t("target.loading")} />
+        ) : (
+          <>
+            {people.length + lines.length > SEEN_AT_ONCE && (
+              <label class="field">
+                <span>{t("target.find")}</span>
+                <input ref={find} type="search" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
+              </label>
+            )}
+            <div class="targets" ref={list}>
+              {shownPeople.length > 0 && (
+                <fieldset>
+                  <legend>{t("target.people")}</legend>
+                  {shownPeople.map((one) => (
+                    <Person
+                      key={one.id}
+                      operator={one}
+                      passing={passing}
+                      card={card}
+                      on={chosen?.operator === one.id}
+                      onChoose={() => setChosen({ operator: one.id })}
+                    />
+                  ))}
+                </fieldset>
+              )}
+              {shownLines.length > 0 && (
+                <fieldset>
+                  <legend>{t("target.lines")}</legend>
+                  {shownLines.map((one) => (
+                    <Line
+                      key={one.id}
+                      line={one}
+                      own={card?.line === one.id}
+                      on={chosen?.line === one.id}
+                      onChoose={() => setChosen({ line: one.id })}
+                    />
+                  ))}
+                </fieldset>
+              )}
+              {shownPeople.length + shownLines.length === 0 && (
+                <p class="quiet-line">{t(people.length + lines.length === 0 ? "target.nobody" : "target.none_found")}</p>
+              )}
+            </div>
+          </>
+        )}
+        {withNote && (
+          <label class="field">
+            <span>{t("target.note")}</span>
+            <textarea
+              rows={2}
+              dir="auto"
+              maxLength={TEXT_MAX}
+              value={text}
+              placeholder={t("target.note_hint")}
+              onInput={(event) => setText(event.currentTarget.value)}
+            />
+          </label>
+        )}
+        <div class="actions">
+          <button type="button" class="button" onClick={onClose}>
+            {t("common.cancel")}
+          </button>
+          <button type="submit" class="button primary" disabled={chosen === null}>
+            {t(`target.${passing}`)}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Whoever has it is no choice; those who are there and of this line come first. Presence is the latest that the gateway told. */
+function useOthers(operators: readonly TargetOperator[], passing: Passing, card: Card | null): TargetOperator[] {
+  const { state } = useDesk();
+  const { language } = useWords();
+  const held = card?.status === "closed" ? "" : (card?.operator ?? "");
+  const known = passing === "invite" ? [held, state.me?.id, ...(card?.members ?? []), ...(card?.invited ?? [])] : [held];
+  const rank = (one: TargetOperator): number =>
+    (isThere(one) ? 0 : 2) + (card === null || one.lines.includes(card.line) ? 0 : 1);
+  return operators
+    .filter((one) => !known.includes(one.id))
+    .map((one) => ({ ...one, presence: state.colleagues[one.id]?.presence ?? one.presence }))
+    .sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, language));
+}
+
+function isThere(operator: TargetOperator): boolean {
+  return operator.presence === "online" && operator.on_shift;
+}
+
+interface PersonProps {
+  operator: TargetOperator;
+  passing: Passing;
+  card: Card | null;
+  on: boolean;
+  onChoose: () => void;
+}
+
+function Person({ operator, passing, card, on, onChoose }: PersonProps) {
+  const { t } = useWords();
+  const { state } = useDesk();
+  const about = [
+    t(`presence.${operator.presence}`),
+    operator.on_shift ? "" : t("target.off_shift"),
+    card === null || operator.lines.includes(card.line) ? "" : t("target.other_line"),
+  ];
+  return (
+    <Choice
+      name={operator.id === state.me?.id ? t("target.me", { name: operator.name }) : operator.name}
+      about={about.filter((one) => one !== "").join(" · ")}
+      dot={operator.presence}
+      on={on}
+      // An offer to somebody who is not there would be refused.
+      disabled={passing === "transfer" && !isThere(operator)}
+      onChoose={onChoose}
+    />
+  );
+}
+
+function Line({ line, own, on, onChoose }: { line: TargetLine; own: boolean; on: boolean; onChoose: () => void }) {
+  const words = useWords();
+  const { t } = words;
+  const now = useNow(60_000);
+  const hours = line.open
+    ? t("line.open")
+    : line.opens_at === null
+      ? t("line.closed")
+      : t("line.opens", { time: words.weekdayTime(Date.parse(line.opens_at), now) });
+  return (
+    <Choice
+      name={line.name}
+      about={own ? `${t("target.own_line")} · ${hours}` : hours}
+      dot={line.open ? "online" : "offline"}
+      on={on}
+      disabled={false}
+      onChoose={onChoose}
+    />
+  );
+}
+
+interface ChoiceProps {
+  name: string;
+  about: string;
+  dot: string;
+  on: boolean;
+  disabled: boolean;
+  onChoose: () => void;
+}
+
+function Choice({ name, about, dot, on, disabled, onChoose }: ChoiceProps) {
+  const id = useId();
+  return (
+    <label class={disabled ? "target off" : "target"}>
+      <input type="radio" name="target" checked={on} disabled={disabled} aria-describedby={id} onChange={onChoose} />
+      <span class={`dot ${dot}`} aria-hidden="true" />
+      <bdi class="target-name">{name}</bdi>
+      <span id={id} class="hint">
+        {about}
+      </span>
+    </label>
+  );
+}
