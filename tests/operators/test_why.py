@@ -782,7 +782,7 @@ def _called_with(module: ModuleType, name: str, place: int) -> set[str]:
     return set().union(*(_texts(call.args[place]) for call in named if len(call.args) > place))
 
 
-WHY = _constants(distribution, "_reasons") | _constants(distribution, "_absent") | {AWAY.value, OFFLINE.value}
+WHY = _constants(distribution, "_reasons") | _constants(distribution, "_without_room") | {AWAY.value, OFFLINE.value}
 HELD = _called_with(distribution, "_hold", 3)
 ENDS = _called_with(engine, "EndOffers", 1) | _called_with(engine, "_end_offers", 2) | _called_with(engine, "_give_back", 1)
 RULES = {rule.value for rule in Distribution} | {"responsible"}

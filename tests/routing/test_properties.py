@@ -389,7 +389,7 @@ class Houses(RuleBasedStateMachine):
 
 
 Houses.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=500, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestWhateverHappensInAHouse = pytest.mark.slow(Houses.TestCase)
 
