@@ -429,10 +429,10 @@ def shut_outside(line: LineSettings, **changes: Any) -> Session:
     return after(None, wrote(), closed(line, **changes))[0]
 
 
-@pytest.mark.parametrize("load", [LoadKind.CHAT, LoadKind.CALL])
-def test_more_words_outside_the_hours_join_what_was_said(load: LoadKind):
-    """The customer was answered already: no second reply, the session stays as it is."""
-    line = outside(Outside.REPLY)
+@pytest.mark.parametrize(("load", "how"), [(LoadKind.CHAT, Outside.REPLY), (LoadKind.CALL, Outside.KEEP)])
+def test_more_words_outside_the_hours_join_what_was_said(load: LoadKind, how: Outside):
+    """The customer was answered already: no second reply, the session stays as it is; of a call whatever the line does with messages."""
+    line = outside(how)
     before = shut_outside(line, load=load)
 
     assert after(before, wrote(NOON + MINUTE), closed(line), NOON + MINUTE) == (before, (Ignore("outside the hours"),))
@@ -936,7 +936,8 @@ def test_closing_withdraws_offers():
 @pytest.mark.parametrize("before", [QUEUED, OFFERED, replace(ACTIVE, operator_id=BOB)], ids=lambda session: session.status)
 def test_only_the_holder_or_a_supervisor_closes(before: Session):
     """A seat in the line is not enough."""
-    assert refused(before, close()) == "not_yours"
+    for who in (person(), person(supervises=True, active=False), None):
+        assert refused(before, close(), view(who=who)) == "not_yours"
     assert after(before, close(), view(who=person(supervises=True)))[0].status is Status.CLOSED
 
 

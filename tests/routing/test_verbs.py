@@ -268,6 +268,7 @@ def test_the_line_says_how_long_a_colleague_has():
         (OFFERED, to_bob(), person(), person(BOB), "not_yours"),
         (replace(ACTIVE, members=(BOB,)), to_bob(BOB), person(BOB), person(BOB), "not_yours"),
         (ACTIVE, to_bob(SUE), replace(BOSS, active=False), person(BOB), "not_yours"),
+        (ACTIVE, to_bob(SUE), None, person(BOB), "not_yours"),
         (ACTIVE, to_bob(), person(), None, "no_colleague"),
         (ACTIVE, to_bob(), person(), person(BOB, active=False), "no_colleague"),
         (ACTIVE, to_bob(), person(), person(BOB, seated=False), "no_colleague"),
@@ -282,7 +283,7 @@ def test_the_line_says_how_long_a_colleague_has():
     ],
 )
 def test_who_may_pass_on_and_to_whom(
-    before: Session | None, event: Transfer, who: OperatorView, colleague: OperatorView | None, code: str
+    before: Session | None, event: Transfer, who: OperatorView | None, colleague: OperatorView | None, code: str
 ):
     """The holder or a supervisor, to somebody of the line who is there and has room; the note of what is refused is not kept."""
     event = replace(event, message_id=M1)
@@ -352,6 +353,15 @@ def test_what_nobody_can_have_back_waits_as_long_as_it_has(event: SessionEvent, 
     assert (session.passed_by, session.passed) == (None, False)
     assert (session.asked, session.round_no) == (((), 0) if how == "gone" else ((BOB,), 1))
     assert decisions == (EndOffers((BOB,), how), Release(BOB), CancelTimer(OFFER), MarkPool(f"offer {how}"))
+
+
+def test_what_has_not_waited_before_stops_demanding_in_time():
+    """Reopened by an operator's own words, passed on and not taken: its demand has an end, and one that runs keeps its own."""
+    before = replace(PASSED, needs=("skill:billing",))
+
+    assert after(before, deed(Decline, BOB), view(who=None))[0].needs_until == NOON + 2 * MINUTE
+    assert after(replace(before, needs_until=LATER), deed(Decline, BOB), view(who=None))[0].needs_until == LATER
+    assert after(PASSED, deed(Decline, BOB), view(who=None))[0].needs_until is None
 
 
 def test_a_customer_who_wrote_before_it_was_passed_on_is_told_in_the_queue_too():
@@ -854,6 +864,26 @@ def test_who_was_never_answered_is_promised_a_first_answer_on_waking():
     assert {SetTimer(NO_ANSWER, LATER + MINUTE), SetTimer(KPI, LATER + 30 * SECOND)} < set(decisions)
 
 
+@pytest.mark.parametrize(
+    ("event", "who"),
+    [
+        (deed(Take), person()),
+        (deed(TakeOver, SUE), BOSS),
+        (deed(Transfer, SUE, to_operator=BOB, assigned=True), BOSS),
+        (deed(Transfer, SUE, to_line=SHOP), BOSS),
+        (OperatorGone(at=NOON, operator_id=ANN, removed=True), None),
+    ],
+    ids=["taken back", "taken over", "assigned", "to the queue", "operator removed"],
+)
+def test_whoever_brings_it_back_brings_its_promises_back(event: SessionEvent, who: OperatorView | None):
+    """The customer has waited since before it was put by: what was forgotten then is set again from now."""
+    before = replace(SNOOZED, unanswered_since=NOON, answered_at=None)
+    session, decisions = after(before, event, view(KPIS, who, colleague=person(BOB), to=SHOP, target_line=KPIS), LATER)
+
+    assert (session.answer_due, session.kpi_due) == (LATER + MINUTE, LATER + 30 * SECOND)
+    assert {SetTimer(NO_ANSWER, LATER + MINUTE), SetTimer(KPI, LATER + 30 * SECOND)} < set(decisions)
+
+
 def test_outside_the_hours_the_customer_is_told_when_we_open():
     """Who wakes a session that nobody can have now."""
     session, decisions = after(SNOOZED, said(), view(KPIS, None, SHUT))
@@ -863,6 +893,7 @@ def test_outside_the_hours_the_customer_is_told_when_we_open():
     assert decisions[-1] == Say("outside")
     assert by_time.status is Status.QUEUED
     assert not any(isinstance(made, Say) for made in silent)
+    assert after(SNOOZED, said(), view(LINE, person(), SHUT))[1] == (CancelTimer(SNOOZE), Reserve(ANN))
 
 
 def test_its_operator_takes_it_back_or_answers():
