@@ -602,6 +602,11 @@ def test_declining_goes_on_to_the_next():
     assert decisions == (EndOffers((ANN,), "declined"), Release(ANN), MarkPool("offer declined"), CancelTimer(OFFER))
 
 
+def test_who_was_asked_before_stays_asked():
+    """In the same round."""
+    assert after(replace(OFFERED, asked=(BOB,)), decline())[0].asked == (BOB, ANN)
+
+
 def test_one_of_many_declining_leaves_the_others_their_offer():
     """All at once: the session stays offered to the rest, until the same deadline."""
     session, decisions = after(replace(OFFERED, offered_to=(ANN, BOB)), decline())
@@ -823,6 +828,13 @@ def test_taking_from_the_list():
 
     assert (session.status, session.operator_id) == (Status.ACTIVE, ANN)
     assert decisions == (Reserve(ANN), CancelTimer(ROUND))
+
+
+def test_whoever_takes_it_ends_its_rounds():
+    """What was kept of them while it waited is nothing to its next waiting."""
+    waits = replace(QUEUED, round_no=2, round_began=NOON, asked=(BOB,), held_until=OPENS, held_why="round", rounds_over=True)
+
+    assert after(waits, take())[0] == replace(ACTIVE, queued_at=None)
 
 
 @pytest.mark.parametrize(

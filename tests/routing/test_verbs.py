@@ -615,6 +615,7 @@ def test_a_colleague_is_invited_joins_and_leaves(before: Session):
         (OFFERED, deed(Invite, colleague=BOB), person(), person(BOB), "take_first"),
         (CLOSED, deed(Invite, colleague=BOB), person(), person(BOB), "closed"),
         (ACTIVE, deed(Join, BOB), person(BOB), None, "not_invited"),
+        (replace(ACTIVE, invited=(BOB,)), deed(Join, BOB), None, None, "not_invited"),
         (replace(ACTIVE, invited=(BOB,)), deed(Join, BOB), person(BOB, active=False), None, "not_invited"),
         (replace(QUEUED, invited=(BOB,)), deed(Join, BOB), person(BOB), None, "take_first"),
         (CLOSED, deed(Join, SUE), BOSS, None, "closed"),
@@ -626,7 +627,7 @@ def test_a_colleague_is_invited_joins_and_leaves(before: Session):
     ],
 )
 def test_who_may_not_invite_join_or_leave(
-    before: Session | None, event: OperatorEvent, who: OperatorView, colleague: OperatorView | None, code: str
+    before: Session | None, event: OperatorEvent, who: OperatorView | None, colleague: OperatorView | None, code: str
 ):
     """Who has the session or is with it invites, the invited join, and the holder passes it on instead of leaving."""
     assert refused(before, event, view(who=who, colleague=colleague)) == code
