@@ -1365,6 +1365,9 @@ def test_that_nobody_is_there_does_not_keep_it_from_being_sent_on():
 
     assert (told.answer_due, decisions) == (NOON + MINUTE, (Alert("nobody"), Say("no_answer")))
     assert after(told, no_answer(), view(TO_LINE, target_line=LINE))[0].line_id == DESK
+    taken, _ = after(told, deed(Take), view(TO_LINE, person()))
+    vanished = OperatorGone(at=NOON, operator_id=ANN, vanished=True)
+    assert after(taken, vanished, view(TO_LINE), LATER)[0].answer_due == LATER + MINUTE
     assert after(told, no_answer(), view(TO_LINE, exists=False))[1] == (Ignore("told already"),)
 
 

@@ -386,6 +386,10 @@ def test_who_writes_first_after_the_window_begins_in_the_channels_line(shops: Sh
 
     assert (shop.held().line_id, shop.held().operator_id, shop.reserved(shop.ann, shop.cat)) == (shop.line, shop.ann, [25, 0])
     assert "reopen" not in shop.timers()
+    assert shop.store.rows("SELECT line_id, status, frozen FROM sessions ORDER BY id") == [
+        (shop.desk, "closed", 1),
+        (shop.line, "active", 0),
+    ]
 
 
 def test_whoever_passes_to_their_own_queue_sees_it_go_to_the_next(shops: Shops):
