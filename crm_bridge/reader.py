@@ -2,10 +2,11 @@
 
 What a row of the journal leads to:
 
-    contact_message that opened a session, take, contact, close   the lead is looked at (and its responsible, once there is one)
+    contact_message that opened a session, contact, whatever      the lead is looked at (and its responsible, once there is one)
+      gives a session to somebody or closes it
     contact_message that opened a session                         what closed before it cannot open again: frozen
     contact with `moved_from`                                     lead and transcripts follow the merged contact
-    close, reopen_ended, message of a closed session              the session's transcript is written, whole
+    whatever closes a session or is said in a closed one          the session's transcript is written, whole
     fate (sent, delivered, read, failed, …) in a closed session   it is written again: the last text of a session leaves after it
 
 A row says only where to look; what is written is the state of the tables now, so a page read late writes what is true and a page
@@ -53,6 +54,9 @@ class _FateBody(msgspec.Struct):
 
 _CONTACT = msgspec.json.Decoder(_ContactBody)
 _FATE = msgspec.json.Decoder(_FateBody)
+_GIVES = frozenset(("take", "take_over", "transfer", "start"))
+"""Events by which a session becomes somebody's. A reply may be one too, but hardly ever is: what closes the session makes up for it."""
+_CLOSES = frozenset(("close", "silence_due", "spam"))
 _ON_ITS_WAY = (Fate.QUEUED, Fate.SENDING)
 
 
@@ -160,16 +164,18 @@ def notice(entries: Iterable[Entry]) -> Noticed:
 def _notice(noticed: Noticed, entry: Entry, conversation_id: str) -> None:
     closed = entry.status == Status.CLOSED and entry.session_id is not None
     match entry.kind:
-        case "contact_message" if entry.status == Status.QUEUED and entry.session_id is not None:
+        case "contact_message" if entry.status in (Status.QUEUED, Status.CLOSED) and entry.session_id is not None:
             noticed.maybe_opened[entry.session_id, entry.at_us] = conversation_id
+            if closed:  # shut outside the hours as soon as it was opened, or a word said after the closing
+                noticed.closed[entry.session_id] = None
         case "contact":
             body = _CONTACT.decode(entry.body)
             noticed.conversations[conversation_id] = None
             if body.moved_from is not None:
                 noticed.merges[body.moved_from, body.contact] = None
-        case "take":
+        case kind if kind in _GIVES and entry.status == Status.ACTIVE:
             noticed.conversations[conversation_id] = None
-        case "close" if closed:
+        case kind if kind in _CLOSES and closed:
             noticed.conversations[conversation_id] = None
             noticed.closed[str(entry.session_id)] = None
         case "message" | "reopen_ended" if closed:

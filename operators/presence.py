@@ -23,7 +23,7 @@ from broker.events import OperatorGone
 from broker.ports import Bell, Tx
 from broker.store import journal
 from broker.store.sql import cols, insert_row, sql, upsert
-from broker.store.tables import logins, offers, pool_marks, presence, seats, sessions, timers
+from broker.store.tables import logins, offers, pool_marks, presence, seats, session_members, sessions, timers
 from broker.timers import cancel_timer, set_timer
 
 ORIGIN = "presence"
@@ -59,9 +59,15 @@ _OFFERED = (
 _HELD = select(sessions.c.conversation_id).where(
     sessions.c.operator_id == bindparam("operator"), sessions.c.status != Status.CLOSED.value
 )
+_JOINED = (
+    select(sessions.c.conversation_id)
+    .join_from(session_members, sessions, sessions.c.id == session_members.c.session_id)
+    .where(session_members.c.operator_id == bindparam("operator"))
+)
 # In one order for everybody, for each conversation is locked in turn.
 _OFFERED_TO = sql(_OFFERED.order_by("conversation_id"))
 _OFFERED_TO_OR_HELD = sql(_OFFERED.union(_HELD).order_by("conversation_id"))
+_ALL_OF_THEIRS = sql(_OFFERED.union(_HELD, _JOINED).order_by("conversation_id"))
 
 
 class _Absence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -179,9 +185,13 @@ def _record(tx: Tx, operator_id: OperatorId, before: PresenceState | None, state
 
 
 def _tell(tx: Tx, operator_id: OperatorId, *, vanished: bool = False, removed: bool = False) -> None:
-    """Enter an OperatorGone for each conversation that is offered to the operator; of who has vanished also for those they hold."""
+    """Enter an OperatorGone for each conversation that is offered to the operator.
+
+    Of who has vanished also for those they hold, of who is removed also for those they joined or are invited to.
+    """
     change = tx.new_id()
-    for (conversation_id,) in tx.all(_OFFERED_TO_OR_HELD if vanished else _OFFERED_TO, operator=operator_id):
+    theirs = _ALL_OF_THEIRS if removed else _OFFERED_TO_OR_HELD if vanished else _OFFERED_TO
+    for (conversation_id,) in tx.all(theirs, operator=operator_id):
         inbound.enter(
             tx,
             ORIGIN,

@@ -512,9 +512,17 @@ def _end_offers(session: Session, operators: Sequence[OperatorId], how: str, vie
     return after, tuple(decisions)
 
 
+def _gone_from_queue(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
+    """Let who is of the house no more not stand among those who are with the session, and nothing else."""
+    me = event.operator_id
+    if not event.removed or me not in (*session.members, *session.invited):
+        return session, (Ignore("not theirs"),)
+    return replace(session, members=_without(session.members, me), invited=_without(session.invited, me)), ()
+
+
 def _gone_from_offer(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
     if event.operator_id not in session.offered_to:
-        return session, (Ignore("not offered to them"),)
+        return _gone_from_queue(session, event, view, now)
     if session.passed:
         return _give_back(session, "gone", view, now)
     # They did not skip it: they are asked again in this round if they come back.
@@ -531,7 +539,7 @@ def _gone_from_offer(session: Session, event: OperatorGone, view: View, now: dat
 
 def _gone_from_session(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
     if event.operator_id != session.operator_id:
-        return session, (Ignore("not theirs"),)
+        return _gone_from_queue(session, event, view, now)
     if not event.removed:
         if not event.vanished:
             return session, (Ignore("they keep what they hold"),)
@@ -543,7 +551,7 @@ def _gone_from_session(session: Session, event: OperatorGone, view: View, now: d
 
 def _gone_from_snoozed(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
     if event.operator_id != session.operator_id:
-        return session, (Ignore("not theirs"),)
+        return _gone_from_queue(session, event, view, now)
     if not event.removed:
         return session, (Ignore("it wakes without them"),)
     return _queue_again(session, view, now, MarkPool("operator gone", seats=True))
@@ -1160,7 +1168,7 @@ _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handle
     Start: (_start, *(_refused("open_already"),) * 4, _start),
     OperatorGone: (
         _STALE,
-        _ignored("not offered to them"),
+        _gone_from_queue,
         _gone_from_offer,
         _gone_from_session,
         _gone_from_snoozed,

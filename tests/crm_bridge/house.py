@@ -27,7 +27,7 @@ from broker.domain import (
     Role,
     Source,
 )
-from broker.events import Close, Codec, Decline, Event, Incoming, Note, Reply, Saw, Take, Told, Wrote
+from broker.events import Close, Codec, Decline, Event, Incoming, Note, Reply, Saw, Spam, Take, Told, Wrote
 from broker.inbound import Accepted
 from broker.ports import Raw, Tx
 from broker.store import directory
@@ -231,6 +231,10 @@ class House:
     def end(self, conversation: ConversationId, operator: OperatorId, outcome: str = "") -> None:
         """Let *operator* close the session."""
         self._enter(conversation, lambda at, command: Close(at=at, operator_id=operator, command=command, outcome=outcome))
+
+    def spam(self, conversation: ConversationId, operator: OperatorId) -> None:
+        """Call it spam."""
+        self._enter(conversation, lambda at, command: Spam(at=at, operator_id=operator, command=command))
 
     def presence(self, operator: OperatorId, state: PresenceState) -> None:
         """Let *operator* come or go."""

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.domain import Fate, LeadRule, Source
+from broker.domain import Fate, LeadRule, Outside, Source
 from broker.errors import Rejected, Unavailable
+from broker.hours import Hours, raw_of
 from broker.ports import LeadDraft, TranscriptDraft
 from broker.store import journal
 from crm_bridge.builtin import BuiltInCrm
@@ -233,6 +234,40 @@ def test_closing_writes_the_transcript_to_the_lead(shop):
     assert "a whisper" not in kept["body"]
     assert (document.outcome, document.operator.name if document.operator else "") == ("sold", "Ann")
     assert (kept["lead_id"], kept["frozen"]) == (shop.leads[0]["id"], 0)
+
+
+def test_a_session_closed_by_silence_has_its_transcript():
+    """Nobody closes it, and the line says nothing at its end: the CRM knows of it all the same."""
+    shop = Shop(auto_close_seconds=60, auto_close_warn_seconds=0, close_says=False, rating=False)
+    conversation = shop.house.say(shop.site, "v1", "write to ann@example.com")
+    shop.house.settle()
+    shop.house.reply(conversation, shop.ann, "done")
+    shop.read()
+    shop.house.later(seconds=61)
+    shop.read()
+
+    assert shop.house.session(conversation)["status"] == "closed"
+    assert [message.text for message in shop.document().messages][-1] == "done"
+
+
+def test_spam_has_its_transcript(shop):
+    """It closes without a word, and what was written can be looked up."""
+    conversation = shop.house.say(shop.site, "v1", "buy my pills, 8 912 345-67-89")
+    shop.house.settle()
+    shop.house.spam(conversation, shop.ann)
+    shop.read()
+
+    assert "buy my pills, 8 912 345-67-89" in [message.text for message in shop.document().messages]
+
+
+def test_what_is_written_outside_the_hours_reaches_the_crm():
+    """The line answers by itself and closes: its transcript and its lead are there, though no operator saw it."""
+    shop = Shop(hours=raw_of(Hours("UTC")), outside=Outside.REPLY, outside_text={"en": "", "ru": ""})
+    shop.house.say(shop.site, "v1", "call me: 8 912 345-67-89")
+    shop.read()
+
+    assert len(shop.leads) == 1
+    assert [message.text for message in shop.document().messages] == ["call me: 8 912 345-67-89"]
 
 
 def test_a_session_of_a_stranger_has_a_transcript_too(shop):

@@ -22,7 +22,7 @@ from broker.domain import (
     Vanished,
     to_us,
 )
-from broker.events import Close, Reply, Take
+from broker.events import Close, Invite, Join, Reply, Take
 from broker.ports import Tx
 from broker.store.sql import insert_row
 from broker.store.tables import logins
@@ -395,6 +395,24 @@ def test_nothing_of_who_is_switched_off_is_lost():
 
     assert (("offered", shop.bob), ("offered", shop.bob)) == (shop.session(held), shop.session(offered))
     assert (OFFLINE, 0) == (shop.state(shop.ann), shop.reserved(shop.ann))
+    assert [] == differences(journalled(shop.store))
+
+
+def test_who_is_switched_off_is_with_nobodys_session_any_more():
+    """Invited by a colleague, or joined: they are struck from it, and the session is its holder's as before."""
+    shop = Shop()
+    held, other = shop.hold(shop.ann, "eve", answered=True), shop.hold(shop.ann, "fay", answered=True)
+    shop.do(shop.ann, held, Invite, colleague=shop.bob)
+    shop.do(shop.ann, other, Invite, colleague=shop.bob)
+    shop.do(shop.bob, other, Join)
+    shop.go_on()
+    assert 2 == len(shop.store.rows("SELECT session_id FROM session_members WHERE operator_id = ?", shop.bob))
+
+    shop.store.write(lambda tx: people.change(tx, shop.bob, {"active": False}))
+    shop.go_on()
+
+    assert [] == shop.store.rows("SELECT session_id FROM session_members WHERE operator_id = ?", shop.bob)
+    assert (("active", shop.ann), ("active", shop.ann)) == (shop.session(held), shop.session(other))
     assert [] == differences(journalled(shop.store))
 
 

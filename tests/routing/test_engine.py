@@ -808,8 +808,8 @@ def test_what_comes_back_outside_the_hours_waits_for_the_opening():
     ("before", "why"),
     [
         (None, "its time is past"),
-        (QUEUED, "not offered to them"),
-        (OFFERED, "not offered to them"),
+        (QUEUED, "not theirs"),
+        (OFFERED, "not theirs"),
         (ACTIVE, "not theirs"),
         (CLOSED, "closed already"),
     ],
