@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
-from broker.domain import LineId, MessageId, OperatorId, Person, Rating, Source
+from broker.domain import LineId, MessageId, OperatorId, Person, Rating, SessionId, Source
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
@@ -32,9 +32,10 @@ class ContactMessage(_Event, frozen=True, tag="contact_message"):
 
 
 class Rated(_Event, frozen=True, tag="rated"):
-    """The contact pressed a button of the question how it was."""
+    """The contact pressed a button of the question how it was; *session_id*: the session that the question was about."""
 
     rating: Rating
+    session_id: SessionId | None = None
 
 
 class ContactDetails(_Event, frozen=True, tag="contact_details"):
@@ -192,7 +193,8 @@ class Offered(_Event, frozen=True, tag="offered"):
 class Held(_Event, frozen=True, tag="held"):
     """The distributor keeps the session back until *until*, None: until the pool changes.
 
-    *why*: round, rounds_over, responsible, skill (see routing.distribution), or nobody: there is nobody whom it could be offered.
+    *why*: round, rounds_over, responsible, skill (see routing.distribution); nobody: there is nobody whom it could be offered; closed: its
+    line has closed, or names another opening.
     """
 
     until: datetime | None

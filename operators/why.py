@@ -249,6 +249,11 @@ class Teller:
             sentences += [self._say("customer_told")] if "no_answer" in told else []
             sentences += [self._say("supervisors_told")] if any(one.do == "alert" for one in made.decisions) else []
             return _Story("held", sentences, event.why)
+        if event.why == "closed":
+            sentences = [self._say("held.closed" if after.opens_at is not None else "held.closed_for_good")]
+            if any(one.do == "say" for one in made.decisions):
+                sentences.append(self._say("customer_told_opening"))
+            return _Story("held", sentences, event.why, until=after.opens_at)
         waiting = sight.waiting if sight is not None else None
         sentences = self._held(
             event.why,
@@ -401,7 +406,9 @@ class Teller:
             key, chosen = "queue" if passed_by is not None else "next", ()
         back = self.name(after.operator_id if after.status == "active" else passed_by)
         said = self._say(f"{kind}.{key}", who=self._names(who), back=back)
-        return _Story(kind, [said], chosen=chosen, offer_no=before.offer_no)
+        story = _Story(kind, [said], chosen=chosen, offer_no=before.offer_no)
+        hours = made.view.hours
+        return self._queued(story, after) if hours is not None and not hours.open else story
 
     def _passed_on(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         event, before = made.event, made.before

@@ -95,6 +95,7 @@ WORDS: dict[str, dict[str, Text]] = {
         "ru": "Когда это время выйдет, он может достаться любому, с любыми навыками.",
     },
     "customer_told": {"en": "The customer was told that everybody is busy.", "ru": "Клиенту сообщили, что все заняты."},
+    "customer_told_opening": {"en": "The customer was told when it opens.", "ru": "Клиенту сообщили, когда она откроется."},
     "supervisors_told": {"en": "Supervisors were told.", "ru": "Супервизоры предупреждены."},
     # --- seats, by why
     "seat.chosen.responsible": {"en": "Chosen: the customer is theirs.", "ru": "Выбор: ответственный за клиента."},

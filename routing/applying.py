@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import BigInteger, String, bindparam, delete, insert, literal, select, update
 
 from broker import outbound
 from broker.domain import (
@@ -43,12 +43,14 @@ from broker.events import (
     ContactMessage,
     Decline,
     Event,
+    Held,
     Invite,
     KpiDue,
     NoAnswerDue,
     OfferExpired,
     OperatorEvent,
     OperatorGone,
+    Rated,
     ReopenEnded,
     RoundDue,
     SessionEvent,
@@ -141,6 +143,13 @@ _LEFT = sql(
         session_members.c.operator_id == bindparam("operator"), session_members.c.session_id == bindparam("session")
     )
 )
+_EARLIER = sql(
+    select(sessions.c.state).where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.conversation_id == bindparam("conversation"),
+        sessions.c.status == "closed",
+    )
+)
 _STRAY = sql(
     select(*cols(sessions, "id state")).where(
         sessions.c.conversation_id == bindparam("conversation"), sessions.c.contact_id != bindparam("contact")
@@ -190,6 +199,21 @@ _END_OFFER = sql(
     .where(offers.c.session_id == bindparam("session"), offers.c.operator_id == bindparam("operator"), offers.c.state == "open")
 )
 _MARK = insert_rows(pool_marks, "line_id reason seats session_id at_us")
+
+_MARK_EACH = sql(
+    insert(pool_marks).from_select(
+        ["line_id", "reason", "seats", "session_id", "at_us"],
+        select(
+            sessions.c.line_id,
+            bindparam("reason", type_=String),
+            literal(0),
+            sessions.c.id,
+            bindparam("now_us", type_=BigInteger),
+        )
+        .where(sessions.c.status == "queued", sessions.c.line_id == bindparam("line"))
+        .order_by(sessions.c.rank, sessions.c.queued_us, sessions.c.id),
+    )
+)
 
 _TIMER_EVENTS: dict[str, Any] = {
     ROUND: RoundDue,
@@ -367,6 +391,24 @@ def apply(
     return decisions
 
 
+def apply_to_earlier(tx: Tx, work: Work, event: Rated, house: House, *, input_seq: int) -> None:
+    """Decide *event* in the session that it names, which is not the conversation's present one: their customer rates it late.
+
+    A session that the conversation has never had is nothing that could be rated.
+    """
+    row = tx.one(_EARLIER, session=event.session_id, conversation=work.id)
+    if row is None:
+        apply(tx, work, event, house, input_seq=input_seq)
+        return
+    present = work.session, work.stored, work.session_id, work.line
+    work.session = work.stored = _STATE.decode(row[0])
+    work.session_id = work.session.id
+    work.line = house.directory.lines.get(work.session.line_id, work.line)
+    apply(tx, work, event, house, input_seq=input_seq)
+    _save_session(tx, work)
+    work.session, work.stored, work.session_id, work.line = present
+
+
 def _line_of(work: Work, event: SessionEvent, house: House) -> Line:
     """Return the line by whose settings *event* is decided: the session's, or its channel's own when another session begins."""
     session, line = work.session, work.line
@@ -399,7 +441,10 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
         case ContactMessage():
             if session is not None and session.status is not Status.CLOSED:
                 holder = session.operator_id if session.status is Status.SNOOZED or not session.counted else None
-                return View(settings, operator=person(holder), hours=hours() if session.status is Status.SNOOZED else None)
+                queues = session.status is Status.SNOOZED or (
+                    session.status is Status.QUEUED and session.unanswered_since is None
+                )
+                return View(settings, operator=person(holder), hours=hours() if queues else None)
             return View(
                 settings,
                 _conversation_view(tx, work),
@@ -421,9 +466,7 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(settings, operator=person(me), colleague=person(to))
         case Start(operator_id=me):
             return View(settings, _conversation_view(tx, work), person(me))
-        case Decline() | OfferExpired():
-            return View(settings, operator=person(session.passed_by if session is not None else None))
-        case OperatorGone():
+        case Decline() | OfferExpired() | OperatorGone():
             return View(settings, operator=person(session.passed_by if session is not None else None), hours=hours())
         case NoAnswerDue() if settings.no_answer_does is NoAnswer.LINE:
             line = next((line for line in house.directory.lines.values() if line.slug == settings.no_answer_line), None)
@@ -433,7 +476,7 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
                 target=TargetView(line.id if line is not None else work.line.id, exists=line is not None and line.active),
                 target_line=line.settings if line is not None else settings,
             )
-        case NoAnswerDue():
+        case NoAnswerDue() | Held(why="closed"):
             return View(settings, hours=hours())
         case SnoozeEnded():
             return View(settings, operator=person(session.operator_id if session is not None else None), hours=hours())
@@ -567,6 +610,12 @@ def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False, sess
     tx.ring(Bell.POOL, line_id)
 
 
+def mark_each_waiting(tx: Tx, line_id: LineId, reason: str) -> None:
+    """Mark the line's pool once for each session that waits in it, the first in the queue first."""
+    tx.run(_MARK_EACH, line=line_id, reason=reason, now_us=to_us(tx.now))
+    tx.ring(Bell.POOL, line_id)
+
+
 def _session(work: Work) -> Session:
     assert work.session is not None
     return work.session
@@ -603,7 +652,10 @@ def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
         reply = "outside"  # how to reach them they have said in a form already
     if reply == "rating" and work.channel_id in house.buttons:
         reply = "rating_buttons"
-        buttons = tuple(Button(replies.text_of(f"rating_{one.value}", work.line.settings, language), one.value) for one in Rating)
+        buttons = tuple(
+            Button(replies.text_of(f"rating_{one.value}", work.line.settings, language), f"{one.value}:{session.id}")
+            for one in Rating
+        )
     text = replies.render(
         replies.text_of(reply, work.line.settings, language),
         {

@@ -21,13 +21,15 @@ from broker.store import journal
 from broker.store.sql import cols, sql, upsert
 from broker.store.tables import line_state, lines, timers
 from broker.timers import cancel_timer, set_timer
-from routing.applying import House, mark_pool
+from routing.applying import House, mark_each_waiting, mark_pool
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
 LINE, SHIFT = "line", "shift"
 """The owner kinds of these timers: a line's id, an operator's id."""
+CLOSED = "line closed"
+"""The reason of the marks of those who wait in a line when it closes, or when another opening is named."""
 HOURS, PACE = "hours", "pace"
 """The names of a line's timers; a shift's is HOURS too."""
 
@@ -100,6 +102,8 @@ def _line(tx: Tx, line_id: LineId, house: House) -> None:
     if before is None or (bool(before[0]), before[1]) != (now.open, opens_us):
         tx.run(_SET_STATE, line_id=line_id, open=int(now.open), opens_us=opens_us, changed_us=to_us(tx.now))
         tx.ring(Bell.HOURS, line_id)
+        if not now.open:
+            mark_each_waiting(tx, line_id, CLOSED)
     if before is not None and bool(before[0]) != now.open:
         body = msgspec.json.encode({"line": line_id, "open": now.open, "opens_at": now.opens_at}).decode()
         journal.append(tx, "hours", body, line_id=line_id)

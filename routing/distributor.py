@@ -7,7 +7,7 @@ journal the distribution with what it read. A page that left free seats is follo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, delete, select, tuple_
 from broker.domain import LineId, OperatorId, PresenceState, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
-from broker.ports import Bell, Store, Transport, Tx
+from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, over_rows, sql, upsert
 from broker.store.tables import budgets, operators, pool_marks, presence, sessions, turns
@@ -32,10 +32,12 @@ from routing.session import Session
 log = structlog.get_logger(__name__)
 
 PAGE = 100
+TOLD_MAX = 200
+"""Sessions that one step looks at for what their customers are to be told: the marks of the rest wait for the next step."""
 SWEEP_SECONDS = 1.0
 
 _MARKS = sql(
-    select(*cols(pool_marks, "id line_id seats session_id"))
+    select(*cols(pool_marks, "id line_id seats session_id reason"))
     .order_by(pool_marks.c.id)
     .limit(10_000)
     .with_for_update(skip_locked=True)
@@ -86,6 +88,9 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
     marks = [mark for mark in tx.all(_MARKS) if mark[1] in pool_lines]
     if not marks:
         return 0
+    found, marks = len(marks), _at_most(marks, TOLD_MAX)
+    if len(marks) < found:
+        tx.ring(Bell.POOL, line_id)
     for line in pool_lines:
         tx.run(_UNMARK, line=line, upto=marks[-1][0])
     lines = tuple(_line(tx, line, house) for line in pool_lines if line in house.directory.lines)
@@ -115,10 +120,21 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         lines = tuple(_line(tx, line.id, house) for line in lines)
         # What was not examined is too heavy for what is left now; behind it may stand what is not.
         after = places[result.examined - 1]
-    _tell(tx, dict.fromkeys(mark[3] for mark in marks if mark[3] is not None), people, house)
+    _tell(tx, {mark[3]: mark[4] for mark in marks if mark[3] is not None}, people, house)
     off_shift = (state.id for state in states if state.presence is _ONLINE and not state.on_shift)
     clockwork.look_again(tx, (line.id for line in lines), off_shift, house)
     return made
+
+
+def _at_most(marks: list[Row], sessions_max: int) -> list[Row]:
+    """Return the first of *marks*, up to those that name *sessions_max* sessions."""
+    named: set[str] = set()
+    for position, mark in enumerate(marks):
+        if mark[3] is not None:
+            named.add(mark[3])
+        if len(named) > sessions_max:
+            return marks[:position]
+    return marks
 
 
 def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
@@ -200,14 +216,21 @@ def _as_waiting(session: Session) -> Waiting:
     )
 
 
-def _tell(tx: Tx, marked_for: Iterable[str], people: Sequence[OperatorId], house: House) -> None:
-    """Let the line say that everybody is busy to those of *marked_for* who wait still and whom nobody can be offered."""
+def _tell(tx: Tx, marked_for: Mapping[str, str], people: Sequence[OperatorId], house: House) -> None:
+    """Let the line say that everybody is busy to those of *marked_for* who wait still and whom nobody can be offered.
+
+    *marked_for*: sessions, with the reason of their mark. Those over whose heads the line has closed are told when it opens.
+    """
     waiting = {}
-    for session_id in marked_for:
+    for session_id, reason in marked_for.items():
         row = tx.one(_WAITS, session=session_id)
-        # Outside the hours they were told when we open.
-        if row is not None and house.openings.of_line(row[0], tx.now).open:
+        if row is None:
+            continue
+        if house.openings.of_line(row[0], tx.now).open:
             waiting[session_id] = row
+        elif reason == clockwork.CLOSED:
+            # Who began to wait outside the hours was told so then.
+            _apply(tx, session_id, Held(at=tx.now, until=None, why="closed"), house, None)
     if not waiting:
         return
     # As the offers have left them.

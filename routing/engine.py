@@ -12,7 +12,7 @@ kept against `event.at`: a take accepted in time wins even if it is decided late
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -82,7 +82,7 @@ from routing.session import (
 )
 from routing.view import ConversationView, HoursView, OperatorView, View
 
-ENGINE = 2
+ENGINE = 3
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
 Step = tuple[Session, tuple[Decision, ...]]
@@ -95,6 +95,8 @@ _DUE = {NO_ANSWER: "answer_due", KPI: "kpi_due", SILENCE: "quiet_until"}
 """Where a session says when these are due; None: they are not set."""
 SPAM, SILENT = "spam", "silence"
 """Outcomes that the engine itself writes; beside `outside` and the ends of a call outside the hours."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The opening of a line whose hours name none."""
 MEMBERS_MAX = 20
 """Colleagues who may be with a session beside its operator."""
 
@@ -155,6 +157,7 @@ def _open_outside(opened: Session, event: ContactMessage, view: View, now: datet
             return _shut(opened, view, now, "outside"), (Say("outside"), *_await_reopening(view, now))
         case Outside.KEEP | Outside.FORM:
             queued = _queue(opened, now, line, view.hours, conversation.responsible_id, opened.needs)
+            queued = replace(queued, told_opening=opens_at or NEVER)
             says = Say("outside" if line.outside is Outside.KEEP else "outside_form")
             # The customer knows when somebody will be there: the time to a first answer counts from then.
             waits, timers = _await_answer(queued, line, opens_at)
@@ -222,10 +225,43 @@ def _customer_wrote(session: Session, event: ContactMessage, view: View, now: da
     if session.unanswered_since is not None:
         return session, ()
     calm, forgotten = _forget(session, SILENCE)
-    # Outside the hours they know when somebody will be there.
-    begins = max(event.at, session.opens_at or event.at)
-    waits, timers = _await_answer(_waiting(calm, event.at), view.line, begins)
-    return waits, (*forgotten, *timers)
+    waiting = _waiting(calm, event.at)
+    if session.status is not Status.QUEUED or view.hours.open:
+        waits, timers = _await_answer(waiting, view.line, event.at)
+        return waits, (*forgotten, *timers)
+    waits, timers = _await_answer(waiting, view.line, view.hours.opens_at)
+    told, says = _tell_opening(waits, view.hours)
+    return told, (*forgotten, *says, *timers)
+
+
+def _tell_opening(session: Session, hours: HoursView) -> Step:
+    """Tell a customer who waits for an answer in the queue of a closed line when it opens: once for each opening."""
+    if hours.open or session.unanswered_since is None or session.load is LoadKind.CALL:
+        return session, ()
+    opening = hours.opens_at or NEVER
+    if session.told_opening == opening:
+        return session, ()
+    return replace(session, told_opening=opening), (Say("outside"),)
+
+
+def _until_opening(session: Session, line: LineSettings, hours: HoursView, now: datetime) -> Step:
+    """Let what is in the queue when the line is closed wait for the opening: whatever is still to come of its waits counts from there."""
+    if hours.open:
+        return session, ()
+    opens_at = hours.opens_at
+    later: dict[str, Any] = {"opens_at": opens_at}
+    if opens_at is not None:
+        if session.responsible_until is not None and session.responsible_until > now:
+            later["responsible_until"] = opens_at + timedelta(seconds=line.responsible_seconds)
+        if session.needs and (session.needs_until is None or session.needs_until > now):
+            later["needs_until"] = opens_at + timedelta(seconds=line.skill_seconds)
+    waits, timers = _await_anew(replace(session, **later), line, opens_at)
+    if waits.kpi_due is not None and waits.kpi_due > now:
+        waits, forgotten = _forget(waits, KPI)
+        waits, more = _await_kpi(waits, line, opens_at)
+        timers = (*timers, *(more or forgotten))
+    told, says = _tell_opening(waits, hours)
+    return told, (*says, *timers)
 
 
 def _waiting(session: Session, since: datetime) -> Session:
@@ -264,8 +300,8 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
         return waits, (*taken, CancelTimer(REOPEN), *timers)
     queued = _queue(again, now, line, hours, view.conversation.responsible_id, session.needs)
     waits, timers = _await_answer(queued, line, event.at if hours.open else hours.opens_at)
-    says = () if hours.open else (Say("outside"),)
-    return waits, (MarkPool("session reopened"), CancelTimer(REOPEN), *says, *timers)
+    told, says = _tell_opening(waits, hours)
+    return told, (MarkPool("session reopened"), CancelTimer(REOPEN), *says, *timers)
 
 
 def _is_over(session: Session, view: View, at: datetime) -> bool:
@@ -293,6 +329,7 @@ def _reopened(session: Session) -> Session:
         answered_at=None,
         members=(),
         invited=(),
+        told_opening=None,
         **_NOT_OFFERED,
     )
 
@@ -315,11 +352,17 @@ def _await_answer(session: Session, line: LineSettings, begins: datetime | None)
     rule: tuple[Decision, ...] = ()
     if first or session.status is not Status.ACTIVE:
         session, rule = _await_first(session, line, begins)
-    seconds = line.kpi_first_seconds if first else line.kpi_next_seconds
-    if not seconds or session.kpi_due is not None:
-        return session, rule
+    session, promise = _await_kpi(session, line, begins)
+    return session, (*rule, *promise)
+
+
+def _await_kpi(session: Session, line: LineSettings, begins: datetime | None) -> Step:
+    """Set when what the line promises of its answers is broken, if it promises anything and that is not set."""
+    seconds = line.kpi_first_seconds if session.answered_at is None else line.kpi_next_seconds
+    if not seconds or begins is None or session.kpi_due is not None:
+        return session, ()
     due = begins + timedelta(seconds=seconds)
-    return replace(session, kpi_due=due), (*rule, SetTimer(KPI, due))
+    return replace(session, kpi_due=due), (SetTimer(KPI, due),)
 
 
 def _await_first(session: Session, line: LineSettings, begins: datetime) -> Step:
@@ -486,7 +529,10 @@ def _give_back(session: Session, how: str, view: View, now: datetime) -> Outcome
         queued = replace(queued, needs_until=now + timedelta(seconds=view.line.skill_seconds))
     if how != "gone":
         queued = _asked(queued, session.offered_to, now)
-    waits, timers = _await_first(queued, view.line, now)
+    if not view.hours.open:
+        waits, timers = _until_opening(queued, view.line, view.hours, now)
+    else:
+        waits, timers = _await_first(queued, view.line, now)
     return waits, (*ends, *timers)
 
 
@@ -506,10 +552,10 @@ def _end_offers(session: Session, operators: Sequence[OperatorId], how: str, vie
         *(Release(operator) for operator in operators),
         MarkPool(f"offer {how}"),
     ]
-    if not left:
-        after = replace(after, status=Status.QUEUED, offered_until=None)
-        decisions.append(CancelTimer(OFFER))
-    return after, tuple(decisions)
+    if left:
+        return after, tuple(decisions)
+    waits, more = _until_opening(replace(after, status=Status.QUEUED, offered_until=None), view.line, view.hours, now)
+    return waits, (*decisions, CancelTimer(OFFER), *more)
 
 
 def _gone_from_queue(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
@@ -534,7 +580,9 @@ def _gone_from_offer(session: Session, event: OperatorGone, view: View, now: dat
     ]
     if left:
         return replace(session, offered_to=left), tuple(decisions)
-    return replace(session, status=Status.QUEUED, offered_to=(), offered_until=None), (*decisions, CancelTimer(OFFER))
+    queued = replace(session, status=Status.QUEUED, offered_to=(), offered_until=None)
+    waits, more = _until_opening(queued, view.line, view.hours, now)
+    return waits, (*decisions, CancelTimer(OFFER), *more)
 
 
 def _gone_from_session(session: Session, event: OperatorGone, view: View, now: datetime) -> Outcome:
@@ -576,7 +624,8 @@ def _queue_again(
     if session.status is Status.SNOOZED:
         waits, more = _await_answer(waits, line, begins)
         timers = (*timers, *more)
-    return waits, (*decisions, mark, *timers)
+    told, says = _tell_opening(waits, hours)
+    return told, (*decisions, mark, *says, *timers)
 
 
 # --- the distributor proposes
@@ -612,10 +661,17 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
-    after = replace(session, held_until=event.until, held_why=event.why, rounds_over=event.rounds_over)
+    if event.why == "closed":
+        return _until_opening(session, view.line, view.hours, now)
+    until = event.until
+    after = replace(session, held_until=until, held_why=event.why, rounds_over=event.rounds_over)
+    if event.why == "skill" and until is None:
+        # It began to wait when its line knew of no opening: what it demands is counted from the first time it stood in its way.
+        until = now + timedelta(seconds=view.line.skill_seconds)
+        after = replace(after, held_until=until, needs_until=until)
     if event.renewed:
         after = replace(after, round_no=0, round_began=None, asked=())
-    return after, (SetTimer(ROUND, event.until) if event.until is not None else CancelTimer(ROUND),)
+    return after, (SetTimer(ROUND, until) if until is not None else CancelTimer(ROUND),)
 
 
 def _nobody(session: Session, view: View) -> Outcome:
@@ -797,10 +853,11 @@ def _move(session: Session, view: View, now: datetime, why: str) -> Step:
     if session.status is Status.SNOOZED:
         waits, more = _await_answer(waits, target, begins)
         timers = (*timers, *more)
+    told, says = _tell_opening(waits, hours)
     marks = [MarkPool(why, seats=held_by is not None)]
     if session.line_id != moved.line_id:
         marks.append(MarkPool("session left the line", seats=True, line_id=session.line_id))
-    return waits, (*let_go, *marks, *timers)
+    return told, (*let_go, *marks, *says, *timers)
 
 
 def _to_colleague(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
@@ -989,10 +1046,7 @@ def _snooze_ended(session: Session, event: SnoozeEnded, view: View, now: datetim
 
 def _wrote_to_snoozed(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
     waits = _waiting(session, event.at) if session.unanswered_since is None else session
-    woken, decisions = _wake(waits, view, now, event.at)
-    if woken.status is Status.QUEUED and not view.hours.open:
-        return woken, (*decisions, Say("outside"))
-    return woken, decisions
+    return _wake(waits, view, now, event.at)
 
 
 def _take_snoozed(session: Session, event: Take | Reply, view: View, now: datetime) -> Outcome:
@@ -1089,6 +1143,8 @@ def _kpi(session: Session, event: KpiDue, view: View, now: datetime) -> Outcome:
 
 def _rated(session: Session, event: Rated, view: View, now: datetime) -> Outcome:
     """Take a pressed button, also in a session that has been reopened since it was asked."""
+    if event.session_id not in (None, session.id):
+        return session, (Ignore("of an earlier session"),)
     if session.rating_until is None:
         return session, (Ignore("not asked"),)
     if event.at > session.rating_until:

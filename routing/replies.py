@@ -16,8 +16,8 @@ from broker.domain import LineSettings, Rating, Texts
 
 CATALOGUE: dict[str, Texts] = {
     "welcome": {
-        "en": "Hello! We have your message; somebody will answer you here in a moment.",
-        "ru": "Здравствуйте! Мы получили ваше сообщение, сейчас вам ответят.",
+        "en": "Hello! We have your message and will answer it here.",
+        "ru": "Здравствуйте! Мы получили ваше сообщение и ответим здесь.",
     },
     "outside": {
         "en": "Hello! We are closed now. We open {opens_at}. Your message is kept, and we will answer it here.",

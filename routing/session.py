@@ -64,8 +64,10 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """What an operator must have until *needs_until*: `language:ru`, `skill:billing`."""
     needs_until: datetime | None = None
     opens_at: datetime | None = None
-    """It began to wait outside the hours: when these begin."""
+    """It waits for the line's hours: when these begin."""
 
+    told_opening: datetime | None = None
+    """The opening of which its customer was told last; routing.engine.NEVER: that there is none."""
     unanswered_since: datetime | None = None
     answered_at: datetime | None = None
     no_answer_said: bool = False

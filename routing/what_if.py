@@ -431,9 +431,7 @@ class _Play:
         if _ONLINE not in (before, state) or before is state:
             return
         for case in list(self.offered[who].values()):
-            session = _of(case)
-            view = View(self.house.lines[session.line_id], hours=self.house.calendars.view(session.line_id, self.now))
-            self._decide(case, OperatorGone(at=self.now, operator_id=who), view)
+            self._decide(case, OperatorGone(at=self.now, operator_id=who), self._sight(case))
         self._mark(self.pool_of_person[who], seats=state is _ONLINE)
 
     def _shift(self, who: OperatorId) -> None:
@@ -448,6 +446,9 @@ class _Play:
     def _hours(self, line: LineId) -> None:
         now = self.house.calendars.of_line(line, self.now)
         self._mark(self.pool_of[line], seats=now.open)
+        if not now.open:
+            for _, case in list(self.queues[line]):
+                self._decide(case, Held(at=self.now, until=None, why="closed"), self._sight(case))
         if now.until is not None:
             self._later(now.until, partial(self._hours, line))
 
@@ -589,6 +590,11 @@ class _Play:
 
     # --- decisions
 
+    def _sight(self, case: _Case) -> View:
+        """Return what is seen of a session that nobody acts on: its line's settings and hours."""
+        line = _of(case).line_id
+        return View(self.house.lines[line], hours=self.house.calendars.view(line, self.now))
+
     def _decide(self, case: _Case, event: SessionEvent, view: View) -> bool:
         """Decide, and do what follows; return whether the session became active or closed by it, and goes on already."""
         before = case.session
@@ -685,12 +691,12 @@ class _Play:
         if session.status is not Status.OFFERED or session.offer_no != offer_no or who not in session.offered_to:
             return
         event = (Take if takes else Decline)(at=self.now, operator_id=who, command="")
-        self._decide(case, event, View(self.house.lines[session.line_id]))
+        self._decide(case, event, self._sight(case))
 
     def _run_out(self, case: _Case, offer_no: int) -> None:
         session = _of(case)
         if session.status is Status.OFFERED and session.offer_no == offer_no:
-            self._decide(case, OfferExpired(at=self.now, offer_no=offer_no), View(self.house.lines[session.line_id]))
+            self._decide(case, OfferExpired(at=self.now, offer_no=offer_no), self._sight(case))
 
     def _next_round(self, case: _Case, due: datetime) -> None:
         if case.round_due == due:

@@ -18,13 +18,13 @@ from sqlalchemy import bindparam, or_, select, update
 from broker import metrics
 from broker.domain import Author, ConversationId, Fate, MessageKind
 from broker.errors import StoreError
-from broker.events import Codec, Event, Receipt, SessionEvent
+from broker.events import Codec, Event, Rated, Receipt, SessionEvent
 from broker.inbound import bury, undecided
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
 from broker.store.sql import among, one_of, over_rows, sql
 from broker.store.tables import conversations, inputs, messages
-from routing.applying import BudgetExceeded, House, Work, apply, claim, claim_each, flush, flush_each
+from routing.applying import BudgetExceeded, House, Work, apply, apply_to_earlier, claim, claim_each, flush, flush_each
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +139,9 @@ def _is_the_stores(error: Exception) -> bool:
 
 
 def _decide(tx: Tx, work: Work, event: Event, house: House, seq: int, message_session: str | None) -> None:
-    if isinstance(event, _SESSION_EVENTS):
+    if isinstance(event, Rated) and event.session_id not in (None, work.session_id):
+        apply_to_earlier(tx, work, event, house, input_seq=seq)
+    elif isinstance(event, _SESSION_EVENTS):
         apply(tx, work, event, house, input_seq=seq, message_session=message_session)
     elif isinstance(event, Receipt):
         _received(tx, work, event, seq)

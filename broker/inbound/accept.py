@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -21,6 +22,7 @@ from broker.domain import (
     MessageKind,
     PointKind,
     Rating,
+    SessionId,
     Source,
     from_us,
     to_us,
@@ -135,7 +137,7 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
         incoming = channel.parse(raw)
         found = points.of_person(incoming.person, settings.region) if incoming.person.phones or incoming.person.emails else []
         if isinstance(incoming.what, Pressed):
-            _rating_of(incoming.what)
+            rating_of(incoming.what.value)
         if settings.tracker and isinstance(incoming.what, Wrote):
             found = found + points.in_text(incoming.what.text, settings.region)
     except BadInput as error:
@@ -145,12 +147,16 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
     return Prepared(raw, incoming, found)
 
 
-def _rating_of(pressed: Pressed) -> Rating:
-    """Return what the press says. Raises BadInput for a value that no button of ours has."""
+def rating_of(pressed: str) -> tuple[Rating, SessionId | None]:
+    """Return what the button with the value *pressed* says, and of which session: `good:<session>`; of an unknown one without it.
+
+    Raises BadInput for a value that no button of ours has.
+    """
+    said, _, session = pressed.partition(":")
     try:
-        return Rating(pressed.value)
+        return Rating(said), SessionId(str(UUID(session))) if session else None
     except ValueError:
-        raise BadInput(f"no button of ours says {pressed.value[:100]!r}") from None
+        raise BadInput(f"no button of ours says {pressed[:100]!r}") from None
 
 
 def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
@@ -328,8 +334,8 @@ def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
             return ContactDetails(at=at)
         case Saw(upto=upto, read=read):
             return Receipt(at=at, upto=upto, read=read)
-        case Pressed():
-            return Rated(at=at, rating=_rating_of(incoming.what))
+        case Pressed(value=value):
+            return Rated(at, *rating_of(value))
 
 
 def _store(tx: Tx, origin: str, raw: Raw, conversation_id: ConversationId, seq: int, event: Event) -> bool:

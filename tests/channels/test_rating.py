@@ -13,7 +13,7 @@ from broker.domain import Capabilities, ConversationId, LineSettings, LoadKind, 
 from broker.events import Close, Event, Reply, Take
 from broker.inbound import Accepted, accept, enter, prepare
 from broker.outbound import Sender
-from broker.ports import Button, Outbound, Raw, Tx
+from broker.ports import Outbound, Raw, Tx
 from routing import worker
 from routing.applying import House
 from routing.replies import CATALOGUE
@@ -139,7 +139,49 @@ def test_where_there_are_buttons_the_question_has_two(language: str, question: s
     """In the contact's language; it asks nobody to write a figure."""
     (asked,) = closed(language=language).heard()
 
-    assert (asked.text, asked.buttons) == (question, (Button(labels[0], "good"), Button(labels[1], "bad")))
+    assert (asked.text, [one.label for one in asked.buttons]) == (question, list(labels))
+
+
+def test_a_button_names_the_session_that_it_asks_about():
+    """A press of it in a later session is still about this one."""
+    dialogue = closed()
+    (asked,) = dialogue.heard()
+    session = dialogue.store.one("SELECT id FROM sessions")
+
+    assert [one.value for one in asked.buttons] == [f"good:{session}", f"bad:{session}"]
+
+
+def test_a_button_of_an_earlier_session_rates_that_one():
+    """Its window to reopen has passed and another has begun: the press is kept where it belongs, thanked for once, and disturbs nobody."""
+    dialogue = closed(rating_hours=2)
+    (asked,) = dialogue.heard()
+    dialogue.clock.move(3600)
+    dialogue.write("something else")
+    dialogue.press(asked.buttons[0].value)
+    dialogue.press(asked.buttons[0].value, "press-2")
+
+    rows = dialogue.store.rows("SELECT status, json_extract(state, '$.rating') FROM sessions ORDER BY id")
+    assert [tuple(row) for row in rows] == [("closed", "good"), ("queued", None)]
+    assert dialogue.told().count(THANKS) == 1
+    assert dialogue.store.one("SELECT session_id = (SELECT min(id) FROM sessions) FROM messages WHERE text = ?", THANKS)
+    assert dialogue.store.one("SELECT session_id = (SELECT max(id) FROM sessions) FROM conversations")
+
+
+@pytest.mark.parametrize("of", ["019aa000-0000-7000-8000-000000000000", "theirs"])
+def test_a_button_of_somebody_elses_session_is_nothing(of: str):
+    """Whatever id a press makes up: neither this session nor that one is rated."""
+    dialogue = closed()
+    if of == "theirs":
+        dialogue.come(wrote("2", "joe", "hello"))
+        other = dialogue.store.one("SELECT id FROM conversations WHERE id != ?", dialogue.conversation)
+        dialogue.store.write(lambda tx: worker.step(tx, ConversationId(other), dialogue._house))
+        of = dialogue.store.one("SELECT id FROM sessions WHERE conversation_id = ?", other)
+    dialogue.come(pressed("press-1", "eve", f"good:{of}"))
+    dialogue.store.write(lambda tx: worker.step(tx, dialogue.conversation, dialogue._house))
+
+    assert [None] * dialogue.store.one("SELECT count(*) FROM sessions") == [
+        row[0] for row in dialogue.store.rows("SELECT json_extract(state, '$.rating') FROM sessions")
+    ]
 
 
 def test_without_buttons_the_customer_is_asked_to_write():

@@ -454,6 +454,23 @@ def test_a_closed_line_opens_at_its_pace():
     assert (shop.latest(second, "waits").rule, shop.latest(second, "waits").until) == ("pace", opens + timedelta(seconds=20))
 
 
+def test_a_line_that_closes_over_who_waits():
+    """That it closed, until when it is so, and that the customer knows."""
+    open_now = {"zone": "UTC", "week": {"mon": ["00:00-12:10"], "tue": ["09:00-18:00"]}}
+    shop = Shop("ann", hours=open_now)
+    shop.set("ann", AWAY)
+    session = shop.say()
+    shop.wait(660)
+
+    held = shop.latest(session, "held")
+    assert (held.text, held.rule, held.seats) == (
+        "The line is closed. It waits for the opening. The customer was told when it opens.",
+        "closed",
+        [],
+    )
+    assert held.until == shop.latest(session, "waits").until == NOON + timedelta(hours=21)
+
+
 def test_a_paced_seat_says_until_when():
     """Who was just given one of what had waited is passed over for the next, and it says until when."""
     shop = Shop("ann", "bob", hours=MORNING, opening_pace_seconds=20)

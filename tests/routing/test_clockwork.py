@@ -463,6 +463,65 @@ def test_a_closing_line_stops_offering(places):
     assert place.offers()[2:] == [("eve", place.bob, MORNING)]
 
 
+def test_who_waits_when_the_line_closes_is_told_when_it_opens(places):
+    """Once, whoever of them; in the morning they come before those who wrote at night, and nobody hears twice that all are busy."""
+    place = places(EVENING - MINUTE, people=1)
+    place.set(place.ann, OFFLINE)
+    waits = [place.say(f"v{number}") for number in range(3)]
+    place.until(EVENING + MINUTE)
+    place.set(place.ann, ONLINE)
+    place.set(place.ann, OFFLINE)
+    place.say("night")
+    place.until(MORNING - MINUTE)
+
+    for conversation in waits:
+        assert [text for text in place.told(conversation) if "We open" in text] == place.told(conversation)[-1:]
+        assert "We open tomorrow at 09:00." in place.told(conversation)[-1]
+    assert place.offers() == []
+    place.set(place.ann, ONLINE)
+    place.until(MORNING + 2 * MINUTE)
+    assert [key for key, *_ in place.offers()][:3] == ["v0", "v1", "v2"]
+
+
+def test_what_is_offered_when_the_line_closes_comes_back_to_a_closed_queue(places):
+    """The offer runs its time; whoever nobody took then is told when the line opens."""
+    place = places(EVENING - SECOND)
+    conversation = place.say("eve")
+    place.until(EVENING + 30 * SECOND)
+    assert (place.status(conversation), [text for text in place.told(conversation) if "We open" in text]) == ("offered", [])
+    place.until(EVENING + 2 * MINUTE)
+
+    assert place.status(conversation) == "queued"
+    assert "We open tomorrow at 09:00." in place.told(conversation)[-1]
+
+
+def test_who_waits_learns_of_other_hours_only_while_the_line_is_closed(places):
+    """Another opening is told to all who wait for it; a change that leaves it where it was says nothing."""
+    place = places(hours={"zone": "UTC"})
+    conversation = place.say("eve")
+    place.change(hours=OFFICE)
+    place.change(hours=OFFICE, welcome_text={"en": "Hi"})
+
+    assert ["We open tomorrow at 09:00." in text for text in place.told(conversation)] == [False, True]
+    place.change()
+    assert len(place.told(conversation)) == 2
+
+
+def test_a_line_with_many_who_wait_closes_piece_by_piece(places, monkeypatch):
+    """A step tells some of them, the next the rest: no transaction grows with the queue."""
+    monkeypatch.setattr(distributor, "TOLD_MAX", 4)
+    place = places(EVENING - MINUTE, people=0)
+    waits = [place.say(f"v{number}") for number in range(10)]
+    place.clock.move(MINUTE)
+    place.store.write(lambda tx: clockwork.line_due(tx, place.line, place.house))
+
+    told = []
+    while place.store.write(distributor.marked):
+        place.store.write(partial(distributor.step, line_id=place.line, house=place.house))
+        told.append(sum("We open" in place.told(conversation)[-1] for conversation in waits))
+    assert told == [4, 8, 10]
+
+
 def test_a_date_of_its_own_goes_before_the_week(places):
     """The Tuesday is from noon to two; the customer is told so, and it is so."""
     noon = MORNING + timedelta(hours=3)

@@ -59,7 +59,7 @@ from broker.events import (
     TakeOver,
     Transfer,
 )
-from routing.engine import NO_ANSWER, OFFER, REOPEN, ROUND, TABLE, decide
+from routing.engine import KPI, NO_ANSWER, OFFER, REOPEN, ROUND, TABLE, decide
 from routing.session import (
     Alert,
     CancelTimer,
@@ -802,6 +802,114 @@ def test_what_comes_back_outside_the_hours_waits_for_the_opening():
     session, _ = after(before, gone(vanished=True), closed())
 
     assert (session.status, session.opens_at, session.needs_until) == (Status.QUEUED, OPENS, OPENS + 2 * MINUTE)
+
+
+# --- who waits when the line closes
+
+CLOSES = Held(at=NOON, until=None, why="closed")
+
+
+def test_who_waits_when_the_line_closes_is_told_when_it_opens():
+    """Once for each opening; what is still to come of the waits counts from there, and the place in the queue stays."""
+    line = LineSettings(responsible_seconds=30, kpi_first_seconds=20, skill_seconds=50)
+    before = replace(
+        QUEUED,
+        responsible_id=BOB,
+        responsible_until=NOON + SECOND,
+        needs=("skill:billing",),
+        needs_until=NOON + SECOND,
+        kpi_due=NOON + SECOND,
+    )
+    session, decisions = after(before, CLOSES, closed(line))
+
+    assert (session.status, session.queued_at, session.opens_at, session.told_opening) == (Status.QUEUED, NOON, OPENS, OPENS)
+    assert (session.responsible_until, session.needs_until) == (OPENS + 30 * SECOND, OPENS + 50 * SECOND)
+    assert (session.answer_due, session.kpi_due) == (OPENS + MINUTE, OPENS + 20 * SECOND)
+    assert decisions == (Say("outside"), SetTimer(NO_ANSWER, OPENS + MINUTE), SetTimer(KPI, OPENS + 20 * SECOND))
+    assert Say("outside") not in after(session, CLOSES, closed(line))[1]
+    assert after(session, CLOSES, closed(line, HoursView(open=False, opens_at=OPENS + HOUR)))[1][0] == Say("outside")
+
+
+def test_what_is_over_when_the_line_closes_stays_over():
+    """A wait that has ended does not begin again, and what opened meanwhile has nothing to say."""
+    before = replace(
+        QUEUED,
+        responsible_id=BOB,
+        responsible_until=NOON,
+        needs=("skill:billing",),
+        needs_until=NOON,
+        kpi_due=NOON,
+        answer_due=None,
+    )
+    session, _ = after(before, CLOSES, closed())
+
+    assert (session.responsible_until, session.needs_until, session.kpi_due) == (NOON, NOON, NOON)
+    assert after(before, CLOSES, closed(hours=OPEN)) == (before, ())
+
+
+def test_a_line_that_closes_for_good():
+    """No moment is counted from an opening there is not; the customer knows that their words are kept."""
+    line = LineSettings(kpi_first_seconds=20)
+    session, decisions = after(replace(QUEUED, kpi_due=NOON + SECOND), CLOSES, closed(line, NEVER))
+
+    assert (session.opens_at, session.answer_due, session.kpi_due) == (None, None, None)
+    assert decisions == (Say("outside"), CancelTimer(NO_ANSWER), CancelTimer(KPI))
+    assert after(session, CLOSES, closed(line, NEVER))[1] == ()
+
+
+@pytest.mark.parametrize("before", [replace(QUEUED, unanswered_since=None, answer_due=None), replace(QUEUED, load=LoadKind.CALL)])
+def test_who_waits_for_no_answer_is_told_nothing_at_closing(before: Session):
+    """Their question was answered before it went back to the queue; or they hear the line and read nothing."""
+    session, decisions = after(before, CLOSES, closed())
+
+    assert session.opens_at == OPENS
+    assert Say("outside") not in decisions
+
+
+def test_more_words_in_the_queue_of_a_closed_line_are_answered_by_when_it_opens():
+    """Who was answered, given back and writes again: nobody would say a word until the opening."""
+    line = LineSettings(kpi_next_seconds=20)
+    before = replace(QUEUED, unanswered_since=None, answered_at=NOON, answer_due=None)
+    session, decisions = after(before, wrote(NOON), closed(line))
+
+    assert (session.unanswered_since, session.told_opening) == (NOON, OPENS)
+    assert decisions == (Say("outside"), SetTimer(NO_ANSWER, OPENS + MINUTE), SetTimer(KPI, OPENS + 20 * SECOND))
+    assert after(session, wrote(NOON + SECOND), closed(line))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        (OFFERED, OfferExpired(at=NOON, offer_no=1)),
+        (OFFERED, Decline(at=NOON, operator_id=ANN, command="k1")),
+        (OFFERED, OperatorGone(at=NOON, operator_id=ANN, vanished=True)),
+        (replace(OFFERED, passed=True, passed_by=BOB), OfferExpired(at=NOON, offer_no=1)),
+        (ACTIVE, OperatorGone(at=NOON, operator_id=ANN, vanished=True, removed=True)),
+    ],
+    ids=["ran out", "declined", "gone", "passed on", "given back"],
+)
+def test_what_comes_back_after_closing_is_told_when_the_line_opens(before: Session, event: SessionEvent):
+    """The offer was made while it was open; whoever waits learns that nobody will answer before it opens, and only once."""
+    session, decisions = after(before, event, closed())
+
+    assert (session.status, session.opens_at, session.told_opening, session.answer_due) == (
+        Status.QUEUED,
+        OPENS,
+        OPENS,
+        OPENS + MINUTE,
+    )
+    assert [made for made in decisions if isinstance(made, Say)] == [Say("outside")]
+    assert not any(isinstance(made, Say) for made in after(replace(before, told_opening=OPENS), event, closed())[1])
+
+
+def test_a_demand_of_a_time_without_an_opening_ends_too():
+    """It was written when the line named no opening: what it demands is counted from the first time it stands in its way."""
+    before = replace(QUEUED, needs=("skill:billing",))
+    session, decisions = after(before, Held(at=NOON, until=None, why="skill"), View(LineSettings(skill_seconds=50)))
+
+    until = NOON + 50 * SECOND
+    assert (session.needs_until, session.held_until, session.held_why) == (until, until, "skill")
+    assert decisions == (SetTimer(ROUND, until),)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ from broker.events import (
 from routing.applying import ENCODER, record_of
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
 from routing.distributor import DistributionRecord
-from routing.engine import ENGINE, KPI, NO_ANSWER, OFFER, REOPEN, ROUND, SILENCE, SNOOZE, decide
+from routing.engine import ENGINE, KPI, NEVER, NO_ANSWER, OFFER, REOPEN, ROUND, SILENCE, SNOOZE, decide
 from routing.replaying import Tally, Written, replay
 from routing.session import (
     Ban,
@@ -103,6 +103,7 @@ from routing.session import (
     Refuse,
     Release,
     Reserve,
+    Say,
     Session,
     SetTimer,
 )
@@ -254,6 +255,10 @@ class World:
         self.offers: dict[SessionId, dict[OperatorId, datetime]] = {}
         self.marks: dict[LineId, bool] = {}
         self.to_tell: list[SessionId] = []
+        self.shut: list[SessionId] = []
+        """Those over whose heads their line has closed."""
+        self.said: dict[SessionId, datetime] = {}
+        """Of which opening their customers were told last."""
         self.messages: dict[MessageId, SessionId] = {}
         self.pools: dict[LineId, tuple[LineId, ...]] = {}
         self.calm = seed % 4 == 1
@@ -355,11 +360,17 @@ class World:
             person.on_shift, _, person.turns_at = stretch(person.shift, self.now)
 
     def _line_time(self, line: Place) -> None:
-        was = line.open
+        was = line.open, line.turns_at
         line.open, line.opened_at, line.turns_at = stretch(line.hours, self.now)
-        if line.open and not was:
+        if line.open and not was[0]:
             line.pace_due = None
             self._mark(line.id, seats=True)
+        if not line.open and (line.open, line.turns_at) != was:
+            for thread in self.threads:
+                session = thread.session
+                if session is not None and session.status is Status.QUEUED and session.line_id == line.id:
+                    self.shut.append(session.id)
+                    self._mark(line.id)
 
     def hours(self, line: Place) -> HoursView:
         """Return the line's hours as a decision sees them."""
@@ -426,9 +437,9 @@ class World:
         match event:
             case ContactMessage():
                 if session is not None and session.status is not Status.CLOSED:
-                    snoozed = session.status is Status.SNOOZED
-                    seen = holder if snoozed or not session.counted else None
-                    return View(settings, operator=person(seen), hours=self.hours(line) if snoozed else None)
+                    seen = holder if session.status is Status.SNOOZED or not session.counted else None
+                    queues = session.status in (Status.SNOOZED, Status.QUEUED)
+                    return View(settings, operator=person(seen), hours=self.hours(line) if queues else None)
                 return View(settings, self._conversation(thread, line), person(holder), self.hours(line), rating=rating)
             case Transfer(operator_id=me, to_operator=to, to_line=to_line):
                 target = self.lines.get(to_line) if to_line is not None else None
@@ -444,9 +455,7 @@ class World:
                 return View(settings, operator=person(me), colleague=person(to))
             case Start(operator_id=me):
                 return View(settings, self._conversation(thread, line), person(me))
-            case Decline() | OfferExpired():
-                return View(settings, operator=person(passed_by))
-            case OperatorGone():
+            case Decline() | OfferExpired() | OperatorGone():
                 return View(settings, operator=person(passed_by), hours=self.hours(line))
             case NoAnswerDue():
                 onward = settings.no_answer_does is NoAnswer.LINE
@@ -459,6 +468,8 @@ class World:
                 )
             case SnoozeEnded():
                 return View(settings, operator=person(holder), hours=self.hours(line))
+            case Held(why="closed"):
+                return View(settings, hours=self.hours(line))
             case OperatorEvent(operator_id=me):
                 return View(settings, operator=person(me))
             case _:
@@ -508,6 +519,9 @@ class World:
                 self._mark(line_id or session.line_id, seats=seats)
                 if line_id is None and session.status is Status.QUEUED and not session.no_answer_said:
                     self.to_tell.append(session.id)
+            case Say(reply="outside" | "outside_form"):
+                assert session is not None
+                self.said[session.id] = self.lines[session.line_id].turns_at or NEVER
             case Ban():
                 thread.banned = True
             case MakeResponsible(operator_id=who):
@@ -643,13 +657,21 @@ class World:
 
     def _tell(self, pool_lines: Sequence[LineId]) -> None:
         """Let those who have just begun to wait be told that nobody can be asked."""
-        for session_id in dict.fromkeys(self.to_tell):
+        for session_id in dict.fromkeys((*self.to_tell, *self.shut)):
             session = self.sessions[session_id]
             if session.line_id not in pool_lines:
                 continue
-            self.to_tell = [other for other in self.to_tell if other != session_id]
+            shut = session_id in self.shut
+            for told in (self.to_tell, self.shut):
+                told[:] = [other for other in told if other != session_id]
             line = self.lines[session.line_id]
-            if session.status is Status.QUEUED and line.open and not any(self.room(line, session.weight)):
+            if session.status is not Status.QUEUED:
+                continue
+            if not line.open:
+                if shut:
+                    self.met.add("held closed")
+                    self._decide(self._thread_of(session_id), Held(at=self.now, until=None, why="closed"))
+            elif not any(self.room(line, session.weight)):
                 self.met.add("held nobody")
                 self._decide(self._thread_of(session_id), Held(at=self.now, until=None, why="nobody"))
 
@@ -840,9 +862,12 @@ class World:
                 self._found("OWNER", f"{session.id} is with {session.operator_id}, who was removed")
 
     def _waits(self, thread: Thread, session: Session) -> None:
-        """Nobody could take it, or it says why nobody is asked, and a timer until when."""
+        """Nobody could take it, or it says why nobody is asked, and a timer until when; of a closed line its customer knows the opening."""
         now, line = self.now, self.lines[session.line_id]
         if not line.open:
+            said = self.said.get(session.id)
+            if session.unanswered_since is not None and session.load is not LoadKind.CALL and said != (line.turns_at or NEVER):
+                self._found("TOLD", f"{session} waits in a closed line, and was told of {said}")
             return
         fit = set(self.room(line, session.weight))
         if not fit or (line.pace_due is not None and line.pace_due > now):
@@ -1051,7 +1076,9 @@ class World:
 
     def _rate(self) -> None:
         asked = [thread for thread in self.threads if thread.session is not None and thread.session.rating_until is not None]
-        self.enter(self.rng.choice(asked or self.threads), Rated(self.now, self.rng.choice(list(Rating))))
+        thread = self.rng.choice(asked or self.threads)
+        of = self.rng.choice((None, thread.session.id, SessionId("another"))) if thread.session is not None else None
+        self.enter(thread, Rated(self.now, self.rng.choice(list(Rating)), of))
 
     def _presence(self) -> None:
         person = self.rng.choice(list(self.people.values()))

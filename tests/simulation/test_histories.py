@@ -26,11 +26,11 @@ from broker.domain import (
     SessionId,
     Status,
 )
-from broker.events import Close, ContactMessage, OfferExpired, Reply, RoundDue, SilenceDue, Take
+from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RoundDue, SilenceDue, Take
 from routing.distribution import Pool, Result, Turn, distribute
 from routing.engine import OFFER, ROUND, SILENCE, SNOOZE, decide
-from routing.session import CancelTimer, Decision, EndOffers, Ignore, MarkPool, Session, SetTimer
-from routing.view import View
+from routing.session import CancelTimer, Decision, EndOffers, Ignore, MarkPool, Say, Session, SetTimer
+from routing.view import OPEN, View
 from tests.simulation.histories import EVENTS, Parts, World
 from tests.support.clock import NOON
 
@@ -122,7 +122,7 @@ def test_a_demand_ends_also_for_what_has_never_waited():
         passed=True,
     )
 
-    queued, _ = decide(passed, OfferExpired(NOON, 1), View(LineSettings(skill_seconds=50)), NOON)
+    queued, _ = decide(passed, OfferExpired(NOON, 1), View(LineSettings(skill_seconds=50), hours=OPEN), NOON)
 
     assert queued is not None
     assert (queued.status, queued.needs_until) == (Status.QUEUED, NOON + timedelta(seconds=50))
@@ -325,6 +325,19 @@ def test_a_line_that_does_not_listen_outside_its_hours_loses_words():
         return decide(session, event, view, now)
 
     assert caught("LOST", Parts(decide=deaf))
+
+
+def test_whoever_waits_when_the_line_closes_is_told_when_it_opens():
+    """Also who comes back to its queue while it is closed."""
+
+    def silent(made: Decision) -> bool:
+        return isinstance(made, Say) and made.reply == "outside"
+
+    def blind(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        return (session, ()) if isinstance(event, Held) and event.why == "closed" else decide(session, event, view, now)
+
+    assert caught("TOLD", forgetting(silent))
+    assert caught("TOLD", Parts(decide=blind))
 
 
 def test_silence_that_closes_over_a_customers_words_loses_them():
