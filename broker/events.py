@@ -52,11 +52,18 @@ class Receipt(_Event, frozen=True, tag="receipt"):
 # --- from an operator
 
 
-class OperatorEvent(_Event, frozen=True):
-    """The root of what an operator does; *command* is the console's id of the deed, echoed in a refusal."""
-
+class _Deed(_Event, frozen=True):
     operator_id: OperatorId
     command: str
+
+
+class OperatorEvent(_Deed, frozen=True, kw_only=True, omit_defaults=True):
+    """The root of what an operator does; *command* is the console's id of the deed, echoed in a refusal.
+
+    *session_id*: the session it is meant for; in another of the same conversation, begun meanwhile, it is not done.
+    """
+
+    session_id: SessionId | None = None
 
 
 class Take(OperatorEvent, frozen=True, tag="take"):
@@ -193,14 +200,15 @@ class Offered(_Event, frozen=True, tag="offered"):
 class Held(_Event, frozen=True, tag="held"):
     """The distributor keeps the session back until *until*, None: until the pool changes.
 
-    *why*: round, rounds_over, responsible, skill (see routing.distribution); nobody: there is nobody whom it could be offered; closed: its
-    line has closed, or names another opening.
+    *why*: round, rounds_over, responsible, skill (see routing.distribution); nobody: there is nobody whom it could be offered; hours: its
+    line has closed, or opens at another time than was said. *changes*: of rounds that are over, the line's count of changes by then.
     """
 
     until: datetime | None
     why: str
     rounds_over: bool = False
     renewed: bool = False
+    changes: int = 0
 
 
 SessionEvent = (

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select
 
 from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId
+from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId, SessionId
 from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
@@ -356,6 +356,15 @@ def _maker(tx: Tx, operator_id: OperatorId, what: Deed) -> Callable[[datetime], 
 
 def _event(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -> Event:
     """Return the deed as the engine decides it; *message*: the id of its words."""
+    if what.verb == "start":
+        # Whichever session the operator looked at: it is another that they begin, or this one again.
+        assert message is not None
+        return Start(at, me, what.id, message)
+    # Another may have begun before its turn comes.
+    return msgspec.structs.replace(_deed(at, me, what, message), session_id=SessionId(what.session))
+
+
+def _deed(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -> Event:
     to_operator = OperatorId(what.operator) if what.operator else None
     match what.verb:
         case "take":
@@ -388,8 +397,7 @@ def _event(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) 
             assert what.until is not None
             return Snooze(at, me, what.id, what.until)
         case "start":
-            assert message is not None
-            return Start(at, me, what.id, message)
+            raise AssertionError("it names no session")
         case _:
             assert_never(what.verb)
 

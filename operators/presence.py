@@ -6,8 +6,8 @@
 Grace and absence are timers: a reload of the page, a lost connection or a restart of the server takes nobody away, and who comes
 back after that has what they had. The row of the second timer is the mark that we took their presence, and says what it was.
 
-Who leaves `online` loses what they are offered at once: each of those conversations gets an OperatorGone. Who vanishes or is switched
-off may lose what they hold as well; the engine says by which rule.
+Who leaves `online` loses what they are offered at once: each of those conversations gets an OperatorGone. Who vanishes, goes offline or
+is switched off may lose what they hold as well; the engine says by which rule.
 """
 
 from __future__ import annotations
@@ -88,14 +88,17 @@ def state_of(tx: Tx, operator_id: OperatorId) -> PresenceState:
 def set_presence(tx: Tx, operator_id: OperatorId, state: PresenceState) -> bool:
     """Record that the operator is now *state*; False when they were already, and then nothing is written.
 
-    What is offered to who leaves `online` returns; what they hold stays theirs.
+    What is offered to who leaves `online` returns. Who is away keeps what they hold; what becomes of it when they are offline is each
+    line's rule.
     """
     row = tx.one(_STATE, operator=operator_id)
     before = PresenceState(row[0]) if row else None
     if before is state:
         return False
     _record(tx, operator_id, before, state)
-    if before is PresenceState.ONLINE:
+    if state is PresenceState.OFFLINE:
+        _tell(tx, operator_id, vanished=True)
+    elif before is PresenceState.ONLINE:
         _tell(tx, operator_id)
     return True
 
@@ -140,9 +143,8 @@ def grace_over(tx: Tx, owner_id: str, timer_id: str, event: str) -> None:
     if _as_absence(event).was is None:
         _vanish(tx, operator_id)
         return
-    set_presence(tx, operator_id, PresenceState.OFFLINE)
     # For the customers who have written since: what needed no answer then may need one now.
-    _tell(tx, operator_id, vanished=True)
+    set_presence(tx, operator_id, PresenceState.OFFLINE)
 
 
 def _vanish(tx: Tx, operator_id: OperatorId) -> None:

@@ -241,7 +241,7 @@ class Teller:
                 sentences.append(self._say("round", n=after.round_no, rounds=sight.line.rounds))
         return _Story("offered", sentences, rule, who, event.until, after.offer_no)
 
-    def _kept_back(self, made: Record, after: Side, sight: Sight | None) -> _Story:
+    def _kept_back(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         event = made.event
         if event.why == "nobody":
             told = {one.reply for one in made.decisions if one.do == "say"}
@@ -249,11 +249,8 @@ class Teller:
             sentences += [self._say("customer_told")] if "no_answer" in told else []
             sentences += [self._say("supervisors_told")] if any(one.do == "alert" for one in made.decisions) else []
             return _Story("held", sentences, event.why)
-        if event.why == "closed":
-            sentences = [self._say("held.closed" if after.opens_at is not None else "held.closed_for_good")]
-            if any(one.do == "say" for one in made.decisions):
-                sentences.append(self._say("customer_told_opening"))
-            return _Story("held", sentences, event.why, until=after.opens_at)
+        if event.why == "hours":
+            return self._other_hours(made, after)
         waiting = sight.waiting if sight is not None else None
         sentences = self._held(
             event.why,
@@ -265,6 +262,14 @@ class Teller:
             waiting.responsible_id if waiting is not None else None,
         )
         return _Story("held", sentences, event.why, until=event.until)
+
+    def _other_hours(self, made: Record, after: Side) -> _Story | None:
+        if made.view.hours is not None and made.view.hours.open:
+            return None  # what follows is told by itself
+        sentences = [self._say("held.closed" if after.opens_at is not None else "held.closed_for_good")]
+        if any(one.do == "say" for one in made.decisions):
+            sentences.append(self._say("customer_told_opening"))
+        return _Story("held", sentences, "closed", until=after.opens_at)
 
     def _held(
         self,
@@ -331,6 +336,9 @@ class Teller:
             return self._opened(made, after)
         if before.status == "snoozed" and after.status != "snoozed":
             return self._woke("wrote", before, after)
+        if before.status == "active" and after.status == "queued":
+            said = self._say("returned.wrote", who=self.name(before.operator_id))
+            return self._queued(_Story("returned", [said]), after)
         if before.status != "closed" or after.status == "closed":
             return None
         if after.status == "active":

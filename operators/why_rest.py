@@ -212,7 +212,7 @@ class _Reading:
         if made is not None and isinstance(made.after, Side):
             if made.event.type == "held":
                 # Of nobody there is no distribution: it found no seat that is fit; and a closed line is not distributed.
-                by = None if made.event.why in ("nobody", "closed") else self._holding(id_, at_us)
+                by = None if made.event.why in ("nobody", "hours") else self._holding(id_, at_us)
             elif made.event.type in ("offered", "transfer"):
                 rows = self._tx.all(_OFFERS, session=self._session, number=made.after.offer_no)
                 made_offers = [Offered(operator, state, _maybe(ended_us)) for operator, state, ended_us, _ in rows]

@@ -275,9 +275,13 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "{who} is not there any more, and {back}, who had passed it on, cannot have it back just now. It waits in the queue.",
         "ru": "{who} уже не на месте. {back} сейчас не может взять диалог обратно, он ждёт в очереди.",
     },
+    "returned.wrote": {
+        "en": "The customer wrote again, and {who}, who had it, is not at work any more: back in the queue.",
+        "ru": "Клиент написал снова, а {who} уже не на работе: диалог снова в очереди.",
+    },
     "returned.vanished": {
-        "en": "{who}, who had it, has vanished. By the line's rule it went back to the queue.",
-        "ru": "{who} пропадает со связи. По правилу линии диалог вернулся в очередь.",
+        "en": "{who}, who had it, is not there any more. By the line's rule it went back to the queue.",
+        "ru": "{who} больше не на связи. По правилу линии диалог вернулся в очередь.",
     },
     "returned.removed": {
         "en": "{who}, who had it, was switched off. It went back to the queue.",

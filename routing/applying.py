@@ -440,11 +440,8 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
     match event:
         case ContactMessage():
             if session is not None and session.status is not Status.CLOSED:
-                holder = session.operator_id if session.status is Status.SNOOZED or not session.counted else None
-                queues = session.status is Status.SNOOZED or (
-                    session.status is Status.QUEUED and session.unanswered_since is None
-                )
-                return View(settings, operator=person(holder), hours=hours() if queues else None)
+                asks = session.unanswered_since is None or not session.counted or session.status is Status.SNOOZED
+                return View(settings, operator=person(session.operator_id if asks else None), hours=hours())
             return View(
                 settings,
                 _conversation_view(tx, work),
@@ -459,7 +456,7 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
                 operator=person(me),
                 hours=hours(target if line is not None else None),
                 colleague=person(to),
-                target=TargetView(target or work.line.id, exists=line is not None and line.active),
+                target=_target(tx, work, target, exists=line is not None and line.active),
                 target_line=line.settings if line is not None else settings,
             )
         case Invite(operator_id=me, colleague=to):
@@ -473,10 +470,10 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(
                 settings,
                 hours=hours(line.id if line is not None else None),
-                target=TargetView(line.id if line is not None else work.line.id, exists=line is not None and line.active),
+                target=_target(tx, work, line.id if line is not None else None, exists=line is not None and line.active),
                 target_line=line.settings if line is not None else settings,
             )
-        case NoAnswerDue() | Held(why="closed"):
+        case NoAnswerDue() | Held(why="hours"):
             return View(settings, hours=hours())
         case SnoozeEnded():
             return View(settings, operator=person(session.operator_id if session is not None else None), hours=hours())
@@ -484,6 +481,11 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(settings, operator=person(me))
         case _:
             return View(settings)
+
+
+def _target(tx: Tx, work: Work, line_id: LineId | None, *, exists: bool) -> TargetView:
+    row = tx.one(_CONTACT, contact=work.contact_id) if exists else None
+    return TargetView(line_id or work.line.id, exists, row[1] if row else "", row[2] if row else 0)
 
 
 def _said_of_it(tx: Tx, work: Work, event: ContactMessage, input_seq: int | None) -> Rating | None:
@@ -560,7 +562,7 @@ def _carry_out(
                 tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
         case MarkPool(reason=reason, seats=seats_freed, line_id=line_id):
             waits = work.session
-            untold = line_id is None and waits is not None and waits.status is Status.QUEUED and not waits.no_answer_said
+            untold = line_id is None and waits is not None and waits.status is Status.QUEUED and not waits.nobody_told
             mark_pool(tx, line_id or work.line.id, reason, seats=seats_freed, session_id=work.session_id if untold else None)
         case Ban():
             set_banned(tx, work.contact_id, banned=True)

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, select, update
 
-from broker.domain import Directory, LineId, OperatorId, to_us
+from broker.domain import Directory, LineId, OperatorId, PresenceState, to_us
 from broker.errors import StoreError
 from broker.ports import Bell, Store, Tx
 from broker.store import journal
@@ -28,8 +28,11 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
 LINE, SHIFT = "line", "shift"
 """The owner kinds of these timers: a line's id, an operator's id."""
-CLOSED = "line closed"
-"""The reason of the marks of those who wait in a line when it closes, or when another opening is named."""
+HOURS_CHANGED, UNSTAFFED = "hours changed", "nobody there"
+"""Reasons of marks of single sessions: their line closed over them or opens at another time; nobody is there who could be asked."""
+READ = "settings read"
+LEFT = ("shift ended", READ, f"presence {PresenceState.AWAY}", f"presence {PresenceState.OFFLINE}")
+"""Reasons of marks: somebody may have been the last who could be asked."""
 HOURS, PACE = "hours", "pace"
 """The names of a line's timers; a shift's is HOURS too."""
 
@@ -41,6 +44,7 @@ _DUE = sql(
         timers.c.owner_kind == bindparam("kind"), timers.c.owner_id == bindparam("owner"), timers.c.name == HOURS
     )
 )
+_CHANGED = sql(update(line_state).values(changes=line_state.c.changes + 1).where(line_state.c.line_id == bindparam("line")))
 _SET_PACE = sql(update(line_state).values(paced_until_us=bindparam("until_us")).where(line_state.c.line_id == bindparam("line")))
 
 
@@ -49,7 +53,7 @@ def keep_time(tx: Tx, house: House) -> None:
     for line_id in house.directory.lines:
         _line(tx, line_id, house)
         # What marked the pool when the settings changed may have been taken by a distributor that had not read them yet.
-        mark_pool(tx, line_id, "settings read")
+        mark_pool(tx, line_id, READ)
     for operator_id in house.directory.operators:
         _shift(tx, operator_id, house)
 
@@ -67,10 +71,9 @@ def shift_due(tx: Tx, operator_id: str, house: House) -> None:
     """An operator's shift begins or ends: a seat is added, or is one no more."""
     operator = OperatorId(operator_id)
     on_shift = _shift(tx, operator, house)
-    if on_shift:
-        for line, people in house.directory.seats.items():
-            if operator in people:
-                mark_pool(tx, line, "shift began", seats=True)
+    for line, people in house.directory.seats.items():
+        if operator in people:
+            mark_pool(tx, line, "shift began" if on_shift else LEFT[0], seats=on_shift)
 
 
 def look_again(tx: Tx, line_ids: Iterable[LineId], operator_ids: Iterable[OperatorId], house: House) -> None:
@@ -95,6 +98,15 @@ def pace(tx: Tx, line_id: LineId, until: datetime) -> None:
     tx.run(_SET_PACE, line=line_id, until_us=to_us(until))
 
 
+def count_change(tx: Tx, line_ids: Iterable[LineId], house: House) -> None:
+    """Count that a seat of the lines' pool was added, freed or came online."""
+    for line_id in line_ids:
+        if not tx.run(_CHANGED, line=line_id) and line_id in house.directory.lines:
+            _line(tx, line_id, house)  # nobody has looked at its time yet
+            tx.settle()
+            tx.run(_CHANGED, line=line_id)
+
+
 def _line(tx: Tx, line_id: LineId, house: House) -> None:
     now = house.openings.of_line(line_id, tx.now)
     before = tx.one(_STATE, line=line_id)
@@ -102,8 +114,9 @@ def _line(tx: Tx, line_id: LineId, house: House) -> None:
     if before is None or (bool(before[0]), before[1]) != (now.open, opens_us):
         tx.run(_SET_STATE, line_id=line_id, open=int(now.open), opens_us=opens_us, changed_us=to_us(tx.now))
         tx.ring(Bell.HOURS, line_id)
-        if not now.open:
-            mark_each_waiting(tx, line_id, CLOSED)
+        early = before is not None and not before[0] and (before[1] is None or before[1] > to_us(tx.now))
+        if not now.open or early:
+            mark_each_waiting(tx, line_id, HOURS_CHANGED)
     if before is not None and bool(before[0]) != now.open:
         body = msgspec.json.encode({"line": line_id, "open": now.open, "opens_at": now.opens_at}).decode()
         journal.append(tx, "hours", body, line_id=line_id)
@@ -112,6 +125,7 @@ def _line(tx: Tx, line_id: LineId, house: House) -> None:
             tx.run(_SET_PACE, line=line_id, until_us=None)
             # Its seats are added to the pool: who came while it was closed has changed nothing for those who wait here.
             mark_pool(tx, line_id, "line opened", seats=True)
+            mark_each_waiting(tx, line_id, UNSTAFFED)
     _next(tx, LINE, line_id, now.until)
 
 

@@ -57,6 +57,8 @@ class LineState(msgspec.Struct, frozen=True, omit_defaults=True):
     opened_at: datetime | None = None
     """When its hours last began, while that matters: what was queued before is paced."""
     pace_seconds: int = 0
+    changes: int = 0
+    """How often a seat of its pool was added, freed or came online."""
 
 
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,6 +75,8 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     held_until: datetime | None = None
     held_why: str = ""
     rounds_over: bool = False
+    over_changes: int = 0
+    """The line's `changes` when its rounds were over; at a later count they begin again."""
     responsible_id: OperatorId | None = None
     responsible_until: datetime | None = None
     needs: tuple[str, ...] = ()
@@ -86,8 +90,6 @@ class Pool(msgspec.Struct, frozen=True):
     lines: tuple[LineState, ...]
     operators: tuple[OperatorState, ...]
     waiting: tuple[Waiting, ...]
-    changed: bool = False
-    """A seat was added, freed or came online: sessions whose rounds are over begin again."""
 
 
 class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -121,6 +123,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     rounds_over: bool = False
     renewed: bool = False
+    changes: int = 0
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -169,7 +172,6 @@ class _Desk:
 
     def __init__(self, pool: Pool, now: datetime) -> None:
         self.now = now
-        self.changed = pool.changed
         self.lines = {line.id: line for line in pool.lines}
         self.people = pool.operators
         online = PresenceState.ONLINE
@@ -204,7 +206,7 @@ class _Desk:
     def place(self, session: Waiting) -> None:
         """Offer the session, hold it, or leave it: nobody is fit, and the change that makes somebody so will mark the pool."""
         line, free, weight = self.lines[session.line_id], self.free, session.weight
-        renewed = session.rounds_over and self.changed
+        renewed = session.rounds_over and line.changes > session.over_changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
         fit = [operator for operator in self.turns_of(line) if free.get(operator, -1) >= weight]
         if session.responsible_until is not None and self._responsible(session, line, fit, asked, renewed=renewed):
@@ -326,7 +328,7 @@ class _Desk:
         if (session.held_until, session.held_why) == (until, why) and not renewed:
             return  # it was said before
         reasons = self._reasons(session, line, (), asked, kept=why == "responsible")
-        self.holds.append(Hold(session.id, until, reasons, why, over, renewed))
+        self.holds.append(Hold(session.id, until, reasons, why, over, renewed, line.changes if over else 0))
 
     def _reasons(
         self,

@@ -7,7 +7,7 @@ journal the distribution with what it read. A page that left free seats is follo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -22,9 +22,9 @@ from broker.events import Held, Offered
 from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, over_rows, sql, upsert
-from broker.store.tables import budgets, operators, pool_marks, presence, sessions, turns
+from broker.store.tables import budgets, line_state, operators, pool_marks, presence, sessions, turns
 from routing import clockwork
-from routing.applying import ENCODER, BudgetExceeded, House, apply, claim, flush
+from routing.applying import ENCODER, BudgetExceeded, House, apply, claim, flush, mark_each_waiting
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
 from routing.engine import ENGINE
 from routing.session import Session
@@ -38,6 +38,7 @@ SWEEP_SECONDS = 1.0
 
 _MARKS = sql(
     select(*cols(pool_marks, "id line_id seats session_id reason"))
+    .where(pool_marks.c.line_id == bindparam("line"))
     .order_by(pool_marks.c.id)
     .limit(10_000)
     .with_for_update(skip_locked=True)
@@ -53,6 +54,7 @@ _OPERATORS = over_rows(
     [operators.c.id],
 )
 _TURNS = sql(select(*cols(turns, "operator_id turn paced_until_us")).where(turns.c.line_id == bindparam("line")))
+_CHANGES = sql(select(line_state.c.changes).where(line_state.c.line_id == bindparam("line")))
 _TURN = upsert(turns, "line_id operator_id turn paced_until_us", "line_id operator_id", "turn paced_until_us")
 _WAITING = sql(
     select(*cols(sessions, "state rank queued_us id"))
@@ -85,7 +87,7 @@ class DistributionRecord(msgspec.Struct, frozen=True):
 def step(tx: Tx, line_id: LineId, house: House) -> int:
     """Distribute the pool of *line_id* if it is marked; return how many offers were made. Raises BudgetExceeded to be run again."""
     pool_lines = house.directory.pools.get(line_id, (line_id,))
-    marks = [mark for mark in tx.all(_MARKS) if mark[1] in pool_lines]
+    marks = sorted(mark for line in pool_lines for mark in tx.all(_MARKS, line=line))
     if not marks:
         return 0
     found, marks = len(marks), _at_most(marks, TOLD_MAX)
@@ -93,21 +95,22 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         tx.ring(Bell.POOL, line_id)
     for line in pool_lines:
         tx.run(_UNMARK, line=line, upto=marks[-1][0])
+    if any(mark[2] for mark in marks):
+        clockwork.count_change(tx, pool_lines, house)
     lines = tuple(_line(tx, line, house) for line in pool_lines if line in house.directory.lines)
     open_lines = [line.id for line in lines if house.openings.of_line(line.id, tx.now).open]
     people = tuple(dict.fromkeys(seat.operator_id for line in lines for seat in line.seats))
-    changed = any(mark[2] for mark in marks)
     lightest = min((_lightest(house, line.id) for line in lines), default=0)
     made = 0
     after = _FRONT
     while True:
         # Read again for each page: the page before has taken from the budgets.
         states = _operators(tx, people, house)
-        free = max((s.budget - s.reserved for s in states if s.active and s.on_shift and s.presence is _ONLINE), default=-1)
+        free = max((s.budget - s.reserved for s in states if _there(s)), default=-1)
         if free < lightest:
             break
         waiting, places = _waiting(tx, open_lines, after, free)
-        pool = Pool(lines, states, waiting, changed)
+        pool = Pool(lines, states, waiting)
         result = distribute(pool, tx.now)
         if result.offers or result.holds or result.paces:
             _carry_out(tx, pool, result, house)
@@ -120,7 +123,9 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         lines = tuple(_line(tx, line.id, house) for line in lines)
         # What was not examined is too heavy for what is left now; behind it may stand what is not.
         after = places[result.examined - 1]
-    _tell(tx, {mark[3]: mark[4] for mark in marks if mark[3] is not None}, people, house)
+    if any(mark[4] in clockwork.LEFT for mark in marks):
+        _mark_unstaffed(tx, [line.id for line in lines if line.id in open_lines], states, house)
+    _tell(tx, dict.fromkeys((mark[3], mark[4]) for mark in marks if mark[3] is not None), people, house)
     off_shift = (state.id for state in states if state.presence is _ONLINE and not state.on_shift)
     clockwork.look_again(tx, (line.id for line in lines), off_shift, house)
     return made
@@ -141,6 +146,7 @@ def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
     line = house.directory.lines[line_id]
     stands: dict[OperatorId, tuple[int, int | None]] = {row[0]: (row[1], row[2]) for row in tx.all(_TURNS, line=line_id)}
     opened_at = house.openings.of_line(line_id, tx.now).since
+    counted = tx.one(_CHANGES, line=line_id)
     return LineState(
         id=line_id,
         version=line.version,
@@ -150,6 +156,7 @@ def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
         seats=tuple(_seat(tx, operator, stands.get(operator)) for operator in house.directory.seats.get(line_id, ())),
         opened_at=opened_at,
         pace_seconds=line.settings.opening_pace_seconds if opened_at is not None else 0,
+        changes=counted[0] if counted else 0,
     )
 
 
@@ -192,7 +199,16 @@ def _waiting(tx: Tx, lines: Sequence[LineId], after: _Place, free: int) -> tuple
         rows += tx.all(_WAITING, line=line, free=free, rank=rank, queued_us=queued_us, id=id_)
     rows.sort(key=lambda row: row[1:])
     del rows[PAGE:]
-    return tuple(_as_waiting(_STATE.decode(row[0])) for row in rows), [(row[1], row[2], row[3]) for row in rows]
+    waiting, places = [], []
+    for state, *place in rows:
+        try:
+            waiting.append(_as_waiting(_STATE.decode(state)))
+        except msgspec.ValidationError as error:
+            # One that nobody can read holds back nobody else; its own worker reports it with its conversation.
+            log.error("session_unreadable", session_id=place[2], problem=str(error))
+            continue
+        places.append((place[0], place[1], place[2]))
+    return tuple(waiting), places
 
 
 def _as_waiting(session: Session) -> Waiting:
@@ -209,6 +225,7 @@ def _as_waiting(session: Session) -> Waiting:
         held_until=session.held_until,
         held_why=session.held_why,
         rounds_over=session.rounds_over,
+        over_changes=session.over_changes,
         responsible_id=session.responsible_id,
         responsible_until=session.responsible_until,
         needs=session.needs,
@@ -216,34 +233,55 @@ def _as_waiting(session: Session) -> Waiting:
     )
 
 
-def _tell(tx: Tx, marked_for: Mapping[str, str], people: Sequence[OperatorId], house: House) -> None:
-    """Let the line say that everybody is busy to those of *marked_for* who wait still and whom nobody can be offered.
+def _tell(tx: Tx, marked_for: Iterable[tuple[str, str]], people: Sequence[OperatorId], house: House) -> None:
+    """Say what there is to say to those of *marked_for* who wait still: that nobody can be asked, or that the hours are other ones.
 
-    *marked_for*: sessions, with the reason of their mark. Those over whose heads the line has closed are told when it opens.
+    *marked_for*: sessions, with the reason of their mark. Of those who were marked because nobody may be left it is not said while somebody
+    is there, if without room: they are in the queue of people who work it off.
     """
-    waiting = {}
-    for session_id, reason in marked_for.items():
+    free: dict[OperatorId, int] | None = None
+    for session_id, reason in marked_for:
         row = tx.one(_WAITS, session=session_id)
         if row is None:
             continue
-        if house.openings.of_line(row[0], tx.now).open:
-            waiting[session_id] = row
-        elif reason == clockwork.CLOSED:
-            # Who began to wait outside the hours was told so then.
-            _apply(tx, session_id, Held(at=tx.now, until=None, why="closed"), house, None)
-    if not waiting:
-        return
-    # As the offers have left them.
-    states = _operators(tx, people, house)
-    free = {s.id: s.budget - s.reserved for s in states if s.active and s.on_shift and s.presence is _ONLINE}
-    for session_id, (line_id, weight) in waiting.items():
-        if any(free.get(seat, -1) >= weight for seat in house.directory.seats.get(line_id, ())):
+        line_id, weight, state = row
+        if reason == clockwork.HOURS_CHANGED:
+            _apply(tx, session_id, Held(tx.now, None, "hours"), house, None)
+            continue
+        # Who began to wait outside the hours was told so then.
+        if not house.openings.of_line(line_id, tx.now).open or _TOLD.decode(state).nobody_told:
+            continue
+        if free is None:  # as the offers have left them
+            free = {s.id: s.budget - s.reserved for s in _operators(tx, people, house) if _there(s)}
+        enough = 0 if reason == clockwork.UNSTAFFED else weight
+        if any(free.get(seat, -1) >= enough for seat in house.directory.seats.get(line_id, ())):
             continue  # a round, their responsible, a skill or the pace: somebody is there
-        _apply(tx, session_id, Held(at=tx.now, until=None, why="nobody"), house, None)
+        _apply(tx, session_id, Held(tx.now, None, "nobody"), house, None)
+
+
+def _mark_unstaffed(tx: Tx, lines: Iterable[LineId], states: Iterable[OperatorState], house: House) -> None:
+    """Mark those who wait in lines in which nobody is left, so that somebody is told."""
+    there = {state.id for state in states if _there(state)}
+    for line_id in lines:
+        if there.isdisjoint(house.directory.seats.get(line_id, ())):
+            mark_each_waiting(tx, line_id, clockwork.UNSTAFFED)
+
+
+def _there(state: OperatorState) -> bool:
+    return state.active and state.on_shift and state.presence is _ONLINE
+
+
+class _Told(msgspec.Struct):
+    """What is asked of a waiting session's state before anybody is told."""
+
+    nobody_told: bool = False
+
+
+_TOLD = msgspec.json.Decoder(_Told)
 
 
 _WAITS = sql(
-    select(*cols(sessions, "line_id weight")).where(sessions.c.id == bindparam("session"), sessions.c.status == "queued")
+    select(*cols(sessions, "line_id weight state")).where(sessions.c.id == bindparam("session"), sessions.c.status == "queued")
 )
 _CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
 
@@ -268,7 +306,7 @@ def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
         )
         _apply(tx, offer.session_id, offered, house, distribution_id)
     for hold in result.holds:
-        held = Held(at=tx.now, until=hold.until, why=hold.why, rounds_over=hold.rounds_over, renewed=hold.renewed)
+        held = Held(tx.now, hold.until, hold.why, hold.rounds_over, hold.renewed, hold.changes)
         _apply(tx, hold.session_id, held, house, distribution_id)
 
 

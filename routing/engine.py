@@ -80,7 +80,7 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import ConversationView, HoursView, OperatorView, View
+from routing.view import HoursView, OperatorView, View
 
 ENGINE = 3
 
@@ -104,6 +104,8 @@ MEMBERS_MAX = 20
 def decide(session: Session | None, event: SessionEvent, view: View, now: datetime) -> Outcome:
     """Return the session after *event* and what must be done. Raises IllegalTransition for a pair not in the table."""
     status = session.status if session is not None else Status.NEW
+    if isinstance(event, OperatorEvent) and event.session_id is not None and (session is None or session.id != event.session_id):
+        return _refuse(session, event, "closed")  # another has begun since the operator looked
     handler = TABLE.get((status, type(event)))
     if handler is None:
         raise IllegalTransition(f"no rule for {type(event).__name__} in a session that is {status}")
@@ -135,7 +137,7 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
     hours = view.hours
     if not hours.open:
         return _open_outside(opened, event, view, now)
-    queued = _queue(opened, now, line, hours, conversation.responsible_id, _needs(line, conversation))
+    queued = _queue(opened, now, line, hours, conversation.responsible_id, _needs(line, conversation.language))
     decisions: list[Decision] = [MarkPool("session queued")]
     when = line.welcome
     if when is WelcomeWhen.SESSION or (when is WelcomeWhen.FIRST_TIME and conversation.first_time):
@@ -148,7 +150,7 @@ def _open_outside(opened: Session, event: ContactMessage, view: View, now: datet
     """Open a session outside the line's hours: what was written is kept whatever the line does with it."""
     line, conversation, opens_at = view.line, view.conversation, view.hours.opens_at
     # What is shut now may be reopened within the hours, and be somebody's then.
-    opened = replace(opened, needs=_needs(line, conversation))
+    opened = replace(opened, needs=_needs(line, conversation.language))
     if opened.load is LoadKind.CALL:
         to = line.outside_calls.value
         return _shut(opened, view, now, to), (Divert(to), *_await_reopening(view, now))
@@ -200,13 +202,15 @@ _NOT_OFFERED: dict[str, Any] = {
     "held_until": None,
     "held_why": "",
     "rounds_over": False,
+    "over_changes": 0,
+    "nobody_told": False,
     "passed_by": None,
     "passed": False,
 }
 
 
-def _needs(line: LineSettings, conversation: ConversationView) -> tuple[str, ...]:
-    language = conversation.language.split("-", maxsplit=1)[0].lower() if line.match_language else ""
+def _needs(line: LineSettings, contact_language: str) -> tuple[str, ...]:
+    language = contact_language.split("-", maxsplit=1)[0].lower() if line.match_language else ""
     return (*((f"language:{language}",) if language else ()), *(f"skill:{tag}" for tag in line.skills))
 
 
@@ -248,20 +252,41 @@ def _until_opening(session: Session, line: LineSettings, hours: HoursView, now: 
     """Let what is in the queue when the line is closed wait for the opening: whatever is still to come of its waits counts from there."""
     if hours.open:
         return session, ()
-    opens_at = hours.opens_at
-    later: dict[str, Any] = {"opens_at": opens_at}
-    if opens_at is not None:
-        if session.responsible_until is not None and session.responsible_until > now:
-            later["responsible_until"] = opens_at + timedelta(seconds=line.responsible_seconds)
-        if session.needs and (session.needs_until is None or session.needs_until > now):
-            later["needs_until"] = opens_at + timedelta(seconds=line.skill_seconds)
-    waits, timers = _await_anew(replace(session, **later), line, opens_at)
-    if waits.kpi_due is not None and waits.kpi_due > now:
-        waits, forgotten = _forget(waits, KPI)
-        waits, more = _await_kpi(waits, line, opens_at)
-        timers = (*timers, *(more or forgotten))
+    waits, timers = _count_from(replace(session, opens_at=hours.opens_at), line, hours.opens_at, now)
     told, says = _tell_opening(waits, hours)
     return told, (*says, *timers)
+
+
+def _count_from(session: Session, line: LineSettings, begins: datetime | None, now: datetime) -> Step:
+    """Count what is still to come of the session's waits from *begins* on; None: nothing is to come, the line never opens."""
+    later: dict[str, Any] = {}
+    if begins is not None:
+        if session.responsible_until is not None and session.responsible_until > now:
+            later["responsible_until"] = begins + timedelta(seconds=line.responsible_seconds)
+        if session.needs and (session.needs_until is None or session.needs_until > now):
+            later["needs_until"] = begins + timedelta(seconds=line.skill_seconds)
+    waits, timers = _await_anew(replace(session, **later), line, begins)
+    if waits.kpi_due is None or waits.kpi_due <= now:
+        return waits, timers
+    waits, forgotten = _forget(waits, KPI)
+    waits, more = _await_kpi(waits, line, begins)
+    return waits, (*timers, *(more or forgotten))
+
+
+def _hours_changed(session: Session, view: View, now: datetime) -> Outcome:
+    """The line has closed over the session, opens at another time than was said, or is open before that time."""
+    line, hours = view.line, view.hours
+    if not hours.open:
+        return _until_opening(session, line, hours, now)
+    if session.opens_at is not None and session.opens_at <= now:
+        return session, (Ignore("it is counted already"),)
+    free = replace(session, opens_at=None, held_until=None, held_why="")
+    waits, timers = _count_from(free, line, now, now)
+    if session.opens_at is None:
+        # It began to wait when the line knew of no opening: nothing was promised.
+        waits, promise = _await_kpi(waits, line, now) if session.unanswered_since is not None else (waits, ())
+        timers = (*timers, *promise)
+    return waits, (CancelTimer(ROUND), MarkPool("line opened early"), *timers)
 
 
 def _waiting(session: Session, since: datetime) -> Session:
@@ -270,6 +295,12 @@ def _waiting(session: Session, since: datetime) -> Session:
 
 
 def _customer_wrote_to_operator(session: Session, event: ContactMessage, view: View, now: datetime) -> Outcome:
+    if session.unanswered_since is None and view.line.vanished is not Vanished.KEEP and not _can_come(view.operator):
+        # Nobody reads it there: it is anybody's, who then asks them what was said.
+        waiting = _waiting(session, event.at)
+        queued, decisions = _queue_again(waiting, view, now, MarkPool("operator not there", seats=True))
+        waits, promise = _await_kpi(queued, view.line, now if view.hours.open else view.hours.opens_at)
+        return waits, (*decisions, *promise)
     after, decisions = _customer_wrote(session, event, view, now)
     if after is None or session.counted:
         return after, decisions
@@ -292,13 +323,13 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
         # Nobody was asked about it and nobody would be now: the words join what was said, and were answered already.
         return session, (Ignore("outside the hours"),)
     line, hours = view.line, view.hours
-    again = _waiting(_reopened(session), event.at)
+    again = replace(_waiting(_reopened(session), event.at), needs=_needs(line, view.conversation.language))
     before = view.operator
     if before is not None and before.seated and _is_there(before) and _has_room(before, again, line):
         active, taken = _activate(again, before.operator_id, view, now)
         waits, timers = _await_answer(active, line, event.at)
         return waits, (*taken, CancelTimer(REOPEN), *timers)
-    queued = _queue(again, now, line, hours, view.conversation.responsible_id, session.needs)
+    queued = _queue(again, now, line, hours, view.conversation.responsible_id, again.needs)
     waits, timers = _await_answer(queued, line, event.at if hours.open else hours.opens_at)
     told, says = _tell_opening(waits, hours)
     return told, (MarkPool("session reopened"), CancelTimer(REOPEN), *says, *timers)
@@ -326,7 +357,6 @@ def _reopened(session: Session) -> Session:
         reopened=session.reopened + 1,
         closed_at=None,
         outcome="",
-        answered_at=None,
         members=(),
         invited=(),
         told_opening=None,
@@ -419,6 +449,8 @@ def _take_from_list(session: Session, event: Take | Reply, view: View, now: date
 
 def _take_offer(session: Session, event: Take | Reply, view: View, now: datetime) -> Outcome:
     assert session.offered_until is not None
+    if session.passed and event.operator_id == session.passed_by:
+        return _take_back(session, event, view, now)
     if event.operator_id not in session.offered_to:
         return _refuse(session, event, "not_offered")
     if event.at > session.offered_until:
@@ -435,6 +467,18 @@ def _take_offer(session: Session, event: Take | Reply, view: View, now: datetime
         ]
     taken, more = _activate(session, event.operator_id, view, now, reserved=True)
     return taken, (*decisions, *more)
+
+
+def _take_back(session: Session, event: Take | Reply, view: View, now: datetime) -> Outcome:
+    """Whoever passed it on has it again, if the colleague has not taken it yet."""
+    who = view.operator
+    if who is None or not who.active:
+        return _refuse(session, event, "not_yours")
+    if not _has_room(who, session, view.line):
+        return _refuse(session, event, "full")
+    freed, let_go = _let_go(session)
+    taken, decisions = _activate(freed, who.operator_id, view, now)
+    return taken, (*let_go, *decisions, MarkPool("session taken back", seats=True))
 
 
 def _take_own(session: Session, event: Take, view: View, now: datetime) -> Outcome:
@@ -482,6 +526,11 @@ def _activate(
         active, timers = _await_answer(active, line, begins or now)
         decisions += timers
     return active, tuple(decisions)
+
+
+def _can_come(who: OperatorView | None) -> bool:
+    """Return whether who has a session may answer in it soon: at work, if perhaps away just now."""
+    return who is not None and who.active and who.presence != "offline"
 
 
 def _is_there(who: OperatorView) -> bool:
@@ -537,8 +586,8 @@ def _give_back(session: Session, how: str, view: View, now: datetime) -> Outcome
 
 
 def _asked(session: Session, operators: tuple[OperatorId, ...], now: datetime) -> Session:
-    """Return a session that begins to wait in a round in which *operators* need not be asked."""
-    return replace(session, round_no=1, round_began=now, asked=operators) if operators else session
+    """Return a session that begins to wait, in whose first round *operators* need not be asked: for as long as a round lasts."""
+    return replace(session, round_began=now, asked=operators) if operators else session
 
 
 def _end_offers(session: Session, operators: Sequence[OperatorId], how: str, view: View, now: datetime) -> Outcome:
@@ -635,8 +684,11 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
     round_no, asked, began = session.round_no, session.asked, session.round_began
     if event.renewed:
         round_no = 0
-    if event.fresh_round or event.renewed or round_no == 0:
+    if event.fresh_round or event.renewed:
         round_no, asked, began = round_no + 1, (), now
+    elif round_no == 0:
+        # Whoever is not to be asked in the first round is not.
+        round_no, began = 1, now
     after = replace(
         session,
         status=Status.OFFERED,
@@ -649,6 +701,8 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
         held_until=None,
         held_why="",
         rounds_over=False,
+        over_changes=0,
+        nobody_told=False,
     )
     return after, (
         *(Reserve(operator) for operator in event.operators),
@@ -661,10 +715,10 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
-    if event.why == "closed":
-        return _until_opening(session, view.line, view.hours, now)
+    if event.why == "hours":
+        return _hours_changed(session, view, now)
     until = event.until
-    after = replace(session, held_until=until, held_why=event.why, rounds_over=event.rounds_over)
+    after = replace(session, held_until=until, held_why=event.why, rounds_over=event.rounds_over, over_changes=event.changes)
     if event.why == "skill" and until is None:
         # It began to wait when its line knew of no opening: what it demands is counted from the first time it stood in its way.
         until = now + timedelta(seconds=view.line.skill_seconds)
@@ -676,14 +730,18 @@ def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
 
 def _nobody(session: Session, view: View) -> Outcome:
     """Tell supervisors that there is nobody, once, and the customer if they wait for an answer and the line is not silent."""
-    if session.no_answer_said:
+    if session.nobody_told:
         return session, (Ignore("told already"),)
-    line, told = view.line, replace(session, no_answer_said=True)
-    if session.unanswered_since is None or not line.no_answer_seconds or (rule := _rule(session, line)) is NoAnswer.NOTHING:
+    line, told = view.line, replace(session, nobody_told=True)
+    silent = session.no_answer_said or session.unanswered_since is None or not line.no_answer_seconds
+    if silent or (rule := _rule(session, line)) is NoAnswer.NOTHING:
+        return told, (Alert("nobody"),)
+    if session.opens_at is not None and session.answer_due is not None and rule is NoAnswer.TEXT:
+        # The line has just opened and somebody may yet come: their time to an answer runs from there.
         return told, (Alert("nobody"),)
     # What the time to an answer would have said is said.
     after, forgotten = _forget(told, NO_ANSWER) if rule is NoAnswer.TEXT else (told, ())
-    return after, (Alert("nobody"), Say("no_answer"), *forgotten)
+    return replace(after, no_answer_said=True), (Alert("nobody"), Say("no_answer"), *forgotten)
 
 
 def _round_due(session: Session, event: RoundDue, view: View, now: datetime) -> Outcome:
@@ -699,13 +757,13 @@ def _reply(session: Session, event: Reply, view: View, now: datetime) -> Outcome
     if event.operator_id != session.operator_id and event.operator_id not in session.members:
         return _refuse(session, event, "not_yours")
     line = view.line
-    answered = replace(session, unanswered_since=None, answered_at=session.answered_at or now)
+    answered = replace(session, unanswered_since=None, answered_at=session.answered_at or now, rating_asked=False)
     after, forgotten = _forget(answered, NO_ANSWER, KPI)
     decisions: list[Decision] = [Deliver(event.message_id, event.operator_id), *forgotten]
     if session.counted and session.operator_id is not None and not _weighs(after, line):
         after = replace(after, counted=False)
         decisions += [Release(session.operator_id), MarkPool("session answered", seats=True)]
-    after, timers = _await_silence(after, line, now)
+    after, timers = _await_silence(after, line, now) if session.status is Status.ACTIVE else (after, ())
     return after, (*decisions, *timers)
 
 
@@ -718,6 +776,8 @@ def _take_and_reply(take: Handler) -> Handler:
     """Return a handler for an answer written before the session was taken: writing takes it."""
 
     def handle(session: Session, event: Reply, view: View, now: datetime) -> Outcome:
+        if event.operator_id in session.members and event.operator_id not in session.offered_to:
+            return _reply(session, event, view, now)  # who joined answers beside whoever has it
         taken, decisions = take(session, event, view, now)
         if taken is None or taken.status is not Status.ACTIVE:
             return taken, decisions
@@ -730,7 +790,8 @@ def _take_and_reply(take: Handler) -> Handler:
 
 def _note(session: Session, event: Note, view: View, now: datetime) -> Outcome:
     who = view.operator
-    with_us = event.operator_id == session.operator_id or event.operator_id in (*session.members, *session.invited)
+    joined = (*session.members, *session.invited) if session.status is not Status.CLOSED else ()
+    with_us = event.operator_id == session.operator_id or event.operator_id in joined
     if who is None or not who.active or not (who.seated or who.supervises or with_us):
         return _refuse(session, event, "not_yours")
     return session, (Keep(event.message_id, event.operator_id),)
@@ -738,9 +799,14 @@ def _note(session: Session, event: Note, view: View, now: datetime) -> Outcome:
 
 def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome:
     who = view.operator
-    if event.operator_id != session.operator_id and not (who is not None and who.active and who.supervises):
+    if event.operator_id != _holder(session) and not (who is not None and who.active and who.supervises):
         return _refuse(session, event, "not_yours")
     return _end(session, view, now, event.outcome)
+
+
+def _holder(session: Session) -> OperatorId | None:
+    """Return whose session it is: who has it, had it when it closed, or passed it on to a colleague who has not taken it yet."""
+    return session.passed_by if session.passed else session.operator_id
 
 
 def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
@@ -749,7 +815,8 @@ def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
     freed, let_go = _let_go(session)
     still, forgotten = _forget(freed, NO_ANSWER, KPI)
     decisions: list[Decision] = [*let_go, *forgotten]
-    asks = line.rating and session.answered_at is not None and outcome != SPAM
+    # Not a second time about the same answers: who says thanks after the closing and is closed again has been asked.
+    asks = line.rating and session.answered_at is not None and not session.rating_asked and outcome != SPAM
     if line.close_says and outcome != SPAM:
         decisions.append(Say("close"))
     if asks:
@@ -760,6 +827,7 @@ def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
     closed = replace(
         still,
         status=Status.CLOSED,
+        operator_id=_holder(session),
         closed_at=now,
         outcome=outcome,
         frozen=not reopen_seconds,
@@ -770,6 +838,7 @@ def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
         invited=(),
         # Who was asked before, and is not now, may still answer; what they said stands until they say something else.
         rating_until=now + timedelta(hours=line.rating_hours) if asks else None if outcome == SPAM else session.rating_until,
+        rating_asked=session.rating_asked or asks,
         rating_thanked=session.rating_thanked and not asks,
         **_NOT_OFFERED,
     )
@@ -815,7 +884,7 @@ def _freeze(session: Session, event: ReopenEnded, view: View, now: datetime) -> 
 def _transfer(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
     who = view.operator
     supervises = who is not None and who.active and who.supervises
-    if event.operator_id != session.operator_id and not supervises:
+    if event.operator_id != _holder(session) and not supervises:
         return _refuse(session, event, "not_yours")
     if event.assigned and not supervises:
         return _refuse(session, event, "not_allowed")
@@ -833,20 +902,19 @@ def _to_line(session: Session, event: Transfer, view: View, now: datetime) -> Ou
 
 def _move(session: Session, view: View, now: datetime, why: str) -> Step:
     """Put the session into the queue of the line in view; whoever had it is not asked in its first round, what waited keeps its age."""
-    line, target, hours = view.line, view.target_line, view.hours
+    target, hours = view.target_line, view.hours
     weight = target.weights.of(session.load)
     freed, let_go = _let_go(session, weight=session.weight if session.weight != weight else None)
     moved = replace(
         freed,
         line_id=view.target.line_id,
         weight=weight,
-        priority=session.priority - line.priority + target.priority,
+        priority=target.priority + view.target.contact_priority,
         members=(),
         invited=(),
     )
-    languages = tuple(need for need in session.needs if target.match_language and need.startswith("language:"))
-    queued = _queue(moved, now, target, hours, None, (*languages, *(f"skill:{tag}" for tag in target.skills)))
-    held_by = session.operator_id if session.status in _HELD else None
+    queued = _queue(moved, now, target, hours, None, _needs(target, view.target.language))
+    held_by = _holder(session)
     queued = _asked(replace(queued, queued_at=session.queued_at or now), (held_by,) if held_by is not None else (), now)
     begins = now if hours.open else hours.opens_at
     waits, timers = _await_anew(queued, target, begins)
@@ -865,7 +933,7 @@ def _to_colleague(session: Session, event: Transfer, view: View, now: datetime) 
     if colleague is None or not colleague.active or not (colleague.seated or colleague.supervises):
         return _refuse(session, event, "no_colleague")
     to = colleague.operator_id
-    if to == session.operator_id:
+    if to == _holder(session):
         return _refuse(session, event, "theirs_already")
     theirs = session.weight if to in session.offered_to else 0
     # An offer takes of the budget whatever the session does when it is taken.
@@ -995,8 +1063,7 @@ def _takes_part(session: Session, operator: OperatorId, view: View) -> bool:
 
 def _spam(session: Session, event: Spam, view: View, now: datetime) -> Outcome:
     who = view.operator
-    may = who is not None and who.active and (who.seated or who.supervises or event.operator_id == session.operator_id)
-    if not may or (session.status in (Status.ACTIVE, Status.SNOOZED) and not _takes_part(session, event.operator_id, view)):
+    if who is None or not who.active or not (who.supervises or _may_judge(session, who)):
         return _refuse(session, event, "not_yours")
     ban: tuple[Decision, ...] = (Ban(),) if event.ban else ()
     if session.status is Status.CLOSED:
@@ -1005,6 +1072,15 @@ def _spam(session: Session, event: Spam, view: View, now: datetime) -> Outcome:
         return replace(session, outcome=SPAM, rating_until=None), ban
     closed, decisions = _end(session, view, now, SPAM)
     return closed, (*decisions, *ban)
+
+
+def _may_judge(session: Session, who: OperatorView) -> bool:
+    """Return whether the operator may say that the session is spam: anybody of the line while it is nobody's, else whose it is."""
+    holder = _holder(session)
+    if holder is None:
+        return who.seated
+    joined = session.members if session.status is not Status.CLOSED else ()
+    return who.operator_id == holder or who.operator_id in joined
 
 
 def _snooze(session: Session, event: Snooze, view: View, now: datetime) -> Outcome:
@@ -1086,10 +1162,11 @@ def _start(session: Session | None, event: Start, view: View, now: datetime) -> 
             weight=weight,
             load=conversation.load,
             priority=line.priority + conversation.contact_priority,
+            needs=_needs(line, conversation.language),
         )
     if not _has_room(who, begun, line):
         return _refuse(session, event, "full")
-    active, decisions = _activate(replace(begun, answered_at=now), event.operator_id, view, now)
+    active, decisions = _activate(replace(begun, answered_at=now, rating_asked=False), event.operator_id, view, now)
     return active, (*first, *decisions, Deliver(event.message_id, event.operator_id))
 
 
@@ -1250,6 +1327,7 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
 LEADS: dict[Handler, tuple[Status, ...]] = {
     _open: (Status.QUEUED, Status.CLOSED),
     _customer_wrote_after_closing: (Status.QUEUED, Status.ACTIVE),
+    _customer_wrote_to_operator: (Status.QUEUED,),
     _wrote_to_snoozed: (Status.ACTIVE, Status.QUEUED),
     _snooze_ended: (Status.ACTIVE, Status.QUEUED),
     _take_from_list: (Status.ACTIVE,),

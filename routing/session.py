@@ -53,6 +53,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """Why fit seats must wait for it: round, rounds_over, responsible, skill."""
     rounds_over: bool = False
     """All rounds are done: it waits for a change in the pool."""
+    over_changes: int = 0
+    """How often the pool had changed by then: at a later count its rounds begin again."""
     skips: int = 0
     """Offers of it that were declined or ran out, over all rounds."""
 
@@ -72,6 +74,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     answered_at: datetime | None = None
     no_answer_said: bool = False
     """The customer was told that everybody is busy, since they were answered last."""
+    nobody_told: bool = False
+    """Supervisors were told that there is nobody, since it began to wait or was offered last."""
     answer_due: datetime | None = None
     """When the line's rule for an answer that does not come is due; None: none is."""
     kpi_due: datetime | None = None
@@ -101,6 +105,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     rating: Rating | None = None
     rating_until: datetime | None = None
     """Until when an answer of the customer is taken as a rating; None: they were not asked."""
+    rating_asked: bool = False
+    """The customer was asked since they were answered last."""
     rating_thanked: bool = False
     """Thanks were said since it was last asked."""
 

@@ -58,6 +58,9 @@ class TargetView(msgspec.Struct, frozen=True):
 
     line_id: LineId
     exists: bool
+    language: str = ""
+    """The contact's, and what their *contact_priority* adds there."""
+    contact_priority: int = 0
 
 
 class OperatorView(msgspec.Struct, frozen=True):

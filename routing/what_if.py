@@ -335,6 +335,8 @@ class _Together:
         self.lines = lines
         self.people = tuple(dict.fromkeys(who for line in lines for who in house.seats.get(line, ())))
         weights = [house.lines[line].weights for line in lines]
+        self.changes = 0
+        """How often a seat was added, freed or came online."""
         self.lightest = min(min(one.chat, one.mail, one.call) for one in weights)
 
 
@@ -354,12 +356,12 @@ class _Play:
         self.pools = [_Together(lines, house) for lines in _joined(house)]
         self.pool_of = {line: pool for pool in self.pools for line in pool.lines}
         self.pool_of_person = {who: pool for pool in self.pools for who in pool.people}
-        self.marked: dict[_Together, bool] = {}
+        self.marked: dict[_Together, None] = {}
         """Pools to distribute; True: a seat was added, freed or came online."""
         self.queues: dict[LineId, list[tuple[_Place, _Case]]] = {line: [] for line in house.lines}
         self.states = {who: self._state(who, person) for who, person in house.people.items()}
         self.seats = {line: {who: SeatState(who) for who in house.seats.get(line, ())} for line in house.lines}
-        self.line_states: dict[LineId, tuple[datetime | None, LineState]] = {}
+        self.line_states: dict[LineId, tuple[tuple[datetime | None, int], LineState]] = {}
         self.offered: defaultdict[OperatorId, dict[int, _Case]] = defaultdict(dict)
         self.habits = traffic.habits_of(house.people)
         self.holds: list[Hold] = []
@@ -378,7 +380,7 @@ class _Play:
         for line in self.house.lines:
             self._hours(line)
         for pool in self.pools:
-            self.marked[pool] = True
+            self._mark(pool, seats=True)
         self._distribute_marked()
         while self.due and self.due[0][0] < until:
             self.now = self.due[0][0]
@@ -448,12 +450,13 @@ class _Play:
         self._mark(self.pool_of[line], seats=now.open)
         if not now.open:
             for _, case in list(self.queues[line]):
-                self._decide(case, Held(at=self.now, until=None, why="closed"), self._sight(case))
+                self._decide(case, Held(self.now, None, "hours"), self._sight(case))
         if now.until is not None:
             self._later(now.until, partial(self._hours, line))
 
     def _mark(self, pool: _Together, *, seats: bool = False) -> None:
-        self.marked[pool] = self.marked.get(pool, False) or seats
+        pool.changes += seats
+        self.marked[pool] = None
 
     # --- customers
 
@@ -708,9 +711,10 @@ class _Play:
     def _distribute_marked(self) -> None:
         while self.marked:
             pool = next(iter(self.marked))
-            self._distribute(pool, changed=self.marked.pop(pool))
+            del self.marked[pool]
+            self._distribute(pool)
 
-    def _distribute(self, pool: _Together, *, changed: bool) -> None:
+    def _distribute(self, pool: _Together) -> None:
         open_lines = [line for line in pool.lines if self.queues[line] and self.house.calendars.of_line(line, self.now).open]
         after = _FRONT
         while open_lines:
@@ -722,7 +726,7 @@ class _Play:
             if not waiting:
                 return
             lines = tuple([self._line(line) for line in pool.lines])
-            result = distribute(Pool(lines, states, tuple(waiting), changed), self.now)
+            result = distribute(Pool(lines, states, tuple(waiting)), self.now)
             self._carry_out(result)
             if result.examined == len(waiting) < PAGE:
                 return
@@ -748,9 +752,9 @@ class _Play:
         return [place for place, _ in found], [waiting for _, waiting in found]
 
     def _line(self, line_id: LineId) -> LineState:
-        opened_at = self.house.calendars.of_line(line_id, self.now).since
+        opened_at, changes = self.house.calendars.of_line(line_id, self.now).since, self.pool_of[line_id].changes
         known = self.line_states.get(line_id)
-        if known is not None and known[0] == opened_at:
+        if known is not None and known[0] == (opened_at, changes):
             return known[1]
         line = self.house.lines[line_id]
         made = LineState(
@@ -762,8 +766,9 @@ class _Play:
             seats=tuple(self.seats[line_id].values()),
             opened_at=opened_at,
             pace_seconds=line.opening_pace_seconds if opened_at is not None else 0,
+            changes=changes,
         )
-        self.line_states[line_id] = (opened_at, made)
+        self.line_states[line_id] = ((opened_at, changes), made)
         return made
 
     def _carry_out(self, result: Result) -> None:
@@ -784,7 +789,7 @@ class _Play:
             case = self.by_id[offer.session_id]
             self._decide(case, offered, View(self.house.lines[_of(case).line_id]))
         for hold in result.holds:
-            held = Held(at=self.now, until=hold.until, why=hold.why, rounds_over=hold.rounds_over, renewed=hold.renewed)
+            held = Held(self.now, hold.until, hold.why, hold.rounds_over, hold.renewed, hold.changes)
             case = self.by_id[hold.session_id]
             self._decide(case, held, View(self.house.lines[_of(case).line_id]))
 

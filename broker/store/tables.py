@@ -489,6 +489,7 @@ line_state = _table(
     _us("opens_us", null=True),  # when it opens next; null: it is open, or never opens
     _us("paced_until_us", null=True),  # until when the rest of what has waited for the opening is kept back
     _us("changed_us"),
+    _int("changes", default=0),  # how often a seat of its pool was added, freed or came online
 )
 
 # --- crm_bridge

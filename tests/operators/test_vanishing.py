@@ -166,16 +166,40 @@ def test_an_offer_returns_at_once_when_its_operator_leaves(state):
     assert [] == differences(journalled(shop.store))
 
 
-def test_who_leaves_by_choice_keeps_what_they_hold():
-    """Away and offline stop offers; the conversations go on with whoever has them, in a line whose rule is the hardest."""
-    shop = Shop(vanished=Vanished.QUEUE)
-    held = shop.hold(shop.ann, "eve")
-
-    shop.set(shop.ann, AWAY)
+@pytest.mark.parametrize("before", [ONLINE, AWAY])
+@pytest.mark.parametrize(
+    ("rule", "answered", "stays"),
+    [
+        (Vanished.KEEP, False, True),
+        (Vanished.UNANSWERED, False, False),
+        (Vanished.UNANSWERED, True, True),
+        (Vanished.QUEUE, True, False),
+    ],
+)
+def test_what_the_offline_hold_goes_by_the_lines_rule(before: PresenceState, rule: Vanished, answered: bool, stays: bool):
+    """Away keeps everything, in a line whose rule is the hardest; going home is for good, chosen or not."""
+    shop = Shop(vanished=rule)
+    held = shop.hold(shop.ann, "eve", answered=answered)
+    if before is AWAY:
+        shop.set(shop.ann, AWAY)
+    assert ("active", shop.ann) == shop.session(held)
     shop.set(shop.ann, OFFLINE)
 
+    assert shop.session(held) == (("active", shop.ann) if stays else ("offered", shop.bob))
+    assert [] == differences(journalled(shop.store))
+
+
+def test_a_customer_who_writes_to_somebody_who_has_gone_home_is_passed_on():
+    """Hours later: an answered session stayed with whoever answered, and nobody would read what comes now."""
+    shop = Shop()
+    held = shop.hold(shop.ann, "eve", answered=True)
+    shop.set(shop.ann, OFFLINE)
+    shop.wait(3 * 3_600)
     assert ("active", shop.ann) == shop.session(held)
-    assert 0 == shop.gone_inputs()
+    shop.say("eve")
+
+    assert ("offered", shop.bob) == shop.session(held)
+    assert [] == differences(journalled(shop.store))
 
 
 def test_an_offer_returns_each_time_its_operator_leaves():
@@ -326,15 +350,15 @@ def test_a_customer_who_writes_to_the_vanished_is_passed_on_when_they_are_given_
     assert ("offered", shop.bob) == shop.session(held)
 
 
-def test_who_has_logged_out_is_offline_after_the_grace_and_keeps_what_they_hold():
-    """They went by the door: their offers return, the line's rule for the vanished is not asked."""
-    shop = Shop(vanished=Vanished.QUEUE)
+def test_who_has_logged_out_is_offline_after_the_grace():
+    """They went by the door: their offers return, and what they hold goes by the line's rule at once."""
+    shop = Shop(vanished=Vanished.UNANSWERED)
     held, offered = shop.hold(shop.ann, "eve"), shop.say("fay")
     shop.store.write(lambda tx: doors.end_others(tx, shop.ann))
 
     shop.vanish(shop.ann)
 
-    assert (OFFLINE, ("active", shop.ann), ("offered", shop.bob)) == (
+    assert (OFFLINE, ("offered", shop.bob), ("offered", shop.bob)) == (
         shop.state(shop.ann),
         shop.session(held),
         shop.session(offered),
@@ -354,7 +378,7 @@ def test_a_login_that_has_run_out_is_none():
 
 def test_who_chose_offline_in_the_grace_does_not_vanish():
     """The timer of an operator who is offline by then does nothing."""
-    shop = Shop(vanished=Vanished.QUEUE)
+    shop = Shop(vanished=Vanished.KEEP)
     held = shop.hold(shop.ann, "eve")
     shop.close_laptop(shop.ann)
     shop.set(shop.ann, OFFLINE)

@@ -454,6 +454,19 @@ def test_a_closed_line_opens_at_its_pace():
     assert (shop.latest(second, "waits").rule, shop.latest(second, "waits").until) == ("pace", opens + timedelta(seconds=20))
 
 
+def test_who_writes_to_somebody_who_has_gone_home():
+    """It was answered and stayed with them; the words after that are anybody's."""
+    shop = Shop("ann")
+    session = shop.say()
+    shop.reply("ann", session)
+    shop.set("ann", OFFLINE)
+    shop.say()
+
+    assert shop.latest(session, "returned").text == (
+        "The customer wrote again, and Ann, who had it, is not at work any more: back in the queue."
+    )
+
+
 def test_a_line_that_closes_over_who_waits():
     """That it closed, until when it is so, and that the customer knows."""
     open_now = {"zone": "UTC", "week": {"mon": ["00:00-12:10"], "tue": ["09:00-18:00"]}}
@@ -573,7 +586,7 @@ def test_it_comes_back():
     assert [one.text for one in reversed(told)] == [
         "The customer wrote again. Ann had it before, is there and has room: it is theirs again.",
         "The customer wrote again, and whoever had it before is not there or has no room. It waits in the queue.",
-        "Ann, who had it, has vanished. By the line's rule it went back to the queue.",
+        "Ann, who had it, is not there any more. By the line's rule it went back to the queue.",
         "Ann marked it as spam. The contact is banned.",
     ]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog.testing
 
 from broker.domain import (
     ChannelId,
@@ -24,6 +25,7 @@ from broker.domain import (
     LineSettings,
     LoadKind,
     MessageId,
+    NoAnswer,
     OperatorId,
     Outside,
     OutsideCalls,
@@ -52,6 +54,7 @@ MORNING = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
 NIGHT = MORNING - timedelta(hours=10)
 EVENING = MORNING - timedelta(hours=15)
 """Monday, six in Berlin: the office closes."""
+SHIFT = {"zone": "UTC", "week": dict.fromkeys(WEEKDAYS, ("12:00-16:00",))}
 BUSY = CATALOGUE["no_answer"]["en"]
 ONLINE, OFFLINE = PresenceState.ONLINE, PresenceState.OFFLINE
 
@@ -197,6 +200,10 @@ class Place:
             "SELECT text FROM messages WHERE conversation_id = ? AND author = 'system' ORDER BY seq", conversation
         )
         return [row[0] for row in rows]
+
+    def alerts(self) -> int:
+        """Return how often supervisors were told that nobody is there."""
+        return int(self.store.one("""SELECT count(*) FROM journal WHERE kind = 'alert' AND body = '{"what":"nobody"}'"""))
 
     def state(self) -> tuple[bool, datetime | None, datetime | None]:
         """Return whether the line is open, when it opens, and until when it is paced, as everybody reads it."""
@@ -522,6 +529,128 @@ def test_a_line_with_many_who_wait_closes_piece_by_piece(places, monkeypatch):
     assert told == [4, 8, 10]
 
 
+def test_a_line_that_opens_before_its_time_keeps_nobody_for_the_old_one(places):
+    """An administrator opens it on a Saturday: what waits for a skill or its responsible does not wait until Monday for them."""
+    place = places(MORNING + 4 * DAY, skills=("billing",), skill_seconds=120, responsible_seconds=60)
+    place.store.connection.execute("UPDATE budgets SET budget = 25 WHERE operator_id = ?", (place.ann,))
+    place.start()
+    plain = place.say("eve")
+    theirs = place.say("fay", responsible=place.ann)
+    began = place.clock.now()
+    place.change(skills=("billing",), skill_seconds=120, responsible_seconds=60)
+    place.until(began + 5 * MINUTE)
+
+    assert {(key, at) for key, _, at in place.offers()} >= {("eve", began + 2 * MINUTE), ("fay", began)}
+    assert (place.status(plain), place.status(theirs)) != ("queued", "queued")
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_what_nobody_wanted_last_night_is_offered_in_the_morning_also_behind_the_pace(places, rounds):
+    """The opening renews the rounds of all who wait, not only of the first of them."""
+    place = places(EVENING - 30 * MINUTE, people=1, opening_pace_seconds=20, rounds=rounds)
+    first, second = place.say("eve"), place.say("fay")
+    place.until(EVENING - MINUTE)
+    assert (place.status(first), place.status(second)) == ("queued", "queued")
+    place.until(MORNING)
+    place.do(place.ann, first, Take)
+    place.until(MORNING + MINUTE)
+
+    assert [(key, at) for key, _, at in place.offers() if at >= MORNING] == [("eve", MORNING), ("fay", MORNING + 20 * SECOND)]
+
+
+def test_a_seat_that_comes_back_is_offered_everything_it_had_let_pass(places):
+    """There is room for one at a time: whatever the first of them does, the change was also for the next."""
+    place = places(MORNING, people=1, rounds=1)
+    place.store.connection.execute("UPDATE budgets SET budget = 25")
+    place.start()
+    first, second = place.say("eve"), place.say("fay")
+    place.until(MORNING + 10 * MINUTE)
+    assert (place.status(first), place.status(second)) == ("queued", "queued")
+    place.set(place.ann, OFFLINE)
+    place.set(place.ann, ONLINE)
+    assert place.status(first) == "offered"
+    place.do(place.ann, first, Decline)
+
+    assert place.status(second) == "offered"
+
+
+@pytest.mark.parametrize("rule", NoAnswer)
+def test_supervisors_learn_that_a_line_has_opened_and_nobody_is_there(places, rule):
+    """Whatever the line says to customers; once for each who waits."""
+    place = places(people=1, no_answer_does=rule)
+    place.set(place.ann, OFFLINE)
+    waits = [place.say("eve"), place.say("fay")]
+    place.until(MORNING - SECOND)
+    assert place.alerts() == 0
+    place.until(MORNING)
+
+    assert place.alerts() == 2
+    place.set(place.ann, ONLINE)
+    place.set(place.ann, OFFLINE)
+    place.until(MORNING + 3 * MINUTE)
+    assert (BUSY in place.told(waits[1])) is (rule is not NoAnswer.NOTHING)
+    assert place.told(waits[1]).count(BUSY) <= 1
+
+
+@pytest.mark.parametrize("how", [PresenceState.AWAY, OFFLINE, "shift"])
+def test_supervisors_learn_that_the_last_one_has_gone(places, how):
+    """Who waits for a round was told nothing yet; then there is nobody any more."""
+    at = MORNING + timedelta(hours=8, minutes=-1)  # a minute to four
+    place = places(at, people=1, shifts=SHIFT)
+    conversation = place.say("eve")
+    place.do(place.ann, conversation, Decline)
+    assert (place.status(conversation), place.alerts(), BUSY in place.told(conversation)) == ("queued", 0, False)
+    if how == "shift":
+        place.until(at + MINUTE)
+    else:
+        place.set(place.ann, how)
+
+    assert (place.alerts(), BUSY in place.told(conversation)) == (1, True)
+
+
+def test_nobody_hears_that_nobody_is_there_while_somebody_is(places):
+    """At the opening somebody has room for one: those behind are in the queue of people who work it off."""
+    place = places(people=1)
+    place.store.connection.execute("UPDATE budgets SET budget = 25")
+    place.start()
+    for number in range(3):
+        place.say(f"v{number}")
+    place.until(MORNING)
+
+    assert (place.alerts(), len(place.offers())) == (0, 1)
+
+
+def test_a_pile_of_another_pools_marks_hinders_nobody(places):
+    """A pool reads its own."""
+    place = places(MORNING)
+    other = place.store.write(lambda tx: add_line(tx, "other"))
+    place.accept("eve")
+    place.store.write(lambda tx: [mark_pool(tx, other, "x") for _ in range(10_001)] and None)
+    for conversation in place.store.write(undecided):
+        place.store.write(partial(worker.step, conversation_id=conversation, house=place.house))
+
+    assert place.store.write(partial(distributor.step, line_id=place.line, house=place.house)) == 1
+
+
+def test_a_session_that_nobody_can_read_holds_back_nobody_else(places):
+    """It is named in the log; what stands behind it is offered."""
+    place = places(MORNING)
+    for one in place.people:
+        place.set(one, OFFLINE)
+    broken, sound = place.say("eve"), place.say("fay")
+    place.store.connection.execute(
+        "UPDATE sessions SET state = json_set(state, '$.of_a_newer_version', 1) WHERE conversation_id = ?", (broken,)
+    )
+    with structlog.testing.capture_logs() as logged:
+        place.set(place.ann, ONLINE)
+
+    assert place.status(sound) == "offered"
+    assert {one["session_id"] for one in logged if one["event"] == "session_unreadable"} == {
+        place.store.one("SELECT session_id FROM conversations WHERE id = ?", broken)
+    }
+    place.store.connection.execute("UPDATE sessions SET state = json_remove(state, '$.of_a_newer_version')")
+
+
 def test_a_date_of_its_own_goes_before_the_week(places):
     """The Tuesday is from noon to two; the customer is told so, and it is so."""
     noon = MORNING + timedelta(hours=3)
@@ -536,9 +665,6 @@ def test_a_date_of_its_own_goes_before_the_week(places):
 
 
 # --- shifts
-
-
-SHIFT = {"zone": "UTC", "week": dict.fromkeys(WEEKDAYS, ("12:00-16:00",))}
 
 
 def test_who_is_off_shift_is_offered_nothing_until_their_shift_begins(places):
@@ -566,14 +692,16 @@ def test_off_shift_others_have_it(places):
     assert json.loads(body)["result"]["offers"][0]["reasons"] == [[place.ann, "off_shift"], [place.bob, "chosen"]]
 
 
-def test_the_end_of_a_shift_distributes_nothing(places):
-    """A seat less is no reason to look again."""
+def test_the_end_of_a_shift_offers_nothing(places):
+    """A seat less is no reason to ask anybody: only to look whether anybody is left."""
     place = places(MORNING + timedelta(hours=4), shifts=SHIFT)
-    place.store.rung.clear()
+    place.say("eve")
+    offers = place.offers()
     place.clock.move(timedelta(hours=4))
     place.store.write(lambda tx: clockwork.shift_due(tx, place.ann, place.house))
+    place.go_on()
 
-    assert place.store.write(distributor.marked) == []
+    assert (place.offers(), place.alerts()) == (offers, 0)
 
 
 # --- nobody there

@@ -54,7 +54,7 @@ def given(lines: LineState | tuple[LineState, ...], *sessions: Waiting, changed:
     lines = (lines,) if isinstance(lines, LineState) else lines
     seated = dict.fromkeys(seat.operator_id for each in lines for seat in each.seats)
     states = tuple(people.get(person, operator(person)) for person in seated)
-    return distribute(Pool(lines, states, sessions, changed), NOON)
+    return distribute(Pool(tuple(replace(one, changes=int(changed)) for one in lines), states, sessions), NOON)
 
 
 def offered(result: Result) -> dict[str, tuple[str, ...]]:
@@ -560,6 +560,28 @@ def test_a_change_in_the_pool_begins_again():
     (offer,) = given(line(ANN), over, changed=True).offers
 
     assert (offer.operators, offer.renewed) == ((ANN,), True)
+
+
+def test_a_change_counts_until_it_has_been_looked_at():
+    """Behind a pace or a full house it was not: the next distribution, whatever for, sees that it came after the rounds were over."""
+    over = waiting(round_no=3, asked=(ANN,), round_began=NOON - MINUTE, rounds_over=True, over_changes=1)
+
+    assert given(line(ANN), over, changed=True).offers == ()
+    assert given(line(ANN), replace(over, over_changes=0), changed=True).offers
+    (hold,) = given(line(ANN), replace(over, rounds_over=False), changed=True).holds
+    assert (hold.rounds_over, hold.changes) == (True, 1)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_whoever_had_it_is_asked_when_a_round_would_be_over(rounds: int):
+    """Given back to the queue of a line with one seat: the seat that was left out has cost no round."""
+    back = waiting(asked=(ANN,), round_began=NOON)
+    (hold,) = given(line(ANN, rounds=rounds), back).holds
+    (offer,) = given(line(ANN, rounds=rounds), replace(back, round_began=NOON - MINUTE)).offers
+
+    assert (hold.why, hold.until) == ("round", NOON + MINUTE)
+    assert (offer.operators, offer.fresh_round) == ((ANN,), True)
+    assert offered(given(line(ANN, BOB, rounds=rounds), back)) == {"s1": (BOB,)}
 
 
 def test_a_change_does_not_cut_a_round_short():

@@ -478,7 +478,7 @@ def test_who_had_it_and_is_there_still_goes_on_outside_the_hours():
     session, decisions = after(CLOSED, wrote(NOON + MINUTE), closed(who=person()), NOON + MINUTE)
 
     assert (session.status, session.operator_id, session.opens_at) == (Status.ACTIVE, ANN, None)
-    assert decisions == (Reserve(ANN), CancelTimer(REOPEN), SetTimer(NO_ANSWER, NOON + 2 * MINUTE))
+    assert decisions == (Reserve(ANN), CancelTimer(REOPEN))
 
 
 def test_reopened_in_a_line_that_never_opens_sets_no_watch():
@@ -666,6 +666,16 @@ def test_a_hold_says_why(why: str):
     assert (session.held_until, session.held_why) == (None, "")
 
 
+def test_whoever_is_left_out_of_the_first_round_is_left_out_of_it():
+    """They had it and gave it back; the next round is for everybody."""
+    back = replace(QUEUED, asked=(BOB,), round_began=NOON)
+    first, _ = after(back, Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False), now=NOON + SECOND)
+    next_, _ = after(back, Offered(at=NOON, operators=(BOB,), until=NOON + MINUTE, fresh_round=True))
+
+    assert (first.round_no, first.round_began, first.asked) == (1, NOON + SECOND, (BOB,))
+    assert (next_.round_no, next_.asked) == (1, ())
+
+
 def test_a_hold_after_a_change_in_the_pool_begins_again():
     """A session whose rounds were over is held for somebody who came: when that is over everybody may be asked, from round one."""
     over = replace(QUEUED, round_no=3, round_began=NOON, asked=(ANN, BOB), held_why="rounds_over", rounds_over=True)
@@ -681,7 +691,7 @@ def test_that_nobody_is_there_is_said_once(line: LineSettings):
     session, decisions = after(QUEUED, nobody, view(line))
 
     assert (session, decisions) == (
-        replace(QUEUED, no_answer_said=True, answer_due=None),
+        replace(QUEUED, no_answer_said=True, nobody_told=True, answer_due=None),
         (Alert("nobody"), Say("no_answer"), CancelTimer(NO_ANSWER)),
     )
     assert after(session, nobody, view(line)) == (session, (Ignore("told already"),))
@@ -806,7 +816,7 @@ def test_what_comes_back_outside_the_hours_waits_for_the_opening():
 
 # --- who waits when the line closes
 
-CLOSES = Held(at=NOON, until=None, why="closed")
+CLOSES = Held(at=NOON, until=None, why="hours")
 
 
 def test_who_waits_when_the_line_closes_is_told_when_it_opens():
@@ -831,7 +841,7 @@ def test_who_waits_when_the_line_closes_is_told_when_it_opens():
 
 
 def test_what_is_over_when_the_line_closes_stays_over():
-    """A wait that has ended does not begin again, and what opened meanwhile has nothing to say."""
+    """A wait that has ended does not begin again."""
     before = replace(
         QUEUED,
         responsible_id=BOB,
@@ -844,7 +854,6 @@ def test_what_is_over_when_the_line_closes_stays_over():
     session, _ = after(before, CLOSES, closed())
 
     assert (session.responsible_until, session.needs_until, session.kpi_due) == (NOON, NOON, NOON)
-    assert after(before, CLOSES, closed(hours=OPEN)) == (before, ())
 
 
 def test_a_line_that_closes_for_good():
@@ -925,6 +934,144 @@ def test_a_demand_of_a_time_without_an_opening_ends_too():
 def test_somebody_elses_going_changes_nothing(before: Session | None, why: str):
     """Bob is gone; nothing here was his."""
     assert decide(before, gone(BOB, vanished=True, removed=True), view(), NOON) == (before, (Ignore(why),))
+
+
+@pytest.mark.parametrize("who", [None, person(presence=PresenceState.OFFLINE), person(active=False)])
+def test_who_writes_to_somebody_who_is_not_there_any_more_is_anybodys(who: OperatorView | None):
+    """They were answered and the operator went home: the words go to the queue, with the promise of an answer to them."""
+    line = LineSettings(kpi_next_seconds=30)
+    session, decisions = after(ANSWERED, wrote(NOON), View(line, operator=who, hours=OPEN))
+
+    assert (session.status, session.operator_id, session.unanswered_since) == (Status.QUEUED, None, NOON)
+    assert (session.answer_due, session.kpi_due) == (NOON + MINUTE, NOON + 30 * SECOND)
+    assert decisions == (
+        Release(ANN),
+        MarkPool("operator not there", seats=True),
+        SetTimer(NO_ANSWER, NOON + MINUTE),
+        SetTimer(KPI, NOON + 30 * SECOND),
+    )
+    shut, decisions = after(ANSWERED, wrote(NOON), View(line, operator=who, hours=SHUT))
+    assert (shut.answer_due, shut.kpi_due) == (OPENS + MINUTE, OPENS + 30 * SECOND)
+    assert Say("outside") in decisions
+
+
+@pytest.mark.parametrize(
+    ("line", "presence"),
+    [(LINE, PresenceState.AWAY), (LINE, PresenceState.ONLINE), (LineSettings(vanished=Vanished.KEEP), PresenceState.OFFLINE)],
+)
+def test_who_writes_to_somebody_who_comes_back_waits_for_them(line: LineSettings, presence: PresenceState):
+    """Away is not gone; and a line may keep everything with whoever has it."""
+    session, _ = after(ANSWERED, wrote(), View(line, operator=person(presence=presence), hours=OPEN))
+
+    assert (session.status, session.operator_id) == (Status.ACTIVE, ANN)
+
+
+@pytest.mark.parametrize("before", [session for session in SESSIONS.values() if session is not None], ids=lambda one: one.status)
+@pytest.mark.parametrize("kind", [Take, Decline, Close, TakeOver, Join, LeaveSession, Spam])
+def test_a_deed_for_an_earlier_session_is_not_done_to_the_present_one(before: Session, kind: Any):
+    """Another has begun between the operator's look and the deed's turn."""
+    event = kind(at=NOON, operator_id=ANN, command="k1", session_id=SessionId("s0"))
+    seen = View(LINE, operator=person(supervises=True), hours=OPEN)
+
+    assert decide(before, event, seen, NOON) == (before, (Refuse(ANN, "k1", "closed"),))
+    assert decide(None, event, seen, NOON) == (None, (Refuse(ANN, "k1", "closed"),))
+    assert decide(before, replace(event, session_id=before.id), seen, NOON) == decide(
+        before, replace(event, session_id=None), seen, NOON
+    )
+
+
+def test_who_opens_a_session_by_writing_first_opens_one_that_demands_what_the_line_does():
+    """It may come to the queue, where others are chosen for it."""
+    line = LineSettings(skills=("billing",), match_language=True)
+    start = Start(at=NOON, operator_id=ANN, command="k1", message_id=M1)
+    session, _ = after(None, start, View(line, conversation(language="ru-RU"), person()))
+
+    assert session.needs == ("language:ru", "skill:billing")
+
+
+def test_a_session_that_is_passed_to_a_line_has_its_demands_and_priority():
+    """Also a language that the line before did not ask about; and what the contact adds, whatever either line adds now."""
+    before = replace(ACTIVE, priority=-5)
+    target = TargetView(LineId("desk"), exists=True, language="ru-RU", contact_priority=3)
+    seen = View(
+        LINE,
+        operator=person(),
+        hours=OPEN,
+        target=target,
+        target_line=LineSettings(priority=2, match_language=True, skills=("vip",)),
+    )
+    session, _ = after(before, Transfer(at=NOON, operator_id=ANN, command="k1", to_line=LineId("desk")), seen)
+
+    assert (session.needs, session.priority) == (("language:ru", "skill:vip"), 5)
+
+
+def test_a_colleague_who_had_joined_writes_no_note_into_what_is_over():
+    """With the session their part in it ended."""
+    note = Note(at=NOON, operator_id=BOB, command="k1", message_id=M1)
+    stranger = View(LINE, operator=person(BOB, seated=False))
+
+    assert after(replace(ACTIVE, members=(BOB,)), note, stranger)[1] == (Keep(M1, BOB),)
+    assert after(replace(CLOSED, members=(BOB,)), note, stranger)[1] == (Refuse(BOB, "k1", "not_yours"),)
+
+
+def test_supervisors_are_told_of_nobody_though_the_customer_knows():
+    """Who was told by the time to an answer that all are busy is still a reason to tell supervisors that nobody is there."""
+    nobody = Held(at=NOON, until=None, why="nobody")
+    session, decisions = after(replace(QUEUED, no_answer_said=True, answer_due=None), nobody)
+
+    assert (session.nobody_told, decisions) == (True, (Alert("nobody"),))
+    offered, _ = after(session, Offered(at=NOON, operators=(ANN,), until=NOON + MINUTE, fresh_round=False))
+    assert not offered.nobody_told
+
+
+def test_at_the_opening_the_customer_is_not_told_at_once_that_nobody_is_there():
+    """Supervisors are; the customer when the time to an answer has passed, which began at the opening."""
+    before = replace(QUEUED, opens_at=NOON)
+    session, decisions = after(before, Held(at=NOON, until=None, why="nobody"))
+
+    assert (session.nobody_told, session.no_answer_said, decisions) == (True, False, (Alert("nobody"),))
+    line = LineSettings(no_answer_does=NoAnswer.QUEUE)
+    assert after(replace(before, answer_due=None), Held(at=NOON, until=None, why="nobody"), View(line))[1] == (
+        Alert("nobody"),
+        Say("no_answer"),
+    )
+
+
+def test_a_line_that_opens_before_its_time_counts_from_then():
+    """An administrator changed the hours: nothing waits for an opening that is not awaited any more."""
+    line = LineSettings(responsible_seconds=30, kpi_first_seconds=20, skill_seconds=50)
+    before = replace(
+        QUEUED,
+        opens_at=OPENS,
+        responsible_id=BOB,
+        responsible_until=OPENS + MINUTE,
+        needs=("skill:billing",),
+        needs_until=OPENS + MINUTE,
+        answer_due=OPENS + MINUTE,
+        kpi_due=OPENS + MINUTE,
+        held_until=OPENS + MINUTE,
+        held_why="skill",
+    )
+    session, decisions = after(before, CLOSES, View(line, hours=OPEN))
+
+    assert (session.opens_at, session.held_until, session.held_why) == (None, None, "")
+    assert (session.responsible_until, session.needs_until) == (NOON + 30 * SECOND, NOON + 50 * SECOND)
+    assert (session.answer_due, session.kpi_due) == (NOON + MINUTE, NOON + 20 * SECOND)
+    assert decisions == (
+        CancelTimer(ROUND),
+        MarkPool("line opened early"),
+        SetTimer(NO_ANSWER, NOON + MINUTE),
+        SetTimer(KPI, NOON + 20 * SECOND),
+    )
+    assert after(replace(before, opens_at=NOON), CLOSES, View(line, hours=OPEN))[1] == (Ignore("it is counted already"),)
+
+
+def test_a_line_without_an_opening_that_opens_promises_answers_from_then():
+    """Nothing was counted while nobody knew when; now it is."""
+    line = LineSettings(kpi_first_seconds=20, skill_seconds=50)
+    session, _ = after(replace(QUEUED, answer_due=None, needs=("skill:billing",)), CLOSES, View(line, hours=OPEN))
+
+    assert (session.answer_due, session.kpi_due, session.needs_until) == (NOON + MINUTE, NOON + 20 * SECOND, NOON + 50 * SECOND)
 
 
 # --- taking from the list
@@ -1080,8 +1227,8 @@ def test_a_message_inside_the_window_reopens_with_who_had_it():
     session, decisions = after(CLOSED, wrote(NOON + 10 * MINUTE), now=NOON + 10 * MINUTE)
 
     assert (session.id, session.status, session.operator_id, session.reopened) == ("s1", Status.ACTIVE, ANN, 1)
-    assert (session.closed_at, session.answered_at, session.unanswered_since) == (None, None, NOON + 10 * MINUTE)
-    assert decisions == (Reserve(ANN), CancelTimer(REOPEN), SetTimer(NO_ANSWER, NOON + 11 * MINUTE))
+    assert (session.closed_at, session.answered_at, session.unanswered_since) == (None, NOON, NOON + 10 * MINUTE)
+    assert decisions == (Reserve(ANN), CancelTimer(REOPEN))
 
 
 @pytest.mark.parametrize(

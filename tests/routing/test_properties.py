@@ -438,6 +438,7 @@ def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
                 round_began=NOON - timedelta(seconds=draw(st.integers(0, 90))) if round_no else None,
                 asked=tuple(draw(st.lists(st.sampled_from(people), unique=True))) if round_no else (),
                 rounds_over=round_no == 3 and draw(st.booleans()),
+                over_changes=draw(st.integers(0, 2)),
                 responsible_id=responsible,
                 responsible_until=draw(until) if responsible else None,
                 needs=needs,
@@ -446,9 +447,17 @@ def pools(draw: st.DrawFn, how: Distribution | None = None) -> Pool:
         )
     sessions.sort(key=lambda session: session.queued_at)
     line = LineState(
-        SHOP, 1, rule_, offer_seconds=60, rounds=3, seats=seats, opened_at=opened_at, pace_seconds=20 if opened_at else 0
+        SHOP,
+        1,
+        rule_,
+        offer_seconds=60,
+        rounds=3,
+        seats=seats,
+        opened_at=opened_at,
+        pace_seconds=20 if opened_at else 0,
+        changes=draw(st.integers(0, 2)),
     )
-    return Pool((line,), operators, tuple(sessions), changed=draw(st.booleans()))
+    return Pool((line,), operators, tuple(sessions))
 
 
 PURE = settings(max_examples=150, deadline=None, derandomize=True)

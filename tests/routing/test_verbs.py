@@ -162,11 +162,13 @@ def view(
     to: LineId = DESK,
     exists: bool = True,
     target_line: LineSettings = LINE,
+    language: str = "",
+    contact_priority: int = 0,
     conversation: ConversationView | None = None,
     rating: Rating | None = None,
 ) -> View:
     """Return what a decision may see."""
-    target = TargetView(to, exists=exists)
+    target = TargetView(to, exists, language, contact_priority)
     return View(
         line,
         conversation or talk(),
@@ -351,7 +353,7 @@ def test_what_nobody_can_have_back_waits_as_long_as_it_has(event: SessionEvent, 
         NOON + MINUTE,
     )
     assert (session.passed_by, session.passed) == (None, False)
-    assert (session.asked, session.round_no) == (((), 0) if how == "gone" else ((BOB,), 1))
+    assert (session.asked, session.round_no) == (((), 0) if how == "gone" else ((BOB,), 0))
     assert decisions == (EndOffers((BOB,), how), Release(BOB), CancelTimer(OFFER), MarkPool(f"offer {how}"))
 
 
@@ -465,6 +467,50 @@ def test_being_asked_needs_room_even_for_what_weighs_nothing():
     assert refused(calm, to_bob(), view(UNANSWERED, person(), colleague=person(BOB, reserved=76))) == "colleague_full"
 
 
+def test_whoever_passed_it_on_may_have_it_back():
+    """Before the colleague has taken it: by taking, by answering, by passing it to somebody else, by closing it."""
+    back, decisions = after(PASSED, deed(Take), view(who=person()))
+    answered, said_ = after(PASSED, reply(), view(who=person()))
+    other, _ = after(PASSED, deed(Transfer, to_operator=SUE), view(who=person(), colleague=person(SUE)))
+    queued, _ = after(PASSED, deed(Transfer, to_line=DESK), view(who=person()))
+    closed, _ = after(PASSED, deed(Close), view(who=person()))
+
+    assert (back.status, back.operator_id, back.offered_to, back.passed) == (Status.ACTIVE, ANN, (), False)
+    assert decisions == (
+        EndOffers((BOB,), "withdrawn"),
+        Release(BOB),
+        CancelTimer(OFFER),
+        Reserve(ANN),
+        MarkPool("session taken back", seats=True),
+    )
+    assert (answered.status, answered.operator_id, Deliver(M1, ANN) in said_) == (Status.ACTIVE, ANN, True)
+    assert (other.offered_to, other.passed_by) == ((SUE,), ANN)
+    assert (queued.status, queued.asked) == (Status.QUEUED, (ANN,))
+    assert (closed.status, closed.operator_id) == (Status.CLOSED, ANN)
+    assert refused(PASSED, deed(Take), view(who=person(reserved=76))) == "full"
+    assert refused(PASSED, deed(Take), view(who=person(active=False))) == "not_yours"
+    assert refused(PASSED, deed(Take, SUE), view(who=person(SUE))) == "not_offered"
+
+
+def test_what_is_closed_while_it_is_passed_on_was_whose_it_was():
+    """A supervisor closes it: the answers, the rating and what the customer writes next are theirs who had it."""
+    before = replace(PASSED, answered_at=NOON, unanswered_since=None)
+    closed, _ = after(before, deed(Close, SUE), view(who=BOSS))
+
+    assert (closed.operator_id, closed.rating_asked) == (ANN, True)
+    assert after(closed, said(NOON + SECOND), view(who=person()))[0].operator_id == ANN
+
+
+@by_status([PASSED, SNOOZED])
+def test_who_joined_answers_while_it_is_put_by_or_passed_on(before: Session):
+    """It stays with whom it is."""
+    joined = replace(before, members=(SUE,), unanswered_since=NOON)
+    session, decisions = after(joined, reply(SUE), view(who=person(SUE)))
+
+    assert (session.status, session.operator_id, session.offered_to) == (before.status, before.operator_id, before.offered_to)
+    assert (session.unanswered_since, session.quiet_until, decisions[0]) == (None, None, Deliver(M1, SUE))
+
+
 # --- passing on to a line
 
 
@@ -477,7 +523,7 @@ def test_a_session_goes_to_another_lines_queue():
     before = replace(
         ACTIVE, priority=3, needs=("language:ru", "skill:returns"), members=(BOB,), invited=(SUE,), responsible_id=ANN
     )
-    session, decisions = after(before, to_desk(), view(line, person(), target_line=desk), NOON + SECOND)
+    session, decisions = after(before, to_desk(), view(line, person(), target_line=desk, contact_priority=1), NOON + SECOND)
 
     assert (session.status, session.line_id, session.operator_id, session.weight) == (Status.QUEUED, DESK, None, 40)
     assert (session.priority, session.queued_at, session.responsible_id) == (6, NOON + SECOND, None)
@@ -491,21 +537,20 @@ def test_a_session_goes_to_another_lines_queue():
     )
 
 
-def test_a_line_that_matches_languages_keeps_the_customers():
-    """The demand goes along, and begins anew."""
-    before = replace(ACTIVE, needs=("language:ru", "skill:returns"))
+@pytest.mark.parametrize("needs", [("language:ru", "skill:returns"), ()], ids=["as before", "not asked before"])
+def test_a_line_that_matches_languages_asks_for_the_customers(needs: tuple[str, ...]):
+    """Whether the line before did or not; what else that one demanded it does not."""
+    seen = view(who=person(), target_line=LineSettings(match_language=True), language="ru-RU")
 
-    assert after(before, to_desk(), view(who=person(), target_line=LineSettings(match_language=True)))[0].needs == (
-        "language:ru",
-    )
+    assert after(replace(ACTIVE, needs=needs), to_desk(), seen)[0].needs == ("language:ru",)
 
 
 def test_who_passes_a_session_to_their_own_queue_is_not_asked_first():
-    """ACTIVE to QUEUED in the same line: the seat that was freed is told, and has had its turn in this round."""
+    """ACTIVE to QUEUED in the same line: the seat that was freed is told, and is not asked for as long as a round lasts."""
     event = deed(Transfer, to_line=SHOP)
     session, decisions = after(ACTIVE, event, view(who=person(), to=SHOP), NOON + SECOND)
 
-    assert (session.asked, session.round_no, session.round_began) == ((ANN,), 1, NOON + SECOND)
+    assert (session.asked, session.round_no, session.round_began) == ((ANN,), 0, NOON + SECOND)
     assert decisions[:2] == (Release(ANN), MarkPool("session passed on", seats=True))
     assert not any(isinstance(made, MarkPool) and made.line_id for made in decisions)
 
@@ -720,9 +765,10 @@ def test_spam_is_closed_without_a_word(before: Session):
 
 
 def test_what_was_closed_may_turn_out_to_be_spam():
-    """Also for good, also by somebody else of the line: its outcome changes and nothing else; a rating is asked for no more."""
-    for before in (CLOSED, replace(CLOSED, frozen=True, rating_until=LATER)):
-        session, decisions = after(before, deed(Spam, BOB, ban=True), view(who=person(BOB)))
+    """Also for good; what nobody had also by anybody of the line: its outcome changes and nothing else; it is rated no more."""
+    nobodys = replace(CLOSED, operator_id=None)
+    for before, who in ((CLOSED, ANN), (replace(CLOSED, frozen=True, rating_until=LATER), ANN), (nobodys, BOB)):
+        session, decisions = after(before, deed(Spam, who, ban=True), view(who=person(who)))
 
         assert session == replace(before, outcome="spam", rating_until=None)
         assert decisions == (Ban(),)
@@ -739,14 +785,18 @@ def test_what_was_closed_may_turn_out_to_be_spam():
         (QUEUED, None),
         (ACTIVE, person(BOB)),
         (SNOOZED, person(BOB)),
-        (CLOSED, person(BOB, seated=False)),
+        (CLOSED, person(BOB)),
+        (replace(CLOSED, members=(BOB,)), person(BOB)),
+        (PASSED, person(BOB)),
     ],
 )
 def test_who_may_not_call_it_spam(before: Session, who: OperatorView | None):
-    """What waits or is closed: the line's people; what somebody has: they, their colleagues with it, a supervisor."""
+    """What nobody has: the line's people; what somebody has, had or is passing on: they, their colleagues with it, a supervisor."""
     assert refused(before, deed(Spam, BOB), view(who=who)) == "not_yours"
     assert refused(None, deed(Spam, BOB), view(who=who)) == "no_session"
-    assert after(replace(before, members=(BOB,)), deed(Spam, BOB), view(who=person(BOB)))[0].outcome == "spam"
+    joined = replace(before, members=(BOB,))
+    if before.status is not Status.CLOSED:
+        assert after(joined, deed(Spam, BOB), view(who=person(BOB)))[0].outcome == "spam"
     assert after(before, deed(Spam, SUE), view(who=BOSS))[0].outcome == "spam"
 
 
@@ -1107,7 +1157,7 @@ def test_a_warning_comes_no_sooner_than_half_of_the_silence():
 def test_a_customer_who_writes_ends_the_silence(warned: bool):
     """After the warning too: the time begins anew with the next answer, with another warning."""
     quiet = replace(ANSWERED, quiet_until=LATER, quiet_warned=warned)
-    waits, decisions = after(quiet, said(), view(QUIET))
+    waits, decisions = after(quiet, said(), view(QUIET, person()))
     answered, _ = after(waits, reply(), view(QUIET, person()))
 
     assert (waits.quiet_until, waits.quiet_warned, decisions) == (None, False, (CancelTimer(SILENCE),))
@@ -1197,7 +1247,7 @@ def test_supervisors_are_told_when_an_answer_takes_too_long():
     assert (opened.kpi_due, SetTimer(KPI, first) in decisions) == (first, True)
     assert (missed.kpi_missed, missed.kpi_due, alert) == (1, None, (Alert("kpi_first"),))
     assert ignored(missed, KpiDue(at=LATER), view(KPIS)) == "answered already"
-    waits, more = after(replace(ANSWERED, kpi_missed=1), said(LATER), view(KPIS))
+    waits, more = after(replace(ANSWERED, kpi_missed=1), said(LATER), view(KPIS, person()))
     assert more == (SetTimer(KPI, LATER + 90 * SECOND),)
     again, alert = after(waits, KpiDue(at=LATER + 90 * SECOND), view(KPIS))
     assert (again.kpi_missed, alert) == (2, (Alert("kpi_next"),))
@@ -1285,7 +1335,7 @@ def test_a_line_that_gives_it_to_somebody_else():
 
     assert (opened.answer_due, any(isinstance(made, SetTimer) for made in decisions)) == (None, False)
     assert (taken.answer_due, SetTimer(NO_ANSWER, NOON + 6 * MINUTE) in timers) == (NOON + 6 * MINUTE, True)
-    assert (back.status, back.operator_id, back.asked, back.round_no) == (Status.QUEUED, None, (ANN,), 1)
+    assert (back.status, back.operator_id, back.asked, back.round_no) == (Status.QUEUED, None, (ANN,), 0)
     assert (back.round_began, back.answer_due, back.no_answer_said) == (NOON + 6 * MINUTE, None, False)
     assert freed == (Release(ANN), MarkPool("no answer", seats=True))
 
@@ -1294,7 +1344,7 @@ def test_whoever_answered_keeps_it():
     """Nor does a further answer that takes long give it away."""
     taken, _ = after(QUEUED, deed(Take), view(TO_QUEUE, person()))
     answered, decisions = after(taken, reply(), view(TO_QUEUE, person()))
-    waits, nothing = after(answered, said(LATER), view(TO_QUEUE))
+    waits, nothing = after(answered, said(LATER), view(TO_QUEUE, person()))
 
     assert (answered.answer_due, CancelTimer(NO_ANSWER) in decisions) == (None, True)
     assert (waits.answer_due, nothing) == (None, ())
@@ -1373,7 +1423,7 @@ def test_that_nobody_is_there_does_not_keep_it_from_being_sent_on():
 
 # --- what the customer says of it
 
-ASKED = replace(CLOSED, rating_until=NOON + 24 * HOUR)
+ASKED = replace(CLOSED, rating_until=NOON + 24 * HOUR, rating_asked=True)
 
 
 def rated(rating: Rating = Rating.GOOD, at: datetime = NOON) -> Rated:
@@ -1394,6 +1444,17 @@ def test_the_customer_is_asked_after_an_answered_session():
         made, decisions = after(before, event, view(line, person()))
         assert made.rating_until is None
         assert Say("rating") not in decisions
+
+
+def test_thanks_after_the_closing_are_no_new_question():
+    """The operator closes again without a word: the session is an answered one still, and the customer is not asked a second time."""
+    thanks, decisions = after(ASKED, said(NOON + MINUTE), view(who=person()), NOON + MINUTE)
+    closed, more = after(thanks, deed(Close), view(who=person()), NOON + 2 * MINUTE)
+
+    assert (thanks.answered_at, thanks.answer_due, thanks.kpi_due) == (NOON, None, None)
+    assert not any(isinstance(made, SetTimer) for made in decisions)
+    assert [made.reply for made in more if isinstance(made, Say)] == ["close"]
+    assert (closed.answered_at, closed.rating_until) == (NOON, ASKED.rating_until)
 
 
 def test_a_button_and_a_word_say_the_same():

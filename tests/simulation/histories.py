@@ -193,6 +193,8 @@ class Place:
     turns: dict[OperatorId, int] = field(default_factory=dict)
     paced: dict[OperatorId, datetime] = field(default_factory=dict)
     pace_due: datetime | None = None
+    changes: int = 0
+    """How often somebody came, or had room again, in its pool."""
     fit: frozenset[OperatorId] = frozenset()
     """Who could have had each offer that is counted."""
     counts: Counter[OperatorId] = field(default_factory=Counter)
@@ -257,6 +259,8 @@ class World:
         self.to_tell: list[SessionId] = []
         self.shut: list[SessionId] = []
         """Those over whose heads their line has closed."""
+        self.over: dict[SessionId, int] = {}
+        """Whose rounds are over, and how often their pool had changed by then."""
         self.said: dict[SessionId, datetime] = {}
         """Of which opening their customers were told last."""
         self.messages: dict[MessageId, SessionId] = {}
@@ -361,11 +365,13 @@ class World:
 
     def _line_time(self, line: Place) -> None:
         was = line.open, line.turns_at
+        opens_at = None if line.open else line.turns_at
         line.open, line.opened_at, line.turns_at = stretch(line.hours, self.now)
         if line.open and not was[0]:
             line.pace_due = None
             self._mark(line.id, seats=True)
-        if not line.open and (line.open, line.turns_at) != was:
+        early = line.open and not was[0] and (opens_at is None or opens_at > self.now)
+        if early or (not line.open and (line.open, line.turns_at) != was):
             for thread in self.threads:
                 session = thread.session
                 if session is not None and session.status is Status.QUEUED and session.line_id == line.id:
@@ -437,9 +443,8 @@ class World:
         match event:
             case ContactMessage():
                 if session is not None and session.status is not Status.CLOSED:
-                    seen = holder if session.status is Status.SNOOZED or not session.counted else None
-                    queues = session.status in (Status.SNOOZED, Status.QUEUED)
-                    return View(settings, operator=person(seen), hours=self.hours(line) if queues else None)
+                    asks = session.unanswered_since is None or not session.counted or session.status is Status.SNOOZED
+                    return View(settings, operator=person(holder if asks else None), hours=self.hours(line))
                 return View(settings, self._conversation(thread, line), person(holder), self.hours(line), rating=rating)
             case Transfer(operator_id=me, to_operator=to, to_line=to_line):
                 target = self.lines.get(to_line) if to_line is not None else None
@@ -448,7 +453,7 @@ class World:
                     operator=person(me),
                     hours=self.hours(target or line),
                     colleague=person(to),
-                    target=TargetView(to_line or line.id, exists=target is not None),
+                    target=TargetView(to_line or line.id, target is not None, thread.language, thread.priority),
                     target_line=(target or line).settings,
                 )
             case Invite(operator_id=me, colleague=to):
@@ -463,12 +468,12 @@ class World:
                 return View(
                     settings,
                     hours=self.hours(target or line),
-                    target=TargetView((target or line).id, exists=target is not None),
+                    target=TargetView((target or line).id, target is not None, thread.language, thread.priority),
                     target_line=(target or line).settings,
                 )
             case SnoozeEnded():
                 return View(settings, operator=person(holder), hours=self.hours(line))
-            case Held(why="closed"):
+            case Held(why="hours"):
                 return View(settings, hours=self.hours(line))
             case OperatorEvent(operator_id=me):
                 return View(settings, operator=person(me))
@@ -517,7 +522,7 @@ class World:
             case MarkPool(seats=seats, line_id=line_id):
                 assert session is not None
                 self._mark(line_id or session.line_id, seats=seats)
-                if line_id is None and session.status is Status.QUEUED and not session.no_answer_said:
+                if line_id is None and session.status is Status.QUEUED and not session.nobody_told:
                     self.to_tell.append(session.id)
             case Say(reply="outside" | "outside_form"):
                 assert session is not None
@@ -569,8 +574,10 @@ class World:
     def _distribute(self, line_id: LineId) -> None:
         pool_lines = self.pools[line_id]
         marks = [self.marks.pop(line, False) for line in pool_lines]
-        changed = any(marks)
         places = [self.lines[line] for line in pool_lines]
+        if any(marks):
+            for place in places:
+                place.changes += 1
         ids = dict.fromkeys(who for place in places for who in place.seats)
         people = [self.people[who] for who in ids]
         free = {one.id: one.budget - one.reserved for one in people if one.active and one.on_shift and one.presence is ONLINE}
@@ -596,7 +603,6 @@ class World:
                     for one in people
                 ),
                 tuple(as_waiting(row[3]) for row in waiting),
-                changed,
             )
             result = self.parts.distribute(pool, self.now)
             self._judge(pool, free, result)
@@ -619,6 +625,7 @@ class World:
             ),
             place.opened_at,
             settings.opening_pace_seconds if place.opened_at is not None else 0,
+            place.changes,
         )
 
     def _follow(self, pool: Pool, result: Result) -> None:
@@ -637,6 +644,7 @@ class World:
             self.met.add("paced")
         for offer in result.offers:
             self.met.add(f"rule {offer.rule}")
+            self.over.pop(offer.session_id, None)
             self._decide(
                 self._thread_of(offer.session_id),
                 Offered(
@@ -652,8 +660,11 @@ class World:
             self.met.add(f"held {hold.why}")
             self._decide(
                 self._thread_of(hold.session_id),
-                Held(at=self.now, until=hold.until, why=hold.why, rounds_over=hold.rounds_over, renewed=hold.renewed),
+                Held(self.now, hold.until, hold.why, hold.rounds_over, hold.renewed, hold.changes),
             )
+            self.over.pop(hold.session_id, None)
+            if hold.rounds_over:
+                self.over[hold.session_id] = self.lines[self.sessions[hold.session_id].line_id].changes
 
     def _tell(self, pool_lines: Sequence[LineId]) -> None:
         """Let those who have just begun to wait be told that nobody can be asked."""
@@ -667,13 +678,21 @@ class World:
             line = self.lines[session.line_id]
             if session.status is not Status.QUEUED:
                 continue
-            if not line.open:
-                if shut:
-                    self.met.add("held closed")
-                    self._decide(self._thread_of(session_id), Held(at=self.now, until=None, why="closed"))
-            elif not any(self.room(line, session.weight)):
-                self.met.add("held nobody")
-                self._decide(self._thread_of(session_id), Held(at=self.now, until=None, why="nobody"))
+            if shut:
+                self.met.add("held hours")
+                self._decide(self._thread_of(session_id), Held(self.now, None, "hours"))
+            elif line.open and not any(self.room(line, session.weight)):
+                self._nobody(session_id)
+        for thread in self.threads:
+            waits = thread.session
+            if waits is None or waits.status is not Status.QUEUED or waits.line_id not in pool_lines or waits.nobody_told:
+                continue
+            if self.lines[waits.line_id].open and not any(self.room(self.lines[waits.line_id], -(10**9))):
+                self._nobody(waits.id)
+
+    def _nobody(self, session_id: SessionId) -> None:
+        self.met.add("held nobody")
+        self._decide(self._thread_of(session_id), Held(self.now, None, "nobody"))
 
     def _thread_of(self, session_id: SessionId) -> Thread:
         return next(thread for thread in self.threads if thread.session is not None and thread.session.id == session_id)
@@ -703,20 +722,20 @@ class World:
             # What is kept back is judged at its place in the queue.
             while kept_back and (offer is None or kept_back[0][0] < order[offer.session_id]):
                 number, line_id = kept_back.pop(0)
-                if self._could(pool.waiting[number], self.lines[line_id], free, paced, changed=pool.changed):
+                if self._could(pool.waiting[number], self.lines[line_id], free, paced):
                     self._found("IDLE", f"{pool.waiting[number]} is kept back by the pace, and a seat could take it")
             if offer is None:
                 return
             session = waiting.pop(offer.session_id)
             line = self.lines[session.line_id]
-            could = self._could(session, line, free, paced, changed=pool.changed)
+            could = self._could(session, line, free, paced)
             self._chosen(session, line, offer.rule, offer.operators, could, free)
             if offer.until != now + timedelta(seconds=line.settings.offer_seconds):
                 self._found("DEADLINE", f"{session.id} is offered until {offer.until}, not for one time to answer")
             for other in waiting.values():
                 which = overtaken(other, session)
                 if which and order[other.id] < behind.get(other.line_id, len(order)):
-                    theirs = self._could(other, self.lines[other.line_id], free, paced, changed=pool.changed)
+                    theirs = self._could(other, self.lines[other.line_id], free, paced)
                     if not set(offer.operators).isdisjoint(theirs):
                         self._found(which, f"{offer.operators} got {session} before {other}")
             for who in offer.operators:
@@ -731,12 +750,10 @@ class World:
         line: Place,
         free: dict[OperatorId, int],
         paced: set[tuple[LineId, OperatorId]],
-        *,
-        changed: bool,
     ) -> list[OperatorId]:
         """Return who may be offered the session now, in the queue's order."""
         now = self.now
-        renewed = session.rounds_over and changed
+        renewed = session.rounds_over and self.over[session.id] < line.changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
         fit = [who for who in line.seats if free.get(who, -1) >= session.weight]
         knows = session.responsible_id
@@ -884,7 +901,7 @@ class World:
         # When it is due, or what it waits for: the end of its rounds for a change, nobody able for a demand without an end.
         waits = session.needs_until if able != fit else None
         ends = until is not None and (waits is None or until <= waits)
-        endless = until is None and waits is None and (able == fit and session.rounds_over)
+        endless = until is None and waits is None and (able == fit and self.over.get(session.id, -1) == line.changes)
         if not able <= set(session.asked) or not why or not (ends or endless):
             self._found("IDLE", f"{fit} could take {session}")
 
@@ -1210,6 +1227,7 @@ def as_waiting(session: Session) -> Waiting:
         session.held_until,
         session.held_why,
         session.rounds_over,
+        session.over_changes,
         session.responsible_id,
         session.responsible_until,
         session.needs,

@@ -334,7 +334,7 @@ def test_whoever_waits_when_the_line_closes_is_told_when_it_opens():
         return isinstance(made, Say) and made.reply == "outside"
 
     def blind(session: Any, event: Any, view: View, now: datetime) -> Outcome:
-        return (session, ()) if isinstance(event, Held) and event.why == "closed" else decide(session, event, view, now)
+        return (session, ()) if isinstance(event, Held) and event.why == "hours" else decide(session, event, view, now)
 
     assert caught("TOLD", forgetting(silent))
     assert caught("TOLD", Parts(decide=blind))
