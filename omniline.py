@@ -136,10 +136,13 @@ def _moment(text: str, *, day_over: bool = False) -> datetime:
     """Return the moment that *text* names; of a day its beginning in UTC, or its end when it is to be over."""
     try:
         try:
-            return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=int(day_over))
+            day = datetime.combine(date.fromisoformat(text), time(), UTC)
         except ValueError:
             at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+        else:
+            # The last of all days has no day after it.
+            return day + timedelta(days=1) if day_over and day.date() < date.max else day
+    except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text} is no time; write a moment with its zone (2026-11-01T09:30+03:00) or a day (2026-11-01)"
         ) from None

@@ -225,6 +225,9 @@ Texts = dict[Annotated[str, MinLen(2), MaxLen(35)], ReplyText]
 """A text by language tag (`en`, `ru`); an empty text says nothing."""
 
 
+REPLY_FIELDS = ("contact.name", "operator.name", "line.name", "opens_at", "queue.position")
+"""What a line's texts may name in braces."""
+
 Skill = Annotated[str, MinLen(1), MaxLen(40)]
 """A tag of what an operator can and a session may need: `billing`, `returns`."""
 

@@ -206,7 +206,7 @@ class Watched(msgspec.Struct):
             where.invited,
             self.snoozed_until,
             self.opens_at,
-            self.passed_by if offered else "",
+            self.passed_by,
             self.rating,
         )
 

@@ -264,9 +264,11 @@ def deed(
         raise Refusal("empty")
     if len(text) > TEXT_MAX:
         raise Refusal("too_long")
+    if verb == "snooze" and until is None:
+        raise Refusal("past")
     match verb:
         case "close":
-            return Deed(id_, session, verb, outcome=outcome.strip())
+            return Deed(id_, session, verb, outcome=outcome.replace("\x00", "").strip())
         case "transfer" | "assign":
             if bool(operator) == bool(line):
                 raise Refusal("nobody_named")
@@ -276,9 +278,10 @@ def deed(
                 raise Refusal("nobody_named")
             return Deed(id_, session, verb, operator=operator)
         case "snooze":
-            if until is None:
-                raise Refusal("past")
-            return Deed(id_, session, verb, until=until.astimezone(UTC))
+            try:
+                return Deed(id_, session, verb, until=until.astimezone(UTC) if until is not None else None)
+            except OverflowError:  # a moment at an end of time, in a zone where it is beyond it
+                raise Refusal("past") from None
         case "spam":
             return Deed(id_, session, verb, ban=ban)
         case _:

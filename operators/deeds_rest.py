@@ -49,7 +49,8 @@ Outcome = Annotated[str, Field(max_length=100, description="A word for reports."
 
 
 class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # A length, so that what is half a character is refused as text and not met where it is encoded.
+    model_config = ConfigDict(extra="forbid", str_max_length=1_000_000)
 
     id: DeedId = None
 
@@ -75,7 +76,7 @@ class Invitation(_In):
 
 
 class Spamming(_In):
-    ban: Annotated[bool, Field(description="What the contact writes from now on opens no session.")] = False
+    ban: Annotated[bool, Field(strict=True, description="What the contact writes from now on opens no session.")] = False
 
 
 class Snoozing(_In):

@@ -194,7 +194,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     opens_at: int = 0
     """It began to wait outside the line's hours: when these begin."""
     passed_by: str = ""
-    """Who passed it to me."""
+    """While it is offered to a colleague: who passed it on, and may have it back until it is taken."""
     rating: str = ""
     """What the customer said of it: good, bad."""
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, delete, select, update
 
 from broker.complaints import complaints, keys_of, unknown
-from broker.domain import ChannelId, LineId, LineSettings, OperatorId
+from broker.domain import REPLY_FIELDS, ChannelId, LineId, LineSettings, NoAnswer, OperatorId
 from broker.errors import BadInput, Conflict, NotFound
 from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
@@ -20,6 +20,7 @@ from operators.people import hours_kept, mark_pool, skills_of
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SETTINGS = TypeAdapter(LineSettings)
+_FIELD = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)*)\}")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 _LINE_COLUMNS = "id slug name version settings active"
@@ -67,10 +68,43 @@ def settings_of(given: dict[str, Any], calendars: Calendars, base: LineSettings 
         whole = key != "weights" or not isinstance(value, dict)
         merged[key] = value if whole else merged[key] | value
     try:
-        return _SETTINGS.validate_python(merged)
+        settings = _SETTINGS.validate_python(merged)
     except ValidationError as error:
         key, wrong = complaints(error.errors(), LineSettings)[0]
         raise BadInput(f"{key}: {wrong}", field=f"settings.{key}") from None
+    _refuse_unknown_fields(settings, given)
+    return settings
+
+
+def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> None:
+    """Refuse a text that names what we cannot fill in: a customer would read the braces. Raises BadInput naming the text."""
+    for key in given:
+        if not key.endswith("_text"):
+            continue
+        for language, text in getattr(settings, key).items():
+            for name in _FIELD.findall(text):
+                if name not in REPLY_FIELDS:
+                    known = ", ".join(f"{{{one}}}" for one in REPLY_FIELDS)
+                    raise BadInput(
+                        f"{key}: the text in {language} names {{{name}}}, which nobody can fill in; there are {known}",
+                        field=f"settings.{key}.{language}",
+                    )
+
+
+def refuse_nowhere(tx: Tx, slug: str) -> None:
+    """Refuse a line that sends on what nobody answers to a line that is not there, or to itself. Raises BadInput."""
+    line = line_by_slug(tx, slug)
+    if line is None or line["settings"].no_answer_does is not NoAnswer.LINE:
+        return
+    onward = line["settings"].no_answer_line
+    if onward == slug:
+        raise BadInput(f"no_answer_line: the line {slug} cannot send on to itself", field="settings.no_answer_line")
+    target = line_by_slug(tx, onward) if onward else None
+    if target is None or not target["active"]:
+        what = f"there is no line {onward}, or it is switched off" if onward else "it is empty"
+        raise BadInput(
+            f"no_answer_line: {what}; name the line to which {slug} sends on what nobody answers", field="settings.no_answer_line"
+        )
 
 
 def _as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:

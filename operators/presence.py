@@ -1,7 +1,8 @@
 """Where operators are. A change of presence is an input like any other: committed, journalled, and the pool is told.
 
-    online, away ── the last console closes ── grace ──┬── still logged in ── away: vanished ── GONE_SECONDS ── offline
-                                                       └── logged out ─────── offline
+    online, away ──┬── the last console closes ── grace ──┬── still logged in ── away: vanished ── GONE_SECONDS ── offline
+                   │                                      └── the login ended ── offline
+                   └── logs out ── offline
 
 Grace and absence are timers: a reload of the page, a lost connection or a restart of the server takes nobody away, and who comes
 back after that has what they had. The row of the second timer is the mark that we took their presence, and says what it was.
@@ -130,6 +131,14 @@ def come_back(tx: Tx, operator_id: OperatorId) -> None:
     cancel_timer(tx, TIMER_OWNER, operator_id, GONE)
     if absence is not None and (was := _as_absence(absence[0]).was) is not None:
         set_presence(tx, operator_id, was)
+
+
+def logged_out(tx: Tx, operator_id: OperatorId) -> None:
+    """The operator went by the door: with their last login they are offline at once, and need no grace."""
+    if tx.one(_LOGGED_IN, operator=operator_id, now_us=to_us(tx.now)) is None:
+        cancel_timer(tx, TIMER_OWNER, operator_id, GRACE)
+        cancel_timer(tx, TIMER_OWNER, operator_id, GONE)
+        set_presence(tx, operator_id, PresenceState.OFFLINE)
 
 
 def present(tx: Tx) -> list[OperatorId]:

@@ -22,7 +22,7 @@ from broker.domain import LineId, LineSettings, OperatorId, Role, from_us
 from broker.errors import BadInput, Forbidden
 from broker.ports import Calendars, ChannelKind, Tx
 from broker.web.wiring import Anybody, May, PartsOf, StoreOf
-from operators import dead_letters, lines, people
+from operators import dead_letters, lines, people, presence
 
 log = structlog.get_logger(__name__)
 
@@ -272,7 +272,7 @@ def _login_routes() -> APIRouter:
     @router.post("/logout", status_code=204, dependencies=[Anybody("ending a login that has ended is no error")])
     async def log_out(request: Request, parts: PartsOf) -> Response:
         """End this login and take the cookie away."""
-        await parts.logins.log_out(parts.token_of(request.scope))
+        await parts.logins.log_out(parts.token_of(request.scope), presence.logged_out)
         secure = parts.addresses.is_https(request.scope)
         return Response(status_code=204, headers={"Set-Cookie": cookies.clear_cookie(secure=secure)})
 
@@ -401,7 +401,13 @@ def _line_routes(calendars: Calendars) -> APIRouter:
     async def add_line(wanted: LineIn, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_LINES)]) -> LineOut:
         """Add a line."""
         name, settings = people.name_of(wanted.name), lines.settings_of(wanted.settings, calendars)
-        added = await store.write(lambda tx: lines.find_line(tx, lines.add_line(tx, wanted.slug, name, settings)))
+
+        def work(tx: Tx) -> dict[str, Any]:
+            id_ = lines.add_line(tx, wanted.slug, name, settings)
+            lines.refuse_nowhere(tx, wanted.slug)
+            return lines.find_line(tx, id_)
+
+        added = await store.write(work)
         log.info("line_added", line_id=added["id"], by=actor.operator_id)
         return LineOut(**added)
 
@@ -426,7 +432,10 @@ def _line_routes(calendars: Calendars) -> APIRouter:
                 before = lines.find_line(tx, str(line_id))["settings"]
                 new["settings"] = lines.settings_of(new["settings"], calendars, before)
             lines.change_line(tx, str(line_id), **new)
-            return lines.find_line(tx, str(line_id))
+            changed = lines.find_line(tx, str(line_id))
+            if "settings" in new:
+                lines.refuse_nowhere(tx, changed["slug"])
+            return changed
 
         changed = await store.write(work)
         log.info("line_changed", line_id=str(line_id), version=changed["version"], what=sorted(changes), by=actor.operator_id)

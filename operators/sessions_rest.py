@@ -90,6 +90,16 @@ class SessionOut(BaseModel):
     outcome: str
 
 
+class SessionDetail(SessionOut):
+    """One session with who is in it and what its customer said of it."""
+
+    members: Annotated[list[str], Field(description="Colleagues who joined.")]
+    invited: list[str]
+    passed_by: Annotated[str | None, Field(description="Who passed it to the colleague to whom it is offered.")]
+    snoozed_until: datetime | None
+    rating: Annotated[Literal["good", "bad"] | None, Field(description="The customer's.")]
+
+
 class SessionPage(BaseModel):
     """A page; narrowed, it may be short or empty and still have a next one."""
 
@@ -146,8 +156,8 @@ class ContactChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     responsible_id: Annotated[UUID | None, Field(description="Who is asked first; null: nobody.")] = absent()
-    banned: bool = absent()
-    priority: Annotated[int, Field(ge=-100, le=100)] = absent()
+    banned: Annotated[bool, Field(strict=True)] = absent()
+    priority: Annotated[int, Field(ge=-100, le=100, strict=True)] = absent()
 
 
 class UnconfirmedOut(BaseModel):
@@ -216,10 +226,17 @@ def _wanted(one: Watched, line: UUID | None, status: Status | None, contact: UUI
 
 
 @routes.get("/sessions/{session_id}")
-async def read_session(session_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.READ_SESSIONS)]) -> SessionOut:
+async def read_session(session_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.READ_SESSIONS)]) -> SessionDetail:
     """One session."""
     card = await store.read(lambda tx: threads.seen_session(tx, actor, str(session_id)).card_for(actor, directory.load(tx)))
-    return _session(card)
+    return SessionDetail(
+        **_session(card).model_dump(),
+        members=list(card.members),
+        invited=list(card.invited),
+        passed_by=card.passed_by or None,
+        snoozed_until=_maybe(card.snoozed_until),
+        rating=card.rating or None,  # type: ignore[arg-type]  # the frames' word for none is an empty text
+    )
 
 
 @routes.get("/sessions/{session_id}/messages")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 import msgspec
-from sqlalchemy import BigInteger, String, bindparam, delete, insert, literal, select, update
+from sqlalchemy import BigInteger, String, bindparam, delete, func, insert, literal, select, tuple_, update
 
 from broker import outbound
 from broker.domain import (
@@ -166,6 +166,16 @@ _ADDRESSED = sql(
     select(conversations.c.told_name, contacts.c.language, conversations.c.told)
     .join_from(conversations, contacts, contacts.c.id == conversations.c.contact_id)
     .where(conversations.c.id == bindparam("conversation"))
+)
+_AHEAD = sql(
+    select(func.count())
+    .select_from(sessions)
+    .where(
+        sessions.c.status == "queued",
+        sessions.c.line_id == bindparam("line"),
+        tuple_(sessions.c.rank, sessions.c.queued_us, sessions.c.id)
+        < tuple_(bindparam("rank_is"), bindparam("queued"), bindparam("session")),
+    )
 )
 _EARLIER_SESSION = sql(select(sessions.c.id).where(sessions.c.contact_id == bindparam("contact")).limit(1))
 _OPERATOR = sql(
@@ -658,13 +668,15 @@ def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
             Button(replies.text_of(f"rating_{one.value}", work.line.settings, language), f"{one.value}:{session.id}")
             for one in Rating
         )
+    template = replies.text_of(reply, work.line.settings, language)
     text = replies.render(
-        replies.text_of(reply, work.line.settings, language),
+        template,
         {
             "contact.name": name,
             "operator.name": operator.name if operator else "",
             "line.name": work.line.name,
             "opens_at": _opens_at(tx, work, language or work.line.settings.language, house),
+            "queue.position": _position(tx, session) if "{queue.position}" in template else "",
         },
     )
     if not text:
@@ -682,6 +694,15 @@ def _opens_at(tx: Tx, work: Work, language: str, house: House) -> str:
     if calendar is None or opens_at is None:
         return ""
     return replies.opens_at_text(calendar.local(opens_at), calendar.local(tx.now), language)
+
+
+def _position(tx: Tx, session: Session) -> str:
+    """Return which in its line's queue the session is, 1 for the next; empty: it does not wait."""
+    if session.status is not Status.QUEUED or session.queued_at is None:
+        return ""
+    rank = rank_of(session.queued_at, session.priority)
+    row = tx.one(_AHEAD, line=session.line_id, rank_is=rank, queued=to_us(session.queued_at), session=session.id)
+    return str(1 + (row[0] if row else 0))
 
 
 def _add_message(

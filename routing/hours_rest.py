@@ -146,7 +146,7 @@ def _month_of(written: str | None) -> tuple[int, int] | None:
     if written is None:
         return None
     match = _MONTH.fullmatch(written)
-    if match is None:
+    if match is None or not int(match[1]):
         raise BadInput(f"month: {written!r} is not a month; write it as 2026-12", field="month")
     return int(match[1]), int(match[2])
 

@@ -1,9 +1,9 @@
 """What a line says by itself, in the contact's language. Pure.
 
 A line's own text goes first, then the catalogue's, in the language asked for, its base language, the line's language, English. An
-own text that is empty says nothing. Fields are `{contact.name}`, `{operator.name}`, `{line.name}`, `{opens_at}`; an unknown field stays
-as it is written, so a customer sees a brace rather than the system a fault. A field with nothing in it takes the comma before it along;
-a sentence whose `{opens_at}` is not known is left out.
+own text that is empty says nothing. Fields are broker.domain.REPLY_FIELDS; an unknown one stays as it is written, so a customer sees a
+brace rather than the system a fault. A field with nothing in it takes the comma before it along; a sentence whose `{opens_at}` or
+`{queue.position}` is not known is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from unicodedata import normalize
 
 from broker.domain import LineSettings, Rating, Texts
 
@@ -71,20 +72,23 @@ def text_of(reply: str, line: LineSettings, language: str) -> str:
     return next(iter(own.values()), "")
 
 
+_TONE = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _GOOD = frozenset(("1", "+", "👍", "yes", "good", "да", "хорошо"))
 _BAD = frozenset(("0", "-", "👎", "no", "bad", "нет", "плохо"))
 
 
 def rating_in(text: str) -> Rating | None:
     """Return what *text* says when it is nothing but an answer to the question how it was; None: it says something else."""
-    word = text.strip().rstrip(".!").lower()
+    # As phones write them: full-width figures, and thumbs of every colour.
+    word = _TONE.sub("", normalize("NFKC", text)).strip().rstrip(".!").lower()
     return Rating.GOOD if word in _GOOD else Rating.BAD if word in _BAD else None
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
     """Return *template* with its fields filled in."""
-    if not fields.get("opens_at", "-"):
-        template = "".join(sentence for sentence in _SENTENCE.findall(template) if "{opens_at}" not in sentence)
+    for name in ("opens_at", "queue.position"):
+        if not fields.get(name, "-"):
+            template = "".join(sentence for sentence in _SENTENCE.findall(template) if f"{{{name}}}" not in sentence)
 
     def fill(match: re.Match[str]) -> str:
         value = fields.get(match[2])

@@ -25,6 +25,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select, tuple_
 
 from broker.domain import (
+    MICROSECOND,
     Directory,
     LineId,
     LineSettings,
@@ -177,7 +178,7 @@ def gather(read: Read, house: Kept, lines: Collection[LineId], since: datetime, 
 
 
 def _pages(read: Read, since: datetime, until: datetime, most: int) -> Iterator[list[Row]]:
-    after_us, after_id = to_us(since - LOOK_BACK) - 1, ""
+    after_us, after_id = to_us(since) - LOOK_BACK // MICROSECOND - 1, ""
     ends = {"since_us": to_us(since), "until_us": to_us(until)}
 
     def next_page(tx: Tx) -> list[Row]:
@@ -199,7 +200,7 @@ def _presence(
     def ends(tx: Tx) -> tuple[int, int]:
         newest = tx.one(_NEWEST)
         behind = newest[0] + 1 if newest else 1
-        return first_of(tx, to_us(since - LOOK_BACK), behind), first_of(tx, to_us(until), behind)
+        return first_of(tx, to_us(since) - LOOK_BACK // MICROSECOND, behind), first_of(tx, to_us(until), behind)
 
     first, behind = read(ends)
     changes: defaultdict[OperatorId, list[tuple[datetime, PresenceState]]] = defaultdict(list)

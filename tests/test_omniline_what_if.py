@@ -228,6 +228,8 @@ def test_a_file_that_nobody_can_mean(command, change, says):
         ({"day": ("--from", "2026-03-03", "--to", "2026-03-04")}, "nobody wrote to shop between 2026-03-03T00:00:00+00:00"),
         ({"day": ("--from", "2026-03-02T12:00", "--to", "2026-03-03")}, "has no zone; write 2026-03-02T12:00Z for UTC"),
         ({"day": ("--from", "2026-03-03", "--to", "2026-03-02T12:00Z")}, "is not before --to 2026-03-02T12:00:00+00:00"),
+        ({"day": ("--from", "0001-01-01", "--to", "0001-01-02")}, "nobody wrote to shop between 0001-01-01T00:00:00+00:00"),
+        ({"day": ("--from", "9999-12-30", "--to", "9999-12-31")}, "nobody wrote to shop between 9999-12-30T00:00:00+00:00"),
         ({"day": ("--from", "2026-03-03")}, "the following arguments are required: --to"),
     ],
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -172,11 +173,13 @@ def seen(tx: Tx, token: str) -> None:
     tx.run(_SEEN, token=hash_token(token), now=to_us(tx.now))
 
 
-def end_login(tx: Tx, token: str) -> None:
-    """End one login; ending what has ended is no error."""
+def end_login(tx: Tx, token: str) -> OperatorId | None:
+    """End one login and return whose it was; ending what has ended is no error."""
     ended = tx.one(_END, token=hash_token(token))
-    if ended:
-        tx.ring(Bell.LOGINS, ended[0])
+    if not ended:
+        return None
+    tx.ring(Bell.LOGINS, ended[0])
+    return OperatorId(ended[0])
 
 
 def end_others(tx: Tx, operator_id: OperatorId, keep: str = "") -> None:
@@ -278,10 +281,16 @@ class Logins:
             await self._store.write(lambda tx: seen(tx, token))
         return actor
 
-    async def log_out(self, token: str | None) -> None:
-        """End the login of *token*."""
+    async def log_out(self, token: str | None, told: Callable[[Tx, OperatorId], object] = lambda tx, operator: None) -> None:
+        """End the login of *token*; *told* whose it was, in the same transaction."""
+
+        def end(tx: Tx) -> None:
+            operator = end_login(tx, token or "")
+            if operator is not None:
+                told(tx, operator)
+
         if token:
-            await self._store.write(lambda tx: end_login(tx, token))
+            await self._store.write(end)
 
 
 def login_key(login: str) -> str:

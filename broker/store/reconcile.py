@@ -245,6 +245,16 @@ def _name(table: Any) -> str:
 # --- accepted = stored
 
 
+def _set_aside(told: Table) -> ColumnElement[bool]:
+    """Of an accepted message: it was decided that it opens no session, for who wrote it is banned."""
+    return exists().where(
+        journal.c.conversation_id == told.c.conversation_id,
+        journal.c.input_seq == told.c.seq,
+        journal.c.kind == "contact_message",
+        journal.c.session_id.is_(None),
+    )
+
+
 def _is(event: str) -> ColumnElement[bool]:
     # Canonical JSON begins with the tag.
     return inputs.c.event.like('{"type":"' + event + '"%')
@@ -410,6 +420,7 @@ def _routed() -> Iterator[Check]:
                 messages.c.session_id.is_(None),
                 messages.c.seq <= conversations.c.worked_seq,
                 not_(exists().where(_same_place(inputs, messages), inputs.c.dead.is_not(None))),
+                not_(_set_aside(messages)),
             )
         ),
     )
@@ -438,7 +449,7 @@ def _routed() -> Iterator[Check]:
 
 # --- routed = answered, closed or waiting
 
-_PLACES = ("answered", "closed", "waiting for an answer", "waiting to be routed", "dead letters", "nowhere")
+_PLACES = ("answered", "closed", "waiting for an answer", "waiting to be routed", "dead letters", "set aside", "nowhere")
 _later = messages.alias("later")
 _PLACE = case(
     (inputs.c.dead.is_not(None), "dead letters"),
@@ -455,6 +466,7 @@ _PLACE = case(
     ),
     (sessions.c.status == Status.CLOSED.value, "closed"),
     (sessions.c.status.is_not(None), "waiting for an answer"),
+    (_set_aside(inputs), "set aside"),
     else_="nowhere",
 ).label("place")
 _ACCEPTED = (

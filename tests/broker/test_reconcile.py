@@ -223,6 +223,24 @@ def test_the_ledger_adds_up(busy):
     assert min(report.ledger[place] for place in ("answered", "closed", "waiting for an answer", "waiting to be routed")) > 0
 
 
+def test_what_a_banned_person_writes_elsewhere_is_set_aside():
+    """In a conversation that has no session and gets none: nowhere by mistake is something else."""
+    house = House()
+    site = house.channel(house.line("shop"), "site")
+    house.say(site, "v1", "hello")
+    house.settle()
+    house.tell(site, "v2", emails=("bad@example.com",))
+    house.connection.execute("UPDATE contacts SET banned_us = 1")
+    house.say(site, "v2", "it is me again")
+    house.settle()
+    report = house.do(reconcile)
+
+    assert (report.ledger["set aside"], report.ledger["nowhere"]) == (1, 0)
+    assert report.ok, report.text()
+    house.connection.execute("DELETE FROM journal WHERE kind = 'contact_message' AND session_id IS NULL")
+    assert house.do(reconcile).ledger["nowhere"] == 1
+
+
 def test_what_waits_is_listed_and_is_no_fault(busy):
     """Inputs that nobody has decided yet and dead letters are shown beside a clean result."""
     report = busy.do(reconcile)

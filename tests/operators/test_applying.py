@@ -112,6 +112,11 @@ def test_a_difference_is_applied_and_told(site, tmp_path):
         ("[lines.shop]\nsettings = { weights = { chatt = 1 } }", "did you mean chat"),
         ("[lines.shop]\nsettings = { offer_seconds = 1 }", "offer_seconds: '1' is not allowed: .*greater than or equal to 5"),
         ("[lines.Shop]", "cannot be a short name"),
+        ("[lines.shop]\nsettings = { welcome_text = { en = 'You are {position}' } }", r"welcome_text: .* names \{position\}"),
+        (
+            "[lines.shop]\nsettings = { no_answer_does = 'line', no_answer_line = 'desk' }",
+            r"lines\.shop\.settings\.no_answer_line: there is no line desk",
+        ),
         ("[operators.ann]\nrole = 'bos'", "role"),
         ("[operators.ann]\nactive = 'yes'", "true or false"),
         ("[operators.ann]\npassword_env = 'NOT_SET_ANYWHERE'", "NOT_SET_ANYWHERE is not set"),

@@ -158,11 +158,96 @@ def test_spam_is_closed_and_a_ban_kept(shop):
     assert "closed" == shop.get("sue", f"/sessions/{session}")["status"]
 
 
+def test_what_somebody_has_had_is_spam_only_to_them(shop):
+    """Neither while it is passed to a colleague nor when it is closed may another of the line say so; the outcome and the contact stay."""
+    shop.person("eve", Role.OPERATOR, 0)
+    shop.person("zoe", Role.OPERATOR, 0)
+    session = shop.taken()
+    shop.do("ann", session, "transfer", operator_id=shop.ids["zoe"])
+    again = shop.do("eve", session, "spam", key="spam-0001", ban=True)
+    assert "not_yours" == (
+        again.json()["refused"] or shop.do("eve", session, "spam", key="spam-0001", ban=True).json()["refused"]
+    )
+    shop.do("ann", session, "close", outcome="sold")
+    shop.do("eve", session, "spam", key="spam-0002", ban=True)
+    closed = shop.get("sue", f"/sessions/{session}")
+
+    assert ("closed", "sold", shop.ids["ann"]) == (closed["status"], closed["outcome"], closed["operator_id"])
+    assert shop.get("sue", f"/contacts/{closed['contact_id']}")["banned"] is False
+
+
+def test_what_is_passed_on_is_taken_back(shop):
+    """Until the colleague takes it; the session tells who passed it on, who is in it, and what its customer said."""
+    shop.person("eve", Role.OPERATOR, 0)
+    session = shop.taken()
+    shop.do("ann", session, "transfer", operator_id=shop.ids["eve"])
+    passed = shop.get("ann", f"/sessions/{session}")
+    shop.do("ann", session, "take")
+    shop.do("ann", session, "invite", operator_id=shop.ids["eve"])
+    shop.do("ann", session, "snooze", until=until(shop, hours=1))
+    put_by = shop.get("ann", f"/sessions/{session}")
+
+    assert ("offered", shop.ids["ann"], None) == (passed["status"], passed["passed_by"], passed["rating"])
+    assert ("snoozed", None, [shop.ids["eve"]], []) == (
+        put_by["status"],
+        put_by["passed_by"],
+        put_by["invited"],
+        put_by["members"],
+    )
+    assert put_by["snoozed_until"] is not None
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("note", r'{"text": "\ud800"}'),
+        ("reply", r'{"text": "a\udfff"}'),
+        ("close", r'{"outcome": "\ud800"}'),
+        ("spam", '{"ban": "yes"}'),
+        ("transfer", rf'{{"text": "\ud800", "line_id": "{NOBODY}"}}'),
+    ],
+)
+def test_what_is_no_text_or_no_yes_is_refused(shop, verb, body):
+    """Half a character cannot be stored, and a word is not true or false."""
+    headers = {"Idempotency-Key": "wrong-0001", "content-type": "application/json"}
+
+    assert 422 == shop.ask("ann", "POST", f"/sessions/{shop.taken()}/{verb}", headers=headers, content=body).status_code
+
+
+def test_a_nul_in_an_outcome_is_left_out(shop):
+    """As in a text."""
+    session = shop.taken()
+    shop.do("ann", session, "close", outcome="so\x00ld")
+
+    assert "sold" == shop.get("ann", f"/sessions/{session}")["outcome"]
+
+
+def test_a_deed_for_a_session_that_was_followed_by_another_is_not_done_to_that(shop):
+    """The customer has written again, which nobody has decided yet when a supervisor closes what was closed before."""
+    session = shop.taken()
+    shop.do("ann", session, "close")
+    shop.site.clock.move(3_600)
+    channel = shop.channels[0]
+    prepared = inbound.prepare(channel, [wrote("77", "v1", "please help")], LineSettings())
+    shop.site.write(lambda tx: inbound.accept(tx, channel.id, prepared))
+    shop.do("sue", session, "spam", ban=True)
+    latest = shop.get("sue", f"/sessions/{shop.session()}")
+
+    assert session != latest["id"]
+    assert ("active", "offered", "queued").count(latest["status"]) == 1
+    assert shop.get("sue", f"/contacts/{latest['contact_id']}")["banned"] is False
+
+
 def test_a_snoozed_session_waits_for_its_time(shop):
     """Put by by its holder, until a moment to come, with its zone; a past one, one too far, and one without a zone are refused."""
     session = shop.taken()
 
-    for moment in (until(shop, seconds=-1), until(shop, days=367)):
+    for moment in (
+        until(shop, seconds=-1),
+        until(shop, days=367),
+        "9999-12-31T23:59:59-12:00",
+        "0001-01-01T00:00:00+14:00",
+    ):
         assert (422, "past") == refused(shop.do("ann", session, "snooze", until=moment))
     for unreadable in ("2027-01-01T00:00:00", "soon", None):
         assert 422 == shop.do("ann", session, "snooze", until=unreadable).status_code

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute
 
-from broker.domain import OperatorId, Role
+from broker.domain import OperatorId, PresenceState, Role
 from broker.ports import Bell
 from broker.store.sql import insert_row
 from broker.store.tables import inputs
 from broker.web.wiring import listed, unlisted
-from operators import people
+from operators import people, presence
 from operators.rest import routes
 from tests.operators.conftest import CALENDARS, KINDS
 from tests.support.site import PASSWORD
@@ -91,6 +91,21 @@ def test_login_gives_a_cookie_and_logout_takes_it(office):
     kept = dict(browser.cookies)
     assert office.site.ask("POST", "/api/v1/logout", by=browser).status_code == 204
     assert office.site.ask("GET", "/api/v1/me", headers={"cookie": f"omniline={kept['omniline']}"}).status_code == 401
+
+
+def test_who_logs_out_is_not_there_any_more(office):
+    """By the same request; with a login in another browser they stay."""
+    me = office.site.write(lambda tx: people.id_of(tx, "operator"))
+    first, second = office.site.browser(), office.site.browser()
+    for browser in (first, second):
+        office.site.log_in("operator", by=browser)
+    office.site.write(lambda tx: presence.set_presence(tx, me, PresenceState.ONLINE))
+
+    office.site.ask("POST", "/api/v1/logout", by=first)
+    assert office.site.write(lambda tx: presence.state_of(tx, me)) is PresenceState.ONLINE
+    for browser in (second, office.browsers[Role.OPERATOR]):
+        office.site.ask("POST", "/api/v1/logout", by=browser)
+    assert office.site.write(lambda tx: presence.state_of(tx, me)) is PresenceState.OFFLINE
 
 
 def test_over_https_the_cookie_is_bound_to_the_host(office):
@@ -236,6 +251,10 @@ def test_a_line_keeps_its_version_until_something_changes(office):
         ({"ofer_seconds": 30}, "settings.ofer_seconds", "offer_seconds"),
         ({"offer_seconds": 4}, "settings.offer_seconds", "greater than or equal to 5"),
         ({"distribution": "random"}, "settings.distribution", "evenly"),
+        ({"welcome_text": {"en": "Hi", "ru": "{foo}"}}, "settings.welcome_text.ru", "{queue.position}"),
+        ({"no_answer_does": "line"}, "settings.no_answer_line", "it is empty"),
+        ({"no_answer_does": "line", "no_answer_line": "nowhere"}, "settings.no_answer_line", "there is no line nowhere"),
+        ({"no_answer_does": "line", "no_answer_line": "shop"}, "settings.no_answer_line", "to itself"),
     ],
 )
 def test_a_wrong_setting_is_named(office, settings, field, says):

@@ -376,6 +376,22 @@ def test_a_login_that_has_run_out_is_none():
     assert OFFLINE is shop.state(shop.ann)
 
 
+def test_who_logs_out_is_offline_at_once():
+    """Nobody is offered anything at a door that somebody has just closed; who has another login stays."""
+    shop = Shop()
+    offered = shop.say("eve")
+    shop.close_laptop(shop.ann)
+    shop.store.write(lambda tx: presence.logged_out(tx, shop.ann))
+    assert (ONLINE, ("offered", shop.ann)) == (shop.state(shop.ann), shop.session(offered))
+
+    shop.store.write(lambda tx: doors.end_others(tx, shop.ann))
+    shop.store.write(lambda tx: presence.logged_out(tx, shop.ann))
+    shop.go_on()
+
+    assert (OFFLINE, ("offered", shop.bob)) == (shop.state(shop.ann), shop.session(offered))
+    assert 0 == shop.store.one("SELECT count(*) FROM timers WHERE owner_kind = 'operator'")
+
+
 def test_who_chose_offline_in_the_grace_does_not_vanish():
     """The timer of an operator who is offline by then does nothing."""
     shop = Shop(vanished=Vanished.KEEP)

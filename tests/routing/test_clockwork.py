@@ -608,6 +608,13 @@ def test_supervisors_learn_that_the_last_one_has_gone(places, how):
     assert (place.alerts(), BUSY in place.told(conversation)) == (1, True)
 
 
+def test_a_welcome_may_tell_the_place_in_the_queue(places):
+    """The first is the next; a line that does not say it counts nobody."""
+    place = places(MORNING, people=0, welcome_text={"en": "You are number {queue.position}."}, no_answer_seconds=0)
+
+    assert [place.told(place.say(f"v{number}"))[0] for number in range(3)] == [f"You are number {n}." for n in (1, 2, 3)]
+
+
 def test_nobody_hears_that_nobody_is_there_while_somebody_is(places):
     """At the opening somebody has room for one: those behind are in the queue of people who work it off."""
     place = places(people=1)
@@ -625,7 +632,12 @@ def test_a_pile_of_another_pools_marks_hinders_nobody(places):
     place = places(MORNING)
     other = place.store.write(lambda tx: add_line(tx, "other"))
     place.accept("eve")
-    place.store.write(lambda tx: [mark_pool(tx, other, "x") for _ in range(10_001)] and None)
+
+    def pile(tx: Tx) -> None:
+        for _ in range(10_001):
+            mark_pool(tx, other, "x")
+
+    place.store.write(pile)
     for conversation in place.store.write(undecided):
         place.store.write(partial(worker.step, conversation_id=conversation, house=place.house))
 

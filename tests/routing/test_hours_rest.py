@@ -159,7 +159,7 @@ def test_the_months_clock_is_the_hours_own(office):
     assert months == ["2026-03", "2026-02"]
 
 
-@pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "december", "2026-12-01", "1969-12", "9999-01"])
+@pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "december", "2026-12-01", "1969-12", "9999-01", "0000-01"])
 def test_a_month_that_cannot_be_is_refused(office, month):
     """At its place, by every route."""
     office.ask("PATCH", f"/lines/{office.line}", json={"settings": {"hours": NINE_TO_SIX}})

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from broker.domain import LineSettings
-from routing.replies import CATALOGUE, opens_at_text, render, text_of
+from broker.domain import LineSettings, Rating
+from routing.replies import CATALOGUE, opens_at_text, rating_in, render, text_of
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 EVENING = datetime(2026, 3, 2, 20, 30, tzinfo=MOSCOW)
@@ -147,6 +147,20 @@ def test_the_opening_stands_in_the_reply(reply: str, language: str):
 def test_an_unknown_opening_leaves_its_sentence_out(template: str, said: str):
     """A line that never opens does not say when it does, and the rest of the text stands."""
     assert render(template, {"opens_at": "", "contact.name": "Eve", "line.name": "Shop"}) == said
+
+
+def test_a_place_in_the_queue_is_told_while_there_is_one():
+    """Of who waits; otherwise its sentence is left out, as that of an opening that is not known."""
+    template = "Hello! You are number {queue.position} here. Bye."
+
+    assert render(template, {"queue.position": "3"}) == "Hello! You are number 3 here. Bye."
+    assert render(template, {"queue.position": ""}) == "Hello! Bye."
+
+
+@pytest.mark.parametrize(("said", "good"), [("１", True), ("👍🏻", True), ("👍️", True), ("０", False), ("👎🏿", False)])
+def test_a_rating_is_known_however_a_phone_writes_it(said: str, good: bool):
+    """Full-width figures, and thumbs of every colour."""
+    assert rating_in(said) is (Rating.GOOD if good else Rating.BAD)
 
 
 def test_a_text_that_is_not_about_the_opening_needs_none():

@@ -476,6 +476,11 @@ export function isHeldBy(card: Card, me: Me | null): boolean {
   return me !== null && card.operator === me.id && card.status !== "closed";
 }
 
+/** I passed it on to a colleague who has not taken it yet. */
+export function isPassedBy(card: Card, me: Me | null): boolean {
+  return me !== null && card.status === "offered" && card.passed_by === me.id;
+}
+
 /** I joined it: I may answer there as whoever holds it. */
 export function isJoinedBy(card: Card, me: Me | null): boolean {
   return me !== null && card.status !== "closed" && (card.members ?? []).includes(me.id);

@@ -34,8 +34,12 @@ describe("an operator", () => {
     ["a colleague's", theirs(), ""],
     ["a colleague's, and I joined", theirs({ members: [ME.id] }), "reply invite leave spam"],
     ["a colleague's, and I am invited", theirs({ invited: [ME.id] }), "join leave"],
-    ["closed", theirs({ status: "closed" }), "spam start"],
-    ["closed as spam", theirs({ status: "closed", outcome: "spam" }), "start"],
+    ["passed by me to a colleague", card("a", { status: "offered", passed_by: ME.id }), "take reply close transfer spam"],
+    ["passed by a colleague to another", card("a", { status: "offered", passed_by: "ann" }), ""],
+    ["a colleague's and closed", theirs({ status: "closed" }), "start"],
+    ["mine and closed", held("a", { status: "closed" }), "spam start"],
+    ["closed without anybody", card("a", { status: "closed" }), "spam start"],
+    ["mine, closed as spam", held("a", { status: "closed", outcome: "spam" }), "start"],
   ])("may, with one that is %s", (_, shown, verbs) => {
     expect(can(shown)).toBe(verbs);
   });

@@ -2,7 +2,7 @@
 // server decides; what it would refuse for certain is not offered.
 
 import type { Card, Do, Me } from "../shared/frames/operator";
-import { isHeldBy, isInvited, isJoinedBy, isOffered, isWaiting } from "./store";
+import { isHeldBy, isInvited, isJoinedBy, isOffered, isPassedBy, isWaiting } from "./store";
 
 /** `review` goes over REST; the others are deeds. */
 export type Verb = Exclude<Do["verb"], "note"> | "review";
@@ -12,24 +12,34 @@ export function supervises(me: Me | null): boolean {
   return me !== null && me.role !== "operator";
 }
 
+function isSomebodys(card: Card): boolean {
+  return (card.operator ?? "") !== "" || (card.passed_by ?? "") !== "";
+}
+
+function hadBy(card: Card, me: Me): boolean {
+  return card.status === "closed" && card.operator === me.id;
+}
+
 export function may(verb: Verb, card: Card, me: Me | null): boolean {
   if (me === null) return false;
   const open = card.status !== "closed";
   const begun = card.status === "active" || card.status === "snoozed";
   const held = isHeldBy(card, me);
+  const passing = isPassedBy(card, me);
   const joined = isJoinedBy(card, me);
   switch (verb) {
     case "take":
       // What I put by is taken again by waking it.
-      return isWaiting(card) || isOffered(card) || (held && card.status === "snoozed");
+      // What I passed on, while the colleague has not taken it.
+      return isWaiting(card) || isOffered(card) || passing || (held && card.status === "snoozed");
     case "decline":
       return isOffered(card);
     case "reply":
       // Whoever answers a waiting customer, or one offered to them, takes the dialogue by it.
-      return held || joined || isWaiting(card) || isOffered(card);
+      return held || joined || passing || isWaiting(card) || isOffered(card);
     case "close":
     case "transfer":
-      return open && (held || supervises(me));
+      return open && (held || passing || supervises(me));
     case "assign":
       return open && supervises(me);
     case "take_over":
@@ -44,8 +54,9 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
     case "snooze":
       return begun && held;
     case "spam":
-      // Of a dialogue that somebody has begun only those who are in it can say so.
-      return begun ? held || joined || supervises(me) : card.outcome !== "spam";
+      // Of a dialogue that is or was somebody's only they can say so, and who joined them.
+      if (card.outcome === "spam") return false;
+      return supervises(me) || (isSomebodys(card) ? held || joined || passing || hadBy(card, me) : true);
     case "start":
       return !open;
     case "review":

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { isInvited, isOffered, nameOf, type Thread } from "../store";
+import { isInvited, isOffered, isPassedBy, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may, type Verb } from "../verbs";
 import { ActionMenu, type MenuItem } from "./ActionMenu";
@@ -100,6 +100,7 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
             )}
           </p>
         )}
+        {card !== null && isPassedBy(card, state.me) && !thread.gone && <p class="offer-line">{t("thread.is_passed")}</p>}
         {card !== null && !thread.gone && <Snoozed card={card} onWake={onTake} />}
         {card !== null && !thread.gone && isInvited(card, state.me) && <Invitation card={card} />}
         {card !== null && <Facts card={card} />}
@@ -248,7 +249,7 @@ function Buttons({ card, onTake, onDecline, onAsk }: ButtonProps) {
     <div class="thread-buttons">
       {may("take", card, me) && card.status !== "snoozed" && (
         <button type="button" class="button primary" disabled={off} aria-keyshortcuts="Alt+T" title="Alt+T" onClick={() => onTake(card.session)}>
-          {t(doing === "take" ? "thread.taking" : "thread.take")}
+          {t(doing === "take" ? "thread.taking" : isPassedBy(card, me) ? "thread.take_back" : "thread.take")}
         </button>
       )}
       {offered && (

@@ -146,7 +146,7 @@ export interface Card {
   snoozed_until?: number;
   /** It began to wait outside the line's hours: when these begin. Default: 0. */
   opens_at?: number;
-  /** Who passed it to me. Default: "". */
+  /** While it is offered to a colleague: who passed it on, and may have it back until it is taken. Default: "". */
   passed_by?: string;
   /** What the customer said of it: good, bad. Default: "". */
   rating?: string;
