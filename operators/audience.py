@@ -1,6 +1,6 @@
 """Who may see a session, and in which list. Pure.
 
-    mine      held by me, offered to me, or with me among those who joined or are invited
+    mine      held by me, offered to me, passed on by me and not taken yet, or with me among those who joined or are invited
     waiting   queued in a line of mine (a supervisor's lines are all)
 
 What is in neither list may still be looked at while its line is mine: in the list of all, or opened.
@@ -31,13 +31,15 @@ class Where(NamedTuple):
     members: tuple[str, ...] = ()
     """Who joined."""
     invited: tuple[str, ...] = ()
+    passed_by: str | None = None
+    """Who passed it on to the colleague to whom it is offered."""
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Who has to do with it: its holder, those it is offered to, who joined and who is invited."""
-        if self.operator_id is None and not self.members and not self.invited:
+        """Who has to do with it: its holder or who passed it on, those it is offered to, who joined and who is invited."""
+        holder = tuple(one for one in (self.operator_id, self.passed_by) if one is not None)
+        if not holder and not self.members and not self.invited:
             return self.offered_to
-        holder = (self.operator_id,) if self.operator_id is not None else ()
         return tuple(dict.fromkeys((*holder, *self.offered_to, *self.members, *self.invited)))
 
     @property

@@ -142,6 +142,7 @@ class _State(msgspec.Struct):
     opens_at: datetime | None = None
     passed_by: str | None = None
     rating: str | None = None
+    priority: int = 0
 
 
 _state = msgspec.json.Decoder(_State).decode
@@ -164,8 +165,8 @@ class Watched(msgspec.Struct):
     offered_until: int
     snoozed_until: int
     opens_at: int
-    passed_by: str
     rating: str
+    priority: int
     outcome: str
     last_text: str
     last_who: str
@@ -206,8 +207,9 @@ class Watched(msgspec.Struct):
             where.invited,
             self.snoozed_until,
             self.opens_at,
-            self.passed_by,
+            where.passed_by or "",
             self.rating,
+            self.priority,
         )
 
     def card_for(self, actor: Actor, directory: Directory) -> Card:
@@ -239,7 +241,7 @@ def _watched(row: Row) -> Watched:
     return Watched(
         id_,
         conversation,
-        Where(line, status, operator, known.offered_to, known.members, known.invited),
+        Where(line, status, operator, known.offered_to, known.members, known.invited, known.passed_by),
         channel=channel,
         contact=contact,
         contact_name=contact_name,
@@ -251,8 +253,8 @@ def _watched(row: Row) -> Watched:
         offered_until=ms(known.offered_until) if known.offered_to else 0,
         snoozed_until=ms(known.snoozed_until),
         opens_at=ms(known.opens_at),
-        passed_by=known.passed_by or "",
         rating=known.rating or "",
+        priority=known.priority,
         outcome=outcome,
         last_text=last_text or "",
         last_who=last_who or "",
@@ -270,7 +272,7 @@ def lines_of(actor: Actor, directory: Directory) -> list[LineId]:
 
 
 def mine(tx: Tx, operator_id: str) -> list[Watched]:
-    """Return what is offered to the operator, what they hold, and what they joined or are invited to."""
+    """Return what is offered to the operator, what they hold or are passing on, and what they joined or are invited to."""
     ids = [row for statement in (_OFFERED, _HELD, _JOINED) for row in tx.all(statement, operator=operator_id)]
     return load_all(tx, dict.fromkeys(id_ for (id_,) in ids))
 

@@ -235,6 +235,7 @@ class _State(msgspec.Struct):
     offered_to: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     invited: tuple[str, ...] = ()
+    passed_by: str | None = None
 
 
 class _Decision(msgspec.Struct):
@@ -332,7 +333,7 @@ def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
         raise Refusal("no_session")
     conversation_id, line, status, operator, state, current = row
     known = msgspec.json.decode(state, type=_State)
-    where = Where(line, status, operator, known.offered_to, known.members, known.invited)
+    where = Where(line, status, operator, known.offered_to, known.members, known.invited, known.passed_by)
     if not may_see(actor, where):
         raise Refusal("no_session")
     # An event names its conversation only: a deed for an earlier session would be done to the present one.

@@ -197,6 +197,8 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """While it is offered to a colleague: who passed it on, and may have it back until it is taken."""
     rating: str = ""
     """What the customer said of it: good, bad."""
+    priority: int = 0
+    """While it waits each point puts it before those who began to wait up to ten minutes sooner."""
 
 
 class Point(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -101,11 +101,12 @@ class _Side(msgspec.Struct):
     opens_at: datetime | None = None
     passed_by: str | None = None
     rating: str | None = None
+    priority: int = 0
 
     @property
     def where(self) -> Where:
         """Return where it stands."""
-        return Where(self.line_id, self.status, self.operator_id, self.offered_to, self.members, self.invited)
+        return Where(self.line_id, self.status, self.operator_id, self.offered_to, self.members, self.invited, self.passed_by)
 
 
 class _Decision(msgspec.Struct):
@@ -418,7 +419,7 @@ class Board:
         watched.offered_until = ms(after.offered_until) if after.offered_to else 0
         watched.snoozed_until = ms(after.snoozed_until)
         watched.opens_at = ms(after.opens_at)
-        watched.passed_by = after.passed_by or ""
+        watched.priority = after.priority
         watched.outcome = after.outcome
         watched.changed = at_us // 1000
         if before is None:

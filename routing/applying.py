@@ -870,7 +870,7 @@ def _save_session(tx: Tx, work: Work) -> None:
 
 
 def _save_members(tx: Tx, stored: Session, session: Session) -> None:
-    """Keep who is with an open session beside its operator where their lists find it."""
+    """Keep who is with an open session beside its operator, or is passing it on, where their lists find it."""
     before, after = _with_us(stored), _with_us(session)
     for operator in sorted(before - after):
         tx.run(_LEFT, operator=operator, session=session.id)
@@ -879,6 +879,7 @@ def _save_members(tx: Tx, stored: Session, session: Session) -> None:
 
 
 def _with_us(session: Session) -> frozenset[OperatorId]:
-    if session.status is Status.CLOSED or not (session.members or session.invited):
+    passing = (session.passed_by,) if session.passed_by is not None else ()
+    if session.status is Status.CLOSED or not (session.members or session.invited or passing):
         return _NOBODY
-    return frozenset((*session.members, *session.invited))
+    return frozenset((*session.members, *session.invited, *passing))

@@ -43,7 +43,10 @@ _MOVE = upsert(readers, "name cursor", "name", "cursor")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the journal. *kind* is an event's type, or one of: distribution, message, fate, contact, presence, frozen, lead."""
+    """One row of the journal.
+
+    *kind* is an event's type, or one of: distribution, message, fate, contact, presence, frozen, lead, alert, pin, review, hours.
+    """
 
     id: int
     conversation_id: str | None

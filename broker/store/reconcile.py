@@ -565,6 +565,7 @@ class _State(msgspec.Struct):
     counted: bool = True
     members: tuple[str, ...] = ()
     invited: tuple[str, ...] = ()
+    passed_by: str | None = None
 
 
 _STATE = msgspec.json.Decoder(_State)
@@ -714,9 +715,9 @@ def _budgets_unlike_load(tx: Tx) -> Iterator[str]:
 
 def _members_unlike_sessions(tx: Tx) -> Iterator[str]:
     kept = set(tx.all(adhoc(select(session_members.c.session_id, session_members.c.operator_id))))
-    with_us = or_(sessions.c.state.like('%"members":%'), sessions.c.state.like('%"invited":%'))
+    with_us = or_(*(sessions.c.state.like(f'%"{who}":%') for who in ("members", "invited", "passed_by")))
     for state in _states(tx, sessions.c.status != Status.CLOSED.value, with_us):
-        for operator in {*state.members, *state.invited}:
+        for operator in {*state.members, *state.invited, *([state.passed_by] if state.passed_by else [])}:
             if (state.id, operator) not in kept:
                 yield f"{state.id}/{operator}"
             kept.discard((state.id, operator))
@@ -860,7 +861,9 @@ def _served() -> Iterator[Check]:
         ),
     )
     yield Check(
-        "session_members", "who joined an open session, or is invited, is listed, and nobody else", _members_unlike_sessions
+        "session_members",
+        "who joined an open session, is invited or is passing it on, is listed, and nobody else",
+        _members_unlike_sessions,
     )
     yield Check("timers", "every deadline of a session is kept", _missing_timers)
     yield Check("pool_marks", "nobody waits beside a fit seat without a mark", _waiting_beside_a_seat)

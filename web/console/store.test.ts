@@ -29,6 +29,13 @@ describe("snapshot and updates", () => {
     expect(state).toMatchObject({ link: "live", at: "mark-0", counts: { mine: 1, waiting: 1 } });
   });
 
+  test("a point of priority is ten minutes of waiting", () => {
+    const ago = (minutes: number, priority = 0) => ({ queued: NOW - minutes * 60_000, priority });
+    const state = live({ waiting: [card("old", ago(9)), card("new", ago(0)), card("vip", ago(0, 1)), card("late", ago(30, -3))] });
+
+    expect(sessions(waiting(state))).toEqual(["vip", "old", "new", "late"]);
+  });
+
   test("a new snapshot forgets what it does not name", () => {
     const state = after(live({ mine: [held("a")] }), snapshot({ waiting: [card("b")] }));
 

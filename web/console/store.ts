@@ -525,7 +525,7 @@ export function mine(state: State): Card[] {
 }
 
 function isMine(card: Card, me: Me | null): boolean {
-  return isOffered(card) || isHeldBy(card, me) || isJoinedBy(card, me) || isInvited(card, me);
+  return isOffered(card) || isHeldBy(card, me) || isPassedBy(card, me) || isJoinedBy(card, me) || isInvited(card, me);
 }
 
 /** *cards* of mine in their sections, none of them empty. */
@@ -535,11 +535,16 @@ export function sections(cards: readonly Card[], pins: ReadonlySet<string>): { s
   );
 }
 
-/** Waiting in my lines, oldest first. */
+/** Where it stands in the queue: by its age, and a point of priority is ten minutes of it. Epoch milliseconds. */
+function place(card: Card): number {
+  return (card.queued ?? card.opened) - (card.priority ?? 0) * 600_000;
+}
+
+/** Waiting in my lines, in the queue's order. */
 export function waiting(state: State): Card[] {
   return Object.values(state.cards)
     .filter(isWaiting)
-    .sort((a, b) => (a.queued ?? a.opened) - (b.queued ?? b.opened));
+    .sort((a, b) => place(a) - place(b));
 }
 
 /** As far as asked for, the latest opened first: the order of the pages. */

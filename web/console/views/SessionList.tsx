@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { cardsIn, isInvited, isJoinedBy, isOffered, nameOf, type Section, sections, waiting, waitingSince } from "../store";
+import { cardsIn, isInvited, isJoinedBy, isOffered, isPassedBy, nameOf, type Section, sections, waiting, waitingSince } from "../store";
 import { cleanName } from "../text";
 import { supervises } from "../verbs";
 import { Avatar, Busy, Empty, Icon, Name, Since, Until } from "./bits";
@@ -284,6 +284,7 @@ function Standing({ card }: { card: Card }) {
       </>
     );
   }
+  if (isPassedBy(card, me)) return <span class="status offered">{t("list.is_passed")}</span>;
   const colleague = card.operator && card.operator !== me?.id ? cleanName(card.operator_name ?? "") : "";
   return (
     <>

@@ -150,6 +150,8 @@ export interface Card {
   passed_by?: string;
   /** What the customer said of it: good, bad. Default: "". */
   rating?: string;
+  /** While it waits each point puts it before those who began to wait up to ten minutes sooner. Default: 0. */
+  priority?: number;
 }
 
 /** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */
