@@ -181,7 +181,7 @@ def test_a_range_of_time(command, arguments, found):
     [
         ("--from yesterday", "argument --from: yesterday is no time; write a moment with its zone"),
         ("--to 2026-13-01", "argument --to: 2026-13-01 is no time"),
-        ("--to 9999-12-31", "argument --to: 9999-12-31 is no time"),
+        ("--to 9999-12-32", "argument --to: 9999-12-32 is no time"),
         ("--from 2026-03-02T12:00", "has no zone; write 2026-03-02T12:00Z for UTC, or its offset (2026-03-02T12:00+03:00)"),
         ("--from 2026-03-03 --to 2026-03-02T12:00Z", "is not before --to 2026-03-02T12:00:00+00:00"),
         ("--from 2026-03-02T12:00Z --to 2026-03-02T15:00+03:00", "is not before --to"),

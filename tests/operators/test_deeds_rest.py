@@ -86,6 +86,8 @@ def test_a_session_is_passed_to_a_colleague_with_a_note(shop):
     assert ("offered", None) == card(shop, session)
     (mine,) = shop.get("eve", "/sessions?box=mine")["items"]
     assert session == mine["id"]
+    assert [session] == [one["id"] for one in shop.get("ann", "/sessions?box=mine")["items"]]
+    shop.do("eve", session, "take")
     assert [] == shop.get("ann", "/sessions?box=mine")["items"]
     (note,) = (one for one in shop.get("eve", f"/sessions/{session}/messages")["items"] if one["kind"] == "note")
     assert ("she wants a refund", shop.ids["ann"]) == (note["text"], note["operator_id"])
