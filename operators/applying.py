@@ -238,17 +238,16 @@ def _carry_out(tx: Tx, plan: _Plan, secrets: dict[str, tuple[str, str, bool]], c
     for slug, entry in plan.lines.items():
         changes += _make_line(tx, slug, entry, calendars)
     for slug, entry in plan.lines.items():
-        if "settings" in entry:
-            _refuse_nowhere(tx, slug)
+        _refuse_nowhere(tx, slug, entry.get("settings", {}))
     for slug, entry in plan.channels.items():
         changes += _make_channel(tx, slug, entry)
     return changes
 
 
-def _refuse_nowhere(tx: Tx, slug: str) -> None:
+def _refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
     # When all lines are there: one may send on to another that stands below it in the file.
     try:
-        lines.refuse_nowhere(tx, slug)
+        lines.refuse_nowhere(tx, slug, given)
     except BadInput as fault:
         raise BadInput(f"lines.{slug}.settings.{fault}") from None
 

@@ -91,9 +91,12 @@ def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> Non
                     )
 
 
-def refuse_nowhere(tx: Tx, slug: str) -> None:
-    """Refuse a line that sends on what nobody answers to a line that is not there, or to itself. Raises BadInput."""
-    line = line_by_slug(tx, slug)
+def refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
+    """Refuse *given* settings by which a line sends on what nobody answers to a line that is not there, or to itself.
+
+    To be asked when all lines are there. A target that was switched off later is no reason to refuse other changes. Raises BadInput.
+    """
+    line = line_by_slug(tx, slug) if given.keys() & {"no_answer_does", "no_answer_line"} else None
     if line is None or line["settings"].no_answer_does is not NoAnswer.LINE:
         return
     onward = line["settings"].no_answer_line

@@ -404,7 +404,7 @@ def _line_routes(calendars: Calendars) -> APIRouter:
 
         def work(tx: Tx) -> dict[str, Any]:
             id_ = lines.add_line(tx, wanted.slug, name, settings)
-            lines.refuse_nowhere(tx, wanted.slug)
+            lines.refuse_nowhere(tx, wanted.slug, wanted.settings)
             return lines.find_line(tx, id_)
 
         added = await store.write(work)
@@ -433,8 +433,7 @@ def _line_routes(calendars: Calendars) -> APIRouter:
                 new["settings"] = lines.settings_of(new["settings"], calendars, before)
             lines.change_line(tx, str(line_id), **new)
             changed = lines.find_line(tx, str(line_id))
-            if "settings" in new:
-                lines.refuse_nowhere(tx, changed["slug"])
+            lines.refuse_nowhere(tx, changed["slug"], changes.get("settings", {}))
             return changed
 
         changed = await store.write(work)

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, select, update
 
-from broker.domain import Directory, LineId, OperatorId, PresenceState, to_us
+from broker.domain import Directory, LineId, OperatorId, to_us
 from broker.errors import StoreError
 from broker.ports import Bell, Store, Tx
 from broker.store import journal
@@ -30,9 +30,8 @@ LINE, SHIFT = "line", "shift"
 """The owner kinds of these timers: a line's id, an operator's id."""
 HOURS_CHANGED, UNSTAFFED = "hours changed", "nobody there"
 """Reasons of marks of single sessions: their line closed over them or opens at another time; nobody is there who could be asked."""
-READ = "settings read"
-LEFT = ("shift ended", READ, f"presence {PresenceState.AWAY}", f"presence {PresenceState.OFFLINE}")
-"""Reasons of marks: somebody may have been the last who could be asked."""
+OPENED = "line opened"
+"""The reason of a pool's mark: all who waited for it may be asked, if anybody is there."""
 HOURS, PACE = "hours", "pace"
 """The names of a line's timers; a shift's is HOURS too."""
 
@@ -53,7 +52,7 @@ def keep_time(tx: Tx, house: House) -> None:
     for line_id in house.directory.lines:
         _line(tx, line_id, house)
         # What marked the pool when the settings changed may have been taken by a distributor that had not read them yet.
-        mark_pool(tx, line_id, READ)
+        mark_pool(tx, line_id, "settings read")
     for operator_id in house.directory.operators:
         _shift(tx, operator_id, house)
 
@@ -73,7 +72,7 @@ def shift_due(tx: Tx, operator_id: str, house: House) -> None:
     on_shift = _shift(tx, operator, house)
     for line, people in house.directory.seats.items():
         if operator in people:
-            mark_pool(tx, line, "shift began" if on_shift else LEFT[0], seats=on_shift)
+            mark_pool(tx, line, "shift began" if on_shift else "shift ended", seats=on_shift)
 
 
 def look_again(tx: Tx, line_ids: Iterable[LineId], operator_ids: Iterable[OperatorId], house: House) -> None:
@@ -124,8 +123,7 @@ def _line(tx: Tx, line_id: LineId, house: House) -> None:
             # The first of what has waited is offered at once: what the pace of another opening said is over.
             tx.run(_SET_PACE, line=line_id, until_us=None)
             # Its seats are added to the pool: who came while it was closed has changed nothing for those who wait here.
-            mark_pool(tx, line_id, "line opened", seats=True)
-            mark_each_waiting(tx, line_id, UNSTAFFED)
+            mark_pool(tx, line_id, OPENED, seats=True)
     _next(tx, LINE, line_id, now.until)
 
 

@@ -109,21 +109,22 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         free = max((s.budget - s.reserved for s in states if _there(s)), default=-1)
         if free < lightest:
             break
-        waiting, places = _waiting(tx, open_lines, after, free)
+        waiting, places, following = _waiting(tx, open_lines, after, free)
         pool = Pool(lines, states, waiting)
         result = distribute(pool, tx.now)
         if result.offers or result.holds or result.paces:
             _carry_out(tx, pool, result, house)
             tx.settle()  # the next page is read from what this one wrote
             made += len(result.offers)
-        if result.examined == len(waiting) < PAGE:
+        if result.examined == len(waiting) and following is None:
             break
         paced = {pace.line_id for pace in result.paces}
         open_lines = [line for line in open_lines if line not in paced]
         lines = tuple(_line(tx, line.id, house) for line in lines)
         # What was not examined is too heavy for what is left now; behind it may stand what is not.
-        after = places[result.examined - 1]
-    if any(mark[4] in clockwork.LEFT for mark in marks):
+        after = following if following is not None and result.examined == len(waiting) else places[result.examined - 1]
+    if any(mark[3] is None and (not mark[2] or mark[4] == clockwork.OPENED) for mark in marks):
+        # Nobody came or was freed: somebody may have left, and been the last; or the line has opened for nobody.
         _mark_unstaffed(tx, [line.id for line in lines if line.id in open_lines], states, house)
     _tell(tx, dict.fromkeys((mark[3], mark[4]) for mark in marks if mark[3] is not None), people, house)
     off_shift = (state.id for state in states if state.presence is _ONLINE and not state.on_shift)
@@ -190,8 +191,13 @@ def _lightest(house: House, line_id: LineId) -> int:
     return min(weights.chat, weights.mail, weights.call)
 
 
-def _waiting(tx: Tx, lines: Sequence[LineId], after: _Place, free: int) -> tuple[tuple[Waiting, ...], list[_Place]]:
-    """Return the next page of the pool's queue, over all its lines, of what fits into *free*: highest priority, then oldest."""
+def _waiting(
+    tx: Tx, lines: Sequence[LineId], after: _Place, free: int
+) -> tuple[tuple[Waiting, ...], list[_Place], _Place | None]:
+    """Return the next page of the pool's queue, over all its lines, of what fits into *free*: highest priority, then oldest.
+
+    With the place of each, and that of the page's end, None: nothing is behind it.
+    """
     rank, queued_us, id_ = after
     rows: list[Any] = []
     for line in lines:
@@ -200,15 +206,15 @@ def _waiting(tx: Tx, lines: Sequence[LineId], after: _Place, free: int) -> tuple
     rows.sort(key=lambda row: row[1:])
     del rows[PAGE:]
     waiting, places = [], []
-    for state, *place in rows:
+    for state, rank_is, queued, session_id in rows:
         try:
             waiting.append(_as_waiting(_STATE.decode(state)))
         except msgspec.ValidationError as error:
-            # One that nobody can read holds back nobody else; its own worker reports it with its conversation.
-            log.error("session_unreadable", session_id=place[2], problem=str(error))
-            continue
-        places.append((place[0], place[1], place[2]))
-    return tuple(waiting), places
+            # One that nobody can read holds back nobody else.
+            log.error("session_unreadable", session_id=session_id, problem=str(error))
+        else:
+            places.append((rank_is, queued, session_id))
+    return tuple(waiting), places, rows[-1][1:] if len(rows) == PAGE else None
 
 
 def _as_waiting(session: Session) -> Waiting:

@@ -245,6 +245,17 @@ def test_a_line_keeps_its_version_until_something_changes(office):
     assert {(Bell.SETTINGS, ""), (Bell.POOL, line["id"])} == set(office.site.rung)
 
 
+def test_a_target_that_was_switched_off_later_hinders_no_other_change(office):
+    """Who changes the welcome is not told about the line that nobody answers is sent on to; who names it again is."""
+    desk = _line(office, "desk")
+    shop = _line(office, "shop", no_answer_does="line", no_answer_line="desk")
+    office.admin("PATCH", f"/api/v1/lines/{desk['id']}", json={"active": False})
+    path = f"/api/v1/lines/{shop['id']}"
+
+    assert office.admin("PATCH", path, json={"settings": {"welcome_text": {"en": "Hi"}}}).status_code == 200
+    assert office.admin("PATCH", path, json={"settings": {"no_answer_line": "desk"}}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("settings", "field", "says"),
     [

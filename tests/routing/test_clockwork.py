@@ -18,6 +18,7 @@ import pytest
 import structlog.testing
 
 from broker.domain import (
+    REPLY_FIELDS,
     ChannelId,
     ConversationId,
     Distribution,
@@ -661,6 +662,30 @@ def test_a_session_that_nobody_can_read_holds_back_nobody_else(places):
         place.store.one("SELECT session_id FROM conversations WHERE id = ?", broken)
     }
     place.store.connection.execute("UPDATE sessions SET state = json_remove(state, '$.of_a_newer_version')")
+
+
+def test_a_page_with_one_that_nobody_can_read_is_no_shorter_page(places):
+    """What stands behind a page that nobody can take yet is looked at all the same."""
+    place = places(MORNING, people=1, match_language=True)
+    place.set(place.ann, OFFLINE)
+    waits = [place.say(f"v{number}", language="fi") for number in range(distributor.PAGE)]
+    last = place.say("last", language="en")
+    place.store.connection.execute(
+        "UPDATE sessions SET state = json_set(state, '$.of_a_newer_version', 1) WHERE conversation_id = ?", (waits[0],)
+    )
+    place.set(place.ann, ONLINE)
+
+    assert place.status(last) == "offered"
+    place.store.connection.execute("UPDATE sessions SET state = json_remove(state, '$.of_a_newer_version')")
+
+
+def test_every_field_that_a_text_may_name_is_filled_in(places):
+    """What the settings allow and what is said are one list."""
+    place = places(MORNING, people=0, welcome_text={"en": " ".join(f"<{{{name}}}>." for name in REPLY_FIELDS)})
+    said = place.told(place.say("eve", language="en"))[0]
+
+    # It is open, so that when it opens is not said.
+    assert (said.count("<"), "{" in said) == (len(REPLY_FIELDS) - 1, False)
 
 
 def test_a_date_of_its_own_goes_before_the_week(places):

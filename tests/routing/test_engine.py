@@ -9,13 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from broker.domain import (
-    ChannelId,
-    ContactId,
-    ConversationId,
     LineId,
     LineSettings,
     LoadKind,
-    MessageId,
     NoAnswer,
     OperatorId,
     Outside,
@@ -78,37 +74,30 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View, replayed
+from routing.view import OPEN, HoursView, OperatorView, TargetView, View, replayed
 from tests.support.clock import MINUTE, NOON, SECOND
+from tests.support.engine import (
+    ACTIVE,
+    ANN,
+    ANSWERED,
+    BOB,
+    CLOSED,
+    HOUR,
+    LINE,
+    M1,
+    OFFERED,
+    OPENS,
+    QUEUED,
+    SHUT,
+    after,
+    conversation,
+    person,
+    refused,
+    view,
+)
 
-ANN, BOB = OperatorId("ann"), OperatorId("bob")
-M1 = MessageId("m1")
-LINE = LineSettings()
-HOUR = timedelta(hours=1)
-OPENS = NOON + HOUR
-"""When a line that is closed at noon opens."""
-SHUT = HoursView(open=False, opens_at=OPENS)
 NEVER = HoursView(open=False)
 
-QUEUED = Session(
-    id=SessionId("s1"),
-    conversation_id=ConversationId("c1"),
-    line_id=LineId("shop"),
-    channel_id=ChannelId("page"),
-    contact_id=ContactId("eve"),
-    opened_at=NOON,
-    status=Status.QUEUED,
-    weight=25,
-    queued_at=NOON,
-    unanswered_since=NOON,
-    answer_due=NOON + MINUTE,
-)
-OFFERED = replace(
-    QUEUED, status=Status.OFFERED, offered_to=(ANN,), offered_until=NOON + MINUTE, offer_no=1, round_no=1, round_began=NOON
-)
-ACTIVE = replace(QUEUED, status=Status.ACTIVE, operator_id=ANN, queued_at=None)
-ANSWERED = replace(ACTIVE, unanswered_since=None, answered_at=NOON, answer_due=None)
-CLOSED = replace(ANSWERED, status=Status.CLOSED, closed_at=NOON)
 SNOOZED = replace(
     ACTIVE, status=Status.SNOOZED, snoozed_until=NOON + MINUTE, counted=False, unanswered_since=None, answer_due=None
 )
@@ -120,54 +109,6 @@ SESSIONS: dict[Status, Session | None] = {
     Status.SNOOZED: SNOOZED,
     Status.CLOSED: CLOSED,
 }
-
-
-def person(operator: OperatorId = ANN, **changes: Any) -> OperatorView:
-    """Return an operator who may do everything an operator may."""
-    view = OperatorView(
-        operator, active=True, seated=True, supervises=False, presence=PresenceState.ONLINE, budget=100, reserved=0
-    )
-    return replace(view, **changes)
-
-
-def conversation(**changes: Any) -> ConversationView:
-    """Return a stranger's conversation."""
-    view = ConversationView(
-        conversation_id=ConversationId("c1"),
-        channel_id=ChannelId("page"),
-        line_id=LineId("shop"),
-        contact_id=ContactId("eve"),
-        load=LoadKind.CHAT,
-        contact_priority=0,
-        first_time=True,
-        new_session_id=SessionId("s2"),
-    )
-    return replace(view, **changes)
-
-
-def view(line: LineSettings = LINE, who: OperatorView | None = None) -> View:
-    """Return what a decision may see."""
-    target = TargetView(LineId("desk"), exists=True)
-    return View(line, conversation(), who, OPEN, colleague=person(BOB), target=target, target_line=LINE)
-
-
-def after(
-    session: Session | None, event: SessionEvent, seen: View | None = None, now: datetime = NOON
-) -> tuple[Session, tuple[Any, ...]]:
-    """Decide, and return the session, which there must be, with the decisions."""
-    made, decisions = decide(session, event, seen or view(who=person()), now)
-    assert made is not None
-    return made, decisions
-
-
-def refused(session: Session | None, event: Any, seen: View | None = None) -> str:
-    """Decide what must be refused without a trace, and return the code its sender is told."""
-    made, decisions = decide(session, event, seen or view(who=person(event.operator_id)), NOON)
-    assert made == session
-    (refusal,) = decisions
-    assert isinstance(refusal, Refuse)
-    assert (refusal.operator_id, refusal.command) == (event.operator_id, event.command)
-    return refusal.code
 
 
 def wrote(at: datetime = NOON) -> ContactMessage:

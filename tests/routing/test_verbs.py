@@ -11,14 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from broker.domain import (
-    ChannelId,
-    ContactId,
-    ConversationId,
-    LineId,
     LineSettings,
     LoadCounts,
     LoadKind,
-    MessageId,
     NoAnswer,
     OperatorId,
     PresenceState,
@@ -67,24 +62,39 @@ from routing.session import (
     MakeOffers,
     MakeResponsible,
     MarkPool,
-    Refuse,
     Release,
     Reserve,
     Say,
     Session,
     SetTimer,
 )
-from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View
+from routing.view import OperatorView, View
 from tests.support.clock import MINUTE, NOON, SECOND
+from tests.support.engine import (
+    ACTIVE,
+    ANN,
+    ANSWERED,
+    BOB,
+    CLOSED,
+    DESK,
+    HOUR,
+    LINE,
+    M1,
+    OFFERED,
+    OPENS,
+    QUEUED,
+    SHOP,
+    SHUT,
+    after,
+    conversation,
+    person,
+    refused,
+    view,
+)
 
 T = TypeVar("T")
-ANN, BOB, SUE = OperatorId("ann"), OperatorId("bob"), OperatorId("sue")
-SHOP, DESK = LineId("shop"), LineId("desk")
-M1 = MessageId("m1")
-HOUR = timedelta(hours=1)
-LATER = NOON + HOUR
-LINE = LineSettings()
-SHUT = HoursView(open=False, opens_at=LATER)
+SUE = OperatorId("sue")
+LATER = OPENS
 UNANSWERED = LineSettings(load_counts=LoadCounts.UNANSWERED)
 UNTIL_CLOSED = LineSettings(load_counts=LoadCounts.CLOSED)
 KPIS = LineSettings(kpi_first_seconds=30, kpi_next_seconds=90)
@@ -92,24 +102,6 @@ QUIET = LineSettings(auto_close_seconds=600, auto_close_warn_seconds=60)
 TO_QUEUE = LineSettings(no_answer_does=NoAnswer.QUEUE)
 TO_LINE = LineSettings(no_answer_does=NoAnswer.LINE, no_answer_line="desk")
 
-QUEUED = Session(
-    id=SessionId("s1"),
-    conversation_id=ConversationId("c1"),
-    line_id=SHOP,
-    channel_id=ChannelId("page"),
-    contact_id=ContactId("eve"),
-    opened_at=NOON,
-    status=Status.QUEUED,
-    weight=25,
-    queued_at=NOON,
-    unanswered_since=NOON,
-    answer_due=NOON + MINUTE,
-)
-OFFERED = replace(
-    QUEUED, status=Status.OFFERED, offered_to=(ANN,), offered_until=NOON + MINUTE, offer_no=1, round_no=1, round_began=NOON
-)
-ACTIVE = replace(QUEUED, status=Status.ACTIVE, operator_id=ANN, queued_at=None)
-ANSWERED = replace(ACTIVE, unanswered_since=None, answered_at=NOON, answer_due=None)
 PASSED = replace(
     ACTIVE,
     status=Status.OFFERED,
@@ -122,82 +114,11 @@ PASSED = replace(
     passed=True,
 )
 SNOOZED = replace(ANSWERED, status=Status.SNOOZED, snoozed_until=LATER, counted=False)
-CLOSED = replace(ANSWERED, status=Status.CLOSED, closed_at=NOON)
 OPEN_ONES = [QUEUED, OFFERED, ACTIVE, SNOOZED]
 by_status = partial(pytest.mark.parametrize, "before", ids=lambda session: session.status if session else "new")
 
 
-def person(operator: OperatorId = ANN, **changes: Any) -> OperatorView:
-    """Return an operator who may do everything an operator may."""
-    view = OperatorView(
-        operator, active=True, seated=True, supervises=False, presence=PresenceState.ONLINE, budget=100, reserved=0
-    )
-    return replace(view, **changes)
-
-
 BOSS = person(SUE, seated=False, supervises=True)
-
-
-def talk(**changes: Any) -> ConversationView:
-    """Return the conversation as an opening sees it."""
-    view = ConversationView(
-        conversation_id=ConversationId("c1"),
-        channel_id=ChannelId("page"),
-        line_id=SHOP,
-        contact_id=ContactId("eve"),
-        load=LoadKind.CHAT,
-        contact_priority=0,
-        first_time=False,
-        new_session_id=SessionId("s2"),
-    )
-    return replace(view, **changes)
-
-
-def view(
-    line: LineSettings = LINE,
-    who: OperatorView | None = None,
-    hours: HoursView = OPEN,
-    *,
-    colleague: OperatorView | None = None,
-    to: LineId = DESK,
-    exists: bool = True,
-    target_line: LineSettings = LINE,
-    language: str = "",
-    contact_priority: int = 0,
-    conversation: ConversationView | None = None,
-    rating: Rating | None = None,
-) -> View:
-    """Return what a decision may see."""
-    target = TargetView(to, exists, language, contact_priority)
-    return View(
-        line,
-        conversation or talk(),
-        who,
-        hours,
-        colleague=colleague,
-        target=target,
-        target_line=target_line,
-        rating=rating,
-    )
-
-
-def after(
-    session: Session | None, event: SessionEvent, seen: View | None = None, now: datetime = NOON
-) -> tuple[Session, tuple[Any, ...]]:
-    """Decide, and return the session, which there must be, with the decisions."""
-    made, decisions = decide(session, event, seen or view(who=person()), now)
-    assert made is not None
-    return made, decisions
-
-
-def refused(session: Session | None, event: Any, seen: View | None = None) -> str:
-    """Decide what must be refused without a trace, and return the code its sender is told."""
-    made, decisions = decide(session, event, seen or view(who=person(event.operator_id)), NOON)
-    assert made is session
-    (refusal,) = decisions
-    assert isinstance(refusal, Refuse)
-    assert (refusal.operator_id, refusal.command) == (event.operator_id, event.command)
-    return refusal.code
 
 
 def ignored(session: Session, event: SessionEvent, seen: View | None = None) -> str:
@@ -803,7 +724,7 @@ def test_who_may_not_call_it_spam(before: Session, who: OperatorView | None):
 @pytest.mark.parametrize("before", [None, CLOSED, replace(CLOSED, frozen=True)], ids=["new", "closed", "frozen"])
 def test_what_a_banned_contact_writes_opens_nothing(before: Session | None):
     """Nor does it open again what was closed."""
-    banned = view(who=person(), conversation=talk(banned=True))
+    banned = view(who=person(), talk=conversation(banned=True))
 
     assert decide(before, said(), banned, NOON) == (before, (Ignore("banned"),))
 
@@ -992,7 +913,7 @@ def start(who: OperatorId = ANN, at: datetime = NOON) -> Start:
 def test_an_operator_writes_first():
     """NEW to ACTIVE, answered already: nobody waits; it weighs as any."""
     line = LineSettings(priority=2, weights=Weights(chat=30))
-    session, decisions = after(None, start(), view(line, person(), conversation=talk(contact_priority=3)))
+    session, decisions = after(None, start(), view(line, person(), talk=conversation(contact_priority=3)))
 
     assert (session.id, session.status, session.operator_id, session.weight, session.priority) == (
         "s2",
@@ -1048,7 +969,7 @@ def test_another_begins_in_the_channels_own_line():
 )
 def test_who_may_not_write_first(before: Session | None, who: OperatorView | None, banned: bool, code: str):
     """Whoever has a seat in the line and room, to whoever is not banned."""
-    assert refused(before, start(), view(who=who, conversation=talk(banned=banned))) == code
+    assert refused(before, start(), view(who=who, talk=conversation(banned=banned))) == code
 
 
 @by_status(OPEN_ONES)
@@ -1059,7 +980,7 @@ def test_what_is_open_is_answered_not_begun(before: Session):
 
 def test_what_weighs_nothing_is_begun_without_room():
     """Mail counts only while it is unanswered, and this is an answer."""
-    session, decisions = after(None, start(), view(who=person(reserved=100), conversation=talk(load=LoadKind.MAIL)))
+    session, decisions = after(None, start(), view(who=person(reserved=100), talk=conversation(load=LoadKind.MAIL)))
 
     assert (session.counted, session.weight, decisions) == (False, 5, (Deliver(M1, ANN),))
 
