@@ -125,6 +125,8 @@ class TargetPerson:
     name: str
     presence: PresenceState
     on_shift: bool
+    load: Annotated[int, Field(description="What their sessions take of the budget.")]
+    budget: int
     lines: Annotated[list[str], Field(description="Where they have a seat; supervisors can be given sessions of every line.")]
 
 
@@ -199,7 +201,7 @@ def _count_offered(tx: Tx, lines: dict[LineId, LineNow], counts: _Counts) -> Non
 
 def _people(tx: Tx, lines: Iterable[LineId], directory: Directory, counts: _Counts, on_shift: OnShift) -> list[PersonNow]:
     states: dict[str, str] = dict(tx.all(_PRESENCES))
-    loads = {operator: (reserved, budget) for operator, reserved, budget in tx.all(_BUDGETS)}
+    loads = _loads(tx)
     seated = dict.fromkeys(operator for line in lines for operator in directory.seats.get(line, ()))
     found: list[PersonNow] = []
     for id_ in seated:
@@ -224,9 +226,15 @@ def _people(tx: Tx, lines: Iterable[LineId], directory: Directory, counts: _Coun
     return _by_name(found)
 
 
+def _loads(tx: Tx) -> dict[OperatorId, tuple[int, int]]:
+    """Return of everybody what is taken of their budget, and how much that is."""
+    return {operator: (reserved, budget) for operator, reserved, budget in tx.all(_BUDGETS)}
+
+
 def targets(tx: Tx, directory: Directory, on_shift: OnShift) -> Targets:
     """Return the lines that are on, and everybody who has a seat or supervises."""
     states: dict[str, str] = dict(tx.all(_PRESENCES))
+    loads = _loads(tx)
     lines = [
         TargetLine(id_, line.name, line.open, line.opens_at)
         for id_, line in _lines(tx, directory).items()
@@ -242,6 +250,8 @@ def targets(tx: Tx, directory: Directory, on_shift: OnShift) -> Targets:
             name=person.name,
             presence=PresenceState(states.get(id_, PresenceState.OFFLINE)),
             on_shift=on_shift(id_, tx.now),
+            load=loads.get(id_, (0, 0))[0],
+            budget=loads.get(id_, (0, 0))[1],
             lines=seats.get(id_, []),
         )
         for id_, person in directory.operators.items()

@@ -107,6 +107,7 @@ def test_targets_are_lines_and_people_to_whom_one_can_pass_a_session(shop):
     shop.person("eve", Role.OPERATOR)
     shop.person("tim", Role.OPERATOR, 0, 1)
     shop.off_shift.add(shop.ids["tim"])
+    shop.taken()
 
     found = shop.get("bob", "/targets")
     assert [("Bar", True, None), ("Shop", True, None)] == [(one["name"], one["open"], one["opens_at"]) for one in found["lines"]]
@@ -115,6 +116,7 @@ def test_targets_are_lines_and_people_to_whom_one_can_pass_a_session(shop):
     assert sorted(shop.lines) == sorted(people["Tim"]["lines"])
     assert ([], "offline") == (people["Sue"]["lines"], people["Sue"]["presence"])
     assert [True, False] == [people[who]["on_shift"] for who in ("Ann", "Tim")]
+    assert [(25, 100), (0, 100)] == [(people[who]["load"], people[who]["budget"]) for who in ("Ann", "Bob")]
 
 
 # --- contacts

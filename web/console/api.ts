@@ -67,6 +67,8 @@ export interface TargetOperator {
   name: string;
   presence: Presence;
   on_shift: boolean;
+  load: number;
+  budget: number;
   /** The lines they sit in. */
   lines: string[];
 }

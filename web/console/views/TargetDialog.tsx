@@ -181,6 +181,8 @@ function Person({ operator, passing, card, on, onChoose }: PersonProps) {
   const about = [
     t(`presence.${operator.presence}`),
     operator.on_shift ? "" : t("target.off_shift"),
+    // Whoever joins takes nothing of their budget.
+    passing === "invite" ? "" : t("nav.load", { load: operator.load, budget: operator.budget }),
     card === null || operator.lines.includes(card.line) ? "" : t("target.other_line"),
   ];
   return (
