@@ -203,7 +203,7 @@ def kinds() -> dict[str, ChannelKind]:
 
 def calendars() -> Calendars:
     """Return what knows the world's zones and public holidays."""
-    from routing.hours_rest import WorldCalendars
+    from routing.public_holidays import WorldCalendars
 
     return WorldCalendars()
 

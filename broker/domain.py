@@ -5,6 +5,7 @@ Pure: no I/O, no clock. Everything else imports this file; it imports nothing of
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -225,6 +226,11 @@ Texts = dict[Annotated[str, MinLen(2), MaxLen(35)], ReplyText]
 """A text by language tag (`en`, `ru`); an empty text says nothing."""
 
 
+def base_language(tag: str) -> str:
+    """Return the language of *tag* without its region, in small letters: `ru` of `ru-RU`."""
+    return tag.partition("-")[0].lower()
+
+
 REPLY_FIELDS = ("contact.name", "operator.name", "line.name", "opens_at", "queue.position")
 """What a line's texts may name in braces."""
 
@@ -365,6 +371,20 @@ class Directory:
     """In the order of the queue."""
     pools: dict[LineId, tuple[LineId, ...]]
     """The lines that share operators with a line, itself among them, by ascending id."""
+
+
+def pools_of(sitting: Mapping[LineId, Sequence[OperatorId]]) -> dict[LineId, tuple[LineId, ...]]:
+    """Join lines that share an operator, and what those share, until nothing more joins."""
+    pool_of: dict[LineId, set[LineId]] = {line: {line} for line in sitting}
+    first_line: dict[OperatorId, LineId] = {}
+    for line, people in sitting.items():
+        for operator in people:
+            other = first_line.setdefault(operator, line)
+            if pool_of[other] is not pool_of[line]:
+                joined = pool_of[other] | pool_of[line]
+                for member in joined:
+                    pool_of[member] = joined
+    return {line: tuple(sorted(pool)) for line, pool in pool_of.items()}
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select
 
 from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId, SessionId
+from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId, SessionId, base_language
 from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
@@ -192,7 +192,7 @@ SENTENCES: dict[str, dict[str, str]] = {
 def sentence(code: str, language: str) -> str:
     """Return what to tell a person of *language* about *code*."""
     texts = SENTENCES.get(code, SENTENCES["unavailable"])
-    return texts.get(language.split("-", maxsplit=1)[0], texts["en"])
+    return texts.get(base_language(language), texts["en"])
 
 
 class Refusal(Exception):

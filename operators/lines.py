@@ -239,11 +239,16 @@ def channels_page(tx: Tx, after: str) -> tuple[list[dict[str, Any]], str | None]
     return found, found[-1]["slug"] if len(rows) > 100 else None
 
 
+def refuse_twice(people: Sequence[str]) -> None:
+    """Refuse a queue in which somebody stands twice. Raises BadInput."""
+    if len(set(people)) != len(people):
+        raise BadInput("a person is named twice; a line has one seat for each", field="operators")
+
+
 def set_seats(tx: Tx, line_id: str, people: Sequence[OperatorId]) -> bool:
     """Seat *people* in the line, in this order; False when they sit so already. Raises NotFound, BadInput."""
     find_line(tx, line_id)
-    if len(set(people)) != len(people):
-        raise BadInput("a person is named twice; a line has one seat for each", field="operators")
+    refuse_twice(people)
     if [row[0] for row in tx.all(_SEATS, line=line_id)] == list(people):
         return False
     for person in people:

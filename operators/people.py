@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from broker.access import logins
-from broker.domain import NAME_MAX, LineId, OperatorId, Role, to_us
+from broker.domain import NAME_MAX, LineId, OperatorId, Role, base_language, to_us
 from broker.errors import BadHours, BadInput, Conflict, NotFound
 from broker.hours import hours_of, raw_of
 from broker.ports import Bell, Calendars, Tx
@@ -99,7 +99,7 @@ def languages_of(raw: object) -> tuple[str, ...]:
     """Return the languages somebody can answer in, each once: in small letters and without region (of pt-BR: pt). Raises BadInput."""
 
     def base(written: str, field: str) -> str:
-        return language_of(written.strip(), field=field).partition("-")[0].lower()
+        return base_language(language_of(written.strip(), field=field))
 
     return _each_once(raw, "languages", base)
 

@@ -19,10 +19,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.complaints import unknown
-from broker.domain import Directory, LineId, Operator, OperatorId, Role
+from broker.domain import Directory, LineId, Operator, OperatorId, Role, base_language, pools_of
 from broker.errors import BadInput, ConfigError
 from broker.ports import Calendars
-from broker.store.directory import pools_of
 from operators import lines, people
 from operators.applying import plan_of, tables_of
 
@@ -116,8 +115,10 @@ def _added(entry: dict[str, Any], name: str) -> int:
 
 def _queue(logins: list[str], known: Mapping[str, Operator]) -> tuple[OperatorId, ...]:
     queue = [people.login_of(login) for login in logins]
-    if len(set(queue)) != len(queue):
-        raise BadInput("operators: a person is named twice; a line has one seat for each")
+    try:
+        lines.refuse_twice(queue)
+    except BadInput as fault:
+        raise BadInput(f"operators: {fault}") from None
     for login in queue:
         if login not in known:
             raise BadInput(f"operators: {unknown(login, known)}")
@@ -127,7 +128,7 @@ def _queue(logins: list[str], known: Mapping[str, Operator]) -> tuple[OperatorId
 def _extras(count: int, known: Mapping[OperatorId, Operator], skills: tuple[str, ...]) -> list[Operator]:
     """Return people who are always on shift, have the line's *skills* and speak all that is spoken in the house."""
     taken = {person.login for person in known.values()}
-    spoken = {spoken for one in known.values() for spoken in (*one.languages, one.language.partition("-")[0].lower())}
+    spoken = {spoken for one in known.values() for spoken in (*one.languages, base_language(one.language))}
     languages = tuple(sorted(spoken)) or ("en",)
     logins: list[str] = []
     number = 0

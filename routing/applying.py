@@ -35,6 +35,7 @@ from broker.domain import (
     Role,
     SessionId,
     Status,
+    base_language,
     rank_of,
     to_us,
 )
@@ -313,7 +314,7 @@ class House:
 
 def skills_of(operator: Operator) -> tuple[str, ...]:
     """Return what the operator has of what a session may need: languages, then tags."""
-    languages = operator.languages or (operator.language.split("-", maxsplit=1)[0].lower(),)
+    languages = operator.languages or (base_language(operator.language),)
     return (*(f"language:{language}" for language in languages), *(f"skill:{tag}" for tag in operator.skills))
 
 

@@ -31,9 +31,6 @@ from broker.domain import EPOCH
 from broker.errors import BadHours, BadInput, NaiveTime
 from broker.hours import DAY_MINUTES, Day, Hours
 
-CALENDAR = 1
-"""The rule's version: it grows when the same hours may answer otherwise than before."""
-
 HOLIDAY_DAYS = 731
 """How far a search goes day by day where public holidays alone may decide; listed dates are found at any distance."""
 SPANS_KEPT = 128
@@ -314,13 +311,8 @@ def check(hours: Hours, codes: Callable[[], Collection[str]]) -> None:
             raise BadHours(f"no country or region {code!r} is known; {near or 'take it out'}", field=f"holidays[{place}]")
 
 
-def known_zone(zone: str) -> bool:
-    """Return whether *zone* is a name of the IANA time zone database."""
-    return zone in _zones()
-
-
 def _check_zone(zone: str) -> None:
-    if not known_zone(zone):
+    if zone not in _zones():
         near = _near(zone, _zones())
         raise BadHours(f"no time zone {zone!r} is known; {near or 'write one such as Europe/Moscow'}", field="zone")
 

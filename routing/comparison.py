@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -24,7 +25,7 @@ from broker.domain import EPOCH, Directory, LineId, LineSettings, LoadKind, Oper
 from broker.errors import BadInput
 from routing import erlang
 from routing.openings import Openings
-from routing.replaying import Read
+from routing.replaying import Read, printable
 from routing.traffic import Found, Kept, Remarks, arranged, gather
 from routing.what_if import Arrangement, Ending, Outcome, Person, Stretch, Wait, simulate
 
@@ -218,7 +219,7 @@ def _presence(house: Directory, changed: Directory, was: Presence, since: dateti
         elif known.hours == person.hours:
             presence[id_] = was.get(id_, ())
         else:
-            shifts = _open_spans(lambda at, who=id_: before.of_operator(who, at), since, until) if known.hours else []  # type: ignore[misc]
+            shifts = _open_spans(partial(before.of_operator, id_), since, until) if known.hours else []
             presence[id_] = _there_outside(shifts, Person(presence=was.get(id_, ())), since)
     return presence
 
@@ -320,7 +321,7 @@ def _spread(seconds: list[float]) -> Spread:
 
 def _busy(outcome: Outcome, house: Arrangement, since: datetime, until: datetime) -> dict[OperatorId, float]:
     """Return which part of their budgets people's sessions took while they were there."""
-    shifts = {who: _open_spans(lambda at, id_=who: house.calendars.of_operator(id_, at), since, until) for who in house.people}  # type: ignore[misc]
+    shifts = {who: _open_spans(partial(house.calendars.of_operator, who), since, until) for who in house.people}
     there = {who: _available(person, shifts[who], until) for who, person in house.people.items()}
     taken: defaultdict[OperatorId, float] = defaultdict(float)
     for hold in outcome.holds:
@@ -540,7 +541,7 @@ def _moment(at: datetime) -> str:
 
 def _cells(label: str, cells: Sequence[str]) -> str:
     shown = label if len(label) <= NAME_WIDTH else f"{label[: NAME_WIDTH - 1]}…"
-    return f"{_plain(shown):<{NAME_WIDTH}}{''.join(f'{cell:>{WIDTH}}' for cell in cells)}".rstrip()
+    return f"{printable(shown):<{NAME_WIDTH}}{''.join(f'{cell:>{WIDTH}}' for cell in cells)}".rstrip()
 
 
 def _numbers(label: str, columns: Sequence[Figures], of: Callable[[Figures], int]) -> str:
@@ -606,8 +607,3 @@ def _table(table: Staffing) -> Iterator[str]:
 
 def _paragraph(text: str, bullet: str = "") -> Iterator[str]:
     yield from textwrap.wrap(text, 100, initial_indent=bullet, subsequent_indent=" " * len(bullet))
-
-
-def _plain(text: str) -> str:
-    """Return *text* so that it does nothing to a terminal but stand there."""
-    return "".join(char if char.isprintable() else "?" for char in text)

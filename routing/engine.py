@@ -28,6 +28,7 @@ from broker.domain import (
     Status,
     Vanished,
     WelcomeWhen,
+    base_language,
 )
 from broker.errors import IllegalTransition
 from broker.events import (
@@ -210,7 +211,7 @@ _NOT_OFFERED: dict[str, Any] = {
 
 
 def _needs(line: LineSettings, contact_language: str) -> tuple[str, ...]:
-    language = contact_language.split("-", maxsplit=1)[0].lower() if line.match_language else ""
+    language = base_language(contact_language) if line.match_language else ""
     return (*((f"language:{language}",) if language else ()), *(f"skill:{tag}" for tag in line.skills))
 
 
@@ -544,7 +545,7 @@ def _has_room(who: OperatorView, session: Session, line: LineSettings, theirs: i
 
 def _weighs(session: Session, line: LineSettings) -> bool:
     """Return whether the session takes of the budget of whoever has it."""
-    return _counts(line, session.load, answered=session.unanswered_since is None)
+    return counts(line, session.load, answered=session.unanswered_since is None)
 
 
 def _decline(session: Session, event: Decline, view: View, now: datetime) -> Outcome:
@@ -767,8 +768,8 @@ def _reply(session: Session, event: Reply, view: View, now: datetime) -> Outcome
     return after, (*decisions, *timers)
 
 
-def _counts(line: LineSettings, load: LoadKind, *, answered: bool) -> bool:
-    """Return whether a session takes of its operator's budget."""
+def counts(line: LineSettings, load: LoadKind, *, answered: bool) -> bool:
+    """Return whether a session that somebody has takes of their budget."""
     return not answered or (load is not LoadKind.MAIL and line.load_counts is not LoadCounts.UNANSWERED)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, select
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import LineId, LineSettings, OperatorId
 from broker.errors import BadHours, BadInput, Conflict, NotFound
-from broker.hours import Hours, hours_of, raw_of
+from broker.hours import hours_of, raw_of
 from broker.ports import Tx
 from broker.store.sql import sql
 from broker.store.tables import lines, operators
@@ -36,14 +36,6 @@ Month = Annotated[
     str | None,
     Query(max_length=20, description="As `2026-12`; left out: the month that it is now, by the hours' own clock."),
 ]
-
-
-class WorldCalendars:
-    """broker.ports.Calendars: the zones of the IANA database, the holidays of the package `holidays`."""
-
-    def check(self, hours: Hours) -> None:
-        """See the port."""
-        check(hours, codes)
 
 
 class OpenTime(BaseModel):

@@ -8,17 +8,19 @@ once: a line that silently never opens again would lose customers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import structlog
 
 from broker.domain import Directory, LineId, OperatorId
-from broker.errors import BadHours, BadInput
+from broker.errors import BadInput
 from broker.hours import hours_of
 from routing.calendar import Calendar
-from routing.public_holidays import public_holidays
+from routing.public_holidays import known, public_holidays
 from routing.view import OPEN, HoursView
 
 log = structlog.get_logger(__name__)
@@ -46,10 +48,12 @@ class Openings:
     """The calendars of one directory."""
 
     def __init__(self, directory: Directory) -> None:
-        self._lines = {id_: line.settings.hours for id_, line in directory.lines.items() if line.settings.hours is not None}
-        self._people = {id_: person.hours for id_, person in directory.operators.items() if person.hours is not None}
-        self._calendars: dict[str, Calendar | None] = {}
+        self._lines = {
+            id_: _text(line.settings.hours) for id_, line in directory.lines.items() if line.settings.hours is not None
+        }
+        self._people = {id_: _text(person.hours) for id_, person in directory.operators.items() if person.hours is not None}
         self._stretches: dict[str, Stretch] = {}
+        """By the hours' text: who has the same shifts has the same answers."""
 
     def of_line(self, line_id: LineId, now: datetime) -> Stretch:
         """Return what holds for the line now."""
@@ -69,35 +73,44 @@ class Openings:
     def calendar(self, line_id: LineId) -> Calendar | None:
         """Return the line's calendar; None: always open."""
         hours = self._lines.get(line_id)
-        return None if hours is None else self._calendar(line_id, hours)
+        calendar = None if hours is None else _calendar(hours)
+        return calendar if isinstance(calendar, Calendar) else None
 
-    def _stretch(self, id_: str, hours: Mapping[str, Any], now: datetime) -> Stretch:
-        known = self._stretches.get(id_)
+    def _stretch(self, id_: str, hours: str, now: datetime) -> Stretch:
+        known = self._stretches.get(hours)
         # A clock that was set back asks about a time before the answer: it is asked anew.
         if known is not None and known.asked_at <= now and (known.until is None or now < known.until):
             return known
-        calendar = self._calendar(id_, hours)
-        made = ALWAYS if calendar is None else _stretch(calendar, now)
-        self._stretches[id_] = made
+        calendar = _calendar(hours)
+        if isinstance(calendar, Calendar):
+            made = _stretch(calendar, now)
+        else:
+            log.error("hours_unreadable", of=id_, problem=calendar)
+            made = ALWAYS
+        self._stretches[hours] = made
         return made
 
-    def _calendar(self, id_: str, hours: Mapping[str, Any]) -> Calendar | None:
-        if id_ not in self._calendars:
-            try:
-                self._calendars[id_] = Calendar(hours_of(hours), _holidays)
-            except BadInput as error:
-                log.error("hours_unreadable", of=id_, problem=str(error))
-                self._calendars[id_] = None
-        return self._calendars[id_]
+
+def _text(hours: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(hours, order="deterministic").decode()
 
 
-def _holidays(code: str, year: int) -> Mapping[date, str]:
-    """Return a year's holidays; none for a code that an update of the package has dropped: a decision may not fail by it."""
+@lru_cache(maxsize=4_096)
+def _calendar(hours: str) -> Calendar | str:
+    """Return the calendar of *hours*, or why they cannot be read.
+
+    Kept beyond a directory: each change of any setting makes a new one, and to read hours costs ten times what they answer.
+    """
     try:
-        return public_holidays(code, year)
-    except BadHours:
-        log.error("holidays_unknown", code=code)
-        return {}
+        read = hours_of(msgspec.json.decode(hours))
+        dropped = [code for code in read.holidays if not known(code)]
+        if dropped:
+            # An update of the package has dropped it: a decision may not fail by it.
+            log.error("holidays_unknown", codes=dropped)
+            read = replace(read, holidays=tuple(code for code in read.holidays if code not in dropped))
+        return Calendar(read, public_holidays)
+    except BadInput as error:
+        return str(error)
 
 
 def _stretch(calendar: Calendar, now: datetime) -> Stretch:

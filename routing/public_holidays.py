@@ -16,7 +16,18 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from broker.domain import base_language
 from broker.errors import BadHours
+from broker.hours import Hours
+from routing.calendar import check
+
+
+class WorldCalendars:
+    """broker.ports.Calendars: the zones of the IANA database, the holidays of the package `holidays`."""
+
+    def check(self, hours: Hours) -> None:
+        """See the port."""
+        check(hours, codes)
 
 
 @lru_cache(maxsize=256)
@@ -54,6 +65,6 @@ def codes() -> frozenset[str]:
 
 
 def _spoken(country: Any, language: str) -> str:
-    base = language.partition("-")[0]
+    base = base_language(language)
     ours = [each for each in country.supported_languages if base and each.partition("_")[0] == base]
     return ours[0] if ours else country.default_language or ""

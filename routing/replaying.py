@@ -27,10 +27,11 @@ from typing import Any, Protocol, TypeVar, get_args
 import msgspec
 from sqlalchemy import ColumnElement, LargeBinary, Select, bindparam, cast, select
 
-from broker.domain import from_us, to_us
+from broker.domain import MICROSECOND, from_us, to_us
 from broker.errors import NotFound
 from broker.events import Held, SessionEvent
 from broker.ports import Tx
+from broker.store.journal import last
 from broker.store.sql import Sql, cols, sql
 from broker.store.tables import journal, offers, sessions
 from routing.applying import ENCODER, Record, record_of
@@ -87,13 +88,13 @@ class Difference:
         if old == new:
             start = max(_first_apart(self.row.body, self.again) - 20, 0)
             old, new = ([repr(body[start : start + 60])] for body in (self.row.body, self.again))
-        return [_printable(line) for line in unified_diff(old, new, f"row {self.row.id}", "decided again", lineterm="")]
+        return [printable(line) for line in unified_diff(old, new, f"row {self.row.id}", "decided again", lineterm="")]
 
     def text(self) -> str:
         """Return it as lines for a terminal."""
         row = self.row
         session = f", session {row.session_id}" if row.session_id else ""
-        return "\n".join([f"row {row.id}, {_moment(row.at_us)}, {_printable(row.kind)}{session}: {self.reason}", *self.diff()])
+        return "\n".join([f"row {row.id}, {_moment(row.at_us)}, {printable(row.kind)}{session}: {self.reason}", *self.diff()])
 
     def json(self) -> str:
         """Return it as one line for a program."""
@@ -162,7 +163,6 @@ _OF_SESSION = _rows(
     order=journal.c.seq,
 )
 _ONE = _rows(journal.c.id == bindparam("id"))
-_NEWEST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _FROM = sql(select(*cols(journal, "id at_us")).where(journal.c.id >= bindparam("id")).order_by(journal.c.id).limit(1))
 _CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
 _OFFERING = sql(select(offers.c.distribution_id).where(offers.c.session_id == bindparam("session")).distinct())
@@ -175,20 +175,14 @@ _HOLDING = _rows(
     most=1,
 )
 _EVER_US = 2**62
-_SET_BACK_US = SET_BACK // timedelta(microseconds=1)
+_SET_BACK_US = SET_BACK // MICROSECOND
 
 
 def between(read: Read, since: datetime | None = None, until: datetime | None = None) -> Iterator[Written]:
     """Yield the rows from *since* until before *until*, both aware, by their ids; without *until*, all there are by now."""
     since_us = to_us(since) if since is not None else -_EVER_US
     until_us = to_us(until) if until is not None else _EVER_US
-
-    def ends(tx: Tx) -> tuple[int, int]:
-        newest = tx.one(_NEWEST)
-        behind = newest[0] + 1 if newest else 1
-        return first_of(tx, since_us - _SET_BACK_US, behind), first_of(tx, until_us + _SET_BACK_US, behind)
-
-    first, end = read(ends)
+    first, end = read(lambda tx: ids_between(tx, since_us, until_us))
     return _pages(read, _BETWEEN, lambda row: row.id, first - 1, end=end, since_us=since_us, until_us=until_us)
 
 
@@ -209,7 +203,13 @@ def of_session(read: Read, session_id: str) -> Iterator[Written]:
         yield row
 
 
-def first_of(tx: Tx, us: int, behind: int) -> int:
+def ids_between(tx: Tx, since_us: int, until_us: int) -> tuple[int, int]:
+    """Return the first id, and that behind the last, between which all rows of a time stand, whatever its clock has done."""
+    behind = last(tx) + 1
+    return _first_of(tx, since_us - _SET_BACK_US, behind), _first_of(tx, until_us + _SET_BACK_US, behind)
+
+
+def _first_of(tx: Tx, us: int, behind: int) -> int:
     """Return the first id of *us* or later if moments grew with ids, *behind* if there is none."""
     low, high = 1, behind
     while low < high:
@@ -317,6 +317,6 @@ def _first_apart(one: bytes, other: bytes) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """Return *line* so that it does nothing to a terminal but stand there."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from unicodedata import normalize
 
-from broker.domain import LineSettings, Rating, Texts
+from broker.domain import LineSettings, Rating, Texts, base_language
 
 CATALOGUE: dict[str, Texts] = {
     "welcome": {
@@ -66,7 +66,7 @@ def text_of(reply: str, line: LineSettings, language: str) -> str:
     """Return the text of *reply* (a key of CATALOGUE) as the line says it in *language*; empty: say nothing."""
     own: Texts = getattr(line, f"{OWN_TEXT.get(reply, reply)}_text", {})
     for texts in (own, CATALOGUE[reply]):
-        for tag in (language, language.split("-", maxsplit=1)[0], line.language, "en"):
+        for tag in (language, base_language(language), line.language, "en"):
             if tag in texts:
                 return texts[tag]
     return next(iter(own.values()), "")
@@ -115,7 +115,7 @@ _FAR_YEAR = {"en": "on {day} {month} {year} at {time}", "ru": "{day} {month} {ye
 
 def opens_at_text(opens: datetime, now: datetime, language: str) -> str:
     """Return when we open as a customer reads it: today at 14:00, on Monday at 09:00. Both times stand in the line's own zone."""
-    tag = language.split("-", maxsplit=1)[0]
+    tag = base_language(language)
     tag = tag if tag in _NEAR else "en"
     days = (opens.date() - now.date()).days
     if days < len(_NEAR[tag]):

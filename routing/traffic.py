@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 
 from broker.domain import (
     MICROSECOND,
@@ -44,8 +44,9 @@ from broker.store import directory
 from broker.store.sql import Sql, among, cols, one_of, over_rows, page, sql
 from broker.store.tables import budgets, journal, offers, presence, seats, sessions
 from routing.applying import skills_of
+from routing.engine import counts
 from routing.openings import Openings
-from routing.replaying import Read, first_of
+from routing.replaying import Read, ids_between
 from routing.session import Session
 from routing.view import ConversationView
 from routing.what_if import Arrangement, Deed, Ending, Habit, Hold, Lived, Outcome, Person, Step, Traffic, Wait
@@ -99,7 +100,6 @@ _PRESENCE = page(
     .where(journal.c.id >= bindparam("first"), journal.c.id < bindparam("behind"), journal.c.kind == "presence")
     .order_by(journal.c.id)
 )
-_NEWEST = sql(select(func.coalesce(func.max(journal.c.id), 0)))
 _PRESENT = sql(select(*cols(presence, "operator_id state since_us")))
 _STATE = msgspec.json.Decoder(Session)
 
@@ -196,17 +196,12 @@ def _presence(
     read: Read, since: datetime, until: datetime, people: Iterable[OperatorId], remarks: Remarks
 ) -> dict[OperatorId, tuple[tuple[datetime, PresenceState], ...]]:
     """Return since when everybody was where, from the beginning of the time on."""
-
-    def ends(tx: Tx) -> tuple[int, int]:
-        newest = tx.one(_NEWEST)
-        behind = newest[0] + 1 if newest else 1
-        return first_of(tx, to_us(since) - LOOK_BACK // MICROSECOND, behind), first_of(tx, to_us(until), behind)
-
-    first, behind = read(ends)
+    first, behind = read(lambda tx: ids_between(tx, to_us(since) - LOOK_BACK // MICROSECOND, to_us(until)))
     changes: defaultdict[OperatorId, list[tuple[datetime, PresenceState]]] = defaultdict(list)
     for begin in range(first, behind, ROWS_PAGE):
         for who, at_us, body in read(_changes(begin, min(begin + ROWS_PAGE, behind))):
-            changes[who].append((from_us(at_us), PresenceState(msgspec.json.decode(body)["state"])))
+            if at_us < to_us(until):
+                changes[who].append((from_us(at_us), PresenceState(msgspec.json.decode(body)["state"])))
     now = {who: (PresenceState(state), from_us(since_us)) for who, state, since_us in read(lambda tx: tx.all(_PRESENT))}
     was = {}
     for who in people:
@@ -520,8 +515,7 @@ def _handling(steps: Sequence[Step]) -> float | None:
 def _counts(moment: _Moment, line: LineSettings, load: LoadKind) -> bool:
     if moment.phase is _Phase.SNOOZED:
         return line.load_counts is LoadCounts.CLOSED
-    waits = load is LoadKind.MAIL or line.load_counts is LoadCounts.UNANSWERED
-    return moment.phase is _Phase.HELD and (moment.owed or not waits)
+    return moment.phase is _Phase.HELD and counts(line, load, answered=not moment.owed)
 
 
 def _opening(body: str) -> _Opening:

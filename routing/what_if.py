@@ -31,13 +31,13 @@ from msgspec.structs import replace
 from broker.domain import (
     LineId,
     LineSettings,
-    LoadCounts,
     LoadKind,
     MessageId,
     OperatorId,
     PresenceState,
     SessionId,
     Status,
+    pools_of,
     rank_of,
 )
 from broker.events import (
@@ -57,7 +57,7 @@ from broker.events import (
     Transfer,
 )
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
-from routing.engine import OFFER, ROUND, decide
+from routing.engine import OFFER, ROUND, counts, decide
 from routing.session import CancelTimer, EndOffers, MakeOffers, MarkPool, Release, Reserve, Session, SetTimer
 from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View
 
@@ -331,7 +331,7 @@ class _Case:
 class _Together:
     """Lines that share operators, and those."""
 
-    def __init__(self, lines: list[LineId], house: Arrangement) -> None:
+    def __init__(self, lines: tuple[LineId, ...], house: Arrangement) -> None:
         self.lines = lines
         self.people = tuple(dict.fromkeys(who for line in lines for who in house.seats.get(line, ())))
         weights = [house.lines[line].weights for line in lines]
@@ -353,11 +353,12 @@ class _Play:
         self.by_id: dict[SessionId, _Case] = {}
         self.due: list[tuple[datetime, int, Callable[[], None]]] = []
         self.made = len(self.cases)
-        self.pools = [_Together(lines, house) for lines in _joined(house)]
+        pools = pools_of({line: house.seats.get(line, ()) for line in house.lines})
+        self.pools = [_Together(lines, house) for lines in dict.fromkeys(pools.values())]
         self.pool_of = {line: pool for pool in self.pools for line in pool.lines}
         self.pool_of_person = {who: pool for pool in self.pools for who in pool.people}
         self.marked: dict[_Together, None] = {}
-        """Pools to distribute; True: a seat was added, freed or came online."""
+        """Pools to distribute."""
         self.queues: dict[LineId, list[tuple[_Place, _Case]]] = {line: [] for line in house.lines}
         self.states = {who: self._state(who, person) for who, person in house.people.items()}
         self.seats = {line: {who: SeatState(who) for who in house.seats.get(line, ())} for line in house.lines}
@@ -513,7 +514,7 @@ class _Play:
 
     def _until_next(self, case: _Case, session: Session) -> float:
         """Pass over what means nothing to who has it now; return how long the next step takes."""
-        waits = session.load is LoadKind.MAIL or self.house.lines[session.line_id].load_counts is LoadCounts.UNANSWERED
+        waits = not counts(self.house.lines[session.line_id], session.load, answered=True)
         passed = 0.0
         while (step := case.next_step()) is not None:
             if step.deed in (Deed.ANSWERED, Deed.WROTE) and not waits:
@@ -807,18 +808,3 @@ def _held(session: Session) -> tuple[OperatorId, int] | None:
     """Return of whose budget the session takes how much, offers aside."""
     holds = session.status in (Status.ACTIVE, Status.SNOOZED) and session.counted and session.operator_id is not None
     return (session.operator_id, session.weight) if holds and session.operator_id is not None else None
-
-
-def _joined(house: Arrangement) -> list[list[LineId]]:
-    """Return the lines in groups that share no operator."""
-    groups: list[tuple[list[LineId], set[OperatorId]]] = []
-    for line in house.lines:
-        lines, people = [line], set(house.seats.get(line, ()))
-        apart = []
-        for group in groups:
-            if group[1] & people:
-                lines, people = [*group[0], *lines], people | group[1]
-            else:
-                apart.append(group)
-        groups = [*apart, (lines, people)]
-    return [lines for lines, _ in groups]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 from sqlalchemy import select
 
-from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role
+from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role, pools_of
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import channels, lines, operators, seats
@@ -52,20 +52,6 @@ def load(tx: Tx) -> Directory:
         if line in sitting and people[operator].active:
             sitting[line] += (operator,)
     return Directory(known_lines, known_channels, people, sitting, pools_of(sitting))
-
-
-def pools_of(sitting: dict[LineId, tuple[OperatorId, ...]]) -> dict[LineId, tuple[LineId, ...]]:
-    """Join lines that share an operator, and what those share, until nothing more joins."""
-    pool_of: dict[LineId, set[LineId]] = {line: {line} for line in sitting}
-    first_line: dict[OperatorId, LineId] = {}
-    for line, people in sitting.items():
-        for operator in people:
-            other = first_line.setdefault(operator, line)
-            if pool_of[other] is not pool_of[line]:
-                joined = pool_of[other] | pool_of[line]
-                for member in joined:
-                    pool_of[member] = joined
-    return {line: tuple(sorted(pool)) for line, pool in pool_of.items()}
 
 
 class LiveDirectory:

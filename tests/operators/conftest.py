@@ -12,8 +12,8 @@ from broker.domain import Capabilities, Delivered, LoadKind, Role
 from broker.errors import BadInput
 from broker.ports import ChannelKind
 from operators.rest import routes
-from routing.hours_rest import WorldCalendars
 from routing.hours_rest import routes as hours_routes
+from routing.public_holidays import WorldCalendars
 from tests.operators.shop import open_shop
 from tests.support.site import Site
 

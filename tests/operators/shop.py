@@ -15,6 +15,7 @@ from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState
 from broker.ports import Tx
 from broker.store import directory as directories
 from broker.store.sql import insert_row
+from broker.store.sqlite import read_once
 from broker.store.tables import seats
 from operators import presence
 from operators.board_rest import routes as board_routes
@@ -25,7 +26,7 @@ from operators.why_rest import routes as why_routes
 from routing import distributor, worker
 from routing.applying import House
 from routing.distributor import marked
-from routing.hours_rest import WorldCalendars
+from routing.public_holidays import WorldCalendars
 from tests.support import house
 from tests.support.channels import FakeChannel, wrote
 from tests.support.site import Site
@@ -119,11 +120,12 @@ def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
 def open_shop(folder: Path) -> Shop:
     """Return a shop that is open."""
     off_shift: set[OperatorId] = set()
+    settings = partial(read_once, folder / "omniline.db", directories.load)
     routes = [
         session_routes,
         deed_routes,
-        why_routes,
-        board_routes(lambda operator, _: operator not in off_shift),
+        why_routes(settings),
+        board_routes(settings, lambda operator, _: operator not in off_shift),
         *people_routes({}, WorldCalendars()),
     ]
     made = Shop(Site(folder, routes=routes), off_shift)

@@ -14,7 +14,8 @@ from broker.store.sql import sql
 from broker.store.tables import operators
 from broker.web.wiring import unlisted
 from operators.rest import routes as people_routes
-from routing.hours_rest import WorldCalendars, routes
+from routing.hours_rest import routes
+from routing.public_holidays import WorldCalendars
 from tests.support.site import Site
 
 NOBODY = "01900000-0000-7000-8000-ffffffffffff"

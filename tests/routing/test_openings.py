@@ -126,3 +126,24 @@ def test_hours_that_cannot_be_read_are_always_open_and_the_log_says_so_once(hour
 
     assert said == [ALWAYS] * 3
     assert [(log["event"], log["of"]) for log in logs] == [("hours_unreadable", SHOP)]
+
+
+def test_holidays_that_nobody_knows_any_more_are_none_and_the_log_says_so_once():
+    """An update of the package has dropped the code: the week holds, and a line open day and night does not fill the log."""
+    known = openings({"zone": "UTC", "week": OFFICE["week"], "holidays": ["XX", "RU"]})
+    with capture_logs() as logs:
+        said = [known.of_line(SHOP, NOON + day * DAY).open for day in range(5)]
+        again = openings({"zone": "UTC", "week": OFFICE["week"], "holidays": ["XX", "RU"]}).of_line(SHOP, NOON)
+
+    assert said == [True] * 5
+    assert again.open
+    assert [(log["event"], log["codes"]) for log in logs] == [("holidays_unknown", ["XX"])]
+
+
+def test_a_change_of_other_settings_reads_no_hours_again(monkeypatch: pytest.MonkeyPatch):
+    """Each change makes a new directory; the same hours are the same calendar, whoever has them."""
+    hours = {"zone": "Asia/Kathmandu", "week": OFFICE["week"]}
+    openings(hours).of_line(SHOP, NOON)
+    monkeypatch.setattr("routing.openings.hours_of", lambda raw: pytest.fail("these hours have been read"))
+
+    assert openings(hours).of_line(SHOP, NOON).until is not None
