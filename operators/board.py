@@ -17,8 +17,9 @@ from sqlalchemy import bindparam, case, func, select
 from broker.access.authorize import Actor
 from broker.domain import Directory, LineId, OperatorId, PresenceState, Role, Status, from_us, to_us
 from broker.ports import Tx
+from broker.store import line_state
 from broker.store.sql import cols, one_of, sql
-from broker.store.tables import budgets, line_state, offers, presence, sessions
+from broker.store.tables import budgets, offers, presence, sessions
 
 DAY = timedelta(days=1)
 SPAM = "spam"
@@ -27,7 +28,6 @@ SPAM = "spam"
 OnShift = Callable[[OperatorId, datetime], bool]
 """Whether somebody is on shift at a moment: their calendar is routing's."""
 
-_LINES = sql(select(*cols(line_state, "line_id open opens_us")))
 _PRESENCES = sql(select(*cols(presence, "operator_id state")))
 _BUDGETS = sql(select(*cols(budgets, "operator_id reserved budget")))
 _WAITING = sql(
@@ -181,11 +181,10 @@ def read(tx: Tx, actor: Actor, directory: Directory, on_shift: OnShift) -> Board
 
 
 def _lines(tx: Tx, directory: Directory) -> dict[LineId, LineNow]:
-    hours = {line: (bool(is_open), opens_us) for line, is_open, opens_us in tx.all(_LINES)}
     found: dict[LineId, LineNow] = {}
-    for id_, line in directory.lines.items():
-        is_open, opens_us = hours.get(id_, (True, None))
-        found[id_] = LineNow(id_, line.name, is_open, from_us(opens_us) if opens_us is not None else None)
+    for id_, state in line_state.of_lines(tx, directory.lines).items():
+        opens_at = from_us(state.opens_at_us) if state.opens_at_us is not None else None
+        found[id_] = LineNow(id_, directory.lines[id_].name, state.open, opens_at)
     return found
 
 

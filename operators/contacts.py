@@ -33,15 +33,15 @@ def change(
     Raises NotFound for somebody the actor may not see; BadInput for a responsible who is not of the house.
     """
     authorize(actor, Action.CHANGE_CONTACTS)
-    found = threads.contact(tx, actor, contact_id, directory)
+    found = threads.seen_contact(tx, actor, contact_id)
     contact = ContactId(found.id)
-    responsible = "" if responsible_id is None else str(responsible_id) or found.responsible
+    responsible = OperatorId(str(responsible_id)) if responsible_id else None
     changed: list[str] = []
-    if responsible != found.responsible:
-        operator = directory.operators.get(OperatorId(responsible))
-        if responsible and (operator is None or not operator.active):
+    if responsible_id != "" and responsible != found.responsible:
+        operator = directory.operators.get(responsible) if responsible is not None else None
+        if responsible is not None and (operator is None or not operator.active):
             raise BadInput("there is no such person in the house, or they are switched off", field="responsible_id")
-        inbound.set_responsible(tx, contact, OperatorId(responsible) if responsible else None)
+        inbound.set_responsible(tx, contact, responsible)
         changed.append("responsible")
     if banned is not None and banned != found.banned:
         inbound.set_banned(tx, contact, banned=banned)

@@ -17,7 +17,7 @@ only with the login cookie and an Origin that is our own host.
     list(box, after?)             →
                                   ←   page(box, cards, next?)
     pin(session, on)              →
-                                  ←   updates with `pins`
+                                  ←   updates with `pins`, and before it the card of what was pinned
     presence(state)               →
                                   ←   updates with `presence`
     typing(session) / leave(session) / ping →  pong
@@ -280,7 +280,9 @@ class Snapshot(_Out, frozen=True, tag="snapshot"):
     now: int
     """The server's clock, epoch milliseconds: waiting times and deadlines are counted by it."""
     pins: tuple[str, ...] = ()
-    """Sessions I have pinned, the first pinned first; of one that is not among the cards the card is asked for over REST."""
+    """Sessions I have pinned, the first pinned first."""
+    pinned: tuple[Card, ...] = ()
+    """The cards of those pins that are in neither list, but for sessions I may see no more."""
 
 
 class Resumed(_Out, frozen=True, tag="resumed"):
@@ -313,7 +315,7 @@ class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
 
     *card* replaces the session's card. *gone*: the session left every list of mine (another took it, or it closed and I had
-    no part in it). *counts* follow when they changed.
+    no part in it), and it is not pinned, or I may see it no more. *counts* follow when they changed.
     """
 
     card: Card | None = None

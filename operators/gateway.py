@@ -413,7 +413,8 @@ class Gateway:
         where = watched.where if watched is not None else None
         if where is None or not holds(socket.actor, where):
             self._typists.unfollow(socket, [conversation])
-        if (where is None or not listed(socket.actor, where)) and not socket.lists_all:
+        pinned = board is not None and session in board.pins.get(socket.actor.operator_id, ())
+        if (where is None or not listed(socket.actor, where)) and not pinned and not socket.lists_all:
             # Its card was kept up to date for the thread's sake alone.
             socket.tell(socket.at, [_encode(Update(gone=session))])
 

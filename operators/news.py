@@ -11,6 +11,7 @@ as new as the page's end or newer; rows that follow only repeat what it has, and
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
@@ -144,6 +145,11 @@ class _Alert(msgspec.Struct):
     what: Literal["kpi_first", "kpi_next", "nobody"]
 
 
+class _Pin(msgspec.Struct):
+    session: str
+    on: bool
+
+
 class _Presence(msgspec.Struct):
     operator: str
     state: PresenceState
@@ -154,6 +160,7 @@ _fate = msgspec.json.Decoder(_Fate).decode
 _completed = msgspec.json.Decoder(_Completed).decode
 _lead = msgspec.json.Decoder(_Lead).decode
 _alert = msgspec.json.Decoder(_Alert).decode
+_pin = msgspec.json.Decoder(_Pin).decode
 _presence = msgspec.json.Decoder(_Presence).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -172,7 +179,7 @@ class News:
     names: dict[str, str]
     """Of contacts that were completed or changed."""
     pins: dict[str, tuple[str, ...]]
-    """Of operators whose pins changed."""
+    """Of operators whose pins changed, or are to be known from now on."""
 
     @property
     def more(self) -> bool:
@@ -214,6 +221,9 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
                     unknown[other] = None
         elif kind == pins.KIND:
             pinned[row[_OPERATOR]] = ()
+            told = _pin(row[_BODY])
+            if told.on and told.session not in known:
+                unknown[told.session] = None
     new = cards.load_all(tx, unknown) if unknown else []
     last = journal.last(tx) if new else 0
     for watched in new:
@@ -238,6 +248,12 @@ class Touched:
     """Its contact is another, or has another name."""
     messages: list[Shown] = field(default_factory=list)
     fates: list[FateChange] = field(default_factory=list)
+    pinned_by: AbstractSet[str] = frozenset()
+    """Operators on whose screens its card stays while they may see it, whatever list it leaves."""
+
+    def shown(self, actor: Actor, where: Where) -> bool:
+        """Return whether its card is on the screen of *actor* by itself while it stands at *where*."""
+        return bool(listed(actor, where)) or (actor.operator_id in self.pinned_by and may_see(actor, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +295,8 @@ class Folded:
     alerts: list[RaisedAlert] = field(default_factory=list)
     pins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By operator."""
+    pinned: dict[str, dict[str, Watched]] = field(default_factory=dict)
+    """By operator: what was just pinned."""
     loads: set[str] = field(default_factory=set)
     """Operators whose load moved."""
 
@@ -295,7 +313,10 @@ class Board:
         self.waiting: dict[str, int] = {}
         self.mine: dict[str, int] = {}
         self.loads: dict[str, int] = {}
+        self.pins: dict[str, frozenset[str]] = {}
+        """Operator -> the sessions they have pinned."""
         self.kept = KEPT
+        self._pinned_by: dict[str, set[str]] = {}
         self._by_contact: dict[str, set[str]] = {}
 
     @classmethod
@@ -305,6 +326,8 @@ class Board:
         board.waiting = dict(tx.all(_WAITING))
         board.loads = dict(tx.all(_LOADS))
         board.mine = dict(tx.all(_MINE))
+        for operator, pinned in pins.of_each(tx, board.loads).items():
+            board._pin(operator, pinned)
         return board
 
     def counts(self, actor: Actor) -> Counts:
@@ -325,6 +348,16 @@ class Board:
             self.current[watched.conversation] = watched.session
         self._by_contact.setdefault(watched.contact, set()).add(watched.session)
 
+    def _pin(self, operator: str, pinned: Collection[str]) -> None:
+        before, self.pins[operator] = self.pins.get(operator, frozenset()), frozenset(pinned)
+        for session in before.difference(pinned):
+            others = self._pinned_by[session]
+            others.discard(operator)
+            if not others:
+                del self._pinned_by[session]
+        for session in self.pins[operator] - before:
+            self._pinned_by.setdefault(session, set()).add(operator)
+
     def _forget(self, session: str) -> None:
         watched = self.sessions.pop(session)
         if self.current.get(watched.conversation) == session:
@@ -338,6 +371,8 @@ class Board:
         """Take *news* in and return what changed; *opened* are the conversations some screen shows."""
         for watched in news.loaded:
             self.learn(watched)
+        for operator, pinned in news.pins.items():
+            self._pin(operator, pinned)
         folded = Folded()
         for row in news.rows:
             kind = row[_KIND]
@@ -358,11 +393,13 @@ class Board:
                 if watched_now is not None:
                     folded.alerts.append(RaisedAlert(watched_now, _alert(row[_BODY]).what))
             elif kind == pins.KIND:
-                folded.pins[row[_OPERATOR]] = news.pins[row[_OPERATOR]]
+                self._fold_pin(folded, row, news.pins[row[_OPERATOR]])
             elif kind == "message":
                 self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
             elif kind in _TOLD:
                 self._fold_event(folded, row, news.opening.get(row[_ID]) or row[_BODY], directory)
+        for touched in folded.touched.values():
+            touched.pinned_by = self._pinned_by.get(touched.watched.session, frozenset())
         # Not before: what the page counts as known must be there while it is folded.
         while len(self.sessions) > self.kept:
             self._forget(next(iter(self.sessions)))
@@ -402,12 +439,9 @@ class Board:
         watched = self.sessions.get(after.id)
         if watched is None:
             return  # erased since
-        if old != new:
+        if old != new or _on_card(watched, after):
             self._move(folded, watched, row[_AT], old, new, after)
         watched.unanswered = ms(after.unanswered_since)
-        if watched.rating != (after.rating or ""):
-            watched.rating = after.rating or ""
-            self._touch(folded, watched, old, moved=True)
         if row[_MESSAGE] is not None:
             self._fold_message(folded, watched, row, directory)
 
@@ -421,6 +455,7 @@ class Board:
         watched.opens_at = ms(after.opens_at)
         watched.priority = after.priority
         watched.outcome = after.outcome
+        watched.rating = after.rating or ""
         watched.changed = at_us // 1000
         if before is None:
             self.current[watched.conversation] = watched.session
@@ -482,10 +517,23 @@ class Board:
             self._by_contact.setdefault(told.contact, set()).add(session)
             folded.touched.setdefault(session, Touched(watched, watched.where)).renamed = True
 
+    def _fold_pin(self, folded: Folded, row: Row, pinned: tuple[str, ...]) -> None:
+        told = _pin(row[_BODY])
+        folded.pins[row[_OPERATOR]] = pinned
+        watched = self.sessions.get(told.session) if told.on else None
+        if watched is not None:
+            folded.pinned.setdefault(row[_OPERATOR], {})[watched.session] = watched
+
     def _fold_lead(self, folded: Folded, row: Row) -> None:
         told = _lead(row[_BODY])
         folded.leads[told.lead] = LeadNews(row[_LINE], told.responsible)
         folded.contacts.update(self.sessions[session].conversation for session in self._by_contact.get(told.contact, ()))
+
+
+def _on_card(watched: Watched, after: _Side) -> bool:
+    """Return whether the card says something else, though the session stands where it stood: it is snoozed for longer, or rated."""
+    told = (watched.snoozed_until, watched.priority, watched.outcome, watched.rating)
+    return told != (ms(after.snoozed_until), after.priority, after.outcome, after.rating or "")
 
 
 # --- who is told what
@@ -523,6 +571,10 @@ def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, 
         _tell_alert(alert, hall, directory, push)
     for operator, pinned in folded.pins.items():
         for screen in hall.of(operator):
+            for watched in folded.pinned.get(operator, {}).values():
+                # It may be in no list of theirs: then this is the first they hear of it.
+                if may_see(screen.actor, watched.where):
+                    push(screen, _encode(Update(card=watched.card_for(screen.actor, directory))))
             push(screen, _encode(Update(pins=pinned)))
     for lead, where in folded.leads.items():
         update = _encode(Update(lead=lead))
@@ -558,7 +610,7 @@ def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Call
         plain: list[bytes] | None = None
         for person in where.people:
             for screen in hall.of(person):
-                if listed(screen.actor, where):
+                if touched.shown(screen.actor, where):
                     if person in where.offered_to:
                         updates = _with_card(touched, directory, reads=True, offered=True)
                     else:
@@ -567,6 +619,10 @@ def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Call
                     updates = _messages(touched)
                 for update in updates:
                     push(screen, update)
+        for keeper in touched.pinned_by - set(where.people):
+            for screen in hall.of(keeper):
+                if screen.conversation != watched.conversation and may_see(screen.actor, where):
+                    push(screen, _encode(Update(card=watched.card(directory))))
     for screen in showing:
         if may_see(screen.actor, where):
             if touched.messages and screen.actor.operator_id not in where.people:
@@ -589,7 +645,10 @@ def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callabl
         reads = bool(touched.messages) and (open_here or me in readers)
         offered = me in after.offered_to
         shows = (
-            bool(listed(actor, after)) or open_here or keeps(actor, before, after) or (screen.lists_all and may_see(actor, after))
+            touched.shown(actor, after)
+            or open_here
+            or keeps(actor, before, after)
+            or (screen.lists_all and may_see(actor, after))
         )
         updates: list[bytes] = []
         if shows:
@@ -600,7 +659,7 @@ def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callabl
             updates = _messages(touched)
         for update in updates:
             push(screen, update)
-        if not shows and before is not None and listed(actor, before):
+        if not shows and before is not None and touched.shown(actor, before):
             push(screen, _encode(Update(gone=watched.session)))
         if open_here:
             for fate in touched.fates:

@@ -5,6 +5,8 @@ A pin put or taken is a row of the journal, so that every screen of the operator
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import bindparam, delete, select
 
@@ -12,7 +14,7 @@ from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import LineId, to_us
 from broker.ports import Tx
 from broker.store import journal
-from broker.store.sql import insert_new, sql
+from broker.store.sql import among, cols, insert_new, over_rows, sql
 from broker.store.tables import pins
 from operators import threads
 from operators.deeds import PINS_MAX, Refusal
@@ -26,6 +28,10 @@ _OF = sql(
     .order_by(pins.c.pinned_us, pins.c.session_id)
     .limit(PINS_MAX)
 )
+_OF_EACH = over_rows(
+    select(*cols(pins, "operator_id session_id")).where(among(pins.c.operator_id)),
+    [pins.c.operator_id],
+)
 _PIN = insert_new(pins, "operator_id session_id pinned_us", "operator_id session_id")
 _UNPIN = sql(delete(pins).where(pins.c.operator_id == bindparam("operator"), pins.c.session_id == bindparam("session")))
 
@@ -33,6 +39,14 @@ _UNPIN = sql(delete(pins).where(pins.c.operator_id == bindparam("operator"), pin
 def of(tx: Tx, operator_id: str) -> tuple[str, ...]:
     """Return the sessions that the operator has pinned, the first pinned first."""
     return tuple(session for (session,) in tx.all(_OF, operator=operator_id))
+
+
+def of_each(tx: Tx, operators: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the sessions that each of *operators* has pinned; who has none is left out."""
+    found: dict[str, set[str]] = {}
+    for operator, session in tx.each(_OF_EACH, [(operator,) for operator in operators]):
+        found.setdefault(operator, set()).add(session)
+    return {operator: frozenset(pinned) for operator, pinned in found.items()}
 
 
 def pin(tx: Tx, actor: Actor, session_id: str) -> None:

@@ -14,7 +14,7 @@ from broker.store import journal
 from broker.store.sql import cols, sql
 from broker.store.tables import budgets, presence
 from operators import cards, news, pins
-from operators.audience import holds
+from operators.audience import holds, may_see
 from operators.cards import Watched
 from operators.frames import Box, Card, Colleague, Counts, Me, Snapshot
 from operators.news import News
@@ -43,10 +43,12 @@ class First:
     now: int
     """Epoch milliseconds."""
     pins: tuple[str, ...]
+    pinned: tuple[Card, ...]
+    """Of the pins that are in neither list."""
 
     def snapshot(self, mark: str, counts: Counts) -> Snapshot:
         """Return the frame."""
-        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins)
+        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins, self.pinned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
     budget, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
     mine = cards.mine(tx, actor.operator_id)
     waiting, _ = cards.waiting(tx, cards.lines_of(actor, directory), most=cards.FIRST_SCREEN)
+    pinned = pins.of(tx, actor.operator_id)
+    listed = {one.session for one in (*mine, *waiting)}
+    beside = cards.load_all(tx, (session for session in pinned if session not in listed))
     offline: _Presence = PresenceState.OFFLINE.value
     me = Me(
         id=actor.operator_id,
@@ -88,7 +93,8 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         waiting=tuple(one.card_for(actor, directory) for one in waiting),
         held=_held(actor, mine),
         now=cards.ms(tx.now),
-        pins=pins.of(tx, actor.operator_id),
+        pins=pinned,
+        pinned=tuple(one.card_for(actor, directory) for one in beside if may_see(actor, one.where)),
     )
 
 
@@ -103,6 +109,8 @@ def missed(tx: Tx, after: int, actor: Actor) -> Missed | None:
         page = news.read(tx, pages[-1].upto if pages else after, known)
         known |= {watched.session: watched for watched in page.loaded}
         pages.append(page)
+    # Whoever applies them begins with nothing in memory, and must know which cards a pin keeps on the screen.
+    pages[0].pins.setdefault(actor.operator_id, pins.of(tx, actor.operator_id))
     _, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
     return Missed(tuple(pages), _held(actor, cards.mine(tx, actor.operator_id)), load, cards.ms(tx.now))
 

@@ -265,13 +265,10 @@ async def change_contact(
     contact_id: UUID, wanted: ContactChange, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CONTACTS)]
 ) -> ContactOut:
     """Change whose customer somebody is, whether they are banned, and how soon they are served."""
-
-    def change(tx: Tx) -> Contact:
-        known = directory.load(tx)
-        contacts.change(tx, actor, str(contact_id), known, **wanted.model_dump(exclude_unset=True))
-        return threads.contact(tx, actor, str(contact_id), known)
-
-    return _contact(await store.write(change))
+    # The settings before and the answer after it: the one writer is kept for the change alone.
+    known = await store.read(directory.load)
+    await store.write(lambda tx: contacts.change(tx, actor, str(contact_id), known, **wanted.model_dump(exclude_unset=True)))
+    return _contact(await store.read(lambda tx: threads.contact(tx, actor, str(contact_id), known)))
 
 
 # --- what is in doubt

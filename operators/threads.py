@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, select
 
 from broker.access.authorize import Actor
-from broker.domain import Directory, Source
+from broker.domain import Directory, OperatorId, Source
 from broker.errors import NotFound
 from broker.ports import Row, Tx
 from broker.store.sql import cols, page, sql
@@ -37,7 +37,7 @@ _AFTER = page(
     .limit(PAGE + 1)
 )
 _CONTACT = sql(
-    select(*cols(contacts, "id name language responsible_id merged_into created_us priority banned_us")).where(
+    select(*cols(contacts, "id name language responsible_id created_us priority banned_us merged_into")).where(
         contacts.c.id == bindparam("contact")
     )
 )
@@ -64,6 +64,23 @@ _LEADS = sql(
 )
 NEWEST = 2**62
 """Before this seq come all of them."""
+
+
+class ContactRow(NamedTuple):
+    """A person, as their own row says it."""
+
+    id: str
+    name: str
+    language: str
+    responsible: str | None
+    created_us: int
+    priority: int
+    banned_us: int | None
+
+    @property
+    def banned(self) -> bool:
+        """Return whether what they write opens no session."""
+        return self.banned_us is not None
 
 
 def seen_session(tx: Tx, actor: Actor, session_id: str) -> Watched:
@@ -109,39 +126,61 @@ def shown(row: Row, directory: Directory) -> Shown:
     )
 
 
+def seen_contact(tx: Tx, actor: Actor, contact_id: str) -> ContactRow:
+    """Return who that is now, merged or not. Raises NotFound also for somebody with whom *actor* has nothing to do."""
+    found = _contact(tx, contact_id)
+    # Who sees every line sees everybody, also one who has no session yet.
+    if actor.lines is not None and not _sessions(tx, actor, found.id):
+        raise _unseen()
+    return found
+
+
 def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched: Watched | None = None) -> Contact:
     """Return the card of a person, with the sessions *actor* may see; *watched* is the one it stands beside. Raises NotFound."""
-    row = tx.one(_CONTACT, contact=contact_id)
-    if row is not None and row[4] is not None:
-        row = tx.one(_CONTACT, contact=row[4])
-    if row is None:
-        raise NotFound("there is no such contact")
-    id_, name, language, responsible, _, created_us, priority, banned_us = row
-    known = cards.load_all(tx, (session for (session,) in tx.all(_OF_CONTACT, contact=id_)))
-    seen = [one for one in known if may_see(actor, one.where)]
+    found = _contact(tx, contact_id)
+    seen = _sessions(tx, actor, found.id)
     if watched is None and actor.lines is not None and not seen:
-        raise NotFound("there is no such contact among those you may see")
+        raise _unseen()
     came_by = _source(tx, watched or (seen[0] if seen else None))
-    person = directory.operators.get(responsible) if responsible else None
+    person = directory.operators.get(OperatorId(found.responsible)) if found.responsible else None
     beside = watched.session if watched is not None else ""
     return Contact(
-        id=id_,
-        name=name,
-        language=language,
+        id=found.id,
+        name=found.name,
+        language=found.language,
         # Two browsers of one person are one way to reach them.
-        points=tuple(dict.fromkeys(_point(*row) for row in tx.all(_POINTS, contact=id_))),
-        responsible=responsible or "",
+        points=tuple(dict.fromkeys(_point(*row) for row in tx.all(_POINTS, contact=found.id))),
+        responsible=found.responsible or "",
         responsible_name=person.name if person is not None else "",
-        banned=banned_us is not None,
-        priority=priority,
-        since=created_us // 1000,
+        banned=found.banned,
+        priority=found.priority,
+        since=found.created_us // 1000,
         page=came_by.page,
         title=came_by.title,
         referrer=came_by.referrer,
         utm=came_by.utm,
         earlier=tuple(one.card_for(actor, directory) for one in seen if one.session != beside)[:EARLIER_MAX],
-        leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=id_)),
+        leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=found.id)),
     )
+
+
+def _contact(tx: Tx, contact_id: str) -> ContactRow:
+    row = tx.one(_CONTACT, contact=contact_id)
+    if row is not None and row[-1] is not None:
+        row = tx.one(_CONTACT, contact=row[-1])
+    if row is None:
+        raise NotFound("there is no such contact")
+    return ContactRow(*row[:-1])
+
+
+def _sessions(tx: Tx, actor: Actor, contact_id: str) -> list[Watched]:
+    """Return the contact's latest sessions that *actor* may see."""
+    known = cards.load_all(tx, (session for (session,) in tx.all(_OF_CONTACT, contact=contact_id)))
+    return [one for one in known if may_see(actor, one.where)]
+
+
+def _unseen() -> NotFound:
+    return NotFound("there is no such contact among those you may see")
 
 
 def _point(kind: str, value: str, written: str, evidence: str, channel: str | None, channel_name: str | None) -> Point:

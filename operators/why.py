@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from broker.domain import Directory
+from broker.domain import Directory, base_language
 from operators.why_rows import Distribution, Record, Side, Sight, State
 from operators.why_words import LANGUAGES, WORDS, say
 
@@ -133,7 +133,7 @@ class Teller:
     """Tells decisions in one language, with the names of one directory."""
 
     def __init__(self, directory: Directory, language: str) -> None:
-        base = language.split("-", maxsplit=1)[0].lower()
+        base = base_language(language)
         self._language = base if base in LANGUAGES else "en"
         self._directory = directory
 

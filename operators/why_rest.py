@@ -7,6 +7,7 @@ empty, and still have a next one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -17,29 +18,25 @@ from pydantic import BaseModel, Field
 from sqlalchemy import and_, bindparam, case, func, literal, select
 
 from broker.access.authorize import Action, Actor
-from broker.domain import Status, from_us
+from broker.domain import Directory, LineId, Status, from_us
 from broker.ports import Tx
-from broker.store import directory
+from broker.store import line_state
+from broker.store.journal import distribution_of
 from broker.store.sql import cols, one_of, page, sql
-from broker.store.tables import conversations, journal, line_state, offers, sessions
+from broker.store.tables import conversations, journal, offers, sessions
 from broker.web.wiring import May, StoreOf
 from operators import threads, why_rows
 from operators.cards import Watched
 from operators.why import SAID, TOLD, LineNow, Offered, RoutingDecision, Teller
 from operators.why_rows import Distribution, Record, Side
 
-routes = APIRouter(prefix="/api/v1", tags=["sessions"])
-
 PAGE = 30
 """Decisions of a page."""
 SEATS_MAX = 2_000
-"""With so many seats a page is full, however few its decisions; and so is the list of offers."""
+"""With so many seats a page is full, however few its decisions."""
 SPAN = 500
 """Rows of a conversation looked through at once."""
 SPANS_MAX = 20
-OFFERS_MAX = 200
-STEP_ROWS = 1_000
-"""More than one distribution makes: its own row is no further before those of its sessions."""
 
 _SESSION = sql(
     select(*cols(sessions, "first_seq state"), conversations.c.journal_seq)
@@ -74,44 +71,7 @@ _OFFERS = page(
     .where(offers.c.session_id == bindparam("session"), offers.c.offer_no == bindparam("number"))
     .order_by(offers.c.operator_id)
 )
-_LATEST_OFFERS = page(
-    select(*cols(offers, "offer_no operator_id state made_us until_us ended_us distribution_id"))
-    .where(offers.c.session_id == bindparam("session"))
-    .order_by(offers.c.offer_no.desc(), offers.c.operator_id)
-    .limit(OFFERS_MAX)
-)
 _BODY = sql(select(journal.c.body).where(journal.c.id == bindparam("row")))
-_HOLDING = sql(
-    select(journal.c.body)
-    .where(
-        journal.c.id < bindparam("row"),
-        journal.c.id >= bindparam("earliest"),
-        journal.c.kind == "distribution",
-        journal.c.at_us == bindparam("at_us"),
-    )
-    .order_by(journal.c.id.desc())
-    .limit(1)
-)
-_LINE = sql(select(*cols(line_state, "open opens_us paced_until_us")).where(line_state.c.line_id == bindparam("line")))
-
-
-class ReasonOut(BaseModel):
-    operator_id: str
-    why: Annotated[
-        str, Field(description="chosen, inactive, offline, away, off_shift, full, unskilled, paced, asked, kept, later")
-    ]
-
-
-class OfferOut(BaseModel):
-    """One offer, and every seat that was considered."""
-
-    offer_no: int
-    operator_id: str
-    state: Annotated[str, Field(description="open, taken, declined, ran_out, withdrawn, gone")]
-    made_at: datetime
-    until: datetime
-    ended_at: datetime | None
-    reasons: list[ReasonOut]
 
 
 class Routing(BaseModel):
@@ -122,41 +82,44 @@ class Routing(BaseModel):
         Field(description="The latest first. While the session waits, the first page begins with what holds it now: `waits`."),
     ]
     next_cursor: int | None
-    offers: Annotated[
-        list[OfferOut],
-        Field(description=f"On the first page: the latest first, at most {OFFERS_MAX}, fewer of a line with very many seats."),
-    ]
 
 
-@routes.get("/sessions/{session_id}/routing")
-async def read_routing(
-    session_id: UUID,
-    store: StoreOf,
-    actor: Annotated[Actor, May(Action.READ_SESSIONS)],
-    cursor: Annotated[int | None, Query(ge=0, le=2**53, description="The `next_cursor` of the page before.")] = None,
-    language: Annotated[
-        str | None, Query(max_length=35, description="Of the sentences: `en`, `ru`. Without it your own.")
-    ] = None,
-) -> Routing:
-    """Who was offered it, who got it, and why: each decision in your language, with every seat that was considered."""
-    reader = replace(actor, language=language) if language else actor
-    return await store.read(lambda tx: routing_of(tx, reader, str(session_id), cursor))
+def routes(directory: Callable[[], Directory]) -> APIRouter:
+    """Return the routes; *directory* is that of this moment: people are named as they are now."""
+    router = APIRouter(prefix="/api/v1", tags=["sessions"])
+
+    @router.get("/sessions/{session_id}/routing")
+    async def read_routing(
+        session_id: UUID,
+        store: StoreOf,
+        actor: Annotated[Actor, May(Action.READ_SESSIONS)],
+        cursor: Annotated[int | None, Query(ge=0, le=2**53, description="The `next_cursor` of the page before.")] = None,
+        language: Annotated[
+            str | None, Query(max_length=35, description="Of the sentences: `en`, `ru`. Without it your own.")
+        ] = None,
+    ) -> Routing:
+        """Who was offered it, who got it, and why: each decision in your language, with every seat that was considered."""
+        reader = replace(actor, language=language) if language else actor
+        known = directory()
+        return await store.read(lambda tx: routing_of(tx, reader, known, str(session_id), cursor))
+
+    return router
 
 
-def routing_of(tx: Tx, actor: Actor, session_id: str, cursor: int | None = None) -> Routing:
+def routing_of(tx: Tx, actor: Actor, directory: Directory, session_id: str, cursor: int | None = None) -> Routing:
     """Return a page of the session's story as *actor* reads it. Raises NotFound also for one that they may not see."""
-    return _Reading(tx, actor, threads.seen_session(tx, actor, session_id)).page(cursor)
+    return _Reading(tx, Teller(directory, actor.language), threads.seen_session(tx, actor, session_id)).page(cursor)
 
 
 class _Reading:
     """One page in the making."""
 
-    def __init__(self, tx: Tx, actor: Actor, watched: Watched) -> None:
+    def __init__(self, tx: Tx, teller: Teller, watched: Watched) -> None:
         self._tx = tx
         self._session = watched.session
         self._conversation = watched.conversation
         self._current = watched.current
-        self._teller = Teller(directory.load(tx), actor.language)
+        self._teller = teller
         self._known: dict[int, Distribution | None] = {}
 
     def page(self, cursor: int | None) -> Routing:
@@ -165,9 +128,8 @@ class _Reading:
         first_seq, state, journal_seq = row
         before = cursor if cursor is not None else journal_seq + 1 if self._current else self._end(first_seq, journal_seq)
         told, following = self._told(before)
-        if cursor is not None:
-            return Routing(decisions=told, next_cursor=following, offers=[])
-        return Routing(decisions=[*self._waits(state), *told], next_cursor=following, offers=self._offers())
+        waits = self._waits(state) if cursor is None else []
+        return Routing(decisions=[*waits, *told], next_cursor=following)
 
     def _end(self, first_seq: int, journal_seq: int) -> int:
         """Return where the rows of the session after this one begin; *first_seq* grows from session to session."""
@@ -212,18 +174,13 @@ class _Reading:
         if made is not None and isinstance(made.after, Side):
             if made.event.type == "held":
                 # Of nobody there is no distribution: it found no seat that is fit; and a closed line is not distributed.
-                by = None if made.event.why in ("nobody", "hours") else self._holding(id_, at_us)
+                by = None if made.event.why in ("nobody", "hours") else self._distribution(distribution_of(self._tx, id_, at_us))
             elif made.event.type in ("offered", "transfer"):
                 rows = self._tx.all(_OFFERS, session=self._session, number=made.after.offer_no)
                 made_offers = [Offered(operator, state, _maybe(ended_us)) for operator, state, ended_us, _ in rows]
                 # Who passes a session on distributes nothing; the number may be that of the offer before.
                 by = self._distribution(rows[0][3]) if rows and made.event.type == "offered" else None
         return self._teller.decision(self._session, from_us(at_us), made, by, made_offers)
-
-    def _holding(self, id_: int, at_us: int) -> Distribution | None:
-        """Return the distribution that held the session; its rows do not name it: one transaction, so one moment, wrote both."""
-        found = self._tx.one(_HOLDING, row=id_, earliest=id_ - STEP_ROWS, at_us=at_us)
-        return why_rows.distribution(found[0]) if found is not None else None
 
     def _distribution(self, id_: int | None) -> Distribution | None:
         if id_ is None:
@@ -237,36 +194,9 @@ class _Reading:
         session = why_rows.state(state)
         if session.status != Status.QUEUED.value:
             return []
-        row = self._tx.one(_LINE, line=session.line_id)
-        # A line whose time nobody has looked at yet is open, as it is to the distributor until then.
-        is_open, opens_us, paced_us = row or (1, None, None)
-        line = LineNow(bool(is_open), _maybe(opens_us), _maybe(paced_us))
-        return [self._teller.waits(self._tx.now, session, line)]
-
-    def _offers(self) -> list[OfferOut]:
-        told: list[OfferOut] = []
-        reasons = 0
-        for row in self._tx.all(_LATEST_OFFERS, session=self._session):
-            if reasons >= SEATS_MAX:
-                break
-            told.append(self._offer(*row))
-            reasons += len(told[-1].reasons)
-        return told
-
-    def _offer(
-        self, offer_no: int, operator: str, state: str, made_us: int, until_us: int, ended_us: int | None, by: int | None
-    ) -> OfferOut:
-        made = self._distribution(by)
-        reasons = made.reasons(self._session) if made is not None else ()
-        return OfferOut(
-            offer_no=offer_no,
-            operator_id=operator,
-            state=state,
-            made_at=from_us(made_us),
-            until=from_us(until_us),
-            ended_at=_maybe(ended_us),
-            reasons=[ReasonOut(operator_id=one, why=why) for one, why in reasons],
-        )
+        line = line_state.of_line(self._tx, LineId(session.line_id))
+        now = LineNow(line.open, _maybe(line.opens_at_us), _maybe(line.paced_until_us))
+        return [self._teller.waits(self._tx.now, session, now)]
 
 
 def _maybe(us: int | None) -> datetime | None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import unified_diff
+from functools import partial
 from typing import Any, Protocol, TypeVar, get_args
 
 import msgspec
@@ -31,7 +32,7 @@ from broker.domain import MICROSECOND, from_us, to_us
 from broker.errors import NotFound
 from broker.events import Held, SessionEvent
 from broker.ports import Tx
-from broker.store.journal import last
+from broker.store.journal import distribution_of, last
 from broker.store.sql import Sql, cols, sql
 from broker.store.tables import journal, offers, sessions
 from routing.applying import ENCODER, Record, record_of
@@ -45,8 +46,6 @@ T = TypeVar("T")
 PAGE = 500
 SET_BACK = timedelta(days=2)
 """How far a clock may have gone back from where it had been: a day that it was ahead by mistake, and as much again."""
-STEP_ROWS = 1_000
-"""More than one distribution makes: its own row is no further before those of its sessions."""
 _POOL, _HELD = "distribution", Held.__struct_config__.tag
 _DECISIONS = frozenset(event.__struct_config__.tag for event in get_args(SessionEvent)) | {_POOL}
 """Kinds of rows that must say which engine made them."""
@@ -166,14 +165,6 @@ _ONE = _rows(journal.c.id == bindparam("id"))
 _FROM = sql(select(*cols(journal, "id at_us")).where(journal.c.id >= bindparam("id")).order_by(journal.c.id).limit(1))
 _CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
 _OFFERING = sql(select(offers.c.distribution_id).where(offers.c.session_id == bindparam("session")).distinct())
-_HOLDING = _rows(
-    journal.c.id < bindparam("id"),
-    journal.c.id >= bindparam("earliest"),
-    journal.c.kind == _POOL,
-    journal.c.at_us == bindparam("at_us"),
-    order=journal.c.id.desc(),
-    most=1,
-)
 _EVER_US = 2**62
 _SET_BACK_US = SET_BACK // MICROSECOND
 
@@ -198,8 +189,9 @@ def of_session(read: Read, session_id: str) -> Iterator[Written]:
         yield from read(_find(_ONE, id=distribution))
     for row in _pages(read, _OF_SESSION, lambda row: row.seq or 0, 0, conversation=known[0], session=session_id):
         if row.kind == _HELD:
-            # Its row does not name it: one transaction, so one moment, wrote both.
-            yield from read(_find(_HOLDING, id=row.id, earliest=row.id - STEP_ROWS, at_us=row.at_us))
+            held_by = read(partial(distribution_of, row=row.id, at_us=row.at_us))
+            if held_by is not None:
+                yield from read(_find(_ONE, id=held_by))
         yield row
 
 

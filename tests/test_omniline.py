@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import omniline
+from broker.domain import Directory
 from broker.store.migrations import HEAD
 from broker.store.sqlite import connect
 from broker.web.listening import open_port
@@ -272,12 +273,13 @@ def test_our_package_names_are_ours_alone():
 
 def test_every_route_names_who_may_ask():
     """A route without an action or a reason to be open would be open by accident."""
+    house = Directory({}, {}, {}, {}, {})
     routers = [
         *people_routes(omniline.kinds(), omniline.calendars()),
         session_routes,
         deed_routes,
-        why_routes,
-        board_routes(lambda _operator, _now: True),
+        why_routes(lambda: house),
+        board_routes(lambda: house, lambda _operator, _now: True),
         hours_routes,
         crm_routes,
         demo.routes,

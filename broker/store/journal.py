@@ -41,6 +41,21 @@ _CURSOR = sql(select(readers.c.cursor).where(readers.c.name == bindparam("name")
 _MOVE = upsert(readers, "name cursor", "name", "cursor")
 
 
+STEP_ROWS = 1_000
+"""More than one distribution makes: its own row is no further before those of its sessions."""
+_DISTRIBUTION_OF = sql(
+    select(journal.c.id)
+    .where(
+        journal.c.id < bindparam("row"),
+        journal.c.id >= bindparam("earliest"),
+        journal.c.kind == "distribution",
+        journal.c.at_us == bindparam("at_us"),
+    )
+    .order_by(journal.c.id.desc())
+    .limit(1)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One row of the journal.
@@ -122,6 +137,15 @@ def last(tx: Tx) -> int:
     """Return the newest row's id, 0 for an empty journal."""
     row = tx.one(_LAST)
     return int(row[0]) if row else 0
+
+
+def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:
+    """Return the id of the distribution that held a session: the row *row* of *at_us* says so and does not name it.
+
+    One transaction, so one moment, wrote both.
+    """
+    found = tx.one(_DISTRIBUTION_OF, row=row, earliest=row - STEP_ROWS, at_us=at_us)
+    return int(found[0]) if found else None
 
 
 def read_on(tx: Tx, name: str, apply: Callable[[Tx, Entry], None], most: int = 500) -> int:

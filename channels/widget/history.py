@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, select
 from broker import outbound, ports
 from broker.domain import Author, ChannelId, ConversationId, LineId, MessageKind
 from broker.ports import Row, Tx
+from broker.store import line_state
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import conversations, line_state, messages, sessions
+from broker.store.tables import conversations, messages, sessions
 from channels.widget.frames import Button, Shown
 
 PAGE = 100
@@ -34,8 +35,6 @@ _STATES = over_rows(
     .where(among(conversations.c.id)),
     [conversations.c.id],
 )
-
-_HOURS = sql(select(*cols(line_state, "open opens_us")).where(line_state.c.line_id == bindparam("line")))
 
 Name = Callable[[str | None], str]
 """Operator id (None: the line) -> the name the customer may see."""
@@ -64,9 +63,9 @@ class Hours:
 
 
 def hours(tx: Tx, line_id: LineId) -> Hours:
-    """Return how the line stands now; one whose calendar nobody has looked at yet is open."""
-    open_, opens_us = tx.one(_HOURS, line=line_id) or (1, None)
-    return Hours(bool(open_), (opens_us or 0) // 1000)
+    """Return how the line stands now."""
+    state = line_state.of_line(tx, line_id)
+    return Hours(state.open, (state.opens_at_us or 0) // 1000)
 
 
 def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Visit:

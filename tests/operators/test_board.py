@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from broker.domain import PresenceState, Role
-from operators import lines, presence
+from broker.access.authorize import Actor
+from broker.domain import LineId, PresenceState, Role
+from broker.errors import NotFound
+from broker.store import directory
+from operators import contacts, lines, presence
 from tests.operators.shop import Shop
 
 DAY = 86_400
@@ -166,6 +169,22 @@ def test_a_change_that_cannot_be_is_refused(shop, body):
     assert 422 == shop.ask("sue", "PATCH", path, json=body).status_code
     assert before == shop.get("sue", path)
     assert 404 == shop.ask("sue", "PATCH", "/contacts/01900000-0000-7000-8000-ffffffffffff", json={"banned": True}).status_code
+
+
+def test_a_contact_is_changed_by_whoever_may_see_them(shop):
+    """Of a supervisor of some lines: somebody who wrote to them; whoever wrote to another line alone is not there."""
+    contact = contact_of(shop)
+    house = shop.site.write(directory.load)
+
+    def ban(line: LineId) -> None:
+        actor = Actor(shop.ids["sue"], "sue", "Sue", Role.SUPERVISOR, "en", password_generated=False, lines=frozenset({line}))
+        shop.site.write(lambda tx: contacts.change(tx, actor, contact, house, banned=True))
+
+    with pytest.raises(NotFound):
+        ban(shop.lines[1])
+    assert not shop.get("sue", f"/contacts/{contact}")["banned"]
+    ban(shop.lines[0])
+    assert shop.get("sue", f"/contacts/{contact}")["banned"]
 
 
 def test_a_banned_contact_is_let_in_again(shop):

@@ -960,6 +960,8 @@ def test_a_session_is_passed_on_and_its_card_says_by_whom(tmp_path):
                 snoozed_until = to_us(desk.clock.now()) // 1000 + 3_600_000
                 await at_ann.do(session, "snooze", until=snoozed_until)
                 await at_ann.card(status="snoozed", snoozed_until=snoozed_until)
+                await at_ann.do(session, "snooze", until=snoozed_until + 1_000)
+                await at_ann.card(status="snoozed", snoozed_until=snoozed_until + 1_000)
 
     played(tmp_path, story)
 
@@ -1026,6 +1028,71 @@ def test_pins_are_on_every_screen_of_their_operator_and_on_no_other(tmp_path):
             await console.next("error", code="no_session")
             await at_bob.caught_up()
             assert [] == [update for update in at_bob.updates if "pins" in update]
+
+    played(tmp_path, story)
+
+
+def test_a_pinned_session_stays_on_the_screen_whoever_has_it(tmp_path):
+    """Its card comes with the pin and says what is new; with the thread left, and with the session closed, it is not taken away."""
+
+    async def story(desk: Desk) -> None:
+        ann, bob = await desk.operator("ann", desk.line), await desk.operator("bob", desk.line)
+        async with desk.console(bob) as at_bob, desk.console(ann, "away") as at_ann:
+            await desk.say("v1", "hello")
+            session = (await at_bob.card(status="offered"))["card"]["session"]
+            await at_bob.do(session, "take")
+            await at_bob.card(status="active")
+            await at_ann.caught_up()
+            before = len(at_ann.updates)
+            await at_ann.send(t="pin", session=session, on=True)
+            assert [session] == (await at_ann.until(lambda u: "pins" in u))["pins"]
+            assert [("active", bob)] == [
+                (u["card"]["status"], u["card"]["operator"]) for u in at_ann.updates[before:] if "card" in u
+            ]
+            await desk.say("v1", "are you there?")
+            await at_ann.card(session=session, last_text="are you there?")
+            await at_ann.send(t="open", session=session)
+            await at_ann.next("thread")
+            await at_ann.send(t="leave")
+            await at_bob.do(session, "close", outcome="helped")
+            await at_ann.card(session=session, status="closed", outcome="helped")
+            await at_ann.caught_up()
+            assert [] == [update for update in at_ann.updates[before:] if "gone" in update]
+
+    played(tmp_path, story)
+
+
+def test_a_snapshot_has_the_cards_of_pins_but_for_what_one_may_see_no_more(tmp_path):
+    """A closed session, and one that went to a foreign line: both stay pinned, and only the first has a card."""
+
+    async def story(desk: Desk) -> None:
+        ann, sue = await desk.operator("ann", desk.line), await desk.operator("sue", role=Role.SUPERVISOR)
+        bar, _ = await desk.line_with_channel("bar")
+        async with desk.console(sue) as at_sue, desk.console(ann, "away") as at_ann:
+            sessions = []
+            for key in ("v1", "v2"):
+                await desk.say(key, "hello")
+                sessions.append((await at_ann.card(status="queued"))["card"]["session"])
+                await at_ann.send(t="pin", session=sessions[-1], on=True)
+                await at_ann.until(lambda u: "pins" in u)
+            closed, foreign = sessions
+            async with desk.socket(ann) as again:
+                # What is in a list is not said twice.
+                assert [] == (await again.hello()).get("pinned", [])
+            mark = at_ann.at
+            for session, verb, more in ((closed, "take_over", {}), (closed, "close", {}), (foreign, "assign", {"line": bar})):
+                await at_sue.do(session, verb, **more)
+            await at_ann.card(session=closed, status="closed")
+            await at_ann.until(lambda u: u.get("gone") == foreign)
+            async with desk.socket(ann) as again:
+                first = await again.hello()
+                assert sessions == first["pins"]
+                assert [(closed, "closed", sue)] == [(c["session"], c["status"], c["operator"]) for c in first["pinned"]]
+            async with desk.socket(ann) as again:
+                await again.hello(resume=mark)
+                await again.card(session=closed, status="closed")
+                await again.caught_up()
+                assert [foreign] == [update["gone"] for update in again.updates if "gone" in update]
 
     played(tmp_path, story)
 

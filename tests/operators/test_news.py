@@ -70,8 +70,12 @@ class Screen:
             id_: card
             for id_, card in self.cards.items()
             if card["status"] == "queued"
+            or id_ in self.pins
             or card.get("offered_until")
-            or (card["status"] != "closed" and mine in (card.get("operator"), *card.get("members", ()), *card.get("invited", ())))
+            or (
+                card["status"] != "closed"
+                and mine in (card.get("operator"), card.get("passed_by"), *card.get("members", ()), *card.get("invited", ()))
+            )
         }
 
 
@@ -231,7 +235,7 @@ def _listen(life: Life, board: Board, hall: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
-    """After any history, read in any pieces: the cards told are those of a snapshot, and the counts and loads are the tables'."""
+    """After any history, in any pieces: the cards told, pinned ones too, are a snapshot's; counts and loads are the tables'."""
     life = Life(seed)
     listeners = [Screen(actor) for actor in life.actors]
     hall: Any = Hall(listeners)  # type: ignore[arg-type]
@@ -247,7 +251,9 @@ def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
     truth = life.store.write(Board.load)
     for actor, listener in zip(life.actors, listeners, strict=True):
         first = life.store.write(lambda tx, who=actor: screens.first(tx, who, life.directory))  # type: ignore[misc]
-        shown = {card.session: msgspec.json.decode(msgspec.json.encode(card)) for card in (*first.waiting, *first.mine)}
+        shown = {
+            card.session: msgspec.json.decode(msgspec.json.encode(card)) for card in (*first.waiting, *first.mine, *first.pinned)
+        }
         assert {id_: _steady(card) for id_, card in shown.items()} == {id_: _steady(c) for id_, c in listener.listed().items()}
         assert truth.counts(actor) == board.counts(actor)
         assert truth.loads[actor.operator_id] == board.loads[actor.operator_id]
@@ -289,8 +295,12 @@ def test_what_was_missed_is_told_as_if_one_had_listened(seed):
 
 
 def _steady(card: dict[str, Any]) -> dict[str, Any]:
-    """A card without what a list does not follow: the moment of the last change, and what is said in a session that waits."""
-    left = {"changed"} | ({"last_text", "last_who", "last_seq", "unanswered"} if card["status"] == "queued" else set())
+    """A card without what a list does not follow.
+
+    That is the moment of the last change, what is said in a session that waits, and of an ended one also who its contact turns out to be.
+    """
+    said, who = {"last_text", "last_who", "last_seq", "unanswered"}, {"contact", "contact_name"}
+    left = {"changed"} | {"queued": said, "closed": said | who}.get(card["status"], set())
     return {key: value for key, value in card.items() if key not in left}
 
 

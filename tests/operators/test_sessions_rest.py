@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from broker.domain import Role
+from broker.domain import Directory, Role
 from broker.web.wiring import listed, unlisted
-from operators import board_rest, deeds_rest, sessions_rest
+from operators import board_rest, deeds_rest, sessions_rest, why_rest
 from tests.operators.shop import NOBODY
 
 
@@ -43,7 +43,13 @@ def test_messages_in_doubt_of_one_microsecond_are_each_on_one_page(shop):
 
 def test_every_route_says_who_may():
     """No route here is open to strangers, and each names one action."""
-    routers = (sessions_rest.routes, deeds_rest.routes, board_rest.routes(lambda _operator, _now: True))
+    house = Directory({}, {}, {}, {}, {})
+    routers = (
+        sessions_rest.routes,
+        deeds_rest.routes,
+        why_rest.routes(lambda: house),
+        board_rest.routes(lambda: house, lambda _operator, _now: True),
+    )
     found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
     assert [] == unlisted(found)
@@ -67,8 +73,9 @@ def test_a_session_by_rest_from_offer_to_closing(shop):
     assert ["hello", "good day", "a regular"] == [one["text"] for one in said["items"] if one["author"] != "system"]
     later = shop.get("ann", f"/sessions/{session}/messages?cursor={said['items'][-2]['seq']}")
     assert said["items"][-1:] == later["items"]
-    (offer,) = shop.get("ann", f"/sessions/{session}/routing")["offers"]
-    assert ("taken", [{"operator_id": shop.ids["ann"], "why": "chosen"}]) == (offer["state"], offer["reasons"])
+    offered = next(one for one in shop.get("ann", f"/sessions/{session}/routing")["decisions"] if one["kind"] == "offered")
+    assert [(shop.ids["ann"], "taken")] == [(one["operator_id"], one["state"]) for one in offered["offers"]]
+    assert [(shop.ids["ann"], "chosen")] == [(one["operator_id"], one["why"]) for one in offered["seats"]]
 
 
 def test_a_deed_with_the_same_key_is_done_once(shop):

@@ -1,6 +1,6 @@
 // The REST calls of the console. Errors are problem+json (RFC 9457): what to tell the operator stands in `detail`.
 
-import type { Card, Presence } from "../shared/frames/operator";
+import type { Presence } from "../shared/frames/operator";
 
 /** What the server said instead of an answer; status 0 when it said nothing at all. */
 export class Problem extends Error {
@@ -14,6 +14,11 @@ export class Problem extends Error {
   ) {
     super(detail || `HTTP ${status}`);
   }
+}
+
+/** What the server said of an error; empty when it said nothing, or when the error is our own. */
+export function detailOf(error: unknown): string {
+  return error instanceof Problem ? error.detail : "";
 }
 
 export interface Operator {
@@ -268,51 +273,6 @@ export async function setReview(session: string, stars: number, comment: string)
 
 export async function bulk(what: Bulk): Promise<BulkItem[]> {
   return ((await call("POST", "/sessions/bulk", what)) as { items: BulkItem[] }).items;
-}
-
-interface SessionRow {
-  id: string;
-  conversation_id: string;
-  line_id: string;
-  line_name: string;
-  channel: string;
-  status: string;
-  contact_id: string;
-  contact_name: string;
-  operator_id: string | null;
-  operator_name: string;
-  opened_at: string;
-  queued_at: string | null;
-  closed_at: string | null;
-  unanswered_since: string | null;
-  last_text: string;
-  last_author: string;
-  outcome: string;
-}
-
-/** A session that no list of ours has, as a card. */
-export async function session(id: string): Promise<Card> {
-  const row = (await call("GET", `/sessions/${encodeURIComponent(id)}`)) as SessionRow;
-  const time = (at: string | null): number => (at === null ? 0 : Date.parse(at));
-  return {
-    session: row.id,
-    conversation: row.conversation_id,
-    line: row.line_id,
-    line_name: row.line_name,
-    channel: row.channel,
-    status: row.status,
-    contact: row.contact_id,
-    contact_name: row.contact_name,
-    opened: time(row.opened_at),
-    queued: time(row.queued_at),
-    closed: time(row.closed_at),
-    operator: row.operator_id ?? "",
-    operator_name: row.operator_name,
-    unanswered: time(row.unanswered_since),
-    last_text: row.last_text,
-    last_who: row.last_author,
-    outcome: row.outcome,
-  };
 }
 
 export async function setBanned(contact: string, banned: boolean): Promise<void> {

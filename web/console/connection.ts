@@ -1,6 +1,6 @@
 // Between the store and the gateway: says hello, keeps deeds until they are answered, asks for what the screen shows.
 
-import type { Box, Card, ConsoleFrame, Do, GatewayFrame, Presence } from "../shared/frames/operator";
+import type { Box, ConsoleFrame, Do, GatewayFrame, Presence } from "../shared/frames/operator";
 import type { KeptSocket, SocketEvents } from "../shared/socket";
 import { keepDeeds, keptDeeds, type Shelf } from "./kept";
 import { type Deed, type Store, unseenAlerts } from "./store";
@@ -36,7 +36,6 @@ export interface Connection {
   /** Take a notice off the screen. */
   dismiss(key: string): void;
   alertsSeen(): void;
-  learn(cards: readonly Card[]): void;
   passwordChanged(): void;
   close(): void;
 }
@@ -167,9 +166,6 @@ export function connect(store: Store, around: Surroundings): Connection {
     },
     alertsSeen() {
       if (unseenAlerts(store.state) > 0) store.dispatch({ type: "alerts_seen" });
-    },
-    learn(cards) {
-      store.dispatch({ type: "learned", cards });
     },
     passwordChanged() {
       store.dispatch({ type: "password_changed" });

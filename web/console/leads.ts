@@ -1,6 +1,6 @@
 // The leads on the page: read page by page, and read again when there is news of a lead, without moving what is shown.
 
-import { type Lead, type LeadPage, Problem } from "./api";
+import { detailOf, type Lead, type LeadPage, Problem } from "./api";
 
 export interface Leads {
   items: readonly Lead[];
@@ -72,7 +72,7 @@ export function leadBook(
         if (open) loggedOut();
         return;
       }
-      show({ step: "failed", problem: error instanceof Problem ? error.detail : "" });
+      show({ step: "failed", problem: detailOf(error) });
     } finally {
       reading = null;
     }

@@ -10,7 +10,6 @@ import {
   serverTime,
   START,
   type State,
-  unknownPins,
   unseenAlerts,
   waitForMe,
   waiting,
@@ -396,20 +395,31 @@ describe("pins", () => {
     expect([...after(state, snapshot()).pins]).toEqual([]);
   });
 
-  test("a pinned dialogue of somebody else stands in mine as soon as its card is known", () => {
-    const state = live({ pins: ["b"] });
-    const learned = reduce(state, { type: "learned", cards: [card("b", { status: "closed", operator: "ann" })] });
+  const theirs = card("b", { status: "active", operator: "ann" });
 
-    expect(unknownPins(state)).toEqual(["b"]);
-    expect(unknownPins(learned)).toEqual([]);
-    expect(sessions(mine(learned))).toEqual(["b"]);
-    expect(sessions(mine(next(learned, { pins: [] })))).toEqual([]);
+  test("a pinned dialogue of somebody else stands in mine, by the snapshot or by the card that comes with the pin", () => {
+    const first = live({ pins: ["b"], pinned: [theirs] });
+    const told = live({}, { card: theirs }, { pins: ["b"] });
+
+    for (const state of [first, told]) {
+      expect(sessions(mine(state))).toEqual(["b"]);
+      expect(sessions(mine(next(state, { pins: [] })))).toEqual([]);
+    }
   });
 
-  test("a card that was asked for never replaces one that the gateway told", () => {
-    const state = reduce(live({ mine: [held("a", { changed: 2 })], pins: ["a"] }), { type: "learned", cards: [held("a", { changed: 1 })] });
+  test("a pinned dialogue that another takes, or that ends, stays pinned in mine", () => {
+    const state = live({ waiting: [card("b")], pins: ["b"] }, { card: theirs });
+    const ended = next(state, { card: card("b", { status: "closed", operator: "ann" }) });
 
-    expect(state.cards.a?.changed).toBe(2);
+    expect(waiting(state)).toEqual([]);
+    for (const each of [state, ended]) expect(sections(mine(each), each.pins)).toMatchObject([{ section: "pinned", cards: [{ session: "b" }] }]);
+  });
+
+  test("a pinned dialogue that one may see no more goes, and stands there again when its card comes", () => {
+    const gone = live({ pins: ["b"], pinned: [theirs] }, { gone: "b" });
+
+    expect(mine(gone)).toEqual([]);
+    expect(sessions(mine(next(gone, { card: theirs })))).toEqual(["b"]);
   });
 
   test("the whole list of mine does not take away what is only pinned", () => {

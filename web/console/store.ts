@@ -138,8 +138,6 @@ export type Action =
   | { type: "set_presence"; presence: Presence }
   | { type: "password_changed" }
   | { type: "dismissed"; key: string }
-  /** Cards that no list of ours brings: those of pinned sessions. */
-  | { type: "learned"; cards: readonly Card[] }
   | { type: "alerts_seen" };
 
 const NOT_ASKED: Paging = { loading: null, loaded: false, next: null };
@@ -215,11 +213,6 @@ export function reduce(state: State, action: Action): State {
         notices: state.notices.filter((notice) => notice.key !== action.key),
         alerts: state.alerts.map((alert) => (alert.key === action.key ? { ...alert, shown: false } : alert)),
       };
-    case "learned": {
-      const learned = Object.fromEntries(action.cards.map((card) => [card.session, card]));
-      // What the gateway told is newer than what was asked for.
-      return { ...state, cards: { ...learned, ...state.cards } };
-    }
     case "alerts_seen":
       return { ...state, alerts: state.alerts.map((alert) => ({ ...alert, seen: true, shown: false })) };
   }
@@ -237,7 +230,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         me: frame.me,
         colleagues: Object.fromEntries(frame.colleagues.map((colleague) => [colleague.id, colleague])),
         counts: frame.counts,
-        cards: Object.fromEntries([...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
+        cards: Object.fromEntries([...(frame.pinned ?? []), ...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
         paging: START.paging,
         inAll: START.inAll,
         pins: new Set(frame.pins ?? []),
@@ -562,11 +555,6 @@ export function cardsIn(state: State, box: Box): Card[] {
 export function waitForMe(state: State): number {
   const { me } = state;
   return mine(state).filter((card) => isOffered(card) || isInvited(card, me) || (isHeldBy(card, me) && waitingSince(card) > 0)).length;
-}
-
-/** Pinned sessions of which we have no card: they are in no list of ours. */
-export function unknownPins(state: State): string[] {
-  return [...state.pins].filter((session) => state.cards[session] === undefined);
 }
 
 export function unseenAlerts(state: State): number {

@@ -1,6 +1,6 @@
 // Something read again and again while it is on the screen: the board. What was read last stays when the server fails.
 
-import { Problem } from "./api";
+import { detailOf, Problem } from "./api";
 
 export interface Watched<T> {
   value: T | null;
@@ -48,7 +48,7 @@ export function watch<T>(
         if (looking) loggedOut();
         looking = false;
       }
-      known = { ...known, failed: true, problem: error instanceof Problem ? error.detail : "" };
+      known = { ...known, failed: true, problem: detailOf(error) };
     } finally {
       reading = false;
     }

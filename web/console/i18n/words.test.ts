@@ -45,6 +45,17 @@ test("plurals follow the language's rules", () => {
 test("a word of the server that the catalogue does not know is shown as it is", () => {
   expect(wordsIn("en").word("channel", "widget")).toBe("Site chat");
   expect(wordsIn("en").word("channel", "pigeon")).toBe("pigeon");
+  expect(wordsIn("en").word("refused", "too_windy", "It is too windy.")).toBe("It is too windy.");
+  expect(wordsIn("en").word("channel", "widget", "It is too windy.")).toBe("Site chat");
+});
+
+test("a line is open, closed for good, or closed until it opens", () => {
+  const now = new Date(2026, 4, 10, 8, 5).getTime();
+  const en = wordsIn("en");
+
+  expect(en.hours({ open: true, opens_at: null }, now)).toBe("Open");
+  expect(en.hours({ open: false, opens_at: null }, now)).toBe("Closed");
+  expect(en.hours({ open: false, opens_at: new Date(2026, 4, 10, 9).toISOString() }, now)).toBe("Opens 09:00 AM");
 });
 
 test("text that was filled in is not read again for places", () => {

@@ -25,12 +25,18 @@ export function chooseLanguage(...wishes: (string | null | undefined)[]): Langua
   return "en";
 }
 
+/** As the server has them: `opens_at` in ISO 8601, null when it never opens. */
+export interface LineHours {
+  open: boolean;
+  opens_at: string | null;
+}
+
 export interface Words {
   language: Language;
   /** The text of *key*; `{name}` is filled from *values*, plural forms are chosen by `count`. */
   t: (key: Key, values?: Readonly<Record<string, string | number>>) => string;
-  /** The text of `group.value` where the catalogue has it, else *value* itself: words of the server that may grow. */
-  word: (group: string, value: string) => string;
+  /** The text of `group.value` where the catalogue has it, else *otherwise*: words of the server that may grow. */
+  word: (group: string, value: string, otherwise?: string) => string;
   time: (at: number) => string;
   day: (at: number, now: number) => string;
   dateTime: (at: number) => string;
@@ -41,6 +47,8 @@ export interface Words {
   exact: (at: number, now: number) => string;
   /** A time to come: by the clock today, with the day of the week within the week, else with the date. */
   weekdayTime: (at: number, now: number) => string;
+  /** Whether a line is open, or when it opens next. */
+  hours: (line: LineHours, now: number) => string;
   duration: (ms: number) => string;
   number: (value: number) => string;
   languageName: (code: string) => string;
@@ -73,12 +81,17 @@ export function wordsIn(language: Language): Words {
     });
   }
 
+  function weekdayTime(at: number, now: number): string {
+    const days = daysBetween(now, at);
+    return (days === 0 ? clock : days > 0 && days < 7 ? weekday : sameYear(at, now) ? dayMonth : both).format(at);
+  }
+
   return {
     language,
     t,
-    word(group, value) {
+    word(group, value, otherwise = value) {
       const key = `${group}.${value}`;
-      return key in catalogue ? t(key as Key) : value;
+      return key in catalogue ? t(key as Key) : otherwise;
     },
     time: (at) => clock.format(at),
     day(at, now) {
@@ -90,9 +103,10 @@ export function wordsIn(language: Language): Words {
     date: (at) => longDate.format(at),
     short: (at, now) => (daysBetween(now, at) === 0 ? clock : sameYear(at, now) ? shortDate : longDate).format(at),
     exact: (at, now) => (daysBetween(now, at) === 0 ? seconds : dateSeconds).format(at),
-    weekdayTime(at, now) {
-      const days = daysBetween(now, at);
-      return (days === 0 ? clock : days > 0 && days < 7 ? weekday : sameYear(at, now) ? dayMonth : both).format(at);
+    weekdayTime,
+    hours(line, now) {
+      if (line.open) return t("line.open");
+      return line.opens_at === null ? t("line.closed") : t("line.opens", { time: weekdayTime(Date.parse(line.opens_at), now) });
     },
     number: (value) => numbers.format(value),
     duration(ms) {

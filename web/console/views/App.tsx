@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { keepSocket } from "../../shared/socket";
 import * as api from "../api";
 import { connect, type Connection } from "../connection";
@@ -6,7 +6,7 @@ import { chooseLanguage, type Language, wordsIn } from "../i18n/words";
 import { newId } from "../ids";
 import { read, shelf as openShelf, type Shelf, write } from "../kept";
 import { type PresenceWatch, watchPresence } from "../presence";
-import { type State, Store, unknownPins } from "../store";
+import { type State, Store } from "../store";
 import { Busy, Empty } from "./bits";
 import { DeskContext, WordsContext } from "./context";
 import { Login } from "./Login";
@@ -144,29 +144,10 @@ function DeskOf({ operator, shelf, onLanguage, onLogout, onLoggedOut, onForbidde
     };
   }, [operator.id]);
 
-  usePinned(state, running?.connection ?? null);
-
   if (running === null || state === null) return null;
   return (
     <DeskContext.Provider value={{ state, ...running, operator: operator.id, shelf }}>
       <Shell login={operator.login} onLanguage={onLanguage} onLogout={onLogout} onLoggedOut={onLoggedOut} />
     </DeskContext.Provider>
   );
-}
-
-/** Pinned sessions stand in Mine whoever has them: cards that the gateway does not send us are asked for. */
-function usePinned(state: State | null, connection: Connection | null): void {
-  /** What we may see no more is not asked for again and again. */
-  const tried = useRef(new Set<string>());
-  const unknown = state?.link === "live" ? unknownPins(state) : [];
-  useEffect(() => {
-    const fresh = unknown.filter((session) => !tried.current.has(session));
-    tried.current = new Set(unknown);
-    for (const session of fresh) {
-      api.session(session).then(
-        (card) => connection?.learn([card]),
-        () => undefined,
-      );
-    }
-  }, [unknown.join(" ")]);
 }

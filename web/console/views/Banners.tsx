@@ -61,11 +61,10 @@ function NoticeLine({ notice }: { notice: Notice }) {
     const timer = setTimeout(() => connection.dismiss(notice.key), NOTICE_MS);
     return () => clearTimeout(timer);
   }, [notice.key]);
-  const known = words.word("refused", notice.code);
   return (
     <p class="notice">
       <Icon name="warning" />
-      <span>{known === notice.code ? notice.text || notice.code : known}</span>
+      <span>{words.word("refused", notice.code, notice.text || notice.code)}</span>
       <button type="button" class="button quiet small" aria-label={words.t("common.dismiss")} onClick={() => connection.dismiss(notice.key)}>
         <Icon name="cross" />
       </button>

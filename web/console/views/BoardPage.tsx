@@ -174,10 +174,6 @@ function Lines({ lines }: { lines: readonly BoardLine[] }) {
     number(t("board.missed"), (line) => line.missed_24h, "bad"),
     number(t("board.kpi"), (line) => line.kpi_missed_24h, "bad"),
   ];
-  function hours(line: BoardLine): string {
-    if (line.open) return t("line.open");
-    return line.opens_at === null ? t("line.closed") : t("line.opens", { time: words.weekdayTime(Date.parse(line.opens_at), now) });
-  }
   return (
     <section class="board-part">
       <h2>{t("board.lines")}</h2>
@@ -192,7 +188,7 @@ function Lines({ lines }: { lines: readonly BoardLine[] }) {
           about={(line) => (
             <>
               <span class={line.open ? "dot online" : "dot offline"} aria-hidden="true" />
-              {hours(line)}
+              {words.hours(line, now)}
             </>
           )}
         />

@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Card } from "../../shared/frames/operator";
-import { Problem } from "../api";
+import { detailOf } from "../api";
 import { type BulkResult, doInBulk } from "../bulk";
 import { newId } from "../ids";
 import { supervises } from "../verbs";
-import { Busy, Name } from "./bits";
+import { Busy, Failed, Name } from "./bits";
 import { CloseDialog } from "./CloseDialog";
 import { useDesk, useWords } from "./context";
 import { Dialog } from "./Dialog";
@@ -110,21 +110,14 @@ function BulkRun({ what, cards, onDone }: { what: What; cards: readonly Card[]; 
         }),
       );
     } catch (error) {
-      setProblem((error instanceof Problem && error.detail) || t("app.unreachable"));
+      setProblem(detailOf(error) || t("app.unreachable"));
     }
   }
   useEffect(() => void run(), []);
 
   return (
     <Dialog title={t(`bulk.${what.verb}_title`, { count: these.length })} onClose={() => onDone(result)}>
-      {problem !== null && (
-        <p class="problem" role="alert">
-          {problem}{" "}
-          <button type="button" class="link" onClick={() => void run()}>
-            {t("app.retry")}
-          </button>
-        </p>
-      )}
+      {problem !== null && <Failed text={problem} onRetry={() => void run()} />}
       {problem === null && result === null && <Busy text={t("bulk.busy")} />}
       {result !== null && (
         <div role="status" class="bulk-result">
@@ -136,7 +129,7 @@ function BulkRun({ what, cards, onDone }: { what: What; cards: readonly Card[]; 
                 {result.failed.map((one) => (
                   <li key={one.session_id}>
                     <Name of={these.find((card) => card.session === one.session_id)?.contact_name ?? ""} />
-                    <p class="wrap">{words.word("refused", one.code) === one.code ? one.text || one.code : words.word("refused", one.code)}</p>
+                    <p class="wrap">{words.word("refused", one.code, one.text || one.code)}</p>
                   </li>
                 ))}
               </ul>

@@ -3,7 +3,7 @@ import { type Lead, leads as readPage, transcript as loadTranscript, type Transc
 import { type LeadBook, leadBook, NO_LEADS } from "../leads";
 import { hashOf } from "../routes";
 import { cleanName } from "../text";
-import { Busy, Empty, Icon, Name, Said } from "./bits";
+import { Busy, Empty, Failed, Icon, Name, Said } from "./bits";
 import { hasSource, SourceFacts } from "./ContactPanel";
 import { useDesk, useNow, useWords } from "./context";
 
@@ -118,16 +118,7 @@ function Transcript({ session }: { session: string }) {
   useEffect(() => void load(), [session]);
 
   if (step === "loading") return <Busy text={words.t("leads.transcript_loading")} />;
-  if (step === "failed") {
-    return (
-      <p class="problem" role="alert">
-        {words.t("leads.transcript_failed")}{" "}
-        <button type="button" class="link" onClick={() => void load()}>
-          {words.t("app.retry")}
-        </button>
-      </p>
-    );
-  }
+  if (step === "failed") return <Failed text={words.t("leads.transcript_failed")} onRetry={() => void load()} />;
   return (
     <ol class="transcript">
       {lines.map((line, index) => (

@@ -43,12 +43,11 @@ export function PendingMark({ deed }: { deed: Deed }) {
   const { connection, state } = useDesk();
   if (!hasWords(deed)) return null;
   if (deed.state === "refused") {
-    const reason = words.word("refused", deed.code);
     return (
       <span class="mark bad" data-fate="refused">
         <Icon name="warning" />
         <span>
-          {words.t("fate.refused")}: {reason === deed.code ? deed.problem || deed.code : reason}{" "}
+          {words.t("fate.refused")}: {words.word("refused", deed.code, deed.problem || deed.code)}{" "}
           <button type="button" class="link" onClick={() => connection.again(deed.id)}>
             {words.t("fate.again")}
           </button>{" "}

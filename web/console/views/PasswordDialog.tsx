@@ -31,8 +31,7 @@ export function PasswordDialog({ login, onClose, onChanged }: { login: string; o
 
   function reason(error: unknown): string {
     if (!(error instanceof Problem) || error.detail === "") return t("password.failed");
-    const known = word("password", error.code);
-    return known === error.code ? error.detail : known;
+    return word("password", error.code, error.detail);
   }
 
   if (step === "done") {

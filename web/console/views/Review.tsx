@@ -1,6 +1,6 @@
 import { useEffect, useId, useState } from "preact/hooks";
-import { Problem, type Review as Kept, review as loadReview, setReview } from "../api";
-import { Busy, Icon } from "./bits";
+import { detailOf, type Review as Kept, review as loadReview, setReview } from "../api";
+import { Busy, Failed, Icon } from "./bits";
 import { useWords } from "./context";
 
 const STARS = [1, 2, 3, 4, 5] as const;
@@ -24,16 +24,7 @@ export function Review({ session }: { session: string }) {
   useEffect(() => void load(), []);
 
   if (step === "loading") return <Busy text={t("review.loading")} />;
-  if (step === "failed") {
-    return (
-      <p class="review problem" role="alert">
-        {t("review.failed")}{" "}
-        <button type="button" class="link" onClick={() => void load()}>
-          {t("app.retry")}
-        </button>
-      </p>
-    );
-  }
+  if (step === "failed") return <Failed text={t("review.failed")} onRetry={() => void load()} class="review" />;
   return (
     <details class="review">
       <summary>
@@ -78,7 +69,7 @@ function ReviewForm({ session, kept, onKept }: { session: string; kept: Kept | n
       setStep("done");
     } catch (error) {
       setStep("writing");
-      setProblem((error instanceof Problem && error.detail) || t("app.unreachable"));
+      setProblem(detailOf(error) || t("app.unreachable"));
     }
   }
 

@@ -1,7 +1,7 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { Problem, type TargetLine, type TargetOperator, type Targets, targets as loadTargets } from "../api";
+import { detailOf, type TargetLine, type TargetOperator, type Targets, targets as loadTargets } from "../api";
 import type { Card } from "../../shared/frames/operator";
-import { Busy } from "./bits";
+import { Busy, Failed } from "./bits";
 import { TEXT_MAX } from "./Composer";
 import { useDesk, useNow, useWords } from "./context";
 import { Dialog } from "./Dialog";
@@ -42,7 +42,7 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
     try {
       setTargets(await loadTargets());
     } catch (error) {
-      setProblem(error instanceof Problem ? error.detail : "");
+      setProblem(detailOf(error) || t("app.unreachable"));
     }
   }
   useEffect(() => void load(), []);
@@ -71,12 +71,7 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
     <Dialog title={title} onClose={onClose}>
       <form onSubmit={submit}>
         {problem !== null ? (
-          <p class="problem" role="alert">
-            {problem || t("app.unreachable")}{" "}
-            <button type="button" class="link" onClick={() => void load()}>
-              {t("app.retry")}
-            </button>
-          </p>
+          <Failed text={problem} onRetry={() => void load()} />
         ) : targets === null ? (
           <Busy text={t("target.loading")} />
         ) : (
@@ -200,17 +195,12 @@ function Person({ operator, passing, card, on, onChoose }: PersonProps) {
 
 function Line({ line, own, on, onChoose }: { line: TargetLine; own: boolean; on: boolean; onChoose: () => void }) {
   const words = useWords();
-  const { t } = words;
   const now = useNow(60_000);
-  const hours = line.open
-    ? t("line.open")
-    : line.opens_at === null
-      ? t("line.closed")
-      : t("line.opens", { time: words.weekdayTime(Date.parse(line.opens_at), now) });
+  const hours = words.hours(line, now);
   return (
     <Choice
       name={line.name}
-      about={own ? `${t("target.own_line")} · ${hours}` : hours}
+      about={own ? `${words.t("target.own_line")} · ${hours}` : hours}
       dot={line.open ? "online" : "offline"}
       on={on}
       disabled={false}

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Decision, decisions as readPage, Problem } from "../api";
-import { Busy, Empty, Icon } from "./bits";
+import { type Decision, decisions as readPage, detailOf } from "../api";
+import { Busy, Empty, Failed, Icon } from "./bits";
 import { useNow, useWords } from "./context";
 
 interface Book {
@@ -33,7 +33,7 @@ export function WhyPanel({ session, news, onHide }: { session: string; news: str
       setBook({ session, items, cursor: page.next_cursor, step: "ready", problem: "" });
     } catch (error) {
       if (mine !== asked.current) return;
-      setBook({ ...shown, step: "failed", problem: error instanceof Problem ? error.detail : "" });
+      setBook({ ...shown, step: "failed", problem: detailOf(error) });
     }
   }
   useEffect(() => {
@@ -74,14 +74,7 @@ export function WhyPanel({ session, news, onHide }: { session: string; news: str
       )}
       {step === "ready" && items.length === 0 && cursor === null && <Empty icon="route" title={t("why.empty")} next={t("why.empty_next")} />}
       {step === "loading" && (items.length === 0 || cursor !== null) && <Busy text={t("why.loading")} />}
-      {step === "failed" && (
-        <p class="problem" role="alert">
-          {problem || t("why.failed")}{" "}
-          <button type="button" class="link" onClick={() => void read(null)}>
-            {t("app.retry")}
-          </button>
-        </p>
-      )}
+      {step === "failed" && <Failed text={problem || t("why.failed")} onRetry={() => void read(null)} />}
       {cursor !== null && step === "ready" && (
         <button type="button" class="button quiet wide" onClick={() => void read(cursor)}>
           {t("why.more")}

@@ -117,3 +117,16 @@ export function Busy({ text }: { text: string }) {
     </p>
   );
 }
+
+/** What could not be had, and a way to try again; *class* beside its own. */
+export function Failed({ text, onRetry, class: more = "" }: { text: string; onRetry: () => void; class?: string }) {
+  const { t } = useWords();
+  return (
+    <p class={`problem ${more}`} role="alert">
+      {text}{" "}
+      <button type="button" class="link" onClick={onRetry}>
+        {t("app.retry")}
+      </button>
+    </p>
+  );
+}

@@ -243,8 +243,10 @@ export interface Snapshot {
   waiting: Card[];
   /** The server's clock, epoch milliseconds: waiting times and deadlines are counted by it. */
   now: number;
-  /** Sessions I have pinned, the first pinned first; of one that is not among the cards the card is asked for over REST. Default: []. */
+  /** Sessions I have pinned, the first pinned first. Default: []. */
   pins?: string[];
+  /** The cards of those pins that are in neither list, but for sessions I may see no more. Default: []. */
+  pinned?: Card[];
 }
 
 /** What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot. */
@@ -277,7 +279,7 @@ export interface Alert {
  * One piece of news; exactly one field is set, or `card` with `message`, or `gone` alone.
  *
  * *card* replaces the session's card. *gone*: the session left every list of mine (another took it, or it closed and I had
- * no part in it). *counts* follow when they changed.
+ * no part in it), and it is not pinned, or I may see it no more. *counts* follow when they changed.
  */
 export interface Update {
   /** Default: null. */
