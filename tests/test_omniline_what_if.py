@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 import omniline
-from broker.domain import ConversationId
+from broker.domain import ConversationId, Weights
 from broker.store.sqlite import connect, driver
+from routing.comparison import Spread, compare
+from routing.erlang import staffing
+from routing.traffic import kept
 from tests.crm_bridge.house import House
 
 CUSTOMERS = 16
@@ -138,6 +141,45 @@ def test_shifts_that_somebody_did_not_have(command):
     assert any(note.startswith("Who has other shifts is online in the hours") for note in told["notes"])
 
 
+def test_how_busy_somebody_is(command):
+    """What their sessions took of what their budget could bear while they were there: Ann from noon on, who is added all day."""
+    took = CUSTOMERS * 150 * 25
+    told = command.json("[what_if]\nadd_operators = 1")
+    larger = command.json("[operators.ann]\nbudget = 400")
+
+    assert told["happened"]["operators"]["ann"]["busy"] == pytest.approx(took / (100 * 12 * 3_600))
+    assert told["changed"]["operators"]["ann"]["busy"] == pytest.approx(took / 2 / (100 * 12 * 3_600))
+    assert told["changed"]["operators"]["extra-1"]["busy"] == pytest.approx(took / 2 / (100 * 24 * 3_600))
+    assert larger["changed"]["operators"]["ann"]["busy"] == pytest.approx(took / (400 * 12 * 3_600))
+
+
+def test_what_somebody_lets_run_out_is_theirs(command):
+    """Ann answers after 5 s; where that is too late, each session's three rounds run out, and they are hers."""
+    told = command.json("[lines.shop]\nsettings = { offer_seconds = 5 }")
+
+    assert (0, 3 * CUSTOMERS) == tuple(told[play]["operators"]["ann"]["ran_out"] for play in ("happened", "changed"))
+
+
+def test_the_wait_of_95_of_100():
+    """Of forty who waited 1 to 40 s: the 20th is the middle one, and 38 do not exceed the 38th."""
+    house = House()
+    shop = house.line(weights=Weights(chat=1))
+    site = house.channel(shop)
+    ann = house.operator("ann", shop)
+    house.settle()
+    began = house.clock.now()
+    customers = [house.say(site, f"v{number}", "hello") for number in range(40)]
+    house.settle()
+    for customer in customers:
+        house.later(seconds=1)
+        house.take(customer, ann)
+        house.settle()
+    was = house.do(kept)
+    told = compare(house.do, was, was, shop, began, began + timedelta(hours=1))
+
+    assert Spread(20.0, 38.0, 40.0) == told.happened.wait_seconds
+
+
 def test_people_read_a_table(command):
     """Three columns beside each other, the operators, the distance, the staffing; never wider than a page of a terminal."""
     status, out, err = command("[what_if]\nadd_operators = 1", "--patience", "120")
@@ -162,6 +204,19 @@ def test_staffing_without_patience_is_erlang_c(command):
     )
     assert average["arrivals"] == pytest.approx(CUSTOMERS / 24)
     assert any(note.startswith("It is Erlang C: nobody leaves") for note in told["notes"])
+
+
+@pytest.mark.parametrize("patience", [None, 120.0])
+@pytest.mark.parametrize(("budget", "at_once"), [(100, 4), (25, 1)])
+def test_staffing_is_of_what_came(command, patience, budget, at_once):
+    """The rows are Erlang's for the arrivals, the handling time, the budgets, the line's promise and the patience: 80 % in time."""
+    command.sql(f"UPDATE budgets SET budget = {budget}")  # noqa: S608
+    told = command.json("", *(("--patience", str(patience)) if patience else ()))
+
+    shown = ("operators", "meets_target", "occupancy", "within", "mean_wait_seconds", "abandoned")
+    for table, arrivals in zip(told["staffing"], (CUSTOMERS, CUSTOMERS / 24), strict=True):
+        rows = staffing(arrivals, 150, answer_within_seconds=60, target=0.8, patience_seconds=patience, at_once=at_once, around=2)
+        assert [{name: getattr(row, name) for name in shown} for row in rows] == table["rows"]
 
 
 def test_the_same_seed_is_the_same_answer(command):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -65,6 +66,25 @@ def test_the_board_says_what_waits_and_who_does_what(shop):
     assert (2, line["offered"], 1, 0) == (ann["sessions"], ann["offers"], ann["declined_24h"], ann["ran_out_24h"])
     assert 25 * (1 + ann["offers"]) == ann["load"]
     assert [0] * 4 == [found["Bar"][key] for key in ("waiting", "offered", "active", "snoozed")]
+
+
+@pytest.mark.parametrize(("here", "offered"), [(PresenceState.ONLINE, 2), (PresenceState.AWAY, 0)])
+def test_the_oldest_wait_is_that_of_who_came_first(shop, here, offered):
+    """Of two who are offered, and of two whom nobody is offered, the earlier; once they are served it is the other's."""
+    shop.site.write(lambda tx: presence.set_presence(tx, shop.ids["ann"], here))
+    shop.say(1, "v1", "hello")
+    first, began = shop.session(), shop.site.clock.now()
+    shop.site.clock.move(60)
+    shop.say(2, "v2", "hello")
+
+    line = board(shop)[0]["Shop"]
+    assert (offered, 2 - offered, _utc(began)) == (line["offered"], line["waiting"], line["oldest_waiting_since"])
+    shop.do("sue", first, "take-over")
+    assert _utc(began + timedelta(minutes=1)) == board(shop)[0]["Shop"]["oldest_waiting_since"]
+
+
+def _utc(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def test_the_last_day_is_counted_and_no_more(shop):

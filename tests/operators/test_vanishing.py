@@ -11,6 +11,7 @@ import pytest
 
 from broker import inbound, timers
 from broker.access import logins as doors
+from broker.config import Settings
 from broker.domain import (
     ConversationId,
     Distribution,
@@ -335,6 +336,19 @@ def test_who_is_not_back_is_offline_after_a_while():
 
     assert OFFLINE is shop.state(shop.ann)
     assert ["away", "offline"] == _told(shop, shop.ann)
+
+
+def test_half_a_minute_and_ten():
+    """As administrators are told: unless they set another grace it is 30 s to away, and from there ten minutes to offline."""
+    shop = Shop()
+    grace = Settings().presence_grace_seconds
+    shop.store.write(lambda tx: presence.begin_grace(tx, shop.ann, grace))
+
+    seen = []
+    for seconds in (29, 1, 10 * 60 - 1, 1):
+        shop.wait(seconds)
+        seen.append(shop.state(shop.ann))
+    assert [ONLINE, AWAY, AWAY, OFFLINE] == seen
 
 
 def test_a_customer_who_writes_to_the_vanished_is_passed_on_when_they_are_given_up():

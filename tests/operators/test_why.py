@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import string
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from types import ModuleType
@@ -241,6 +242,36 @@ def test_a_decision_names_its_rule_its_versions_and_what_became_of_it():
     assert offered.text == ("Offered at once to everybody who can take it, 2 people: Ann, Bob. Whoever takes it first has it.")
     assert page.decisions[0].chosen == [shop.ids["bob"]]
     assert [seat.why for seat in offered.seats] == ["chosen", "chosen"]
+
+
+def test_each_decision_names_the_settings_of_its_moment():
+    """Whoever made it, a distribution or not: what was decided before a change keeps the version of before."""
+    shop = Shop("ann", no_answer_does=NoAnswer.QUEUE, no_answer_seconds=30)
+    session = shop.say()
+    later: list[Callable[[], None]] = [
+        lambda: shop.do("ann", session, Take),
+        lambda: shop.do("ann", session, Transfer, to_line=shop.line),
+        lambda: shop.do("ann", session, Take),
+        lambda: shop.wait(31),
+        lambda: shop.do("ann", session, Take),
+        lambda: shop.do("ann", session, Close),
+    ]
+    for version, happens in enumerate(later, start=2):
+        shop.store.connection.execute("UPDATE lines SET version = ?", (version,))
+        happens()
+
+    assert [(one.kind, one.settings_version) for one in reversed(shop.page(session).decisions)] == [
+        ("opened", 1),
+        ("offered", 1),
+        ("taken", 2),
+        ("passed_on", 3),
+        ("held", 3),
+        ("taken", 4),
+        ("returned", 5),
+        ("held", 5),
+        ("taken", 6),
+        ("closed", 7),
+    ]
 
 
 def test_everybody_is_named_up_to_five():

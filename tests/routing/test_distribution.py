@@ -455,6 +455,33 @@ def test_nobody_starves(arrivals: list[tuple[int, int]]):
             assert earlier_at - at <= timedelta(seconds=max(higher - priority, 0) * AGE_SECONDS)
 
 
+@pytest.mark.parametrize("priority", [1, 5])
+def test_whoever_waits_behind_a_stream_of_higher_priority_is_served_within_the_bound(priority: int):
+    """A place a minute, and each minute another of a higher priority: who came first is served ten minutes a point after they came."""
+    low = waiting("low", NOON)
+    queue, served = [low], None
+    for minute in range(10 * priority + 2):
+        now = NOON + minute * MINUTE
+        queue.append(waiting(f"high{minute:02}", now, priority=priority))
+        queue.sort(key=lambda each: (rank_of(each.queued_at, each.priority), each.queued_at, each.id))
+        (offer,) = distribute(Pool((line(ANN),), (operator(ANN, budget=25),), tuple(queue)), now).offers
+        queue = [each for each in queue if each.id != offer.session_id]
+        if offer.session_id == "low":
+            served = minute
+            break
+
+    assert served == 10 * priority
+
+
+def test_what_is_heavier_waits_for_room_and_keeps_no_seat_from_the_lighter():
+    """The bound is for what the seat has room for: no seat stands idle beside somebody it could serve."""
+    heavy, light = waiting("heavy", NOON - timedelta(hours=1), weight=50, priority=5), waiting("light", NOON)
+    part, whole = operator(ANN, reserved=75), operator(ANN, reserved=50)
+
+    assert offered(given(line(ANN), heavy, light, ann=part)) == {"light": (ANN,)}
+    assert offered(given(line(ANN), heavy, light, ann=whole)) == {"heavy": (ANN,)}
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @drawn(st.lists(st.tuples(st.integers(0, 100), st.sampled_from([0, 1])), min_size=1, max_size=10), st.sampled_from(Distribution))
 def test_first_come_first_served_within_a_priority(arrivals: list[tuple[int, int]], how: Distribution):

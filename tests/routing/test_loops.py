@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from broker.domain import LineSettings, LoadKind
 from broker.inbound import accept, prepare
@@ -15,6 +17,7 @@ from broker.ports import Bell, Tx
 from broker.store.sqlite import SqliteStore
 from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
+from routing import distributor
 from routing.applying import TIMER_OWNER, timer_fired
 from routing.distributor import Distributor
 from routing.worker import Worker
@@ -72,9 +75,9 @@ class Running:
             SenderLoop(sender, self.store, self.transport, fence=1, idempotent=lambda _: True).run(),
         ]
 
-    async def say(self) -> None:
-        """Have everybody write once."""
-        for number in range(VISITORS):
+    async def say(self, numbers: Iterable[int] = range(VISITORS)) -> None:
+        """Have everybody, or those with these numbers, write once."""
+        for number in numbers:
             prepared = prepare(self.channel, [wrote(f"{number}", f"v{number}", "hello")], LineSettings())
             await self.store.write(lambda tx, p=prepared: accept(tx, self.channel.id, p))  # type: ignore[misc]
 
@@ -83,6 +86,15 @@ class Running:
         async with asyncio.timeout(30):
             while not done():
                 self.changed.clear()
+                await self.changed.wait()
+
+    async def until_there_are(self, number: int, text: str) -> None:
+        """Wait until the plain query *text* counts *number*, looking after each commit."""
+        async with asyncio.timeout(30):
+            while True:
+                self.changed.clear()  # before the look: what is committed during it is looked at again
+                if await self.count(text) == number:
+                    return
                 await self.changed.wait()
 
     async def count(self, text: str) -> int:
@@ -123,10 +135,7 @@ def deaf(transport: MemoryTransport) -> Any:
 async def everything_is_done(house: Running) -> None:
     """Wait until each visitor has what is said to them, the people have what they can hold, and nothing is undone."""
     await house.until(lambda: len(house.channel.far.delivered) == SAID)
-    async with asyncio.timeout(30):
-        while await house.count("SELECT count(*) FROM outbox WHERE state <> 'sent'"):
-            house.changed.clear()
-            await house.changed.wait()
+    await house.until_there_are(0, "SELECT count(*) FROM outbox WHERE state <> 'sent'")
     assert await house.count("SELECT count(*) FROM conversations WHERE input_seq > worked_seq") == 0
     assert await house.count("SELECT count(*) FROM sessions WHERE status = 'offered'") == ROOM
     assert await house.count("SELECT min(reserved) FROM budgets") == 100
@@ -140,6 +149,19 @@ def test_bells_carry_a_message_through_the_house(tmp_path: Path):
         async with running(on_disk(tmp_path), CountedIds(), heard) as house:
             await house.say()
             await everything_is_done(house)
+
+    asyncio.run(play())
+
+
+def test_a_bell_distributes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who writes after the sweep of the start is offered to somebody though no other sweep ever comes."""
+    monkeypatch.setattr(distributor, "SWEEP_SECONDS", 1e9)
+
+    async def play() -> None:
+        async with running(on_disk(tmp_path), CountedIds(), heard) as house:
+            for number in range(2):  # the first offer comes after that sweep, so the second can come by its bell alone
+                await house.say([number])
+                await house.until_there_are(number + 1, "SELECT count(*) FROM offers")
 
     asyncio.run(play())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -394,6 +394,13 @@ Houses.TestCase.settings = settings(
     max_examples=500, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestWhateverHappensInAHouse = pytest.mark.slow(Houses.TestCase)
+
+
+def test_whatever_happens_is_tried_often_enough():
+    """What is promised holds in 500 houses at least, and a failure is shrunk to the least that shows it."""
+    assert Houses.TestCase.settings.max_examples >= 500
+    assert Phase.shrink in Houses.TestCase.settings.phases
+
 
 # --- distribution alone
 

@@ -48,7 +48,7 @@ from broker.events import (
     TakeOver,
     Transfer,
 )
-from broker.inbound import accept, enter, prepare, set_banned, undecided
+from broker.inbound import accept, enter, prepare, set_banned, set_priority, undecided
 from broker.outbound import Sender
 from broker.outbound import due as due_to_send
 from broker.ports import Raw, Tx
@@ -399,6 +399,51 @@ def test_whoever_passes_to_their_own_queue_sees_it_go_to_the_next(shops: Shops):
     shop.does(shop.ann, conversation, Transfer, to_line=shop.line)
 
     assert (shop.held().offered_to, shop.reserved(shop.ann, shop.bob)) == ((shop.bob,), [0, 25])
+
+
+def test_what_the_contact_counts_for_goes_with_them(shops: Shops):
+    """As the database has it: beside their line's own priority when they write, and beside the desk's when they are passed on."""
+    shop = shops(priority=1, desk={"priority": 2})
+    conversation = shop.accepts("hello", wrote(shop.name("x"), "eve", "hello"))
+    (contact,) = shop.store.rows("SELECT id FROM contacts")[0]
+    shop.store.write(lambda tx: set_priority(tx, contact, 30))
+    shop.settle()
+
+    assert shop.held().priority == 1 + 30
+    shop.does(shop.ann, conversation, Take)
+    shop.does(shop.ann, conversation, Transfer, to_line=shop.desk)
+    assert (shop.held().line_id, shop.held().priority) == (shop.desk, 2 + 30)
+
+
+def test_only_what_is_distributed_counts_as_a_turn(shops: Shops):
+    """Not what people take by hand, by an answer, over somebody or from a colleague: the next offers alternate as if it were not."""
+    shop = shops(distribution=Distribution.EVENLY, responsible_first=False)
+    first, second = shop.writes("hello", "v1"), shop.writes("hello", "v2")
+    turns = shop.store.rows("SELECT * FROM turns ORDER BY operator_id")
+    assert shop.offers() == [("ann", "open"), ("bob", "open")]
+    shop.does(shop.ann, first, Take)
+    shop.does(shop.bob, second, Take)
+    for who in (shop.ann, shop.bob):
+        shop.goes(who, PresenceState.AWAY)
+    waiting = [shop.writes("hello", key) for key in ("v3", "v4")]
+
+    deeds: list[tuple[OperatorId, ConversationId, Any, str, dict[str, Any]]] = [
+        (shop.ann, waiting[0], Take, "", {}),
+        (shop.ann, waiting[1], Reply, "hi, I am Ann", {}),
+        (shop.sue, waiting[0], TakeOver, "", {}),
+        (shop.sue, waiting[0], Transfer, "", {"to_operator": shop.ann, "assigned": True}),
+    ]
+    for who, conversation, deed, text, more in deeds:
+        assert shop.does(who, conversation, deed, text, **more) == ""
+    for who in (shop.ann, shop.bob):
+        shop.goes(who, PresenceState.ONLINE)
+    assert shop.does(shop.ann, first, Transfer, to_operator=shop.bob) == ""
+    assert shop.does(shop.bob, first, Take) == ""
+
+    assert turns == shop.store.rows("SELECT * FROM turns ORDER BY operator_id")
+    for key in ("v5", "v6"):
+        shop.writes("hello", key)
+    assert [login for login, state in shop.offers() if state == "open"] == ["ann", "bob"]
 
 
 def test_a_supervisor_takes_over_and_their_seatless_budget_counts(shops: Shops):

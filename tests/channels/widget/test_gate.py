@@ -118,7 +118,7 @@ def test_history_is_resumed_where_it_was_left(tmp_path):
 
 
 def test_note_never_reaches_the_visitor(tmp_path):
-    """A note is neither pushed nor in any history."""
+    """A note is neither pushed nor in any history, nor on a page of what is older."""
 
     async def journey():
         async with place(tmp_path) as here, here.visitor() as visitor:
@@ -131,9 +131,12 @@ def test_note_never_reaches_the_visitor(tmp_path):
                 pass
             async with here.visitor() as again:
                 history = (await again.hello(token=token))["history"]
+            await visitor.send(t="older", before=2**53)
+            older = (await visitor.next("history"))["messages"]
 
             assert [("he is rude",)] == await here.rows("SELECT text FROM messages WHERE kind = 'note'")
             assert "rude" not in json.dumps([visitor.frames, history])
+            assert history == older
 
     run(journey())
 
