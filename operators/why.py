@@ -283,7 +283,8 @@ class Teller:
     ) -> list[str]:
         """Say why a session is kept back: a code of the distribution."""
         n = rounds if why == "rounds_over" else round_no
-        said = self._say(f"held.{why}", "held", who=self.name(responsible), needs=self._needs(needs), n=n, rounds=rounds)
+        words = "left_out" if why == "round" and round_no == 0 else why
+        said = self._say(f"held.{words}", "held", who=self.name(responsible), needs=self._needs(needs), n=n, rounds=rounds)
         relaxes = bool(needs) and until is not None and until == needs_until
         return [said, self._say("then_anybody")] if relaxes else [said]
 
@@ -313,6 +314,8 @@ class Teller:
         rule = sight.rule
         if why == "chosen" and rule == "evenly" and not values["turn"]:
             rule = "evenly.never"
+        if why == "asked" and not values["n"]:
+            rule = "before"  # it has begun no round since somebody had it
         if why == "later" and sight.chosen:
             first = sight.chosen[0]
             if rule == "least_loaded" and sight.load(operator) != sight.load(first):

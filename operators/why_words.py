@@ -53,6 +53,10 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "Everybody who could take it has been asked in round {n} of {rounds}. The next round begins later.",
         "ru": "Всех, кто мог бы взять диалог, уже спросили: круг {n} из {rounds}. Следующий круг начнётся позже.",
     },
+    "held.left_out": {
+        "en": "Only whoever has just had it could take it. They are asked again, but not at once.",
+        "ru": "Взять диалог может только тот, у кого он только что был. Ему предложат снова, но не сразу.",
+    },
     "held.rounds_over": {
         "en": (
             "Everybody who could take it has been asked, and the line asks {n} round only. It waits until somebody comes or has room.",
@@ -134,6 +138,7 @@ WORDS: dict[str, dict[str, Text]] = {
         "ru": "Только что уже досталось одно из ждавших открытия; следующее — позже.",
     },
     "seat.asked": {"en": "Asked already in round {n}.", "ru": "Уже спросили: круг {n}."},
+    "seat.asked.before": {"en": "Had it just now.", "ru": "Диалог только что был здесь."},
     "seat.kept": {
         "en": "The customer's own operator goes first.",
         "ru": "Сначала спрашивают ответственного за клиента.",

@@ -213,7 +213,8 @@ class _Desk:
             return
         needs = self._needs(session)
         able = [operator for operator in fit if self._can(operator, needs)] if needs else fit
-        unasked = [operator for operator in able if operator not in asked] if asked else able
+        before = frozenset(asked)
+        unasked = [operator for operator in able if operator not in before] if asked else able
         # Those whom the demand bars could take it: it is due when the demand relaxes.
         relaxes = session.needs_until if len(able) < len(fit) else None
         fresh = False
@@ -341,14 +342,15 @@ class _Desk:
         kept: bool = False,
     ) -> tuple[Reason, ...]:
         queue, free, weight, needs = self.turns_of(line), self.free, session.weight, self._needs(session)
+        first, before = frozenset(chosen), frozenset(asked)
         if not (kept or needs or asked or (paced and self.paced)):
             # Most offers: among those who have room only the turn has decided.
             why_not = self._without_room
-            whys = ["chosen" if who in chosen else "later" if free.get(who, -1) >= weight else why_not(who) for who in queue]
+            whys = ["chosen" if who in first else "later" if free.get(who, -1) >= weight else why_not(who) for who in queue]
             return tuple(map(Reason, queue, whys))
         reasons = []
         for operator in queue:
-            if operator in chosen:
+            if operator in first:
                 why = "chosen"
             elif free.get(operator, -1) < weight:
                 why = self._without_room(operator)
@@ -356,7 +358,7 @@ class _Desk:
                 why = "kept"
             elif needs and not self._can(operator, needs):
                 why = "unskilled"
-            elif operator in asked:
+            elif operator in before:
                 why = "asked"
             elif paced and (line.id, operator) in self.paced:
                 why = "paced"

@@ -594,8 +594,10 @@ def _asked(session: Session, operators: tuple[OperatorId, ...], now: datetime) -
 def _end_offers(session: Session, operators: Sequence[OperatorId], how: str, view: View, now: datetime) -> Outcome:
     if session.passed:
         return _give_back(session, how, view, now)
-    left = tuple(operator for operator in session.offered_to if operator not in operators)
-    passed_on = tuple(operator for operator in operators if operator not in session.asked)
+    # Of a line that asks everybody at once these are all its people.
+    ended, before = frozenset(operators), frozenset(session.asked)
+    left = tuple(operator for operator in session.offered_to if operator not in ended)
+    passed_on = tuple(operator for operator in operators if operator not in before)
     after = replace(session, offered_to=left, asked=(*session.asked, *passed_on), skips=session.skips + len(operators))
     decisions: list[Decision] = [
         EndOffers(tuple(operators), how),

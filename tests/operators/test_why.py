@@ -419,6 +419,20 @@ def test_between_rounds_the_skill_is_not_given_up_yet():
     assert {seat.name: seat.why for seat in held.seats} == {"Ann": "asked", "Bob": "unskilled"}
 
 
+def test_whoever_gives_it_back_is_left_out_for_a_while():
+    """Their line has nobody else: that is no round in which everybody was asked."""
+    shop = Shop("ann")
+    session = shop.say()
+    shop.do("ann", session, Take)
+    shop.do("ann", session, Transfer, to_line=shop.line)
+    held = shop.latest(session, "held")
+
+    assert held.text == "Only whoever has just had it could take it. They are asked again, but not at once."
+    assert shop.seats(session, "held") == {"Ann": ("asked", "Had it just now.")}
+    assert shop.latest(session, "held", "ru").seats[0].text == "Диалог только что был здесь."
+    assert shop.latest(session, "waits").text == held.text
+
+
 def test_rounds_end_and_somebody_comes():
     """Between rounds and after the last one it waits, and says for what; who comes begins the rounds anew."""
     shop = Shop("ann", rounds=2)
