@@ -18,6 +18,7 @@ OmnilineError
 └── StoreError
     ├── StoreFull          the disk is full: refused, nothing of it happened; try again later
     ├── StoreBusy          somebody else holds the database: refused, nothing of it happened; try again later
+    ├── StoreUncertain     the connection was lost at the commit: ask again, a repeat is recognised by its id
     ├── StoreBroken        an I/O or fsync error: the process must stop
     ├── StoreClosed        the store has been closed
     ├── StoreInUse         another process owns the data; the text names its pid
@@ -129,6 +130,10 @@ class StoreFull(StoreError):
 
 class StoreBusy(StoreError):
     """The database could not be used just now; nothing of the transaction happened."""
+
+
+class StoreUncertain(StoreError):
+    """The answer to the commit was lost and cannot be learnt: it happened, or nothing of it did."""
 
 
 class StoreBroken(StoreError):

@@ -55,7 +55,35 @@ store_transactions_total = Counter("omniline_store_transactions", "Transactions 
 store_batch_size = Histogram(
     "omniline_store_batch_size", "Transactions in one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=REGISTRY
 )
+store_retries_total = Counter(
+    "omniline_store_retries", "Transactions run again because they stood in each other's way (deadlocks).", registry=REGISTRY
+)
+store_lost_commits_total = Counter(
+    "omniline_store_lost_commits",
+    "Commits whose answer was lost with the connection; each was then asked after, and run again or not.",
+    registry=REGISTRY,
+)
 store_full = Gauge("omniline_store_full", "1 while the disk is full and new inputs are refused.", registry=REGISTRY)
+transport_lost = Gauge(
+    "omniline_transport_lost",
+    "1 while Redis is lost: bells ring in this process alone, and sweeps find what others rang for.",
+    registry=REGISTRY,
+)
+transport_losses_total = Counter("omniline_transport_losses", "How often Redis was lost.", registry=REGISTRY)
+transport_passed_total = Counter(
+    "omniline_transport_passed", "Rings and words passed on to other processes, by what: ring, word.", ["what"], registry=REGISTRY
+)
+transport_dropped_total = Counter(
+    "omniline_transport_dropped",
+    "Rings and words not passed on, because Redis was lost or slow, by what: ring, word; sweeps make up for the rings.",
+    ["what"],
+    registry=REGISTRY,
+)
+transport_claimed_total = Counter(
+    "omniline_transport_claimed",
+    "Entries of work bells heard here because the process that had read them did not acknowledge them: it died or stood still.",
+    registry=REGISTRY,
+)
 logins_total = Counter(
     "omniline_logins", "Logins asked for, by outcome: opened, refused, delayed.", ["outcome"], registry=REGISTRY
 )

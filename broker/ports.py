@@ -71,11 +71,20 @@ class Bell(StrEnum):
     LOGINS = "logins"  # an operator's logins were ended
 
 
+FOR_ONE = frozenset({Bell.CONVERSATION, Bell.POOL, Bell.OUTBOX})
+"""Bells that call for work, which one process does for all: the one that rang when it listens, else any that does.
+
+Every other bell is for everybody. Of these, TIMERS may be passed on for its earliest key alone.
+"""
+
+
 class Tx(Protocol):
     """One transaction. A function of a Tx is synchronous, repeatable, and touches nothing else."""
 
     now: datetime
     """One moment for the whole transaction, aware UTC."""
+    shared: bool
+    """Whether others write at the same time: what is read to be changed is locked first, always in the same order."""
 
     def new_id(self) -> str:
         """Return a new UUIDv7."""
@@ -123,7 +132,14 @@ class Store(Protocol):
 
 
 class Transport(Protocol):
-    """Bells and passing words between processes. Losing all of it costs time, never a message."""
+    """Bells, passing words and shared rates between processes. Losing all of it costs time, never a message."""
+
+    @property
+    def lost(self) -> str | None:
+        """Why other processes cannot be reached now, in words for an administrator; None while they can."""
+
+    def on_restored(self, hear: Callable[[], None], /) -> Callable[[], None]:
+        """Call *hear* whenever rings may have been missed and are heard again: time to sweep SQL; returns how to stop."""
 
     def ring(self, bells: Sequence[tuple[Bell, str]], /) -> None:
         """Wake whoever listens to these; best effort, never blocks, never raises."""
@@ -136,6 +152,13 @@ class Transport(Protocol):
 
     def follow(self, topic: str, hear: Callable[[bytes], None], /) -> Callable[[], None]:
         """Call *hear* with each word told under *topic*; returns how to stop."""
+
+    async def take(self, bucket: str, per_second: float, burst: float) -> float:
+        """Take one token of *bucket*, which all processes share; return 0, or in how many seconds there will be one (and take none).
+
+        It fills with *per_second* tokens a second, more than 0, up to *burst*, at least 1. Never raises: while the others cannot
+        be reached, this process goes by a bucket of its own.
+        """
 
 
 # --- channels

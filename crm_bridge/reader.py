@@ -28,7 +28,7 @@ from broker.domain import Capabilities, ChannelId, Fate, Status
 from broker.errors import Rejected
 from broker.ports import Crm, LeadDraft, Store, TranscriptDraft, Tx
 from broker.store import journal
-from broker.store.journal import Entry
+from broker.store.journal import Entry, Position
 from crm_bridge import facts
 from crm_bridge.rules import lead_of
 from crm_bridge.transcript import transcript_of
@@ -78,9 +78,9 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page of the journal leads to; *upto* is the last row's id."""
+    """What a page of the journal leads to; *behind* is the position after it."""
 
-    upto: int
+    behind: Position
     rows: int
     merges: tuple[tuple[str, str], ...]
     leads: tuple[LeadDraft, ...]
@@ -106,7 +106,7 @@ class Reader:
             await self._keep([("contact", moved_from, self._crm.follow_contact(moved_from, into))])
         await self._keep(("lead", lead.external_id, self._crm.put_lead(lead)) for lead in page.leads)
         await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in page.transcripts)
-        await self._store.write(lambda tx: journal.move(tx, NAME, page.upto))
+        await self._store.write(lambda tx: journal.move(tx, NAME, page.behind))
         return page.rows
 
     async def _keep(self, deeds: Iterable[tuple[str, str, Awaitable[Any]]]) -> None:
@@ -122,7 +122,8 @@ class Reader:
 
 def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAGE) -> Page | None:
     """Read the page after the cursor and what it leads to, in one snapshot; None when there is none."""
-    entries = journal.after(tx, journal.cursor(tx, NAME), most)
+    stands = journal.position_of(tx, NAME)
+    entries, behind = journal.after(tx, stands, most)
     if not entries:
         return None
     noticed = notice(entries)
@@ -144,7 +145,7 @@ def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAG
             leads.setdefault(lead.external_id, lead)  # a contact in two conversations: the earlier one says where it came from
     records = (facts.closed_session(tx, session_id) for session_id in noticed.closed)
     return Page(
-        upto=entries[-1].id,
+        behind=behind,
         rows=len(entries),
         merges=tuple(noticed.merges),
         leads=tuple(leads.values()),

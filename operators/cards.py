@@ -19,6 +19,7 @@ from broker.access.authorize import Actor
 from broker.domain import Author, Directory, LineId, MessageKind, Status, to_us
 from broker.errors import BadInput
 from broker.ports import Row, Tx
+from broker.store.journal import BEGINNING, Position
 from broker.store.sql import among, cols, over_rows, sql
 from broker.store.tables import channels, contacts, conversations, messages, offers, session_members, sessions
 from operators.audience import Where
@@ -173,8 +174,8 @@ class Watched(msgspec.Struct):
     last_seq: int
     current: bool
     """Whether it was its conversation's latest session when it was read."""
-    as_of: int = 0
-    """The journal's last row when it was read: up to there it may be newer than the news that are told."""
+    as_of: Position = BEGINNING
+    """Where the journal stood when it was read: up to there it may be newer than the news that are told."""
 
     def card(self, directory: Directory, *, offered: bool = False) -> Card:
         """Return the card; *offered*: as those see it to whom it is offered."""

@@ -387,7 +387,7 @@ class Gateway:
 
         def read(tx: Tx) -> tuple[Watched, Contact, tuple[Shown, ...], bool]:
             watched = threads.seen_session(tx, actor, session)
-            watched.as_of = journal.last(tx)
+            watched.as_of = journal.now(tx)
             contact = threads.contact(tx, actor, watched.contact, directory, watched)
             return watched, contact, *threads.before(tx, watched.conversation, threads.NEWEST, directory)
 
@@ -445,7 +445,7 @@ class Gateway:
 
     def _pong(self, socket: Socket) -> None:
         board = self._feed.board
-        if board is not None and board.at > socket.at:
+        if board is not None and board.at != socket.at and board.at.last >= socket.at.last:
             # Nothing of it was for this console; with the mark moved it can resume from here.
             socket.tell_mark(board.at)
         socket.say(Pong())

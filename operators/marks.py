@@ -1,4 +1,4 @@
-"""Where a console stands: the journal's row it has been told up to, and a stamp of what it may see. Opaque to the console.
+"""Where a console stands: the position in the journal it has been told up to, and a stamp of what it may see. Opaque to the console.
 
 News tells what happened to sessions, not that a line got another name or an operator another seat: who resumes under another stamp
 is given a snapshot.
@@ -11,26 +11,29 @@ from zlib import crc32
 
 from broker.access.authorize import Actor
 from broker.domain import Directory
+from broker.store.journal import Position
+
+LONGEST = 4_000
+"""Characters of a position: as many transactions under way as a database has connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A place to resume from."""
 
-    at: int
+    at: Position
     stamp: str
 
     @classmethod
     def read(cls, text: str | None, stamp: str) -> Mark | None:
         """Return the mark that *text* is; None for one that is not ours, or was made under another stamp."""
         at, dot, made_under = (text or "").partition(".")
-        if not dot or made_under != stamp or not (at.isascii() and at.isdigit()) or len(at) > 18:
-            return None
-        return cls(int(at), stamp)
+        position = Position.read(at) if dot and made_under == stamp and len(at) <= LONGEST else None
+        return cls(position, stamp) if position is not None else None
 
     def text(self) -> str:
         """Return the mark as the console keeps it."""
-        return f"{self.at}.{self.stamp}"
+        return f"{self.at.text()}.{self.stamp}"
 
 
 def stamp(actor: Actor, directory: Directory) -> str:

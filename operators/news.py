@@ -24,7 +24,8 @@ from broker.domain import Directory, PresenceState, Role, Status
 from broker.events import SessionEvent
 from broker.ports import Row, Tx
 from broker.store import journal
-from broker.store.sql import cols, one_of, page, sql
+from broker.store.journal import BEGINNING, Position
+from broker.store.sql import cols, one_of, sql
 from broker.store.tables import budgets, contacts, conversations, messages, offers, session_members, sessions
 from broker.store.tables import journal as rows
 from operators import cards, pins
@@ -45,9 +46,9 @@ _WITH_BODY = (*sorted(_TOLD - {_WROTE}), "fate", "contact", "lead", "presence", 
 """Kinds of rows whose bodies are read here; what other kinds there are, screens need not know."""
 # A message that changes no status may still take of its operator's budget: of a session that weighs only while it is unanswered.
 _WEIGHS = and_(rows.c.kind == _WROTE, rows.c.operator_id.is_not(None), rows.c.body.like('%"do":"reserve"%'))
-_PAGE = page(
+_PAGE = journal.Following(
     select(
-        *cols(rows, "id conversation_id session_id line_id kind message_seq at_us status operator_id"),
+        *cols(rows, "id xid conversation_id session_id line_id kind message_seq at_us status operator_id"),
         # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
         case((or_(one_of(rows.c.kind, *_WITH_BODY), _WEIGHS), rows.c.body), else_=literal("")),
         *cols(messages, SHOWN_COLUMNS),
@@ -56,10 +57,8 @@ _PAGE = page(
     .outerjoin(
         messages,
         and_(messages.c.conversation_id == rows.c.conversation_id, messages.c.seq == rows.c.message_seq, rows.c.kind != "fate"),
-    )
-    .where(rows.c.id > bindparam("after"))
-    .order_by(rows.c.id)
-    .limit(PAGE)
+    ),
+    PAGE,
 )
 _NAME = sql(select(contacts.c.name).where(contacts.c.id == bindparam("contact")))
 _SESSIONS_OF = sql(select(conversations.c.session_id).where(conversations.c.contact_id == bindparam("contact")).limit(50))
@@ -77,7 +76,7 @@ _MINE = sql(select(_CONCERNED.c.operator_id, func.count()).group_by(_CONCERNED.c
 _LOADS = sql(select(*cols(budgets, "operator_id reserved")))
 
 _BODY_OF = sql(select(rows.c.body).where(rows.c.id == bindparam("row")))
-_ID, _CONVERSATION, _SESSION, _LINE, _KIND, _SEQ, _AT, _STATUS, _OPERATOR, _BODY, _MESSAGE = range(11)
+_ID, _XID, _CONVERSATION, _SESSION, _LINE, _KIND, _SEQ, _AT, _STATUS, _OPERATOR, _BODY, _MESSAGE = range(12)
 """Where a row of a page has what; its message begins at the last."""
 _MESSAGE_AT = _MESSAGE + SHOWN_COLUMNS.split().index("at_us")
 
@@ -170,8 +169,8 @@ class News:
     """A page of the journal."""
 
     rows: list[Row]
-    upto: int
-    """The last row's id; the cursor when there is none."""
+    behind: Position
+    """The position after it."""
     loaded: list[Watched]
     """Sessions that were not known."""
     opening: dict[int, str]
@@ -184,12 +183,12 @@ class News:
     @property
     def more(self) -> bool:
         """Return whether another page may follow."""
-        return len(self.rows) == PAGE
+        return len(self.rows) >= PAGE
 
 
-def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
+def read(tx: Tx, after: Position, known: Mapping[str, Watched]) -> News:
     """Return the page after *after* with what the board does not know yet; *known* are its sessions."""
-    found = tx.all(_PAGE, after=after)
+    found, behind = _PAGE.read(tx, after)
     unknown: dict[str, None] = {}
     opening: dict[int, str] = {}
     names: dict[str, str] = {}
@@ -203,7 +202,7 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
             if before is None:
                 watched = known.get(session)
                 if watched is not None:
-                    before = watched.where[1:3] if row[_ID] > watched.as_of else None
+                    before = None if watched.as_of.has(row[_ID], row[_XID]) else watched.where[1:3]
                 else:
                     unknown[session] = None
             if row[_BODY] and kind == _WROTE:
@@ -225,12 +224,12 @@ def read(tx: Tx, after: int, known: Mapping[str, Watched]) -> News:
             if told.on and told.session not in known:
                 unknown[told.session] = None
     new = cards.load_all(tx, unknown) if unknown else []
-    last = journal.last(tx) if new else 0
+    now = journal.now(tx) if new else BEGINNING
     for watched in new:
-        watched.as_of = last
+        watched.as_of = now
     for operator in pinned:
         pinned[operator] = pins.of(tx, operator)
-    return News(found, found[-1][_ID] if found else after, new, opening, names, pinned)
+    return News(found, behind, new, opening, names, pinned)
 
 
 # --- what a page changes
@@ -304,9 +303,9 @@ class Folded:
 class Board:
     """What the gateway keeps in memory of the house: sessions lately in the news, how many wait, who holds how much."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: Position) -> None:
         self.at = at
-        """The last journal row that is in it."""
+        """The journal's position up to which everything is in it."""
         self.sessions: dict[str, Watched] = {}
         self.current: dict[str, str] = {}
         """Conversation -> the latest of its sessions that is known."""
@@ -322,7 +321,7 @@ class Board:
     @classmethod
     def load(cls, tx: Tx) -> Board:
         """Return the board of this moment."""
-        board = cls(journal.last(tx))
+        board = cls(journal.now(tx))
         board.waiting = dict(tx.all(_WAITING))
         board.loads = dict(tx.all(_LOADS))
         board.mine = dict(tx.all(_MINE))
@@ -403,7 +402,7 @@ class Board:
         # Not before: what the page counts as known must be there while it is folded.
         while len(self.sessions) > self.kept:
             self._forget(next(iter(self.sessions)))
-        self.at = news.upto
+        self.at = news.behind
         return folded
 
     def _fold_wrote(self, folded: Folded, watched: Watched | None, row: Row, directory: Directory) -> None:
@@ -510,7 +509,7 @@ class Board:
         for session in of_both | ({beside.session} if beside is not None else set()):
             watched = self.sessions[session]
             name = names.get(told.contact, watched.contact_name)
-            if watched.contact == told.contact and watched.contact_name == name and row[_ID] > watched.as_of:
+            if watched.contact == told.contact and watched.contact_name == name and not watched.as_of.has(row[_ID], row[_XID]):
                 continue
             self._by_contact[watched.contact].discard(session)
             watched.contact, watched.contact_name = told.contact, name

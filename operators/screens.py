@@ -11,6 +11,7 @@ from broker.access.authorize import Actor
 from broker.domain import Directory, PresenceState
 from broker.ports import Tx
 from broker.store import journal
+from broker.store.journal import Position
 from broker.store.sql import cols, sql
 from broker.store.tables import budgets, presence
 from operators import cards, news, pins
@@ -32,8 +33,8 @@ _Presence = Literal["online", "away", "offline"]
 class First:
     """The first screen, but for its counts, which the gateway has in memory."""
 
-    at: int
-    """The journal's row it is as new as."""
+    at: Position
+    """The journal's position it is as new as."""
     me: Me
     colleagues: tuple[Colleague, ...]
     mine: tuple[Card, ...]
@@ -84,7 +85,7 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         password_generated=actor.password_generated,
     )
     return First(
-        at=journal.last(tx),
+        at=journal.now(tx),
         me=me,
         colleagues=tuple(
             Colleague(one.id, one.name, states.get(one.id, offline)) for one in directory.operators.values() if one.active
@@ -98,15 +99,15 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
     )
 
 
-def missed(tx: Tx, after: int, actor: Actor) -> Missed | None:
-    """Return what came after the journal's row *after*; None when that is too much, or no row of ours."""
-    last = journal.last(tx)
-    if not last - RESUME_ROWS <= after <= last:
+def missed(tx: Tx, after: Position, actor: Actor) -> Missed | None:
+    """Return what came after the journal's position *after*; None when that is too much, or no position of ours."""
+    last = journal.now(tx).last
+    if not last - RESUME_ROWS <= after.last <= last:
         return None
     pages: list[News] = []
     known: dict[str, Watched] = {}
     while not pages or pages[-1].more:
-        page = news.read(tx, pages[-1].upto if pages else after, known)
+        page = news.read(tx, pages[-1].behind if pages else after, known)
         known |= {watched.session: watched for watched in page.loaded}
         pages.append(page)
     # Whoever applies them begins with nothing in memory, and must know which cards a pin keeps on the screen.

@@ -15,6 +15,7 @@ import msgspec
 
 from broker.access.authorize import Actor
 from broker.config import OperatorLimits
+from broker.store.journal import BEGINNING, Position
 from broker.web.asgi import Scope, Send
 from operators.frames import Counts, Error, GatewayFrame, Update
 
@@ -35,8 +36,8 @@ class Socket:
         """Whose thread is open."""
         self.conversation = ""
         self.lists_all = False
-        self.at = 0
-        """The journal's row up to which this console has been told."""
+        self.at = BEGINNING
+        """The journal's position up to which this console has been told."""
         self.stamp = ""
         self.counts: Counts | None = None
         self.closing: int | None = None
@@ -56,7 +57,7 @@ class Socket:
         """Of news, which nobody asked for. Answers are not counted: the next question waits for them."""
         self._answers = 0
         self._holds = 0
-        self._held: list[tuple[int, Sequence[bytes], Sequence[GatewayFrame]]] = []
+        self._held: list[tuple[Position, Sequence[bytes], Sequence[GatewayFrame]]] = []
         self._held_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -76,8 +77,8 @@ class Socket:
             self._room.clear()
             await self._room.wait()
 
-    def tell(self, at: int, updates: Sequence[bytes], frames: Sequence[GatewayFrame] = ()) -> None:
-        """Queue the news up to the journal's row *at*: encoded updates, then frames."""
+    def tell(self, at: Position, updates: Sequence[bytes], frames: Sequence[GatewayFrame] = ()) -> None:
+        """Queue the news up to the journal's position *at*: encoded updates, then frames."""
         if not self._holds:
             self.tell_now(at, updates, frames)
             return
@@ -86,16 +87,17 @@ class Socket:
         if self._held_bytes > self._limits.queue_bytes:
             self._too_slow()
 
-    def tell_now(self, at: int, updates: Sequence[bytes], frames: Sequence[GatewayFrame] = ()) -> None:
+    def tell_now(self, at: Position, updates: Sequence[bytes], frames: Sequence[GatewayFrame] = ()) -> None:
         """Queue news before those that are held."""
-        self.at = max(self.at, at)
+        if at.last >= self.at.last:
+            self.at = at
         if updates:
             self._tell(b",".join(updates).decode())
         for frame in frames:
             self._push(_encode(frame).decode())
 
-    def tell_mark(self, at: int) -> None:
-        """Move the mark to the journal's row *at* without news."""
+    def tell_mark(self, at: Position) -> None:
+        """Move the mark to the journal's position *at* without news."""
         if not self._holds:
             self.at = at
             self._tell("")
@@ -122,7 +124,7 @@ class Socket:
 
     def mark(self) -> str:
         """Return the mark to resume from."""
-        return f"{self.at}.{self.stamp}"
+        return f"{self.at.text()}.{self.stamp}"
 
     def _push(self, text: str) -> None:
         if self.closing is not None:

@@ -1,20 +1,30 @@
 """The journal: what happened, in the order it was committed, for everybody who must learn it.
 
-A row belongs to a conversation (its `seq` orders it there) or to nobody (a distribution, a presence). Readers keep a cursor each
-and so miss nothing while they are down. On SQLite `id` is the order of commits.
+A row belongs to a conversation (its `seq` orders it there) or to nobody (a distribution, a presence). Readers keep a position each
+and so miss nothing while they are down.
+
+On SQLite `id` is the order of commits, and a position is the last row's. On PostgreSQL a row with a lower id may be committed after one
+with a higher: whoever reads on by `id` alone never sees it. So a position also names the transactions that were under way when it was
+taken, and what follows it is
+
+    every row above the last one, and of those up to it the rows of the transactions that were under way
+
+A transaction takes its number before its first row takes an id: what begins after the reading stands above the last row. Rows come in
+the order of their ids, which is that of causes: who works on a conversation holds its lock until the commit, and takes ids after that.
+Nobody waits for the transactions of strangers, however long they last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Select, bindparam, literal_column, select, text, update
 
 from broker.domain import to_us
-from broker.ports import Bell, Tx
-from broker.store.sql import Sql, cols, insert_rows, page, sql, upsert
+from broker.ports import Bell, Row, Tx
+from broker.store.sql import Sql, cols, insert_rows, page, postgresql_only, sql, upsert
 from broker.store.tables import conversations, journal, readers
 
 _COLUMNS = "conversation_id seq session_id line_id kind input_seq message_seq status operator_id at_us body"
@@ -28,31 +38,83 @@ _NEXT = sql(
 )
 
 
-@lru_cache(maxsize=8)
-def _after(most: int) -> Sql:
-    # Its own statement for each size: a bound LIMIT would be planned anew at every reading.
-    return page(
-        select(*cols(journal, "id " + _COLUMNS)).where(journal.c.id > bindparam("after")).order_by(journal.c.id).limit(most)
-    )
-
-
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
-_CURSOR = sql(select(readers.c.cursor).where(readers.c.name == bindparam("name")))
-_MOVE = upsert(readers, "name cursor", "name", "cursor")
+_POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
+_MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
+_UNDER_WAY = postgresql_only(select(literal_column("pg_snapshot_xip(pg_current_snapshot())::text::bigint")))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has read: every row up to *last*, but for those of the transactions that were *under_way* then."""
+
+    last: int = 0
+    under_way: tuple[int, ...] = ()
+
+    def has(self, row: int, xid: int | None) -> bool:
+        """Return whether the row *row* of the transaction *xid* has been read."""
+        return row <= self.last and xid not in self.under_way
+
+    def text(self) -> str:
+        """Return the position in digits and dashes."""
+        return "-".join(map(str, (self.last, *self.under_way)))
+
+    @classmethod
+    def read(cls, text: str) -> Position | None:
+        """Return the position that *text* is, None for anything else."""
+        parts = text.split("-")
+        if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+            return None
+        last, *under_way = map(int, parts)
+        return cls(last, tuple(under_way))
+
+
+BEGINNING = Position()
+
+
+class Following:
+    """What follows a position, a page at a time: *source* selects from the journal, the row's id first."""
+
+    def __init__(self, source: Select[Any], most: int) -> None:
+        # Its own statement for each size: a bound LIMIT would be planned anew at every reading.
+        self._new = page(source.where(journal.c.id > bindparam("after")).order_by(journal.c.id).limit(most))
+        self._late = postgresql_only(
+            source.where(journal.c.id <= bindparam("after"), text("journal.xid = ANY(CAST(:under_way AS bigint[]))"))
+        )
+        self.most = most
+
+    def read(self, tx: Tx, position: Position) -> tuple[list[Row], Position]:
+        """Return the next rows in the order of their ids, and the position behind them. *tx* must be a reading one."""
+        rows = tx.all(self._new, after=position.last)
+        if not tx.shared:
+            return rows, Position(rows[-1][0]) if rows else position
+        late = tx.all(self._late, after=position.last, under_way=list(position.under_way)) if position.under_way else []
+        last = rows[-1][0] if rows else position.last
+        return sorted([*late, *rows], key=lambda row: row[0]) if late else rows, Position(last, _under_way(tx))
+
+
+@lru_cache(maxsize=8)
+def _following(most: int) -> Following:
+    return Following(select(*cols(journal, "id " + _COLUMNS)), most)
 
 
 STEP_ROWS = 1_000
 """More than one distribution makes: its own row is no further before those of its sessions."""
-_DISTRIBUTION_OF = sql(
+_EARLIER_DISTRIBUTION = (
     select(journal.c.id)
-    .where(
-        journal.c.id < bindparam("row"),
-        journal.c.id >= bindparam("earliest"),
-        journal.c.kind == "distribution",
-        journal.c.at_us == bindparam("at_us"),
-    )
+    .where(journal.c.id < bindparam("row"), journal.c.kind == "distribution", journal.c.at_us == bindparam("at_us"))
     .order_by(journal.c.id.desc())
     .limit(1)
+)
+_own = journal.alias("own")
+_DISTRIBUTION_OF = Sql(
+    {
+        "sqlite": _EARLIER_DISTRIBUTION.where(journal.c.id >= bindparam("earliest")),
+        # Rows of others stand between those of one transaction, however many.
+        "postgresql": _EARLIER_DISTRIBUTION.where(
+            journal.c.xid == select(_own.c.xid).where(_own.c.id == bindparam("row")).scalar_subquery()
+        ),
+    }
 )
 
 
@@ -128,15 +190,25 @@ def next_seq(tx: Tx, conversation_id: str) -> int:
     return int(row[0])
 
 
-def after(tx: Tx, cursor: int, most: int = 500) -> list[Entry]:
-    """Return at most *most* rows after *cursor*, oldest first."""
-    return [Entry(*row) for row in tx.all(_after(most), after=cursor)]
+def after(tx: Tx, position: Position, most: int = 500) -> tuple[list[Entry], Position]:
+    """Return about *most* rows after *position*, oldest first, and the position behind them. *tx* must be a reading one."""
+    rows, behind = _following(most).read(tx, position)
+    return [Entry(*row) for row in rows], behind
+
+
+def now(tx: Tx) -> Position:
+    """Return the position behind everything that *tx*, a reading one, can see."""
+    return Position(last(tx), _under_way(tx) if tx.shared else ())
 
 
 def last(tx: Tx) -> int:
-    """Return the newest row's id, 0 for an empty journal."""
+    """Return the id of the newest row that *tx* can see, 0 for an empty journal."""
     row = tx.one(_LAST)
     return int(row[0]) if row else 0
+
+
+def _under_way(tx: Tx) -> tuple[int, ...]:
+    return tuple(xid for (xid,) in tx.all(_UNDER_WAY))
 
 
 def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:
@@ -148,22 +220,14 @@ def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:
     return int(found[0]) if found else None
 
 
-def read_on(tx: Tx, name: str, apply: Callable[[Tx, Entry], None], most: int = 500) -> int:
-    """Let the reader *name* apply what follows its cursor and move it, in this transaction; return how many rows it read."""
-    entries = after(tx, cursor(tx, name), most)
-    for entry in entries:
-        apply(tx, entry)
-    if entries:
-        move(tx, name, entries[-1].id)
-    return len(entries)
-
-
-def cursor(tx: Tx, name: str) -> int:
+def position_of(tx: Tx, name: str) -> Position:
     """Return where the reader *name* stands; a new reader stands at the beginning."""
-    row = tx.one(_CURSOR, name=name)
-    return int(row[0]) if row else 0
+    row = tx.one(_POSITION, name=name)
+    if row is None:
+        return BEGINNING
+    return Position(int(row[0]), tuple(int(xid) for xid in row[1].split()))
 
 
-def move(tx: Tx, name: str, to: int) -> None:
-    """Set the reader's cursor."""
-    tx.run(_MOVE, name=name, cursor=to)
+def move(tx: Tx, name: str, to: Position) -> None:
+    """Set the reader's position."""
+    tx.run(_MOVE, name=name, cursor=to.last, under_way=" ".join(map(str, to.under_way)))

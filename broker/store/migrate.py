@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from broker.errors import StoreTooNew
+from broker.errors import ConfigError, StoreBusy, StoreTooNew
 from broker.store.migrations import CHAIN, HEAD
 from broker.store.sqlite import connect, driver
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def migrate_sqlite(path: Path) -> bool:
@@ -29,6 +32,80 @@ def migrate_sqlite(path: Path) -> bool:
     return True
 
 
+def migrate_postgres(url: str, *, forced: bool = False) -> bool:
+    """Create or upgrade the schema at *url*; True when something changed. Raises StoreTooNew, ConfigError, StoreBusy.
+
+    Of several that try at once one does it and the others wait. *forced* accepts a server that may forget what it committed.
+    """
+    import psycopg
+
+    from broker.store.postgres import connect, refuse_unsafe
+
+    try:
+        with closing(connect(url, "migrate")) as connection:
+            refuse_unsafe(connection, forced=forced)
+            if schema_of(connection) == HEAD:
+                return False
+        return _upgrade_postgres(url)
+    except psycopg.OperationalError as error:
+        raise StoreBusy(f"the database of database_url cannot be used ({' '.join(str(error).split())})") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigError(
+            f"database_url: its user may not make tables ({error}); let it own the database or the schema"
+        ) from error
+
+
+def schema_of(connection: psycopg.Connection[Any]) -> str | None:
+    """Return the revision of the schema on PostgreSQL, None when there is none. Raises StoreTooNew when it is not of this version."""
+    if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    version = str(row[0]) if row else None
+    if version is not None and version not in CHAIN:
+        raise StoreTooNew(
+            f"the database was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); start the newer version"
+        )
+    return version
+
+
+def _upgrade_postgres(url: str) -> bool:
+    import psycopg
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    # A change of a table waits for whoever uses it, and everybody else then waits behind it: rather not for long.
+    options = "-c lock_timeout=5s"
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url, connect_timeout=3, options=options), poolclass=NullPool
+    )
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            made: Any = connection.connection.driver_connection
+            if schema_of(made) == HEAD:
+                return False
+            _run(connection)
+    finally:
+        engine.dispose()
+    return True
+
+
+_ONE_AT_A_TIME = 7_266_100_001
+"""The number of the lock that whoever migrates holds; nobody else's, we hope."""
+
+
+def _run(connection: Any) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
 def _version(connection: Any) -> str | None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
         return None
@@ -37,8 +114,6 @@ def _version(connection: Any) -> str | None:
 
 
 def _upgrade(path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
@@ -49,9 +124,6 @@ def _upgrade(path: Path) -> None:
         # The driver is in autocommit mode: a half-done migration must not stay.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        _run(connection)
     engine.dispose()

@@ -10,7 +10,8 @@ partial index, and a bound LIMIT makes it plan the statement anew at every execu
     tx.one(FIND, name="Ann")
 
 A statement over rows takes many rows of values at once. Each execution lets go of the interpreter and waits to have it back: beside a
-busy loop that costs more than the statement, so what can be done for a hundred conversations in one statement is.
+busy loop that costs more than the statement, so what can be done for a hundred conversations in one statement is. SQLite takes the rows
+as a VALUES list, PostgreSQL as an array for each column: a third less for it, and one prepared statement for any number of rows.
 
     FIND_ALL = over_rows(select(contacts.c.id).where(among(contacts.c.name)), [contacts.c.name])
     tx.each(FIND_ALL, [("Ann",), ("Bob",)])
@@ -52,24 +53,30 @@ POSTGRESQL: Dialect = postgresql.dialect(paramstyle="pyformat")  # type: ignore[
 class Sql:
     """One statement; immutable. `fixed` are the values written into it, the rest are named by the caller."""
 
-    __slots__ = ("_adhoc", "_compiled", "_sources", "packed")
+    __slots__ = ("_compiled", "_sources", "adhoc", "packed")
 
     def __init__(self, sources: Mapping[str, ClauseElement], *, adhoc: bool = False, packed: bool = False) -> None:
         self._sources = sources
-        self._adhoc = adhoc
+        self.adhoc = adhoc
+        """It is made for one request; the values come with it."""
         self.packed = packed
         """On SQLite the answer is one row with one JSON text of all rows."""
         self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    @property
+    def everywhere(self) -> bool:
+        """Return whether it is written for every database."""
+        return "any" in self._sources or "sqlite" in self._sources
 
     def text(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
         """Return the driver's text, and the values of an ad-hoc statement that came with it."""
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             source = self._sources[dialect.name if dialect.name in self._sources else "any"]
-            made: Any = source.compile(dialect=dialect, compile_kwargs={"render_postcompile": self._adhoc})
+            made: Any = source.compile(dialect=dialect, compile_kwargs={"render_postcompile": self.adhoc})
             asked = {name for name, bind in made.binds.items() if bind.required}
             fixed = {name: value for name, value in made.params.items() if name not in asked}
-            compiled = (str(made), fixed) if self._adhoc else (_inlined(str(made), fixed, dialect), {})
+            compiled = (str(made), fixed) if self.adhoc else (_inlined(str(made), fixed, dialect), {})
             self._compiled[dialect.name] = compiled
         return compiled
 
@@ -101,27 +108,36 @@ _ROWS = "__rows__"
 class RowsSql:
     """A statement over rows of values, whose first is never NULL; immutable."""
 
-    __slots__ = ("_columns", "_compiled", "_source", "empty", "packed")
+    __slots__ = ("_arrays", "_columns", "_shapes", "_source", "empty", "keys", "packed")
 
-    def __init__(self, source: ClauseElement | str, columns: Sequence[ColumnElement[Any]]) -> None:
+    def __init__(self, source: ClauseElement | str, columns: Sequence[ColumnElement[Any]], keys: int = 0) -> None:
         self._source = source
         self._columns = columns
-        self._compiled: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._shapes: tuple[tuple[int, str], ...] | None = None
+        self._arrays: str | None = None
         self.empty: tuple[None, ...] = (None,) * len(columns)
         """What fills a shape up; it finds, changes and adds nothing."""
+        self.keys = keys
+        """How many of the columns, from the first, name what is changed: of two rows with the same the last word counts."""
         self.packed = isinstance(source, Select)
         """On SQLite the answer is one row with one JSON text of all rows, as `page` has it."""
 
-    def texts(self, dialect: Dialect) -> tuple[tuple[int, str], ...]:
-        """Return (how many rows, the driver's text), the smallest first; values go by position."""
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            source = _packed(self._source) if isinstance(self._source, Select) and dialect.name == "sqlite" else self._source
-            text = source if isinstance(source, str) else sql(source).text(dialect)[0]
-            row = f"({', '.join(_place(column, dialect) for column in self._columns)})"
-            compiled = tuple((size, text.replace(_ROWS, ", ".join([row] * size))) for size in ROWS_AT_ONCE)
-            self._compiled[dialect.name] = compiled
-        return compiled
+    def texts(self) -> tuple[tuple[int, str], ...]:
+        """Return (how many rows, SQLite's text), the smallest first; values go by position, row by row."""
+        if self._shapes is None:
+            source = _packed(self._source) if isinstance(self._source, Select) else self._source
+            text = source if isinstance(source, str) else sql(source).text(SQLITE)[0]
+            row = f"({', '.join('?' * len(self._columns))})"
+            self._shapes = tuple((size, text.replace(_ROWS, f"VALUES {', '.join([row] * size)}")) for size in ROWS_AT_ONCE)
+        return self._shapes
+
+    def over_arrays(self) -> str:
+        """Return PostgreSQL's text for any number of rows; it takes an array for each column, by position."""
+        if self._arrays is None:
+            text = self._source if isinstance(self._source, str) else sql(self._source).text(POSTGRESQL)[0]
+            arrays = ", ".join(f"%s::{_kind(column)}[]" for column in self._columns)
+            self._arrays = text.replace(_ROWS, f"SELECT * FROM unnest({arrays})")  # noqa: S608  (types of our own columns)
+        return self._arrays
 
 
 def _packed(source: Select[Any]) -> ClauseElement:
@@ -129,12 +145,10 @@ def _packed(source: Select[Any]) -> ClauseElement:
     return select(func.json_group_array(func.json_array(*rows.c)))
 
 
-def _place(column: ColumnElement[Any], dialect: Dialect) -> str:
-    """Return the place of a value; PostgreSQL takes those of a VALUES list for text unless it is told."""
-    if dialect.name == "sqlite":
-        return "?"
+def _kind(column: ColumnElement[Any]) -> str:
+    """Return the name of the column's type in PostgreSQL, which takes what comes in an array for what it is told."""
     kinds = {BigInteger: "bigint", SmallInteger: "smallint", LargeBinary: "bytea"}
-    return f"CAST(%s AS {next((name for kind, name in kinds.items() if isinstance(column.type, kind)), 'text')})"
+    return next((name for kind, name in kinds.items() if isinstance(column.type, kind)), "text")
 
 
 def over_rows(source: ClauseElement, columns: Sequence[ColumnElement[Any]]) -> RowsSql:
@@ -145,7 +159,7 @@ def over_rows(source: ClauseElement, columns: Sequence[ColumnElement[Any]]) -> R
 def among(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that *columns* are those of one of the rows a statement over rows is given."""
     left: Any = columns[0] if len(columns) == 1 else tuple_(*columns)
-    condition: ColumnElement[bool] = left.op("IN", is_comparison=True)(literal_column(f"(VALUES {_ROWS})"))
+    condition: ColumnElement[bool] = left.op("IN", is_comparison=True)(literal_column(f"({_ROWS})"))
     return condition
 
 
@@ -154,7 +168,7 @@ def insert_rows(table: Table, columns: str) -> RowsSql:
     names = columns.split()
     listed = ", ".join(names)
     text = (
-        f"WITH new ({listed}) AS (VALUES {_ROWS}) "  # noqa: S608  (the names of our own tables)
+        f"WITH new ({listed}) AS ({_ROWS}) "  # noqa: S608  (the names of our own tables)
         f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL"
     )
     return RowsSql(text, [table.c[name] for name in names])
@@ -166,15 +180,20 @@ def update_rows(table: Table, key: str, columns: str) -> RowsSql:
     changes = ", ".join(f"{name} = new.{name}" for name in names)
     found = " AND ".join(f"{table.name}.{name} = new.{name}" for name in keys)
     text = (
-        f"WITH new ({', '.join([*keys, *names])}) AS (VALUES {_ROWS}) "  # noqa: S608  (the names of our own tables)
+        f"WITH new ({', '.join([*keys, *names])}) AS ({_ROWS}) "  # noqa: S608  (the names of our own tables)
         f"UPDATE {table.name} SET {changes} FROM new WHERE {found}"
     )
-    return RowsSql(text, [table.c[name] for name in (*keys, *names)])
+    return RowsSql(text, [table.c[name] for name in (*keys, *names)], len(keys))
 
 
 def sql(source: ClauseElement) -> Sql:
     """Return *source* as a statement for every database."""
     return Sql({"any": source})
+
+
+def postgresql_only(source: ClauseElement) -> Sql:
+    """Return *source* as a statement for what only a shared database has to be asked (`Tx.shared`)."""
+    return Sql({"postgresql": source})
 
 
 def page(source: Select[Any]) -> Sql:

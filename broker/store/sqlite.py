@@ -19,7 +19,6 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -29,20 +28,15 @@ import msgspec
 from broker import metrics
 from broker.errors import SqliteTooOld, StoreBroken, StoreBusy, StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
+from broker.store.calls import BATCH_MAX, WHOLE, Answer, Work, answers_due, call, calls_of, halves, settle
 from broker.store.checkpoints import Keeper
 from broker.store.sql import SQLITE, RowsSql, Sql
 
 A = TypeVar("A")
-F = TypeVar("F")
 T = TypeVar("T")
 
 OLDEST = (3, 51, 3)
 """Older ones have the WAL-reset race between two connections (SQLite 3.7.0 to 3.51.2)."""
-BATCH_MAX = 256
-"""Functions and items in one commit: keeps the writer's longest turn in milliseconds."""
-WHOLE: Any = object()
-"""In the place of an item: a function for itself."""
-
 _FULL, _IOERR, _CORRUPT, _NOTADB, _CANTOPEN = 13, 10, 11, 26, 14
 _DISK = (_IOERR, _CORRUPT, _NOTADB, _CANTOPEN)
 _BUSY, _LOCKED, _NOMEM, _READONLY, _PROTOCOL = 5, 6, 7, 8, 15
@@ -70,19 +64,13 @@ _KEEP_NONE: Any = {}.get
 for each that it then drops: 1.2 us a value against 0.04, and rows are full of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What became of one function: a value, or the error that undid it."""
-
-    value: Any
-    error: BaseException | None
-
-
 _unpack = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 
 
 class SqliteTx:
     """A `Tx` on one SQLite cursor."""
+
+    shared = False
 
     __slots__ = ("_cursor", "_ids", "_later", "bells", "now")
 
@@ -113,7 +101,7 @@ class SqliteTx:
 
     def each(self, statement: RowsStatement, rows: Sequence[Row], /) -> list[Row]:
         over = cast(RowsSql, statement)
-        shapes = over.texts(SQLITE)
+        shapes = over.texts()
         most = shapes[-1][0]
         found: list[Row] = []
         for begin in range(0, len(rows), most):
@@ -138,19 +126,6 @@ class SqliteTx:
         self.bells.append((bell, key))
 
 
-class Each:
-    """One call for several items: what `write_each` was asked meanwhile."""
-
-    __slots__ = ("items", "work")
-
-    def __init__(self, work: Callable[[Tx, Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> None:
-        self.work = work
-        self.items = items
-
-
-Work = Callable[[Tx], Any] | Each
-
-
 class Writer:
     """Runs functions on the one writing connection; knows nothing of threads or loops."""
 
@@ -161,7 +136,7 @@ class Writer:
         self._ids = ids
         self.error_class: type[Exception] = driver().Error
 
-    def run(self, works: Sequence[Work]) -> tuple[list[_Answer], list[tuple[Bell, str]]]:
+    def run(self, works: Sequence[Work]) -> tuple[list[Answer], list[tuple[Bell, str]]]:
         """Run *works* in one commit, or, when that cannot be, each in its own; return their fates and what to ring.
 
         First as if none of them could fail: a savepoint round each costs copies of the pages it writes. When one does fail, all are
@@ -169,9 +144,9 @@ class Writer:
 
         An `Each` has a fate for each of its items, in their order. Raises StoreBroken when the disk failed.
         """
-        answers: list[_Answer] = []
+        answers: list[Answer] = []
         bells: list[tuple[Bell, str]] = []
-        if len(works) > 1 or _parts(works[0]):
+        if len(works) > 1 or halves(works[0]):
             for run in (self._bare, self._within):
                 if self._together(works, run, answers, bells):
                     return answers, bells
@@ -183,15 +158,13 @@ class Writer:
     def _together(
         self,
         works: Sequence[Work],
-        run: Callable[[Work, list[_Answer], list[tuple[Bell, str]]], bool],
-        answers: list[_Answer],
+        run: Callable[[Work, list[Answer], list[tuple[Bell, str]]], bool],
+        answers: list[Answer],
         bells: list[tuple[Bell, str]],
     ) -> bool:
         try:
             if (busy := self._begin()) is not None:
-                answers += [
-                    _Answer(None, busy) for work in works for _ in range(len(work.items) if isinstance(work, Each) else 1)
-                ]
+                answers += [Answer(None, busy) for work in works for _ in range(answers_due(work))]
                 return True
             for work in works:
                 if not run(work, answers, bells):
@@ -203,25 +176,25 @@ class Writer:
             return False
         return True
 
-    def _bare(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> bool:
+    def _bare(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> bool:
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         try:
-            values = _call(work, tx)
+            values = call(work, tx)
         except Exception as error:
             if _code(error) in (_FULL, *_DISK):
                 raise
             return False
-        answers += [_Answer(value, None) for value in values]
+        answers += [Answer(value, None) for value in values]
         bells += tx.bells
         return True
 
-    def _within(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> bool:
+    def _within(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> bool:
         """Run *work* under a savepoint; False when its error has ended the transaction around it."""
         execute = self._cursor.execute
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         execute("SAVEPOINT one")
         try:
-            values = _call(work, tx)
+            values = call(work, tx)
         except Exception as error:
             if not self._connection.in_transaction:
                 return False
@@ -229,34 +202,34 @@ class Writer:
                 raise
             execute("ROLLBACK TO one")
             execute("RELEASE one")
-            if parts := _parts(work):
+            if parts := halves(work):
                 return all(self._within(part, answers, bells) for part in parts)
-            answers.append(_Answer(None, _told(error)))
+            answers.append(Answer(None, _told(error)))
         else:
             execute("RELEASE one")
-            answers += [_Answer(value, None) for value in values]
+            answers += [Answer(value, None) for value in values]
             bells += tx.bells
         return True
 
-    def _alone(self, work: Work, answers: list[_Answer], bells: list[tuple[Bell, str]]) -> None:
+    def _alone(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> None:
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         try:
             if (busy := self._begin()) is not None:
                 raise busy
-            values = _call(work, tx)
+            values = call(work, tx)
             self._cursor.execute("COMMIT")
         except Exception as error:
             if isinstance(error, self.error_class):
                 self._give_up(error)
             else:
                 self._undo()
-            if (parts := _parts(work)) and not isinstance(error, StoreBusy):
+            if (parts := halves(work)) and not isinstance(error, StoreBusy):
                 for part in parts:
                     self._alone(part, answers, bells)
             else:
-                answers += [_Answer(None, _told(error)) for _ in (work.items if isinstance(work, Each) else (work,))]
+                answers += [Answer(None, _told(error)) for _ in range(answers_due(work))]
         else:
-            answers += [_Answer(value, None) for value in values]
+            answers += [Answer(value, None) for value in values]
             bells += tx.bells
 
     def _begin(self) -> StoreBusy | None:
@@ -310,22 +283,6 @@ def _told(error: Exception) -> Exception:
     if code in _DISK:
         return StoreBroken(f"the database's disk failed ({error}); check the disk, then start again")
     return error
-
-
-def _call(work: Work, tx: SqliteTx) -> Sequence[Any]:
-    """Return what *work* answers, one for each of its items."""
-    values = work.work(tx, work.items) if isinstance(work, Each) else (work(tx),)
-    tx.settle()
-    assert not isinstance(work, Each) or len(values) == len(work.items), f"{work.work} left items without an answer"
-    return values
-
-
-def _parts(work: Work) -> list[Each]:
-    """Return the halves that *work* falls apart into, so that a bad item is found in a few calls; none when it is for one."""
-    if not isinstance(work, Each) or len(work.items) < 2:
-        return []
-    middle = len(work.items) // 2
-    return [Each(work.work, work.items[:middle]), Each(work.work, work.items[middle:])]
 
 
 def connect(path: Path, *, read_only: bool = False) -> Any:
@@ -459,7 +416,7 @@ class SqliteStore:
             except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
                 broken = error if isinstance(error, StoreBroken) else StoreBroken(f"the store's writer failed: {error!r}")
                 self._end = broken
-                self._hand_back([(future, _Answer(None, broken)) for future in futures], [], broken=broken)
+                self._hand_back([(future, Answer(None, broken)) for future in futures], [], broken=broken)
                 return
             self.commits += 1
             self.committed += len(batch)
@@ -469,13 +426,13 @@ class SqliteStore:
                 return
 
     def _hand_back(
-        self, settled: list[tuple[asyncio.Future[Any], _Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None = None
+        self, settled: list[tuple[asyncio.Future[Any], Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None = None
     ) -> None:
         with suppress(RuntimeError):  # the loop has ended before us
             self._loop.call_soon_threadsafe(self._settle, settled, bells, broken)
 
     def _settle(
-        self, settled: list[tuple[asyncio.Future[Any], _Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None
+        self, settled: list[tuple[asyncio.Future[Any], Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None
     ) -> None:
         metrics.store_commits_total.inc()
         metrics.store_transactions_total.inc(len(settled))
@@ -485,12 +442,7 @@ class SqliteStore:
                 self.full_since = self.full_since or self._clock.now()
             elif answer.error is None:
                 self.full_since = None
-            if future.cancelled():
-                continue
-            if answer.error is None:
-                future.set_result(answer.value)
-            else:
-                future.set_exception(answer.error)
+            settle(future, answer)
         if bells:
             self._ring(bells)
         if broken is not None:
@@ -514,40 +466,14 @@ class SqliteStore:
             try:
                 cursor.execute("BEGIN")
                 try:
-                    answer = _Answer(work(SqliteTx(cursor, self._clock.now(), self._ids)), None)
+                    answer = Answer(work(SqliteTx(cursor, self._clock.now(), self._ids)), None)
                 finally:
                     if connection.in_transaction:
                         cursor.execute("ROLLBACK")
             except Exception as error:
-                answer = _Answer(None, _told(error))
+                answer = Answer(None, _told(error))
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._settle_read, future, answer)
-
-    @staticmethod
-    def _settle_read(future: asyncio.Future[Any], answer: _Answer) -> None:
-        if future.cancelled():
-            return
-        if answer.error is None:
-            future.set_result(answer.value)
-        else:
-            future.set_exception(answer.error)
-
-
-def calls_of(batch: Sequence[tuple[Any, Any, F]]) -> tuple[list[Work], list[F]]:
-    """Return the calls of *batch*, (function, item or WHOLE, who waits) each, and who waits in the order of the answers."""
-    calls: list[tuple[Any, list[Any] | None, list[F]]] = []
-    shared: dict[Any, int] = {}
-    for work, item, future in batch:
-        if item is WHOLE:
-            calls.append((work, None, [future]))
-        elif (at := shared.get(work)) is not None:
-            calls[at][1].append(item)  # type: ignore[union-attr]
-            calls[at][2].append(future)
-        else:
-            shared[work] = len(calls)
-            calls.append((work, [item], [future]))
-    works = [work if items is None else Each(work, items) for work, items, _ in calls]
-    return works, [future for _, _, futures in calls for future in futures]
+                self._loop.call_soon_threadsafe(settle, future, answer)
 
 
 def read_once(path: Path, work: Callable[[Tx], T]) -> T:

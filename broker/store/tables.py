@@ -35,7 +35,9 @@ metadata = MetaData(
 OWNERS: dict[str, str] = {}
 """Table name -> the package that alone writes it."""
 
-_Id = String(36)
+# On PostgreSQL text is ordered as on SQLite, byte by byte, whatever the database's language: order is for locks and cursors, not for eyes.
+_Id = String(36).with_variant(String(36, collation="C"), "postgresql")
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
 # SQLite gives an INTEGER PRIMARY KEY a rowid only under that exact name.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
@@ -55,7 +57,7 @@ def _us(name: str, *, null: bool = False) -> Column[object]:
 
 
 def _text(name: str, *, null: bool = False, default: str | None = None) -> Column[object]:
-    return Column(name, Text, nullable=null, server_default=default)
+    return Column(name, _Text, nullable=null, server_default=default)
 
 
 def _int(name: str, *, null: bool = False, default: int | None = None) -> Column[object]:
@@ -125,6 +127,13 @@ presence = _table(
     Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
     _text("state"),
     _us("since_us"),
+)
+consoles = _table(
+    "operators",
+    "consoles",
+    Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
+    Column("process_id", _Id, primary_key=True),  # where they have a console open; a dead process's rows are removed by another
+    Index("ix_consoles_process", "process_id"),
 )
 pins = _table(
     "operators",
@@ -226,7 +235,7 @@ inputs = _table(
     "broker.inbound",
     "inputs",
     Column("origin", _Id, primary_key=True),  # a channel's id, or console, timer, presence
-    Column("external_id", Text, primary_key=True),
+    Column("external_id", _Text, primary_key=True),
     _id("id"),
     _id("conversation_id", null=True),
     _int("seq", null=True),
@@ -362,7 +371,10 @@ journal = _table(
     _id("operator_id", null=True),  # who holds the session, after
     _us("at_us"),
     _text("body"),
+    # The transaction that wrote it, by PostgreSQL's count; nothing on SQLite, where one transaction comes after the other.
+    Column("xid", BigInteger, nullable=True),
     Index("uq_journal_seq", "conversation_id", "seq", unique=True),
+    Index("ix_journal_xid", "xid").ddl_if(dialect="postgresql"),
     sqlite_autoincrement=True,
 )
 readers = _table(
@@ -370,12 +382,33 @@ readers = _table(
     "readers",
     Column("name", String(100), primary_key=True),
     _int("cursor", default=0),
+    _text("under_way", default=""),  # transactions that were under way when it stood there (broker.store.journal)
 )
 counters = _table(
     "broker.store",
     "counters",
     Column("name", String(100), primary_key=True),
     _int("value", default=0),
+)
+
+processes = _table(
+    "broker.store",
+    "processes",
+    _id("id", primary=True),
+    _text("roles"),
+    _text("host"),
+    _int("pid"),
+    _text("version"),
+    _us("started_us"),
+    _us("seen_us"),
+)
+leases = _table(
+    "broker.store",
+    "leases",
+    Column("name", String(100), primary_key=True),  # what may run once: timers, crm, channel:<id>
+    _id("holder"),  # a process
+    _int("token"),  # grows with each new holder: work of an earlier one is refused
+    _us("until_us"),
 )
 
 # --- routing

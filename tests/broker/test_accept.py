@@ -14,7 +14,7 @@ from broker.errors import NotFound
 from broker.events import Codec, Rated, Take
 from broker.inbound import Accepted, accept, accept_each, bury, enter, prepare, undecided
 from broker.ports import Bell, Raw, Tx
-from broker.store.sqlite import Each
+from broker.store.calls import Each
 from tests.support.channels import FakeChannel, pressed, saw, told, wrote
 from tests.support.clock import NOON, MovedClock
 from tests.support.house import add_channel, add_line

@@ -28,69 +28,79 @@ def tell(store: MemoryStore, *bodies: str) -> None:
     store.write(work)
 
 
+def read_on(store: MemoryStore, name: str, most: int = 500) -> list[str]:
+    """Read what follows the reader's position, move it, and return the bodies."""
+    entries, behind = store.read(lambda tx: journal.after(tx, journal.position_of(tx, name), most))
+    store.write(lambda tx: journal.move(tx, name, behind))
+    return [entry.body for entry in entries]
+
+
 def test_rows_come_in_the_order_of_commits(store: MemoryStore):
     """A reader sees what was committed first, first."""
     tell(store, "a", "b")
     tell(store, "c")
 
-    assert [entry.body for entry in store.write(lambda tx: journal.after(tx, 0))] == ["a", "b", "c"]
+    assert read_on(store, "crm") == ["a", "b", "c"]
 
 
 def test_a_reader_goes_on_where_it_stood(store: MemoryStore):
-    """Each reader has its own cursor; a new one begins at the beginning."""
+    """Each reader has its own position; a new one begins at the beginning."""
     tell(store, "a", "b")
-    seen: dict[str, list[str]] = {"crm": [], "reports": []}
 
-    def read(name: str) -> int:
-        return store.write(lambda tx: journal.read_on(tx, name, lambda _, entry: seen[name].append(entry.body)))
-
-    assert read("crm") == 2
+    assert read_on(store, "crm") == ["a", "b"]
     tell(store, "c")
-    assert (read("crm"), read("crm"), read("reports")) == (1, 0, 3)
-    assert seen == {"crm": ["a", "b", "c"], "reports": ["a", "b", "c"]}
-
-
-def test_a_reader_that_fails_has_read_nothing(store: MemoryStore):
-    """Applying and moving the cursor are one transaction."""
-    tell(store, "a")
-
-    def broken(tx: Tx, entry: journal.Entry) -> None:
-        raise RuntimeError(entry.body)
-
-    with pytest.raises(RuntimeError):
-        store.write(lambda tx: journal.read_on(tx, "crm", broken))
-
-    assert store.write(lambda tx: journal.cursor(tx, "crm")) == 0
+    assert (read_on(store, "crm"), read_on(store, "crm"), read_on(store, "reports")) == (["c"], [], ["a", "b", "c"])
 
 
 def test_a_reader_takes_no_more_than_it_asks_for(store: MemoryStore):
     """Pages: nobody holds the writer for a long history."""
     tell(store, *"abcde")
 
-    pages = [store.write(lambda tx: journal.read_on(tx, "crm", lambda _, entry: None, most=2)) for _ in range(4)]
-    assert pages == [2, 2, 1, 0]
+    assert [read_on(store, "crm", most=2) for _ in range(4)] == [["a", "b"], ["c", "d"], ["e"], []]
 
 
 def test_ids_are_never_used_again(store: MemoryStore):
-    """A row that was undone, or deleted, leaves no number that another could take: a cursor never meets it twice."""
+    """A row that was undone, or deleted, leaves no number that another could take: a position never meets it twice."""
     tell(store, "a", "b")
-    last = store.write(journal.last)
-    store.connection.execute("DELETE FROM journal")
+    last = store.read(journal.now).last
+    store.rows("DELETE FROM journal")
     tell(store, "c")
 
-    assert store.write(journal.last) == last + 1
+    assert store.read(journal.now).last == last + 1
 
 
-def test_an_empty_journal_ends_at_nought(store: MemoryStore):
-    """The cursor before everything."""
-    assert store.write(journal.last) == 0
+def test_an_empty_journal_ends_at_its_beginning(store: MemoryStore):
+    """The position before everything."""
+    assert store.read(journal.now).last == 0
+
+
+def test_a_position_is_kept_in_words():
+    """A console keeps it and a reader's row does; what is none of ours is none."""
+    behind = journal.Position(17, (5, 9))
+
+    assert journal.Position.read(behind.text()) == behind
+    assert journal.Position.read(journal.BEGINNING.text()) == journal.BEGINNING
+    assert [journal.Position.read(text) for text in ("", "-", "1-", "x", "1--2", "-1", "9" * 19)] == [None] * 7
+
+
+def test_a_position_has_what_was_read():
+    """All rows up to the last, but for those of transactions under way."""
+    behind = journal.Position(17, (5, 9))
+
+    assert [behind.has(row, xid) for row, xid in ((17, 4), (17, 5), (16, 9), (18, 4), (1, None))] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_appending_rings_the_news_and_numbers_can_be_pointed_at(store: MemoryStore):
     """A distribution's row is numbered for the offers that point at it."""
     number = store.write(lambda tx: journal.append_numbered(tx, "distribution", "{}", line_id="shop"))
 
-    assert number == store.write(journal.last)
+    assert number == store.read(journal.now).last
     assert store.rung == [(Bell.NEWS, "")]
 
 

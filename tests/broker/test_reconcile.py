@@ -13,7 +13,7 @@ from broker.access.authorize import Actor
 from broker.domain import OperatorId, Role, Source, to_us
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
-from broker.store.tables import counters, files, login_failures, logins, metadata
+from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
 from operators import deeds, pins, reviews
@@ -28,6 +28,9 @@ UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "logins": (lambda row: True, "a login that is gone is a browser that has logged out"),
     "channel_cursors": (lambda row: True, "a channel that confirmed nothing has none; the provider repeats, the inbox refuses"),
     "line_state": (lambda row: True, "told by the calendar, and written again at each start"),
+    "processes": (lambda row: True, "who runs says so again at the next moment"),
+    "leases": (lambda row: True, "whoever holds it takes it again"),
+    "consoles": (lambda row: True, "an open console says so again"),
     "files": (lambda row: True, "no message points at a file yet"),
     "inputs": (lambda row: row["conversation_id"] is None, "an unreadable payload is known to nobody but its own row"),
     "contact_points": (
@@ -135,10 +138,16 @@ def _furnish(house: House, operator: str, conversation: str) -> None:
     login = insert_row(logins, "token_hash operator_id created_us seen_us ends_us")
     failure = insert_row(login_failures, "key count until_us")
     file = insert_row(files, "id sha256 name media_type size conversation_id created_us")
+    process = insert_row(processes, "id roles host pid version started_us seen_us")
+    lease = insert_row(leases, "name holder token until_us")
+    console = insert_row(consoles, "operator_id process_id")
 
     def write(tx: Any) -> None:
         tx.run(login, token_hash="0" * 64, operator_id=operator, created_us=now_us, seen_us=now_us, ends_us=now_us)
         tx.run(failure, key="ann", count=1, until_us=now_us)
+        tx.run(process, id="p1", roles="all", host="here", pid=1, version="1", started_us=now_us, seen_us=now_us)
+        tx.run(lease, name="timers", holder="p1", token=1, until_us=now_us)
+        tx.run(console, operator_id=operator, process_id="p1")
         tx.run(
             file, id=tx.new_id(), sha256="1" * 64, name="a.png", media_type="image/png", size=1,
             conversation_id=conversation, created_us=now_us,

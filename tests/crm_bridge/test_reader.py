@@ -170,7 +170,7 @@ def test_whatever_becomes_of_a_lead_is_in_the_journal_once(shop):
     assert [(lead["id"], what) for what in ("made", "filled", "transcript")] == told_leads(shop)
     assert {(conversation, shop.line)} == {(row["conversation_id"], row["line_id"]) for row in rows}
     assert [None, shop.ann, shop.ann] == [msgspec.json.decode(row["body"])["responsible"] for row in rows]
-    shop.house.do(lambda tx: journal.move(tx, NAME, 0))
+    shop.house.do(lambda tx: journal.move(tx, NAME, journal.BEGINNING))
     shop.read()
     assert 3 == len(told_leads(shop))
 
@@ -369,7 +369,7 @@ def test_a_reader_that_begins_again_changes_nothing(shop):
     shop.house.say(shop.bot, "u1", "hello")
     shop.read()
     before = shop.state()
-    shop.house.do(lambda tx: journal.move(tx, NAME, 0))
+    shop.house.do(lambda tx: journal.move(tx, NAME, journal.BEGINNING))
     shop.read()
 
     assert before == shop.state()

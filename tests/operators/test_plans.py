@@ -19,7 +19,7 @@ def texts(statement: object) -> list[str]:
         case Sql():
             made = [re.sub(r":[a-z_]+", "0", statement.text(SQLITE)[0])]
         case RowsSql():
-            made = [text.replace("?", "NULL") for _, text in statement.texts(SQLITE)]
+            made = [text.replace("?", "NULL") for _, text in statement.texts()]
         case _:
             made = []
     return [text for text in made if text.startswith("SELECT")]

@@ -14,7 +14,7 @@ from broker.errors import StoreFull
 from broker.events import Close, Decline, Event, Reply, Take
 from broker.inbound import accept, bury, enter, prepare
 from broker.ports import Bell, Raw, Tx
-from broker.store.sqlite import Each
+from broker.store.calls import Each
 from routing import distributor, worker
 from routing.worker import Undecidable
 from tests.support.channels import FakeChannel, saw, told, wrote

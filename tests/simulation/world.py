@@ -40,8 +40,9 @@ from broker.events import Close, Decline, Event, Note, Reply, Take
 from broker.inbound import accept, accept_each, bury, enter, prepare, undecided
 from broker.outbound import GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender
 from broker.ports import Bell, Outbound, Raw, Tx
+from broker.store.calls import WHOLE, calls_of
 from broker.store.sql import sql, upsert
-from broker.store.sqlite import WHOLE, SqliteTx, Writer, calls_of
+from broker.store.sqlite import SqliteTx, Writer
 from broker.store.tables import counters, offers, outbox, sessions
 from broker.timers import earliest, fire_due
 from routing import distributor, worker

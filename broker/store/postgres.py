@@ -1,0 +1,576 @@
+"""The store of several processes or hosts: PostgreSQL, a few connections, many transactions to one commit.
+
+    write(work) ──► jobs ──► a writer thread: BEGIN, work(tx), COMMIT ──► answers, then bells
+    read(work)  ──► jobs ──► a reader thread: BEGIN READ ONLY (one snapshot), work(tx), COMMIT
+
+A function for itself has a transaction of its own; the items of `write_each` that wait for the same function share one, and fall apart
+when it raises. Several writers commit side by side, and PostgreSQL syncs for all of them at once.
+
+Time is the database's: whatever the clocks of the hosts say, all processes go by one.
+
+What the database does to a transaction is not the function's fault, and functions are repeatable:
+
+    deadlock, cancelled for another's sake      run again at once
+    connection lost before COMMIT               run again on a new connection; after PATIENCE_SECONDS without one: StoreBusy
+    connection lost at COMMIT                   the transaction's own number tells on a new connection whether it was committed
+    statement or lock took too long             StoreBusy, for that item alone
+    disk full                                   StoreFull, and the store goes on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import psycopg
+import structlog
+from psycopg import pq
+
+from broker import metrics
+from broker.domain import from_us
+from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreError, StoreFull, StoreUncertain
+from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
+from broker.store.calls import BATCH_MAX, WHOLE, Answer, Each, Work, answers_due, call, halves, settle
+from broker.store.sql import POSTGRESQL, RowsSql, Sql
+
+log = structlog.get_logger(__name__)
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+OLDEST = 140_000
+"""PostgreSQL 14, as the server tells its version."""
+WRITERS = 4
+READERS = 4
+PATIENCE_SECONDS = 5.0
+"""How long a call waits for a database that does not answer; once that has passed, calls are refused at once until it does."""
+RETRY_SECONDS = 0.2
+"""Between two tries to connect."""
+TRIES = 10
+"""How often a transaction is run again after a deadlock; each round one of those in it gets through."""
+OUTCOME_SECONDS = 30.0
+"""How long we try to learn what became of a COMMIT whose answer was lost."""
+SETTINGS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    # A process that stands still in a transaction holds everybody's news back: let it be ended.
+    "idle_in_transaction_session_timeout": "30s",
+    "timezone": "UTC",
+    # A statement of ours is planned once; what is planned for certain values would be planned at each execution.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+_LINK: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "target_session_attrs": "read-write",
+}
+"""A link that has died without a word is found out within half a minute; a standby is nobody to write to."""
+
+_NOW = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+_BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {_NOW}, pg_current_xact_id()".encode()
+# The number is taken before anything else: a row's place in the journal is given later, so no row can stand before what is counted as
+# read when the transaction began after the reading (broker.store.journal).
+_BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}".encode()
+_OUTCOME = "SELECT pg_xact_status(%s::xid8)"
+
+_FULL = "53100"
+_TOO_LONG = ("57014", "55P03")  # statement_timeout, lock_timeout
+_AGAIN = ("40001", "40P01")  # serialization failure, deadlock
+_AWAY = ("08", "57P", "25006", "53300", "53200", "25P03", "0A000")
+"""Connection faults, a server that stops or starts, a standby, no connection or memory left, ours was idle, a plan from before a
+migration: another connection may do."""
+_ITS_OWN = ("22", "23", "42", "54", "P0")
+"""Bad data, a broken constraint, a bad statement, a value too long for an index: the function's own fault."""
+
+
+class _Undone(StoreError):
+    """The database has ended the transaction for a reason of its own; *code* is its SQLSTATE, empty when it could say none."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(" ".join(str(error).split()) or type(error).__name__)
+        self.code = error.sqlstate or ""
+
+    @property
+    def away(self) -> bool:
+        """Return whether another connection is needed."""
+        return not self.code or self.code.startswith(_AWAY)
+
+
+def _told(error: psycopg.Error) -> Exception:
+    """Return *error* as it is when it is the function's own fault, else as what undid the transaction."""
+    code = error.sqlstate or ""
+    if code.startswith(_ITS_OWN) or (not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError)):
+        return error
+    return _Undone(error)
+
+
+class PostgresTx:
+    """A `Tx` on one psycopg cursor."""
+
+    shared = True
+
+    __slots__ = ("_cursor", "_ids", "_later", "bells", "now")
+
+    def __init__(self, cursor: psycopg.Cursor[Any], now: datetime, ids: Ids) -> None:
+        self._cursor = cursor
+        self._ids = ids
+        self._later: dict[RowsSql, list[Row]] = {}
+        self.now = now
+        self.bells: list[tuple[Bell, str]] = []
+
+    def new_id(self) -> str:
+        return self._ids.new()
+
+    def all(self, statement: Statement, /, **values: object) -> list[Row]:
+        self._execute(cast(Sql, statement), values)
+        try:
+            return self._cursor.fetchall()
+        except psycopg.Error as error:
+            raise _told(error) from error
+
+    def one(self, statement: Statement, /, **values: object) -> Row | None:
+        rows = self.all(statement, **values)
+        return rows[0] if rows else None
+
+    def run(self, statement: Statement, /, **values: object) -> int:
+        self._execute(cast(Sql, statement), values)
+        return self._cursor.rowcount
+
+    def each(self, statement: RowsStatement, rows: Sequence[Row], /) -> list[Row]:
+        if not rows:
+            return []
+        over = cast(RowsSql, statement)
+        if over.keys and len(rows) > 1:
+            rows = list({row[: over.keys]: row for row in rows}.values())
+        try:
+            self._cursor.execute(over.over_arrays(), [list(column) for column in zip(*rows, strict=True)], prepare=True)
+            return self._cursor.fetchall() if self._cursor.description is not None else []
+        except psycopg.Error as error:
+            raise _told(error) from error
+
+    def later(self, statement: RowsStatement, row: Row, /) -> None:
+        self._later.setdefault(cast(RowsSql, statement), []).append(row)
+
+    def settle(self) -> None:
+        if self._later:
+            later, self._later = self._later, {}
+            for statement, rows in later.items():
+                self.each(statement, rows)
+
+    def ring(self, bell: Bell, key: str = "", /) -> None:
+        self.bells.append((bell, key))
+
+    def _execute(self, statement: Sql, values: dict[str, object]) -> None:
+        text, fixed = statement.text(POSTGRESQL)
+        try:
+            # What is made for one request is not prepared: its text may never come again.
+            self._cursor.execute(text, {**fixed, **values} if fixed else values, prepare=not statement.adhoc)
+        except psycopg.Error as error:
+            raise _told(error) from error
+
+
+def connect(url: str, name: str) -> psycopg.Connection[Any]:
+    """Open a connection as the store needs it; *name* is what the database shows of it. Raises psycopg.Error."""
+    options = " ".join(f"-c {key}={value}" for key, value in SETTINGS.items())
+    given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
+    connection = psycopg.connect(
+        url, autocommit=True, application_name=f"omniline {name}", options=f"{options} {given}".strip(), **_LINK
+    )
+    connection.prepared_max = 2_000
+    return connection
+
+
+def refuse_unsafe(connection: psycopg.Connection[Any], *, forced: bool = False) -> None:
+    """Refuse a server that is too old, writes another encoding or forgets what it has committed. Raises ConfigError."""
+    if connection.info.server_version < OLDEST:
+        version = connection.info.parameter_status("server_version")
+        raise ConfigError(f"database_url: the server is PostgreSQL {version}; 14 or newer is needed")
+    found = dict(
+        connection.execute(
+            "SELECT name, setting FROM pg_settings "
+            "WHERE name IN ('server_encoding', 'fsync', 'full_page_writes', 'synchronous_commit')"
+        ).fetchall()
+    )
+    if found["server_encoding"] != "UTF8":
+        raise ConfigError(
+            f"database_url: the database is encoded in {found['server_encoding']}; make one with CREATE DATABASE … ENCODING 'UTF8'"
+        )
+    unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found[name] == "off"]
+    if unsafe and not forced:
+        raise ConfigError(
+            f"database_url: the server has {', '.join(unsafe)} switched off and may forget what it has committed; "
+            "switch that on, or set allow_unsafe_disk to accept that"
+        )
+
+
+class Link:
+    """One connection to the database that comes back when it is lost, and what is done on it; used by one thread at a time."""
+
+    def __init__(
+        self, url: str, name: str, ids: Ids, clock: Clock | None = None, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._ids = ids
+        self._clock = clock
+        self._patience = patience_seconds
+        self._connection: psycopg.Connection[Any] | None = None
+        self._cursor: psycopg.Cursor[Any] | None = None
+        self._tried = 0.0
+        self._lost_since: float | None = None
+
+    def run(self, work: Work) -> tuple[list[Answer], list[tuple[Bell, str]]]:
+        """Run *work* in a transaction, or its parts each in one; return each item's fate and what to ring."""
+        bells: list[tuple[Bell, str]] = []
+        return self._run(work, bells), bells
+
+    def read(self, work: Callable[[Tx], Any]) -> Answer:
+        """Run *work* on a snapshot that cannot write."""
+        begun = time.monotonic()
+        while True:
+            try:
+                tx, _ = self._begin(_BEGIN_READ)
+                try:
+                    return Answer(work(tx), None)
+                finally:
+                    self._undo()
+            except _Undone as undone:
+                if not undone.away:
+                    return Answer(None, StoreBusy(f"the database could not do it just now ({undone}); try again in a moment"))
+                if not self._waits(begun):
+                    return Answer(None, _does_not_answer(undone))
+            except Exception as error:
+                return Answer(None, error)
+
+    def close(self) -> None:
+        """Let go of the connection; what is asked next makes another one."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def _run(self, work: Work, bells: list[tuple[Bell, str]]) -> list[Answer]:
+        begun = time.monotonic()
+        tries = 0
+        while True:
+            try:
+                values, rung = self._once(work)
+            except _Undone as undone:
+                if undone.away:
+                    if self._waits(begun):
+                        continue
+                    return _same(work, _does_not_answer(undone))
+                if undone.code == _FULL:
+                    return _same(
+                        work, StoreFull("the database's disk is full: free some space; nothing that was accepted is lost")
+                    )
+                tries += 1
+                if undone.code in _AGAIN and tries <= TRIES:
+                    metrics.store_retries_total.inc()
+                    continue
+                if undone.code not in (*_TOO_LONG, *_AGAIN):
+                    log.error("database_failed", problem=str(undone), code=undone.code)
+                error: Exception = StoreBusy(f"the database could not do it just now ({undone}); try again in a moment")
+            except StoreUncertain as uncertain:
+                return _same(work, uncertain)
+            except Exception as its_own:
+                error = its_own
+            else:
+                bells += rung
+                return [Answer(value, None) for value in values]
+            if parts := halves(work):
+                return [answer for part in parts for answer in self._run(part, bells)]
+            return _same(work, error)
+
+    def _once(self, work: Work) -> tuple[Sequence[Any], list[tuple[Bell, str]]]:
+        tx, number = self._begin(_BEGIN)
+        try:
+            values = call(work, tx)
+        except BaseException:
+            self._undo()
+            raise
+        try:
+            self._end(b"COMMIT")
+        except _Undone as undone:
+            if not undone.away:
+                self._undo()
+                raise
+            self.close()
+            if not self._committed(number):
+                raise
+        return values, tx.bells
+
+    def _committed(self, number: int) -> bool:
+        """Find out what became of a COMMIT whose answer was lost. Raises StoreUncertain when that cannot be learnt."""
+        metrics.store_lost_commits_total.inc()
+        until = time.monotonic() + OUTCOME_SECONDS
+        why: object = "its backend is still at it"
+        while time.monotonic() < until:
+            try:
+                outcome = self._outcome(number)
+            except _Undone as undone:
+                self.close()
+                why = undone
+            else:
+                if outcome is not None:
+                    log.info("lost_commit_settled", committed=outcome)
+                    return outcome
+            time.sleep(RETRY_SECONDS)
+        raise StoreUncertain(
+            f"the connection was lost at the commit and does not come back ({why}); ask again: a repeat is recognised"
+        )
+
+    def _outcome(self, number: int) -> bool | None:
+        """Return whether the transaction *number* was committed; None: it is not known yet. Raises _Undone."""
+        if self._connection is None:
+            self._connect()
+        assert self._cursor is not None
+        try:
+            (status,) = self._cursor.execute(_OUTCOME, [str(number)], prepare=False).fetchone() or (None,)
+        except psycopg.Error as error:
+            if error.sqlstate and error.sqlstate.startswith("22"):
+                return False  # a number of the future: another server has taken over, and has never seen it
+            raise _Undone(error) from error
+        return None if status == "in progress" or status is None else status == "committed"
+
+    def _waits(self, begun: float) -> bool:
+        """Let go of the connection, rest before the next try, and return whether there is to be one.
+
+        Once the database has been away for as long as anybody waits, nobody is kept waiting any more.
+        """
+        self.close()
+        now = time.monotonic()
+        if now - begun >= self._patience or (self._lost_since is not None and now - self._lost_since >= self._patience):
+            return False
+        if self._lost_since is not None:
+            time.sleep(RETRY_SECONDS)
+        return True
+
+    def _begin(self, text: bytes) -> tuple[PostgresTx, int]:
+        """Begin a transaction; return it and its number (0 of a reading one). Raises _Undone."""
+        if self._connection is None:
+            self._connect()
+        assert self._cursor is not None
+        result = self._raw(text)
+        now = self._clock.now() if self._clock is not None else from_us(int(result.get_value(0, 0) or 0))
+        number = int(result.get_value(0, 1) or 0) if result.nfields > 1 else 0
+        return PostgresTx(self._cursor, now, self._ids), number
+
+    def _end(self, text: bytes) -> None:
+        """End the transaction with COMMIT or ROLLBACK. Raises _Undone."""
+        result = self._raw(text)
+        if result.command_status != text:
+            raise _Undone(psycopg.OperationalError(f"{text.decode()} was answered by {result.command_status!r}"))
+
+    def _undo(self) -> None:
+        """Roll back, or let go of a connection on which that cannot be done."""
+        if self._connection is not None:
+            try:
+                self._end(b"ROLLBACK")
+            except _Undone:
+                self.close()
+
+    def _raw(self, text: bytes) -> pq.abc.PGresult:
+        # The core of the driver: its own BEGIN and COMMIT would each be a statement more.
+        assert self._connection is not None
+        try:
+            result = self._connection.pgconn.exec_(text)
+        except psycopg.Error as error:
+            raise _Undone(error) from error
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            raise _Undone(psycopg.errors.error_from_result(result))
+        return result
+
+    def _connect(self) -> None:
+        now = time.monotonic()
+        if self._lost_since is not None and now < self._tried + RETRY_SECONDS:
+            raise _Undone(psycopg.OperationalError("the database does not answer"))
+        self._tried = now
+        try:
+            self._connection = connect(self._url, self._name)
+            self._cursor = self._connection.cursor()
+        except psycopg.Error as error:
+            self._lost_since = self._lost_since or now
+            raise _Undone(error) from error
+        self._lost_since = None
+
+
+def _same(work: Work, error: Exception) -> list[Answer]:
+    return [Answer(None, error)] * answers_due(work)
+
+
+def _does_not_answer(undone: _Undone) -> StoreBusy:
+    return StoreBusy(f"the database does not answer ({undone}); try again in a moment")
+
+
+def read_once(url: str, work: Callable[[Tx], T]) -> T:
+    """Run *work* on a snapshot of the database at *url*, beside whoever uses it. Raises StoreError."""
+    from broker.clock import SystemIds
+
+    link = Link(url, "command", SystemIds())
+    try:
+        answer = link.read(work)
+    finally:
+        link.close()
+    if answer.error is not None:
+        raise answer.error
+    value: T = answer.value
+    return value
+
+
+class _Jobs:
+    """What waits for a thread: functions in the order they came, the items of one function together."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Condition()
+        self._waiting: deque[tuple[Any, list[Any] | None, list[asyncio.Future[Any]]]] = deque()
+        self._open: dict[Any, tuple[Any, list[Any], list[asyncio.Future[Any]]]] = {}
+        self._closed = False
+
+    def put(self, work: Any, item: Any, future: asyncio.Future[Any]) -> None:
+        with self._ready:
+            shared = self._open.get(work) if item is not WHOLE else None
+            if shared is not None and len(shared[1]) < BATCH_MAX:
+                shared[1].append(item)
+                shared[2].append(future)
+                return
+            if item is WHOLE:
+                self._waiting.append((work, None, [future]))
+            else:
+                entry = self._open[work] = (work, [item], [future])
+                self._waiting.append(entry)
+            self._ready.notify()
+
+    def take(self) -> tuple[Work, list[asyncio.Future[Any]]] | None:
+        """Return what is next, waiting for it; None when there will be no more."""
+        with self._ready:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                self._ready.wait()
+            work, items, futures = entry = self._waiting.popleft()
+            if items is None:
+                return work, futures
+            if self._open.get(work) is entry:
+                del self._open[work]
+            return Each(work, items), futures
+
+    def close(self) -> None:
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+
+
+class PostgresStore:
+    """The `Store` of several processes. Make it on a migrated database (broker.store.migrate), use it on one loop."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ids: Ids,
+        ring: Callable[[Sequence[tuple[Bell, str]]], None],
+        clock: Clock | None = None,
+        writers: int = WRITERS,
+        readers: int = READERS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """*clock* is for tests; without one time is the database's."""
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
+        self._end: StoreError | None = None
+        self.full_since: datetime | None = None
+        """When the disk was first found full; None once a commit has gone through again."""
+        self._writes, self._reads = _Jobs(), _Jobs()
+        kinds = ((self._write_all, "writer", writers), (self._read_all, "reader", readers))
+        self._threads = [
+            threading.Thread(
+                target=target,
+                args=(Link(url, f"{kind} {number}", ids, clock, patience_seconds),),
+                name=f"store-{kind}-{number}",
+                daemon=True,
+            )
+            for target, kind, count in kinds
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def write(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
+        """See `Store.write`."""
+        return self._put(self._writes, work, WHOLE)
+
+    def write_each(self, work: Callable[[Tx, Sequence[A]], Sequence[T]], item: A, /) -> asyncio.Future[T]:
+        """See `Store.write_each`."""
+        return self._put(self._writes, work, item)
+
+    def read(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
+        """See `Store.read`."""
+        return self._put(self._reads, work, WHOLE)
+
+    async def close(self) -> None:
+        """Finish what was asked, then close the connections; later calls raise StoreClosed."""
+        if self._end is None:
+            self._end = StoreClosed("the store has been closed")
+        self._writes.close()
+        self._reads.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _put(self, jobs: _Jobs, work: Any, item: Any) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._end is not None:
+            future.set_exception(self._end)
+        else:
+            jobs.put(work, item, future)
+        return future
+
+    # --- the threads
+
+    def _write_all(self, link: Link) -> None:
+        while (job := self._writes.take()) is not None:
+            work, futures = job
+            try:
+                answers, bells = link.run(work)
+            except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
+                log.exception("store_writer_failed")
+                link.close()
+                answers, bells = [Answer(None, error)] * len(futures), []
+            with suppress(RuntimeError):  # the loop has ended before us
+                self._loop.call_soon_threadsafe(self._settle, futures, answers, bells)
+        link.close()
+
+    def _read_all(self, link: Link) -> None:
+        while (job := self._reads.take()) is not None:
+            work, (future,) = job
+            answer = link.read(cast(Callable[[Tx], Any], work))
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(settle, future, answer)
+        link.close()
+
+    def _settle(self, futures: list[asyncio.Future[Any]], answers: list[Answer], bells: list[tuple[Bell, str]]) -> None:
+        metrics.store_commits_total.inc()
+        metrics.store_transactions_total.inc(len(futures))
+        metrics.store_batch_size.observe(len(futures))
+        for future, answer in zip(futures, answers, strict=True):
+            if isinstance(answer.error, StoreFull):
+                self.full_since = self.full_since or from_us(time.time_ns() // 1000)
+            elif answer.error is None:
+                self.full_since = None
+            settle(future, answer)
+        if bells:
+            self._ring(bells)
