@@ -383,7 +383,7 @@ class Process:
             "worker": Worker(self.store, self.transport, lambda: self.house).run(),
             "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
             "timekeeper": timekeeper.run(),
-            "timers": TimerLoop(self.store, self.transport, self.clock, timers).run(),
+            "timers": TimerLoop(self.store, self.transport, timers).run(),
             "sender": outgoing.run(),
             "gateway": self.gateway.run(),
             "crm": Loop(Reader(self.store, BuiltInCrm(self.store), self.capabilities), self.transport).run(),

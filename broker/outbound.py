@@ -28,7 +28,7 @@ from broker import metrics
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
-from broker.store import journal
+from broker.store import journal, locks
 from broker.store.sql import cols, insert_rows, sql
 from broker.store.tables import conversations, messages, outbox
 
@@ -222,11 +222,13 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
 
 def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) -> list[Leased | None]:
     """Take a row of each of many conversations, as `lease` does."""
+    locks.conversations(tx, (conversation_id for conversation_id, *_ in asked))
     return [lease(tx, *one) for one in asked]
 
 
 def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]) -> list[bool]:
     """End many leases, as `mark` does."""
+    locks.conversations(tx, (leased.conversation_id for leased, *_ in ends))
     return [
         mark(tx, leased, state, external_id=external_id, problem=problem, after_seconds=seconds)
         for leased, state, external_id, problem, seconds in ends
@@ -258,6 +260,7 @@ def mark(
 def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     """Settle rows that a dead process left `sending`, or whose end this one could not write; return how many."""
     orphans = orphaned(tx, fence)
+    locks.conversations(tx, (orphan[1] for orphan in orphans))
     for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
         again = idempotent(channel_id)
         leased = Leased(

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, delete, select
 from broker import metrics
 from broker.domain import from_us, to_us
 from broker.errors import NotFound, StoreError
-from broker.ports import Bell, Clock, Store, Transport, Tx
+from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store.sql import among, cols, insert_rows, over_rows, sql
 from broker.store.tables import timers
 
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 DUE_AT_ONCE = 100
+CONVERSATION = "conversation"
+"""The kind of owner whose timers concern itself alone."""
 
 _NAMED = cols(timers, "owner_kind owner_id name")
 _SET = insert_rows(timers, "id owner_kind owner_id name due_us event")
@@ -61,12 +63,21 @@ def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
     A timer whose owner is gone, or of a kind nobody here knows, is removed: it must not hold up the others.
     """
     due = tx.all(_DUE, now_us=to_us(tx.now))
+    if tx.shared:
+        due = _in_one_order(due)
     for timer_id, owner_kind, owner_id, event in due:
         tx.run(_DONE, id=timer_id)
         if (fire := enter.get(owner_kind)) is not None:
             with suppress(NotFound):
                 fire(tx, owner_id, timer_id, event)
     return len(due)
+
+
+def _in_one_order(due: list[Row]) -> list[Row]:
+    """Return those of *due* that may go in one transaction: conversations are locked by id, and what concerns several goes alone."""
+    if due and due[0][1] != CONVERSATION:
+        return due[:1]
+    return sorted((row for row in due if row[1] == CONVERSATION), key=lambda row: row[2])
 
 
 def earliest(tx: Tx) -> datetime | None:
@@ -78,14 +89,13 @@ def earliest(tx: Tx) -> datetime | None:
 class TimerLoop:
     """Fires what is due, sleeps to the next."""
 
-    def __init__(self, store: Store, transport: Transport, clock: Clock, enter: Mapping[str, Enter]) -> None:
+    def __init__(self, store: Store, transport: Transport, enter: Mapping[str, Enter]) -> None:
         self._store = store
         self._transport = transport
-        self._clock = clock
         self._enter = enter
         self._rung = asyncio.Event()
         self._wakes: datetime | None = None
-        """When the loop looks again by itself; None: it is looking."""
+        """When the loop looks again by itself, by the store's clock; None: it is looking."""
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -94,22 +104,22 @@ class TimerLoop:
             while True:
                 self._rung.clear()
                 self._wakes = None
-                wait = SWEEP_SECONDS
+                wait, now = SWEEP_SECONDS, None
                 try:
-                    next_due = await self._store.read(earliest)
-                    if next_due is not None and next_due <= self._clock.now():
+                    next_due, now = await self._store.read(lambda tx: (earliest(tx), tx.now))
+                    if next_due is not None and next_due <= now:
                         fired = await self._store.write(lambda tx: fire_due(tx, self._enter))
                         metrics.accepted_inputs_total.labels("timer").inc(fired)
                         wait = 0.0 if fired else wait
                     elif next_due is not None:
-                        wait = min(wait, (next_due - self._clock.now()).total_seconds())
+                        wait = min(wait, (next_due - now).total_seconds())
                 except StoreError as error:
                     log.warning("timers_wait_for_store", problem=str(error))
                 except Exception:
                     metrics.unexpected_errors_total.labels("timers").inc()
                     log.exception("timers_failed")
                 if wait > 0:
-                    self._wakes = self._clock.now() + timedelta(seconds=wait)
+                    self._wakes = now + timedelta(seconds=wait) if now is not None else None
                     await _until(self._rung, wait)
         finally:
             stop()

@@ -6,7 +6,7 @@ the session and the conversation back. All of it inside one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
@@ -41,6 +41,7 @@ from broker.domain import (
 )
 from broker.events import Codec as EventCodec
 from broker.events import (
+    ContactDetails,
     ContactMessage,
     Decline,
     Event,
@@ -52,6 +53,7 @@ from broker.events import (
     OperatorEvent,
     OperatorGone,
     Rated,
+    Receipt,
     ReopenEnded,
     RoundDue,
     SessionEvent,
@@ -78,7 +80,7 @@ from broker.store.tables import (
     session_members,
     sessions,
 )
-from broker.timers import cancel_timer, set_timer
+from broker.timers import CONVERSATION, cancel_timer, set_timer
 from routing import replies
 from routing.engine import ENGINE, KPI, NO_ANSWER, OFFER, REOPEN, ROUND, SILENCE, SNOOZE, decide
 from routing.openings import Openings
@@ -105,7 +107,7 @@ from routing.session import (
 )
 from routing.view import ConversationView, HoursView, OperatorView, TargetView, View
 
-TIMER_OWNER = "conversation"
+TIMER_OWNER = CONVERSATION
 
 _WORK = (
     select(
@@ -113,7 +115,7 @@ _WORK = (
         sessions.c.state,
     )
     .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
-    .with_for_update(skip_locked=True, of=conversations)
+    .with_for_update(skip_locked=True, key_share=True, of=conversations)
 )
 _CLAIM = sql(_WORK.where(conversations.c.id == bindparam("conversation")))
 _CLAIM_EACH = over_rows(_WORK.where(among(conversations.c.id)).order_by(conversations.c.id), [conversations.c.id])
@@ -360,6 +362,26 @@ def _work(row: Row, house: House) -> Work | None:
         house.loads.get(channel_id, LoadKind.CHAT),
         stored=stored,
     )
+
+
+def concerned(work: Work, events: Iterable[Event]) -> set[OperatorId]:
+    """Return the operators whose budgets deciding *events* may change: most messages change nobody's."""
+    session = work.session
+    people = {session.operator_id, *session.offered_to} if session is not None else set()
+    weighs = session is not None and session.status in _RESERVED and session.counted
+    found: set[OperatorId] = set()
+    for event in events:
+        if isinstance(event, ContactMessage) and (session is None or session.status is Status.QUEUED or weighs):
+            continue
+        if isinstance(event, Receipt | ContactDetails | Rated):
+            continue
+        found |= {one for one in (*people, *(getattr(event, name, None) for name in _NAMES_OF_OPERATORS)) if one is not None}
+    return found
+
+
+_RESERVED = (Status.ACTIVE, Status.OFFERED)
+_NAMES_OF_OPERATORS = ("operator_id", "to_operator", "colleague")
+"""Fields of events that name somebody."""
 
 
 def apply(

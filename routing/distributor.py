@@ -7,7 +7,7 @@ journal the distribution with what it read. A page that left free seats is follo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -16,15 +16,26 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, delete, select, tuple_
 
-from broker.domain import LineId, OperatorId, PresenceState, from_us, to_us
+from broker.domain import ConversationId, LineId, OperatorId, PresenceState, Status, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
 from broker.ports import Bell, Row, Store, Transport, Tx
-from broker.store import journal
+from broker.store import journal, locks
 from broker.store.sql import among, cols, over_rows, sql, upsert
 from broker.store.tables import budgets, line_state, operators, pool_marks, presence, sessions, turns
 from routing import clockwork
-from routing.applying import ENCODER, BudgetExceeded, House, apply, claim, flush, mark_each_waiting
+from routing.applying import (
+    ENCODER,
+    BudgetExceeded,
+    House,
+    Work,
+    apply,
+    claim,
+    claim_each,
+    flush,
+    mark_each_waiting,
+    mark_pool,
+)
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
 from routing.engine import ENGINE
 from routing.session import Session
@@ -35,6 +46,8 @@ PAGE = 100
 TOLD_MAX = 200
 """Sessions that one step looks at for what their customers are to be told: the marks of the rest wait for the next step."""
 SWEEP_SECONDS = 1.0
+PASSED_OVER = "passed over"
+"""The reason of the mark for sessions that others were at work on."""
 
 _MARKS = sql(
     select(*cols(pool_marks, "id line_id seats session_id reason"))
@@ -43,7 +56,8 @@ _MARKS = sql(
     .limit(10_000)
     .with_for_update(skip_locked=True)
 )
-_UNMARK = sql(delete(pool_marks).where(pool_marks.c.line_id == bindparam("line"), pool_marks.c.id <= bindparam("upto")))
+# Each by its own id: one with a lower number may be committed later.
+_UNMARK = over_rows(delete(pool_marks).where(among(pool_marks.c.id)), [pool_marks.c.id])
 _MARKED = sql(select(pool_marks.c.line_id).group_by(pool_marks.c.line_id).limit(1_000))
 _OPERATORS = over_rows(
     select(operators.c.id, operators.c.active, presence.c.state, budgets.c.budget, budgets.c.reserved)
@@ -84,22 +98,40 @@ class DistributionRecord(msgspec.Struct, frozen=True):
     result: Result
 
 
-def step(tx: Tx, line_id: LineId, house: House) -> int:
-    """Distribute the pool of *line_id* if it is marked; return how many offers were made. Raises BudgetExceeded to be run again."""
+class Taken(Exception):
+    """Others are at work on the *sessions* that something was decided for: nothing of it has happened; distribute without them."""
+
+    def __init__(self, sessions: Collection[str]) -> None:
+        super().__init__(", ".join(sorted(sessions)))
+        self.sessions = frozenset(sessions)
+
+
+def step(tx: Tx, line_id: LineId, house: House, without: Collection[str] = ()) -> int:
+    """Distribute the pool of *line_id* if it is marked, as if the sessions *without* were not there; return how many offers were made.
+
+    Raises BudgetExceeded to be run again, Taken to be run again without its sessions.
+    """
     pool_lines = house.directory.pools.get(line_id, (line_id,))
+    locks.pool(tx, pool_lines)
     marks = sorted(mark for line in pool_lines for mark in tx.all(_MARKS, line=line))
     if not marks:
         return 0
     found, marks = len(marks), _at_most(marks, TOLD_MAX)
     if len(marks) < found:
         tx.ring(Bell.POOL, line_id)
-    for line in pool_lines:
-        tx.run(_UNMARK, line=line, upto=marks[-1][0])
+    tx.each(_UNMARK, [(mark[0],) for mark in marks])
+    if without:
+        # Whoever has them decides; then they are looked at like the others.
+        mark_pool(tx, line_id, PASSED_OVER)
+        for _, line, seats, session, reason in marks:
+            if session in without:
+                mark_pool(tx, line, reason, seats=bool(seats), session_id=session)
     if any(mark[2] for mark in marks):
         clockwork.count_change(tx, pool_lines, house)
     lines = tuple(_line(tx, line, house) for line in pool_lines if line in house.directory.lines)
     open_lines = [line.id for line in lines if house.openings.of_line(line.id, tx.now).open]
     people = tuple(dict.fromkeys(seat.operator_id for line in lines for seat in line.seats))
+    locks.operators(tx, people)
     lightest = min((_lightest(house, line.id) for line in lines), default=0)
     made = 0
     after = _FRONT
@@ -109,7 +141,7 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
         free = max((s.budget - s.reserved for s in states if _there(s)), default=-1)
         if free < lightest:
             break
-        waiting, places, following = _waiting(tx, open_lines, after, free)
+        waiting, places, following = _waiting(tx, open_lines, after, free, without)
         pool = Pool(lines, states, waiting)
         result = distribute(pool, tx.now)
         if result.offers or result.holds or result.paces:
@@ -126,7 +158,8 @@ def step(tx: Tx, line_id: LineId, house: House) -> int:
     if any(mark[3] is None and (not mark[2] or mark[4] == clockwork.OPENED) for mark in marks):
         # Nobody came or was freed: somebody may have left, and been the last; or the line has opened for nobody.
         _mark_unstaffed(tx, [line.id for line in lines if line.id in open_lines], states, house)
-    _tell(tx, dict.fromkeys((mark[3], mark[4]) for mark in marks if mark[3] is not None), people, house)
+    named = dict.fromkeys((mark[3], mark[4]) for mark in marks if mark[3] is not None and mark[3] not in without)
+    _tell(tx, named, people, house)
     off_shift = (state.id for state in states if state.presence is _ONLINE and not state.on_shift)
     clockwork.look_again(tx, (line.id for line in lines), off_shift, house)
     return made
@@ -192,7 +225,7 @@ def _lightest(house: House, line_id: LineId) -> int:
 
 
 def _waiting(
-    tx: Tx, lines: Sequence[LineId], after: _Place, free: int
+    tx: Tx, lines: Sequence[LineId], after: _Place, free: int, without: Collection[str] = ()
 ) -> tuple[tuple[Waiting, ...], list[_Place], _Place | None]:
     """Return the next page of the pool's queue, over all its lines, of what fits into *free*: highest priority, then oldest.
 
@@ -207,6 +240,8 @@ def _waiting(
     del rows[PAGE:]
     waiting, places = [], []
     for state, rank_is, queued, session_id in rows:
+        if session_id in without:
+            continue
         try:
             waiting.append(_as_waiting(_STATE.decode(state)))
         except msgspec.ValidationError as error:
@@ -252,7 +287,7 @@ def _tell(tx: Tx, marked_for: Iterable[tuple[str, str]], people: Sequence[Operat
             continue
         line_id, weight, state = row
         if reason == clockwork.HOURS_CHANGED:
-            _apply(tx, session_id, Held(tx.now, None, "hours"), house, None)
+            _apply(tx, session_id, Held(tx.now, None, "hours"), house)
             continue
         # Who began to wait outside the hours was told so then.
         if not house.openings.of_line(line_id, tx.now).open or _TOLD.decode(state).nobody_told:
@@ -262,7 +297,7 @@ def _tell(tx: Tx, marked_for: Iterable[tuple[str, str]], people: Sequence[Operat
         enough = 0 if reason == clockwork.UNSTAFFED else weight
         if any(free.get(seat, -1) >= enough for seat in house.directory.seats.get(line_id, ())):
             continue  # a round, their responsible, a skill or the pace: somebody is there
-        _apply(tx, session_id, Held(tx.now, None, "nobody"), house, None)
+        _apply(tx, session_id, Held(tx.now, None, "nobody"), house)
 
 
 def _mark_unstaffed(tx: Tx, lines: Iterable[LineId], states: Iterable[OperatorState], house: House) -> None:
@@ -290,10 +325,14 @@ _WAITS = sql(
     select(*cols(sessions, "line_id weight state")).where(sessions.c.id == bindparam("session"), sessions.c.status == "queued")
 )
 _CONVERSATION = sql(select(sessions.c.conversation_id).where(sessions.c.id == bindparam("session")))
+_CONVERSATIONS = over_rows(select(*cols(sessions, "id conversation_id")).where(among(sessions.c.id)), [sessions.c.id])
 
 
 def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
     read = msgspec.structs.replace(pool, waiting=pool.waiting[: result.examined])
+    # Before anything of it is written: what cannot be carried out was not decided.
+    wanted = [*(offer.session_id for offer in result.offers), *(hold.session_id for hold in result.holds)]
+    works = _claimed(tx, wanted, read.waiting, house)
     record = DistributionRecord(ENGINE, tx.now, read, result)
     distribution_id = journal.append_numbered(tx, "distribution", ENCODER.encode(record).decode(), line_id=pool.lines[0].id)
     for turn in result.turns:
@@ -310,19 +349,45 @@ def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
             rule=offer.rule,
             renewed=offer.renewed,
         )
-        _apply(tx, offer.session_id, offered, house, distribution_id)
+        _decide(tx, works.get(offer.session_id), offered, house, distribution_id)
     for hold in result.holds:
         held = Held(tx.now, hold.until, hold.why, hold.rounds_over, hold.renewed, hold.changes)
-        _apply(tx, hold.session_id, held, house, distribution_id)
+        _decide(tx, works.get(hold.session_id), held, house, distribution_id)
 
 
-def _apply(tx: Tx, session_id: str, event: Offered | Held, house: House, distribution_id: int | None) -> None:
+def _claimed(tx: Tx, session_ids: Sequence[str], read: Sequence[Waiting], house: House) -> dict[str, Work]:
+    """Take the conversations of the sessions, which stand as they were *read*. Raises Taken when others have some of them."""
+    found = tx.each(_CONVERSATIONS, [(session_id,) for session_id in session_ids])
+    works = claim_each(tx, [ConversationId(conversation_id) for _, conversation_id in found], house)
+    stood = {one.id: one for one in read}
+    taken = {
+        work.session.id: work
+        for work in works
+        if work.session is not None
+        and (not tx.shared or (work.session.status is Status.QUEUED and _as_waiting(work.session) == stood.get(work.session.id)))
+    }
+    if tx.shared and (missing := set(session_ids) - taken.keys()):
+        raise Taken(missing)
+    return taken  # type: ignore[return-value]
+
+
+def _apply(tx: Tx, session_id: str, event: Offered | Held, house: House) -> None:
     row = tx.one(_CONVERSATION, session=session_id)
     work = claim(tx, row[0], house) if row else None
-    if work is None or work.session is None or work.session.id != session_id:
-        return  # a worker has it: what it decides marks the pool again
+    if work is not None and work.session is not None and work.session.id == session_id:
+        _decide(tx, work, event, house, None)
+    elif tx.shared:
+        raise Taken([session_id])
+
+
+def _decide(tx: Tx, work: Work | None, event: Offered | Held, house: House, distribution_id: int | None) -> None:
+    if work is None:
+        return  # its channel is nobody's any more
     apply(tx, work, event, house, distribution_id=distribution_id)
     flush(tx, work)
+    if work.input_seq > work.worked_seq and tx.shared:
+        # A worker may have passed it over while it was locked here.
+        tx.ring(Bell.CONVERSATION, work.id)
 
 
 def marked(tx: Tx) -> list[LineId]:
@@ -369,8 +434,15 @@ class Distributor:
 
     async def _distribute(self, line_id: LineId) -> None:
         house = self._house()
+        without: frozenset[str] = frozenset()
         try:
-            await self._store.write(lambda tx: step(tx, line_id, house))
+            while True:
+                try:
+                    await self._store.write(lambda tx, others=without: step(tx, line_id, house, others))  # type: ignore[misc]
+                except Taken as taken:
+                    without |= taken.sessions
+                else:
+                    return
         except BudgetExceeded:
             self.wake(line_id)
         except StoreError:

@@ -20,11 +20,22 @@ from broker.domain import Author, ConversationId, Fate, MessageKind
 from broker.errors import StoreError
 from broker.events import Codec, Event, Rated, Receipt, SessionEvent
 from broker.inbound import bury, undecided
-from broker.ports import Bell, Store, Transport, Tx
-from broker.store import journal
+from broker.ports import Bell, Row, Store, Transport, Tx
+from broker.store import journal, locks
 from broker.store.sql import among, one_of, over_rows, sql
 from broker.store.tables import conversations, inputs, messages
-from routing.applying import BudgetExceeded, House, Work, apply, apply_to_earlier, claim, claim_each, flush, flush_each
+from routing.applying import (
+    BudgetExceeded,
+    House,
+    Work,
+    apply,
+    apply_to_earlier,
+    claim,
+    claim_each,
+    concerned,
+    flush,
+    flush_each,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +100,8 @@ def step(tx: Tx, conversation_id: ConversationId, house: House) -> int:
     pending = tx.all(_PENDING, conversation=conversation_id, after=work.worked_seq)
     if not pending:
         return 0
+    if tx.shared:
+        locks.operators(tx, concerned(work, [Codec.decode(body) for _, body, dead, _ in pending if dead is None]))
     for seq, body, dead, message_session in pending:
         try:
             _drain(tx, work, house, seq, body, dead, message_session)
@@ -119,11 +132,23 @@ def step_each(tx: Tx, asked: Sequence[tuple[ConversationId, House]]) -> list[int
             works[work.id] = work
         else:  # one with a long queue goes by itself, a piece at a time
             decided[work.id] = step(tx, work.id, house)
-    for conversation_id, seq, body, dead, message_session in sorted(tx.each(_PENDING_EACH, [(id_,) for id_ in works])):
+    pending = sorted(tx.each(_PENDING_EACH, [(id_,) for id_ in works]))
+    if tx.shared:
+        _lock_operators(tx, works, pending)
+    for conversation_id, seq, body, dead, message_session in pending:
         _drain(tx, works[conversation_id], house, seq, body, dead, message_session)
         decided[conversation_id] += 1
     flush_each(tx, [work for work in works.values() if decided[work.id]])
     return [decided[conversation_id] for conversation_id, _ in asked]
+
+
+def _lock_operators(tx: Tx, works: dict[ConversationId, Work], pending: Sequence[Row]) -> None:
+    """Lock everybody whose budget the *pending* inputs may change, before the first of them is decided."""
+    events: dict[ConversationId, list[Event]] = {}
+    for conversation_id, _, body, dead, _ in pending:
+        if dead is None:
+            events.setdefault(conversation_id, []).append(Codec.decode(body))
+    locks.operators(tx, (operator for id_, theirs in events.items() for operator in concerned(works[id_], theirs)))
 
 
 def _drain(tx: Tx, work: Work, house: House, seq: int, body: str, dead: str | None, message_session: str | None) -> None:
@@ -223,6 +248,8 @@ class Worker:
             metrics.decided_total.inc(done.result() or 0)
         elif isinstance(error, Undecidable):
             self._bury(conversation_id, error)
+        elif isinstance(error, BudgetExceeded):
+            self.wake(conversation_id)  # somebody was quicker: on a new view it comes out otherwise
         elif isinstance(error, StoreError):
             log.warning("step_refused_by_store", conversation_id=conversation_id, problem=str(error))  # the sweep tries again
         else:

@@ -40,12 +40,12 @@ from broker.store.tables import channel_cursors, conversations, inputs, messages
 _FIND = sql(
     select(*cols(conversations, "id contact_id session_id last_seq told_name told claimed"))
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _LOCK = sql(
     select(*cols(conversations, "id contact_id session_id last_seq"))
     .where(conversations.c.id == bindparam("conversation"))
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _CONVERSATION = insert_new(conversations, "id channel_id key contact_id source claimed created_us", "channel_id key")
 _INPUT = insert_new(inputs, "id origin external_id conversation_id seq event raw at_us dead", "origin external_id")
@@ -76,7 +76,7 @@ _FIND_EACH = over_rows(
     select(*cols(conversations, "channel_id key id contact_id session_id last_seq"))
     .where(among(conversations.c.channel_id, conversations.c.key))
     .order_by(conversations.c.id)
-    .with_for_update(),
+    .with_for_update(key_share=True),
     cols(conversations, "channel_id key"),
 )
 _INPUTS = insert_rows(inputs, "id origin external_id conversation_id seq event raw at_us")
@@ -161,6 +161,8 @@ def rating_of(pressed: str) -> tuple[Rating, SessionId | None]:
 
 def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
     """Store a delivery of a channel: all of it and the cursor that confirms it, or nothing."""
+    if len(prepared) > 1:
+        _lock(tx, [(channel_id, prepared)])
     accepted = [_accept(tx, channel_id, one) for one in prepared]
     if cursor is not None:
         tx.run(_CURSOR, channel_id=channel_id, cursor=cursor)
@@ -173,10 +175,18 @@ def accept_each(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]
     Raises the store's error when one of those is a repeat, and then nothing of any has happened: `Store.write_each` asks again for each
     alone. To look for repeats beforehand would cost everybody what only a repeat should.
     """
+    if len(deliveries) > 1:
+        _lock(tx, deliveries)
     plain = {at for at, (_, prepared) in enumerate(deliveries) if all(map(_is_plain, prepared))}
     accepted = _accept_plain(tx, [(at, *deliveries[at]) for at in plain]) if len(deliveries) > 1 else {}
     # The others after them; among those is what was plain and begins a conversation.
     return [accepted.get(at) or accept(tx, *delivery) for at, delivery in enumerate(deliveries)]
+
+
+def _lock(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]]]) -> None:
+    """Lock every conversation that *deliveries* belong to, in the one order, before the first is written to."""
+    if tx.shared:
+        tx.each(_FIND_EACH, [(channel_id, one.incoming.key) for channel_id, ones in deliveries for one in ones if one.incoming])
 
 
 def _is_plain(one: Prepared) -> bool:

@@ -34,7 +34,7 @@ _NEXT = sql(
     update(conversations)
     .values(journal_seq=conversations.c.journal_seq + 1)
     .where(conversations.c.id == bindparam("conversation"))
-    .returning(conversations.c.journal_seq)
+    .returning(conversations.c.journal_seq, conversations.c.input_seq - conversations.c.worked_seq)
 )
 
 
@@ -187,6 +187,9 @@ def next_seq(tx: Tx, conversation_id: str) -> int:
     """Take the next journal number of the conversation, and its lock with it."""
     row = tx.one(_NEXT, conversation=conversation_id)
     assert row is not None, f"conversation {conversation_id} is gone"
+    if row[1] and tx.shared:
+        # A worker may have passed it over while it was locked here.
+        tx.ring(Bell.CONVERSATION, conversation_id)
     return int(row[0])
 
 

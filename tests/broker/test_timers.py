@@ -142,7 +142,7 @@ def test_the_loop_fires_what_is_due_when_it_is_rung(tmp_path: Path):
             tx.ring(Bell.NEWS)
 
         stop = transport.listen(Bell.NEWS, lambda _: done.set())
-        loop = asyncio.create_task(TimerLoop(store, transport, clock, {"conversation": enter}).run())
+        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}).run())
         await store.write(lambda tx: set_timer(tx, "conversation", "c1", "later", NOON + MINUTE, "later"))
         await store.write(lambda tx: set_timer(tx, "conversation", "c1", "now", NOON, "now"))
         await asyncio.wait_for(done.wait(), 10)

@@ -308,7 +308,7 @@ async def desk(folder: Path, settings: Settings | None = None) -> AsyncIterator[
         made.gateway.run(),
         Worker(store, transport, routing).run(),
         Distributor(store, transport, routing).run(),
-        TimerLoop(store, transport, clock, {"conversation": timer_fired, "operator": grace_over}).run(),
+        TimerLoop(store, transport, {"conversation": timer_fired, "operator": grace_over}).run(),
         SenderLoop(sender, store, transport, fence=1, idempotent=lambda _: True).run(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]

@@ -71,7 +71,7 @@ class Running:
         return [
             Worker(self.store, self.transport, lambda: self.house).run(),
             Distributor(self.store, self.transport, lambda: self.house).run(),
-            TimerLoop(self.store, self.transport, self.clock, {TIMER_OWNER: timer_fired}).run(),
+            TimerLoop(self.store, self.transport, {TIMER_OWNER: timer_fired}).run(),
             SenderLoop(sender, self.store, self.transport, fence=1, idempotent=lambda _: True).run(),
         ]
 

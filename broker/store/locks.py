@@ -1,0 +1,55 @@
+"""Locks of a shared database, taken by everybody in one order: pool, conversations by id, operators by id.
+
+Whoever takes them so never waits in a circle. On a database of one's own (not `Tx.shared`) transactions come one after the other: there
+these functions do nothing.
+
+    the distributor     its pool, then operators; conversations only where nobody else has them (SKIP LOCKED), so it never waits for one
+    a worker            conversations where nobody else has them, then the operators whose budgets may change
+    whoever enters, sends or accepts    conversations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, func, select
+
+from broker.domain import ConversationId, LineId, OperatorId
+from broker.ports import Tx
+from broker.store.sql import among, over_rows, postgresql_only
+from broker.store.tables import budgets
+from broker.store.tables import conversations as conversations_table
+
+_POOL = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("line"), 0))))
+_CONVERSATIONS = over_rows(
+    select(conversations_table.c.id)
+    .where(among(conversations_table.c.id))
+    .order_by(conversations_table.c.id)
+    .with_for_update(key_share=True),
+    [conversations_table.c.id],
+)
+_OPERATORS = over_rows(
+    select(budgets.c.operator_id)
+    .where(among(budgets.c.operator_id))
+    .order_by(budgets.c.operator_id)
+    .with_for_update(key_share=True),
+    [budgets.c.operator_id],
+)
+
+
+def pool(tx: Tx, lines: Iterable[LineId]) -> None:
+    """Wait until nobody else distributes the pool of *lines*, and keep others from it until the commit."""
+    if tx.shared:
+        tx.one(_POOL, line=min(lines))
+
+
+def conversations(tx: Tx, ids: Iterable[ConversationId]) -> None:
+    """Lock the conversations of *ids*."""
+    if tx.shared:
+        tx.each(_CONVERSATIONS, [(id_,) for id_ in set(ids)])
+
+
+def operators(tx: Tx, ids: Iterable[OperatorId]) -> None:
+    """Lock the budgets of the operators *ids*."""
+    if tx.shared and (wanted := set(ids)):
+        tx.each(_OPERATORS, [(id_,) for id_ in wanted])
