@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from broker.complaints import complaints, keys_of, unknown
@@ -59,9 +59,15 @@ def _origin(value: str | None) -> str | None:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
 
 
-def _not_yet(value: object) -> None:
-    if value is not None:
-        raise ValueError("this version keeps everything in SQLite in the data folder; leave it unset")
+def _secret_address(*schemes: str, example: str) -> AfterValidator:
+    """Return the check of a server's address. What is wrong is not repeated: there may be a password in it."""
+
+    def check(value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"write it as {example}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _words(value: object) -> object:
@@ -161,8 +167,17 @@ class Settings(BaseSettings):
     """The address people use, when a proxy stands in front: `https://chat.example.com`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_words)] = ()
     """Networks whose X-Forwarded-* are believed."""
-    database_url: Annotated[None, BeforeValidator(_not_yet)] = None
-    redis_url: Annotated[None, BeforeValidator(_not_yet)] = None
+    database_url: Annotated[
+        SecretStr | None, _secret_address("postgresql", "postgres", example="postgresql://omniline@db.example.com/omniline")
+    ] = None
+    """PostgreSQL, for several processes or hosts; without it everything is in SQLite in the data folder."""
+    database_password_file: Path | None = None
+    """A file with the password, when it is not in the address."""
+    redis_url: Annotated[
+        SecretStr | None, _secret_address("redis", "rediss", "unix", example="redis://redis.example.com:6379/0")
+    ] = None
+    """What wakes the processes of one house; without it there may be one process."""
+    redis_password_file: Path | None = None
     allow_unsafe_disk: bool = False
     """Accept a data folder on a disk that forgets (tmpfs) or cannot lock (network)."""
     body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
@@ -176,6 +191,16 @@ class Settings(BaseSettings):
     visitor: VisitorLimits = VisitorLimits()
     operator: OperatorLimits = OperatorLimits()
     login: LoginLimits = LoginLimits()
+
+    @property
+    def database(self) -> str | None:
+        """The address of PostgreSQL, with its password. Raises ConfigError when the password's file cannot be read."""
+        return _with_password("database_password_file", self.database_url, self.database_password_file)
+
+    @property
+    def redis(self) -> str | None:
+        """The address of Redis, with its password. Raises ConfigError when the password's file cannot be read."""
+        return _with_password("redis_password_file", self.redis_url, self.redis_password_file)
 
     @property
     def host(self) -> str:
@@ -198,6 +223,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment above the file, which comes in as arguments."""
         return env_settings, init_settings
+
+
+def _with_password(key: str, address: SecretStr | None, file: Path | None) -> str | None:
+    if address is None or file is None:
+        return address.get_secret_value() if address is not None else None
+    try:
+        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: {file} cannot be read ({error})") from error
+    parts = urlsplit(address.get_secret_value())
+    user, at, place = parts.netloc.rpartition("@")
+    if at and ":" in user:
+        raise ConfigError(f"{key}: the address has a password too; leave one of them out")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
 
 
 def read_settings(file: Path | None = None) -> Settings:

@@ -10,6 +10,7 @@ OmnilineError
 ├── Conflict               look at the present state and decide again
 ├── TooMany                come back after `retry_after` seconds
 ├── NaiveTime              pass an aware datetime
+├── LeaseLost              stop: another process does this now
 ├── IllegalTransition      a pair (status, event) is missing from the engine's table
 ├── SendError              what became of an outgoing message
 │   ├── Rejected           the provider will never take it: tell the operator
@@ -90,6 +91,10 @@ class TooMany(OmnilineError):
 
 class NaiveTime(OmnilineError):
     """A datetime without a zone was passed."""
+
+
+class LeaseLost(OmnilineError):
+    """What this process believed to hold is another's; nothing of the transaction happened."""
 
 
 class IllegalTransition(OmnilineError):

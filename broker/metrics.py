@@ -87,6 +87,15 @@ transport_claimed_total = Counter(
 logins_total = Counter(
     "omniline_logins", "Logins asked for, by outcome: opened, refused, delayed.", ["outcome"], registry=REGISTRY
 )
+leases_held = Gauge(
+    "omniline_leases_held",
+    "1 for what runs once in the house and runs in this process: timers, crm, …",
+    ["name"],
+    registry=REGISTRY,
+)
+processes_alive = Gauge(
+    "omniline_processes", "Processes of this house that have said lately that they are there.", registry=REGISTRY
+)
 unexpected_errors_total = Counter(
     "omniline_unexpected_errors",
     "Errors that no one foresaw, by the loop that caught them; each has a log line.",

@@ -134,6 +134,9 @@ class Store(Protocol):
 class Transport(Protocol):
     """Bells, passing words and shared rates between processes. Losing all of it costs time, never a message."""
 
+    alone: bool
+    """Whether this process is the only one."""
+
     @property
     def lost(self) -> str | None:
         """Why other processes cannot be reached now, in words for an administrator; None while they can."""

@@ -16,7 +16,8 @@ from sqlalchemy import bindparam, delete, select
 
 from broker import metrics
 from broker.domain import from_us, to_us
-from broker.errors import NotFound, StoreError
+from broker.errors import LeaseLost, NotFound, StoreError
+from broker.leases import Fence, free
 from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store.sql import among, cols, insert_rows, over_rows, sql
 from broker.store.tables import timers
@@ -89,10 +90,11 @@ def earliest(tx: Tx) -> datetime | None:
 class TimerLoop:
     """Fires what is due, sleeps to the next."""
 
-    def __init__(self, store: Store, transport: Transport, enter: Mapping[str, Enter]) -> None:
+    def __init__(self, store: Store, transport: Transport, enter: Mapping[str, Enter], fence: Fence = free) -> None:
         self._store = store
         self._transport = transport
         self._enter = enter
+        self._fence = fence
         self._rung = asyncio.Event()
         self._wakes: datetime | None = None
         """When the loop looks again by itself, by the store's clock; None: it is looking."""
@@ -108,11 +110,13 @@ class TimerLoop:
                 try:
                     next_due, now = await self._store.read(lambda tx: (earliest(tx), tx.now))
                     if next_due is not None and next_due <= now:
-                        fired = await self._store.write(lambda tx: fire_due(tx, self._enter))
+                        fired = await self._store.write(self._fire)
                         metrics.accepted_inputs_total.labels("timer").inc(fired)
                         wait = 0.0 if fired else wait
                     elif next_due is not None:
                         wait = min(wait, (next_due - now).total_seconds())
+                except LeaseLost:
+                    raise
                 except StoreError as error:
                     log.warning("timers_wait_for_store", problem=str(error))
                 except Exception:
@@ -123,6 +127,10 @@ class TimerLoop:
                     await _until(self._rung, wait)
         finally:
             stop()
+
+    def _fire(self, tx: Tx) -> int:
+        self._fence(tx)
+        return fire_due(tx, self._enter)
 
     def _heard(self, due_us: str) -> None:
         if self._wakes is None or from_us(int(due_us)) < self._wakes:

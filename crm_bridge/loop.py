@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from broker.errors import SendError, StoreError, Unavailable
+from broker.errors import LeaseLost, SendError, StoreError, Unavailable
 from broker.ports import Bell, Transport
 from crm_bridge.reader import Reader
 
@@ -44,6 +44,8 @@ class Loop:
                 try:
                     self._rung.clear()
                     rows = await self._reader.step()
+                except LeaseLost:
+                    raise
                 except (StoreError, SendError) as error:
                     failures += 1
                     log.warning("crm_waits", problem=str(error), failures=failures)

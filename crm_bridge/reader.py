@@ -26,6 +26,7 @@ import structlog
 
 from broker.domain import Capabilities, ChannelId, Fate, Status
 from broker.errors import Rejected
+from broker.leases import Fence, free
 from broker.ports import Crm, LeadDraft, Store, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.journal import Entry, Position
@@ -90,12 +91,21 @@ class Page:
 class Reader:
     """Reads on, a page a step. One process runs it; another one beside it would only do the same work twice."""
 
-    def __init__(self, store: Store, crm: Crm, capabilities: Mapping[ChannelId, Capabilities], *, most: int = PAGE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        crm: Crm,
+        capabilities: Mapping[ChannelId, Capabilities],
+        *,
+        most: int = PAGE,
+        fence: Fence = free,
+    ) -> None:
         """*capabilities* may be a live view of the channels that run; *most* is how many rows make a page."""
         self._store = store
         self._crm = crm
         self._capabilities = capabilities
         self.most = most
+        self._fence = fence
 
     async def step(self) -> int:
         """Read a page, keep what follows, move the cursor; return how many rows it had. Raises StoreError, SendError."""
@@ -106,8 +116,12 @@ class Reader:
             await self._keep([("contact", moved_from, self._crm.follow_contact(moved_from, into))])
         await self._keep(("lead", lead.external_id, self._crm.put_lead(lead)) for lead in page.leads)
         await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in page.transcripts)
-        await self._store.write(lambda tx: journal.move(tx, NAME, page.behind))
+        await self._store.write(lambda tx: self._move(tx, page.behind))
         return page.rows
+
+    def _move(self, tx: Tx, behind: Position) -> None:
+        self._fence(tx)
+        journal.move(tx, NAME, behind)
 
     async def _keep(self, deeds: Iterable[tuple[str, str, Awaitable[Any]]]) -> None:
         """Do *deeds* side by side, wait for all; what the CRM refuses for good is logged and held against nobody else."""

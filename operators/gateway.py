@@ -107,7 +107,7 @@ class Gateway:
         self._hall = Hall()
         self._typists = Typists(transport)
         self._feed = Feed(parts.store, transport, directory, self._hall, self._typists)
-        self._attendance = Attendance(parts.store, parts.settings.presence_grace_seconds)
+        self._attendance = Attendance(parts.store, parts.process_id, parts.settings.presence_grace_seconds)
         self._paces: dict[str, Pace] = {}
         self._checked_at = self._clock.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,6 +117,10 @@ class Gateway:
     def sockets(self) -> int:
         """Return how many consoles are connected: for metrics."""
         return self._attendance.total
+
+    async def enter_again(self) -> None:
+        """Say once more who has a console open here: this process was taken for dead. Raises StoreError."""
+        await self._attendance.enter_again()
 
     async def run(self) -> None:
         """Read news for all sockets, cut who does not read, look at logins; until cancelled."""
@@ -135,6 +139,7 @@ class Gateway:
             try:
                 if begun:
                     await self._attendance.settle()
+                    await self._attendance.clear()
                 else:
                     await self._attendance.begin()
                     begun = True

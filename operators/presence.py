@@ -16,15 +16,26 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
 from broker import inbound
 from broker.domain import ConversationId, OperatorId, PresenceState, Status, to_us
 from broker.events import OperatorGone
 from broker.ports import Bell, Tx
 from broker.store import journal
-from broker.store.sql import cols, insert_row, sql, upsert
-from broker.store.tables import logins, offers, pool_marks, presence, seats, session_members, sessions, timers
+from broker.store.sql import cols, insert_new, insert_row, sql, upsert
+from broker.store.tables import (
+    consoles,
+    logins,
+    offers,
+    pool_marks,
+    presence,
+    processes,
+    seats,
+    session_members,
+    sessions,
+    timers,
+)
 from broker.timers import cancel_timer, set_timer
 
 ORIGIN = "presence"
@@ -39,8 +50,27 @@ _STATE = sql(select(presence.c.state).where(presence.c.operator_id == bindparam(
 _SET = upsert(presence, "operator_id state since_us", "operator_id", "state since_us")
 _LINES = sql(select(seats.c.line_id).where(seats.c.operator_id == bindparam("operator")).order_by(seats.c.line_id))
 _MARK = insert_row(pool_marks, "line_id reason seats at_us")
-_PRESENT = sql(
-    select(*cols(presence, "operator_id")).where(presence.c.state != PresenceState.OFFLINE.value).order_by(presence.c.operator_id)
+_HERE = select(consoles.c.operator_id)
+_MISSING = sql(
+    select(*cols(presence, "operator_id"))
+    .where(
+        presence.c.state != PresenceState.OFFLINE.value, ~_HERE.where(consoles.c.operator_id == presence.c.operator_id).exists()
+    )
+    .order_by(presence.c.operator_id)
+)
+_IS_HERE = sql(_HERE.where(consoles.c.operator_id == bindparam("operator")).limit(1))
+_ARRIVE = insert_new(consoles, "operator_id process_id", "operator_id process_id")
+_DEPART = sql(
+    delete(consoles).where(consoles.c.operator_id == bindparam("operator"), consoles.c.process_id == bindparam("process"))
+)
+_ABANDONED = sql(
+    select(*cols(consoles, "operator_id process_id"))
+    .where(
+        consoles.c.process_id != bindparam("process"),
+        ~select(processes.c.id).where(processes.c.id == consoles.c.process_id).exists(),
+    )
+    .order_by(consoles.c.operator_id, consoles.c.process_id)
+    .limit(1_000)
 )
 _ABSENCE = sql(
     select(timers.c.event).where(
@@ -117,6 +147,24 @@ def switch_off(tx: Tx, operator_id: OperatorId) -> None:
 # --- who closes their last console, and who comes back
 
 
+def arrive(tx: Tx, operator_id: OperatorId, process_id: str) -> None:
+    """The operator has a console open in the process: they are here."""
+    tx.run(_ARRIVE, operator_id=operator_id, process_id=process_id)
+    come_back(tx, operator_id)
+
+
+def depart(tx: Tx, operator_id: OperatorId, process_id: str, grace_seconds: float = GRACE_SECONDS) -> None:
+    """Their last console in the process has gone; when they have none elsewhere, their grace begins."""
+    tx.run(_DEPART, operator=operator_id, process=process_id)
+    if tx.one(_IS_HERE, operator=operator_id) is None:
+        begin_grace(tx, operator_id, grace_seconds)
+
+
+def abandoned(tx: Tx, process_id: str) -> list[tuple[OperatorId, str]]:
+    """Return whose consoles were in other processes than *process_id* that are dead, and in which."""
+    return [(OperatorId(operator), process) for operator, process in tx.all(_ABANDONED, process=process_id)]
+
+
 def begin_grace(tx: Tx, operator_id: OperatorId, seconds: float = GRACE_SECONDS) -> None:
     """The operator's last socket has gone: they have vanished in *seconds*, unless they come back."""
     # Who has vanished before a restart goes on being absent: what they were is not forgotten, and the time is not begun anew.
@@ -141,9 +189,9 @@ def logged_out(tx: Tx, operator_id: OperatorId) -> None:
         set_presence(tx, operator_id, PresenceState.OFFLINE)
 
 
-def present(tx: Tx) -> list[OperatorId]:
-    """Return everybody who is online or away: at a start, those whose grace begins."""
-    return [OperatorId(operator) for (operator,) in tx.all(_PRESENT)]
+def missing(tx: Tx) -> list[OperatorId]:
+    """Return everybody who is online or away and has no console open: at a start, those whose grace begins."""
+    return [OperatorId(operator) for (operator,) in tx.all(_MISSING)]
 
 
 def grace_over(tx: Tx, owner_id: str, timer_id: str, event: str) -> None:
@@ -158,7 +206,8 @@ def grace_over(tx: Tx, owner_id: str, timer_id: str, event: str) -> None:
 
 def _vanish(tx: Tx, operator_id: OperatorId) -> None:
     was = state_of(tx, operator_id)
-    if was is PresenceState.OFFLINE:
+    # They may have opened a console in one process in the same moment in which their last one in another was closed.
+    if was is PresenceState.OFFLINE or tx.one(_IS_HERE, operator=operator_id) is not None:
         return
     if tx.one(_LOGGED_IN, operator=operator_id, now_us=to_us(tx.now)) is None:
         set_presence(tx, operator_id, PresenceState.OFFLINE)  # they went by the door

@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from broker.domain import Directory, LineId, OperatorId, to_us
 from broker.errors import StoreError
+from broker.leases import Fence, free
 from broker.ports import Bell, Store, Tx
 from broker.store import journal
 from broker.store.sql import cols, sql, upsert
@@ -150,9 +151,10 @@ def _late(tx: Tx, kind: str, owner: str, due: datetime | None) -> bool:
 class Timekeeper:
     """Keeps time after the start and after each change of settings; in between the timers do it."""
 
-    def __init__(self, store: Store, house: Callable[[], House]) -> None:
+    def __init__(self, store: Store, house: Callable[[], House], fence: Fence = free) -> None:
         self._store = store
         self._house = house
+        self._fence = fence
         self._changed = asyncio.Event()
 
     def settings_changed(self, _: Directory) -> None:
@@ -172,4 +174,5 @@ class Timekeeper:
                 await self._changed.wait()
 
     def _keep_time(self, tx: Tx) -> None:
+        self._fence(tx)
         keep_time(tx, self._house())

@@ -402,6 +402,12 @@ processes = _table(
     _us("started_us"),
     _us("seen_us"),
 )
+secrets = _table(
+    "broker.store",
+    "secrets",
+    Column("name", String(100), primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # of several processes; one alone keeps its keys as files
+)
 leases = _table(
     "broker.store",
     "leases",

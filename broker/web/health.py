@@ -39,6 +39,7 @@ async def readyz(parts: PartsOf) -> Response:
 
 async def not_ready(parts: Parts) -> list[str]:
     """Return why new work must not be sent here; nothing when it may."""
+    others = parts.not_ready()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             # Once full, only a write can tell that there is room again; whoever heeds this answer sends us none till then.
@@ -47,10 +48,10 @@ async def not_ready(parts: Parts) -> list[str]:
             else:
                 await parts.store.read(lambda tx: tx.one(_LOOK, name=_NAME))
     except TimeoutError:
-        return ["the store does not answer"]
+        return ["the store does not answer", *others]
     except StoreError as error:
-        return [str(error)]
-    return []
+        return [str(error), *others]
+    return others
 
 
 def _probe(tx: Tx) -> None:

@@ -39,6 +39,10 @@ class Parts:
     addresses: Addresses
     is_full: Callable[[], bool] = lambda: False
     """Whether the store last found the disk full."""
+    process_id: str = "alone"
+    """Which process of the house this is."""
+    not_ready: Callable[[], list[str]] = list
+    """Return what else keeps this process from its work, but for the store; in words."""
 
     async def actor_of(self, scope: Scope) -> Actor | None:
         """Return whose cookie a request or a socket brings; None when it brings none that is valid."""

@@ -10,6 +10,7 @@ socket is cut and resumes by seq.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
@@ -36,10 +37,10 @@ from broker.domain import (
 )
 from broker.errors import StoreError, StoreFull
 from broker.inbound import Accepted, accept_each, prepare
-from broker.ports import Bell, Clock, Outbound, Raw, Store, Transport
+from broker.ports import Bell, Clock, Raw, Store, Transport
 from broker.rates import Bucket
 from broker.web.server import abort_of, here_of, unsent_of
-from channels.widget import history
+from channels.widget import history, shown
 from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode, same
 from channels.widget.frames import (
     Ack,
@@ -84,6 +85,12 @@ HELD_SECONDS = 5.0
 """How long after its time a refused message may still come, before those behind it pass without it."""
 SOONEST_SECONDS = 0.05
 """Nobody is told to come back sooner."""
+CATCH_UP_SECONDS = 1.0
+"""While the transport is lost, between two looks at what visitors were not shown."""
+CATCH_UP_PAGE = 200
+"""Visitors in one reading."""
+CATCH_UP_AGAIN = 20
+"""Messages shown once more: the transport is known to be lost a moment after it is."""
 TOGETHER_MAX = 16
 """Messages of one socket in one delivery."""
 FIELDS: tuple[Field, ...] = ("name", "email", "phone")
@@ -125,7 +132,9 @@ class _Visitor:
         "refused",
         "sockets",
         "state",
+        "stop_shown",
         "stop_typing",
+        "upto",
         "visitor",
     )
 
@@ -143,8 +152,11 @@ class _Visitor:
         self.refused = 0
         self.delivered = 0
         self.read = 0
+        self.upto = 0
+        """The seq up to which they were shown everything while the transport worked."""
         self.sockets: list[_Socket] = []
         self.stop_typing: Callable[[], None] | None = None
+        self.stop_shown: Callable[[], None] | None = None
 
 
 class _Socket:
@@ -160,6 +172,7 @@ class _Socket:
         "closing",
         "here",
         "limits",
+        "name",
         "ready",
         "source",
         "text_language",
@@ -177,6 +190,7 @@ class _Socket:
         self._draining: asyncio.Task[None] | None = None
         self.limits = limits
         self.closing: int | None = None
+        self.name = secrets.token_hex(8)
         self.ready = False
         self.source: Source | None = None
         self.text_language = ""
@@ -276,6 +290,7 @@ class VisitorGate:
         self._buckets: dict[tuple[ChannelId, str], Bucket] = {}
         self._states: dict[ConversationId, None] = {}
         self._hours: dict[LineId, None] = {}
+        self._show = shown.shower(transport)
         self._telling: dict[Callable[[], Coroutine[None, None, None]], asyncio.Task[None]] = {}
         transport.listen(Bell.SESSION, self._session_changed)
         transport.listen(Bell.HOURS, self._hours_changed)
@@ -283,30 +298,8 @@ class VisitorGate:
     # --- the channel's side
 
     def channel(self, row: ChannelRow) -> WidgetChannel:
-        """Return the channel of *row*, which shows what it sends through this gate."""
-        return WidgetChannel(row, self.show)
-
-    def show(self, channel_id: ChannelId, outbound: Outbound) -> None:
-        """Put an outgoing message on the visitor's open screens."""
-        visitor = self._visitors.get((channel_id, outbound.key))
-        if visitor is None:
-            return
-        who = "operator" if outbound.from_operator else "system"
-        message = Shown(
-            outbound.seq,
-            who,  # type: ignore[arg-type]
-            outbound.text,
-            outbound.at_ms,
-            name=outbound.sender_name,
-            buttons=history.buttons(outbound.buttons),
-        )
-        self._show(visitor, message)
-
-    def _show(self, visitor: _Visitor, message: Shown, but: _Socket | None = None) -> None:
-        text = _encode(Message(message)).decode()
-        for socket in visitor.sockets:
-            if socket is not but:
-                socket.push(text)
+        """Return the channel of *row*."""
+        return WidgetChannel(row, self._show)
 
     # --- the socket's side
 
@@ -398,6 +391,7 @@ class VisitorGate:
             )
             if visit.conversation_id is not None:
                 self._begun(visitor, visit.conversation_id)
+            visitor.upto = max(visitor.upto, *(message.seq for message in visit.messages), 0)
             visitor.known |= visit.known
             visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
@@ -499,11 +493,12 @@ class VisitorGate:
         if not taken:
             return
         accepted = await self._accept(socket, visitor, [(frame, frame.id) for frame in taken])
-        if accepted is not None and len(visitor.sockets) > 1:
+        if accepted is not None and (len(visitor.sockets) > 1 or not self._transport.alone):
             for frame, one in zip(taken, accepted, strict=True):
                 if one.fresh:
                     assert one.seq is not None
-                    self._show(visitor, Shown(one.seq, "me", frame.text, to_us(one.at) // 1000, id=frame.id), but=socket)
+                    message = Shown(one.seq, "me", frame.text, to_us(one.at) // 1000, id=frame.id)
+                    shown.tell(self._transport, visitor.channel_id, visitor.visitor, message, said_by=socket.name)
 
     def _refusal_of(self, visitor: _Visitor, id_: str, text: str) -> Refused | None:
         if not text:
@@ -603,7 +598,7 @@ class VisitorGate:
             body = encode(Envelope(visitor.visitor, frame, source, socket.text_language))
             raws.append(Raw(f"{visitor.visitor}:{id_}", body))
             source = None  # told once a socket: the next message comes from the same page
-        prepared = prepare(WidgetChannel(row, self.show), raws, settings)
+        prepared = prepare(WidgetChannel(row, self._show), raws, settings)
         if prepared[0].incoming is None:  # details, or a press; a message can always be read
             if asks:
                 code = "no_button" if isinstance(frames[0][0], Press) else "bad_details"
@@ -637,7 +632,8 @@ class VisitorGate:
             bucket = self._buckets.pop(key, None) or Bucket(
                 self._limits.messages_per_second, self._limits.burst, self._clock.monotonic()
             )
-            visitor = self._visitors[key] = _Visitor(channel_id, name, bucket)
+            visitor = self._visitors[key] = made = _Visitor(channel_id, name, bucket)
+            made.stop_shown = self._transport.follow(shown.topic(channel_id, name), lambda word: self._shown(made, word))
         visitor.sockets.append(socket)
         return visitor
 
@@ -660,8 +656,63 @@ class VisitorGate:
             del self._buckets[next(iter(self._buckets))]
         if visitor.conversation_id is not None:
             self._by_conversation.pop(visitor.conversation_id, None)
-        if visitor.stop_typing is not None:
-            visitor.stop_typing()
+        for stop in (visitor.stop_typing, visitor.stop_shown):
+            if stop is not None:
+                stop()
+
+    # --- what a visitor is shown
+
+    def _shown(self, visitor: _Visitor, word: bytes) -> None:
+        told = shown.read(word)
+        for socket in visitor.sockets:
+            if socket.name != told.said_by:
+                socket.push(told.frame)
+        if self._transport.lost is None:
+            visitor.upto = max(visitor.upto, told.seq)
+
+    async def run(self) -> None:
+        """Show what words that were lost with the transport would have said; until cancelled."""
+        restored = asyncio.Event()
+        stop = self._transport.on_restored(restored.set)
+        try:
+            while True:
+                lost = self._transport.lost is not None
+                try:
+                    if lost or restored.is_set():
+                        restored.clear()
+                        await self._catch_up()
+                except StoreError as error:
+                    restored.set()
+                    log.warning("visitors_wait_for_store", problem=str(error))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CATCH_UP_SECONDS):
+                        await restored.wait()
+        finally:
+            stop()
+
+    async def _catch_up(self) -> None:
+        """Show every visitor what stands in their history and may not have been shown; their own page tells what it has."""
+        sure = self._transport.lost is None
+        here = [visitor for visitor in self._visitors.values() if visitor.conversation_id is not None]
+        for begin in range(0, len(here), CATCH_UP_PAGE):
+            page = here[begin : begin + CATCH_UP_PAGE]
+            asked = {
+                visitor.conversation_id: (max(0, visitor.upto - CATCH_UP_AGAIN), self._names(visitor.channel_id))
+                for visitor in page
+                if visitor.conversation_id is not None
+            }
+            found = await self._store.read(lambda tx, a=asked: history.missed(tx, a))  # type: ignore[misc]
+            for visitor in page:
+                for message in found.get(visitor.conversation_id, ()):  # type: ignore[arg-type]
+                    text = _encode(Message(message)).decode()
+                    for socket in visitor.sockets:
+                        socket.push(text)
+                    if sure:
+                        visitor.upto = max(visitor.upto, message.seq)
+        for conversation_id in list(self._by_conversation):
+            self._session_changed(conversation_id)
+        for line_id in self._directory().lines:
+            self._hours_changed(line_id)
 
     # --- what a visitor is told beside messages
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from broker import outbound, ports
-from broker.domain import Author, ChannelId, ConversationId, LineId, MessageKind
+from broker.domain import Author, ChannelId, ConversationId, Fate, LineId, MessageKind
 from broker.ports import Row, Tx
 from broker.store import line_state
 from broker.store.sql import among, cols, over_rows, sql
@@ -28,6 +28,11 @@ _SAID = select(*cols(messages, "seq author text at_us operator_id client_id")).w
     messages.c.conversation_id == bindparam("conversation"), messages.c.kind == MessageKind.SAID.value
 )
 _SINCE = sql(_SAID.where(messages.c.seq > bindparam("since")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
+_SINCE_WITH_FATE = sql(
+    _SAID.add_columns(messages.c.fate).where(messages.c.seq > bindparam("since")).order_by(messages.c.seq.desc()).limit(PAGE)
+)
+_UNSENT = (Fate.QUEUED, Fate.SENDING)
+_NEWEST = over_rows(select(*cols(conversations, "id last_seq")).where(among(conversations.c.id)), [conversations.c.id])
 _BEFORE = sql(_SAID.where(messages.c.seq < bindparam("before")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
 _STATES = over_rows(
     select(conversations.c.id, sessions.c.status, sessions.c.operator_id)
@@ -82,6 +87,22 @@ def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Vi
     return Visit(
         conversation_id, frozenset(known), *_state(status, operator_id, name), shown, gap=missed and since > 0, more=more
     )
+
+
+def missed(tx: Tx, asked: Mapping[ConversationId, tuple[int, Name]]) -> dict[ConversationId, tuple[Shown, ...]]:
+    """Return for each conversation what stands in its history after a seq, the newest page of it; of nothing new, nothing.
+
+    What has not left yet is not there: whoever sends it shows it.
+    """
+    found: dict[ConversationId, tuple[Shown, ...]] = {}
+    newest: dict[ConversationId, int] = dict(tx.each(_NEWEST, [(conversation,) for conversation in asked]))
+    for conversation, (since, name) in asked.items():
+        if newest.get(conversation, 0) > since:
+            rows = [
+                row[:-1] for row in tx.all(_SINCE_WITH_FATE, conversation=conversation, since=since) if row[-1] not in _UNSENT
+            ]
+            found[conversation] = _shown(rows[:PAGE], name, _buttons(tx, conversation, rows))
+    return {conversation: shown for conversation, shown in found.items() if shown}
 
 
 def before(tx: Tx, conversation_id: ConversationId, seq: int, name: Name) -> tuple[tuple[Shown, ...], bool]:

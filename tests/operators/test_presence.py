@@ -83,7 +83,7 @@ def test_the_grace_ends_unless_they_come_back(store):
     store.write(lambda tx: presence.begin_grace(tx, ann, 30))
     store.clock.move(29)
     assert 0 == store.write(lambda tx: timers.fire_due(tx, enter))
-    assert [ann] == store.write(presence.present)
+    assert [ann] == store.write(presence.missing)
     store.clock.move(1)
     assert 1 == store.write(lambda tx: timers.fire_due(tx, enter))
     assert "offline" == store.one("SELECT state FROM presence")

@@ -426,7 +426,7 @@ def test_a_restart_forgets_neither_the_grace_nor_what_the_vanished_were():
     timer = "SELECT name, due_us FROM timers WHERE owner_id = ?"
     before = shop.store.rows(timer, shop.ann)
 
-    for operator in shop.store.write(presence.present):
+    for operator in shop.store.write(presence.missing):
         shop.close_laptop(operator)
     assert before == shop.store.rows(timer, shop.ann)
     shop.wait(GRACE_SECONDS)

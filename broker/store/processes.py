@@ -1,0 +1,78 @@
+"""Who runs: each process of a house says every few seconds that it is there; who has said nothing for long is taken for dead.
+
+What a dead process held is freed by the others: its leases end by themselves, its consoles begin their grace (operators.attendance), the
+rows it was sending are settled when their own leases end (broker.outbound).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, select, update
+
+from broker.domain import to_us
+from broker.ports import Tx
+from broker.store.sql import cols, insert_new, sql
+from broker.store.tables import processes
+
+SEEN_SECONDS = 2.0
+"""Between two signs of life."""
+DEAD_SECONDS = 10.0
+
+_NEW = insert_new(processes, "id roles host pid version started_us seen_us", "id")
+_SEEN = sql(update(processes).values(seen_us=bindparam("now")).where(processes.c.id == bindparam("process")))
+_BURY = sql(
+    delete(processes)
+    .where(processes.c.seen_us < bindparam("dead"), processes.c.id != bindparam("process"))
+    .returning(processes.c.id)
+)
+_ALL = sql(
+    select(*cols(processes, "id roles host pid version started_us seen_us")).order_by(processes.c.started_us, processes.c.id)
+)
+_LEAVE = sql(delete(processes).where(processes.c.id == bindparam("process")))
+_ALONE = sql(delete(processes).where(processes.c.id != bindparam("process")))
+
+
+class Process(NamedTuple):
+    """One process of the house; times in microseconds since 1970."""
+
+    id: str
+    roles: str
+    """Space-separated."""
+    host: str
+    pid: int
+    version: str
+    started_us: int
+    seen_us: int
+
+
+def enter(tx: Tx, process: Process) -> None:
+    """Say that *process* runs; its times are now."""
+    now = to_us(tx.now)
+    tx.run(_NEW, **process._replace(started_us=now, seen_us=now)._asdict())
+
+
+def enter_alone(tx: Tx, process: Process) -> None:
+    """Say that *process* runs, and nobody else: it holds the lock of the data folder."""
+    tx.run(_ALONE, process=process.id)
+    enter(tx, process)
+
+
+def seen(tx: Tx, process: Process) -> tuple[bool, list[str]]:
+    """Say that *process* is still there; return whether it was known to be, and who has been found dead."""
+    known = bool(tx.run(_SEEN, process=process.id, now=to_us(tx.now)))
+    if not known:
+        enter(tx, process)
+    dead = [id_ for (id_,) in tx.all(_BURY, process=process.id, dead=to_us(tx.now - timedelta(seconds=DEAD_SECONDS)))]
+    return known, dead
+
+
+def leave(tx: Tx, process_id: str) -> None:
+    """Say that the process has ended."""
+    tx.run(_LEAVE, process=process_id)
+
+
+def alive(tx: Tx) -> list[Process]:
+    """Return every process that runs, the oldest first."""
+    return [Process(*row) for row in tx.all(_ALL)]
