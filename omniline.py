@@ -1,6 +1,7 @@
 """Omniline's front door: the command line, and the composition root that joins every part into one process.
 
-    omniline serve [--demo]          serve until stopped
+    omniline serve [--demo]          serve until stopped; --role divides the work of a house among processes
+    omniline migrate                 bring the database to this version's schema
     omniline user add LOGIN          add a person; user password LOGIN gives a new password
     omniline apply FILE.toml         make lines, channels, queues and operators as the file says
     omniline reconcile               prove that nothing was lost
@@ -18,28 +19,42 @@ import gc
 import importlib.metadata
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
 
 if TYPE_CHECKING:
     from broker.config import Settings
     from broker.domain import Capabilities, ChannelId, ChannelRow, Directory
+    from broker.errors import StoreBroken
+    from broker.leases import Fence, Run
     from broker.outbound import SenderLoop
-    from broker.ports import Calendars, Channel, ChannelKind, Tx
-    from broker.store.folder import DataFolder
+    from broker.ports import Calendars, Channel, ChannelKind, Transport, Tx
+    from broker.store import processes
+    from broker.store.postgres import PostgresStore
     from broker.store.sqlite import SqliteStore
+    from broker.transport.redis import RedisTransport
     from broker.web.server import Server
     from routing.replaying import Read, Written
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 OWN_PACKAGES = ("broker", "channels", "routing", "operators", "crm_bridge")
 SEND_DRAIN_SECONDS = 25.0
+RING_SECONDS = 2.0
+"""How long a command waits to tell the processes that run what it has changed; they find out by themselves, if later."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,7 +84,23 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve the console, the chat and the API until stopped")
     serve.add_argument("--demo", action="store_true", help="on an empty database make a demo line; serve the demo shop page")
+    serve.add_argument(
+        "--role",
+        type=_roles,
+        default=frozenset(ROLES),
+        metavar="ROLE[,ROLE]",
+        help=f"what this process does of the whole, of {', '.join(ROLES)} (default: all); needs database_url and redis_url",
+    )
     serve.set_defaults(run=_serve)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database to this version's schema; a new one gets its first administrator",
+        description="Creates or upgrades the database of database_url, or the one in the data folder. Processes of the release before "
+        "may go on meanwhile. A database without people gets an administrator; the password is shown once.",
+    )
+    migrate.add_argument("--demo", action="store_true", help="make a demo line in a database without people")
+    migrate.set_defaults(run=_migrate)
 
     user = commands.add_parser("user", help="people of the house").add_subparsers(required=True, metavar="ACTION")
     add = user.add_parser("add", help="add a person; prints their first password unless one is given")
@@ -132,6 +163,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _roles(text: str) -> frozenset[str]:
+    named = {role.strip() for role in text.split(",")}
+    if unknown := sorted(named - {*ROLES, "all"}):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is no role; there are {', '.join(ROLES)}, and all")
+    return frozenset(ROLES) if "all" in named else frozenset(named)
+
+
 def _moment(text: str, *, day_over: bool = False) -> datetime:
     """Return the moment that *text* names; of a day its beginning in UTC, or its end when it is to be over."""
     try:
@@ -190,8 +228,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(settings, demo=options.demo))
-    return uvloop.run(serve(settings, demo=options.demo))
+        return asyncio.run(serve(settings, demo=options.demo, roles=options.role))
+    return uvloop.run(serve(settings, demo=options.demo, roles=options.role))
 
 
 def kinds() -> dict[str, ChannelKind]:
@@ -208,55 +246,157 @@ def calendars() -> Calendars:
     return WorldCalendars()
 
 
-async def serve(settings: Settings, *, demo: bool = False, make_store: Callable[..., SqliteStore] | None = None) -> int:
-    """Serve until a signal says stop; return the exit status. *make_store* makes the store (default: SqliteStore)."""
+ROLES = ("web", "router", "sender", "channels", "crm")
+"""What a process may do of the whole: `all` is every one of them."""
+
+
+@dataclass
+class Ground:
+    """What a process stands on: its database, how it wakes the others, and who it is among them."""
+
+    process: processes.Process
+    transport: Transport
+    open_store: Callable[[Callable[[StoreBroken], None]], SqliteStore | PostgresStore]
+    """Open the store; what is given is called when its disk has failed."""
+    visitors_key: bytes
+    stands_on: str
+    """What to tell people that it is."""
+    control: Path | None = None
+    """Where commands reach this process, when they cannot reach its database."""
+    redis: RedisTransport | None = None
+    """The transport, when it is that: it must run."""
+
+
+@contextmanager
+def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None = None) -> Iterator[Ground]:
+    """Own the data folder and a database in it. *make_store* makes the store (default: SqliteStore)."""
+    from broker.clock import SystemClock, SystemIds
     from broker.store.folder import DataFolder
     from broker.store.migrate import migrate_sqlite
+    from broker.store.sqlite import SqliteStore
+    from broker.transport.memory import MemoryTransport
+    from channels.widget.tokens import load_key
 
     folder = DataFolder(settings.data)
     folder.lock()
     try:
         folder.refuse_unsafe_disk(forced=settings.allow_unsafe_disk)
         migrate_sqlite(folder.database)
-        return await Process(settings, folder, demo=demo, make_store=make_store).live()
+        transport = MemoryTransport()
+        yield Ground(
+            process=_this_process(ROLES),
+            transport=transport,
+            open_store=lambda on_broken: (make_store or SqliteStore)(
+                folder.database, clock=SystemClock(), ids=SystemIds(), ring=transport.ring, on_broken=on_broken
+            ),
+            visitors_key=load_key(folder.keys / "visitors.key"),
+            stands_on=str(folder.path.resolve()),
+            control=folder.control,
+        )
     finally:
         folder.unlock()
+
+
+@contextmanager
+def shared(settings: Settings, roles: Collection[str]) -> Iterator[Ground]:
+    """Be one of several processes on the database of the settings. Raises ConfigError when its schema is not this version's."""
+    from broker.clock import SystemIds
+    from broker.store.migrate import check_postgres
+    from broker.store.postgres import PostgresStore, run_once
+    from broker.store.secret_keys import key_of
+    from broker.transport.memory import MemoryTransport
+    from channels.widget.tokens import KEY_BYTES
+
+    url, redis_url = settings.database, settings.redis
+    assert url is not None
+    check_postgres(url, forced=settings.allow_unsafe_disk)
+    process = _this_process(roles)
+    redis: RedisTransport | None = None
+    if redis_url is not None:
+        from broker.transport.redis import RedisTransport
+
+        redis = RedisTransport(redis_url, process=process.id)
+    transport: Transport = redis if redis is not None else MemoryTransport()
+    yield Ground(
+        process=process,
+        transport=transport,
+        open_store=lambda on_broken: PostgresStore(url, ids=SystemIds(), ring=transport.ring),
+        visitors_key=run_once(url, lambda tx: key_of(tx, "visitors", KEY_BYTES)),
+        stands_on=_without_password(url),
+        redis=redis,
+    )
+
+
+def _this_process(roles: Collection[str]) -> processes.Process:
+    from broker.clock import SystemIds
+    from broker.store import processes
+
+    named = "all" if set(roles) == set(ROLES) else " ".join(role for role in ROLES if role in roles)
+    return processes.Process(SystemIds().new(), named, socket.gethostname(), os.getpid(), _version(), 0, 0)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    user, at, place = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}"
+
+
+async def serve(
+    settings: Settings,
+    *,
+    demo: bool = False,
+    roles: Collection[str] = ROLES,
+    make_store: Callable[..., SqliteStore] | None = None,
+) -> int:
+    """Serve until a signal says stop; return the exit status. *make_store* makes the embedded store (default: SqliteStore)."""
+    from broker.errors import ConfigError
+
+    if settings.database_url is None:
+        if set(roles) != set(ROLES):
+            raise ConfigError("--role: one process alone does everything; set database_url and redis_url to divide the work")
+        if settings.redis_url is not None:
+            raise ConfigError("redis_url: several processes need one database; set database_url too, or leave redis_url out")
+        with embedded(settings, make_store) as ground:
+            return await Process(settings, ground, demo=demo).live()
+    if set(roles) != set(ROLES) and settings.redis_url is None:
+        raise ConfigError("redis_url: processes with roles wake each other by it; set it, or leave --role out")
+    with shared(settings, roles) as ground:
+        return await Process(settings, ground, roles, demo=demo).live()
 
 
 class Process:
     """Every part of a process, made and joined; `live` runs them from the opening to the end."""
 
-    def __init__(
-        self, settings: Settings, folder: DataFolder, *, demo: bool, make_store: Callable[..., SqliteStore] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, ground: Ground, roles: Collection[str] = ROLES, *, demo: bool = False) -> None:
         from broker.access.logins import Logins
         from broker.access.passwords import Passwords
-        from broker.clock import SystemClock, SystemIds
+        from broker.clock import SystemClock
+        from broker.leases import Leases
         from broker.store.directory import LiveDirectory
-        from broker.store.sqlite import SqliteStore
-        from broker.transport.memory import MemoryTransport
         from broker.web.addresses import Addresses
         from broker.web.listening import open_port
         from broker.web.wiring import Parts
         from channels.widget.gate import VisitorGate
         from channels.widget.limits import Limits
-        from channels.widget.tokens import VisitorTokens, load_key
+        from channels.widget.tokens import VisitorTokens
         from operators.gateway import Gateway
         from routing.applying import House
 
         self.settings = settings
-        self.folder = folder
+        self.ground = ground
+        self.roles = frozenset(roles)
         self.demo = demo
         # Before anything is written: a port that is taken must not cost the house its first password.
         self.doors = open_port(settings.host, settings.port)
         self.kinds = kinds()
         self.clock = SystemClock()
-        self.transport = MemoryTransport()
+        self.transport = ground.transport
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.store = (make_store or SqliteStore)(
-            folder.database, clock=self.clock, ids=SystemIds(), ring=self.transport.ring, on_broken=self._broken
-        )
-        self.directory = LiveDirectory(self.store, self.transport)
+        self.store = ground.open_store(self._broken)
+        self.leases = Leases(self.store, self.clock, ground.process.id)
+        self.others = 0
+        """How many other processes the house has."""
+        self.directory = LiveDirectory(self.store, self.transport, shared=self.shared)
         self.directory.on_change(self._know)
         self.house = House(self.directory())
         self.channels: dict[ChannelId, Channel] = {}
@@ -271,19 +411,33 @@ class Process:
             logins=Logins(self.store, passwords, settings.login),
             addresses=addresses,
             is_full=lambda: self.store.full_since is not None,
+            process_id=ground.process.id,
+            late=self._late,
         )
         self.gate = VisitorGate(
             self.store,
             self.transport,
             self.clock,
             self.directory,
-            VisitorTokens(load_key(folder.keys / "visitors.key")),
+            VisitorTokens(ground.visitors_key),
             limits=Limits(**settings.visitor.model_dump()),
             address_of=addresses.client,
             own_origin=addresses.own_origin,
         )
         self.gateway = Gateway(self.parts, self.transport, self.directory)
         self.directory.on_change(self.gateway.settings_changed)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the database is not this process's own."""
+        return self.ground.control is None
+
+    def _late(self) -> list[str]:
+        """Return what makes news late, in words for an administrator."""
+        late = [f"redis: {self.transport.lost}"] if self.transport.lost is not None else []
+        if self.others and self.transport.alone:
+            late.append(f"{self.others} more processes use this database and cannot wake this one: set redis_url for all of them")
+        return late
 
     def _broken(self, error: Exception) -> None:
         print(f"omniline: {error}", file=sys.stderr)
@@ -309,20 +463,25 @@ class Process:
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
         from broker import control
+        from broker.errors import StoreError
         from broker.outbound import Sender, SenderLoop
+        from broker.store import processes
         from operators.demo import first_data
 
         # First of all: whoever stops us from here on stops us in order, and hears the password of what has been committed.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._end, 0)
-        await self.directory.refresh()
-        password = await first_data(self.store, self.kinds, demo=self.demo)
+        await self._enter()
+        password = None
+        if not self.shared:
+            await self.directory.refresh()
+            password = await first_data(self.store, self.kinds, demo=self.demo)
         if password is not None:
             # At once: nothing that fails later may keep it from the only one who can ever read it.
             self._say_where(password)
         await self.directory.refresh()
         fence = await self.store.write(_next_fence)
-        sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=str(os.getpid()), fence=fence)
+        sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=self.ground.process.id, fence=fence)
         outgoing = SenderLoop(
             sender,
             self.store,
@@ -334,60 +493,125 @@ class Process:
         tasks = [asyncio.create_task(one, name=name) for name, one in self._loops(outgoing).items()]
         for task in tasks:
             task.add_done_callback(self._ended)
-        commands = await control.listen(self.folder.control, self._command)
+        commands = await control.listen(self.ground.control, self._command) if self.ground.control is not None else None
         serving = asyncio.create_task(server.serve(sockets=self.doors), name="web")
         serving.add_done_callback(self._ended)
         serving.add_done_callback(lambda _: self._end(0))
         self._quiet_collector()
-        await self._opened(server, serving)
+        await self._served(server, serving)
         if server.started:
             if password is None:
                 self._say_where()
-            self._say_chats()
+            if "web" in self.roles:
+                self._say_chats()
         try:
             status = await asyncio.shield(self.ended)
         finally:
             server.should_exit = True
             with suppress(Exception):
                 await serving
-            commands.close()
-            control.address(self.folder.control).unlink(missing_ok=True)
+            if commands is not None and self.ground.control is not None:
+                commands.close()
+                control.address(self.ground.control).unlink(missing_ok=True)
             await outgoing.drain(SEND_DRAIN_SECONDS)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(StoreError):
+                await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
             await self.store.close()
         return status
 
+    async def _enter(self) -> None:
+        from broker.store import processes
+
+        process = self.ground.process
+        await self.store.write(lambda tx: (processes.enter if self.shared else processes.enter_alone)(tx, process))
+
+    async def _stay_known(self) -> None:
+        """Say every few seconds that this process is there, and see who else is."""
+        from broker import metrics
+        from broker.errors import StoreError
+        from broker.store import processes
+
+        alone = True
+        while True:
+            try:
+                known, dead = await self.store.write(lambda tx: processes.seen(tx, self.ground.process))
+                if not known:
+                    log.warning("process_was_taken_for_dead", process=self.ground.process.id)
+                    await self.gateway.enter_again()
+                for process in dead:
+                    log.warning("process_found_dead", process=process)
+                self.others = len(await self.store.read(processes.alive)) - 1
+                metrics.processes_alive.set(self.others + 1)
+                if self.others and self.transport.alone and alone:
+                    alone = False
+                    log.error("processes_cannot_wake_each_other", others=self.others, remedy="set redis_url for all of them")
+            except StoreError as error:
+                log.warning("process_not_seen", problem=str(error))
+            await asyncio.sleep(processes.SEEN_SECONDS)
+
     def _loops(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
-        from broker.timers import TimerLoop
-        from crm_bridge.builtin import BuiltInCrm
-        from crm_bridge.loop import Loop
-        from crm_bridge.reader import Reader
-        from operators.presence import grace_over
-        from routing import clockwork
-        from routing.applying import timer_fired
         from routing.distributor import Distributor
         from routing.worker import Worker
 
-        timekeeper = clockwork.Timekeeper(self.store, lambda: self.house)
-        self.directory.on_change(timekeeper.settings_changed)
+        loops: dict[str, Coroutine[Any, Any, None]] = {"directory": self.directory.run()}
+        if self.ground.redis is not None:
+            loops["transport"] = self.ground.redis.run()
+        if self.shared:
+            loops["known"] = self._stay_known()
+        if "web" in self.roles:
+            loops |= {"gateway": self.gateway.run(), "visitors": self.gate.run()}
+        if "router" in self.roles:
+            loops |= {
+                "worker": Worker(self.store, self.transport, lambda: self.house).run(),
+                "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
+                "timers": self._once("timers", self._keep_time),
+            }
+        if "sender" in self.roles:
+            loops["sender"] = outgoing.run()
+        if "crm" in self.roles:
+            loops["crm"] = self._once("crm", self._write_crm)
+        return loops
+
+    def _once(self, name: str, run: Run) -> Coroutine[Any, Any, None]:
+        """Return *run*, which may run in one process of the house at a time."""
+        from broker.leases import free
+
+        return self.leases.run(name, run) if self.shared else run(free)
+
+    async def _keep_time(self, fence: Fence) -> None:
+        from broker.errors import LeaseLost
+        from broker.timers import TimerLoop
+        from operators.presence import grace_over
+        from routing import clockwork
+        from routing.applying import timer_fired
+
+        timekeeper = clockwork.Timekeeper(self.store, lambda: self.house, fence)
+        stop = self.directory.on_change(timekeeper.settings_changed)
         timers = {
             "conversation": timer_fired,
             "operator": grace_over,
             clockwork.LINE: lambda tx, owner, *_: clockwork.line_due(tx, owner, self.house),
             clockwork.SHIFT: lambda tx, owner, *_: clockwork.shift_due(tx, owner, self.house),
         }
-        return {
-            "directory": self.directory.run(),
-            "worker": Worker(self.store, self.transport, lambda: self.house).run(),
-            "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
-            "timekeeper": timekeeper.run(),
-            "timers": TimerLoop(self.store, self.transport, timers).run(),
-            "sender": outgoing.run(),
-            "gateway": self.gateway.run(),
-            "crm": Loop(Reader(self.store, BuiltInCrm(self.store), self.capabilities), self.transport).run(),
-        }
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(timekeeper.run())
+                tasks.create_task(TimerLoop(self.store, self.transport, timers, fence).run())
+        except* LeaseLost as lost:
+            raise lost.exceptions[0] from None
+        finally:
+            stop()
+
+    async def _write_crm(self, fence: Fence) -> None:
+        from crm_bridge.builtin import BuiltInCrm
+        from crm_bridge.loop import Loop
+        from crm_bridge.reader import Reader
+
+        reader = Reader(self.store, BuiltInCrm(self.store), self.capabilities, fence=fence)
+        await Loop(reader, self.transport).run()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A loop that ends by itself ends the process: what it left undone is taken up at the next start."""
@@ -409,6 +633,16 @@ class Process:
         from operators.why_rest import routes as why_routes
         from routing.hours_rest import routes as hours_routes
 
+        if "web" not in self.roles:
+            # Whoever watches over processes asks each of them how it is.
+            return make_server(
+                make_app(self.parts, only_operations=True),
+                self.settings.host,
+                self.settings.port,
+                frame_bytes=self.settings.visitor.frame_bytes,
+                limits=self.settings.connections,
+                exempt=self.parts.addresses.is_proxy,
+            )
         assets = Assets()
         chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
         routes = [
@@ -465,7 +699,7 @@ class Process:
         gc.set_threshold(20_000, 20, 50)
 
     @staticmethod
-    async def _opened(server: Server, serving: asyncio.Task[None]) -> None:
+    async def _served(server: Server, serving: asyncio.Task[None]) -> None:
         """Return when the server serves, or has failed to."""
         opened = asyncio.create_task(server.opened.wait())
         await asyncio.wait([opened, serving], return_when=asyncio.FIRST_COMPLETED)
@@ -481,7 +715,10 @@ class Process:
 
     def _say_where(self, password: str | None = None) -> None:
         base = self._base()
-        lines = [f"Omniline serves {self.folder.path.resolve()} on {base}", "", f"  console      {base}/console/"]
+        what = "" if self.roles == set(ROLES) else f" ({self.ground.process.roles})"
+        lines = [f"Omniline serves {self.ground.stands_on} on {base}{what}"]
+        if "web" in self.roles:
+            lines += ["", f"  console      {base}/console/"]
         if password is not None:
             lines.append("               login: admin")
             lines.append(f"               password: {password}   (shown this once; choose your own in the console)")
@@ -557,30 +794,64 @@ def _do(options: argparse.Namespace, command: str, arguments: dict[str, object])
     from broker import config, control
     from broker.store.folder import DataFolder
 
-    folder = DataFolder(config.read_settings(options.config).data)
-    answer = control.ask(folder.control, command, arguments)
+    settings = config.read_settings(options.config)
+    answer = None
+    if settings.database_url is None:
+        answer = control.ask(DataFolder(settings.data).control, command, arguments)
     if answer is None:
-        answer = asyncio.run(_do_alone(folder, command, arguments))
+        answer = asyncio.run(_do_alone(settings, command, arguments))
     print(answer)
     return 0
 
 
-async def _do_alone(folder: Any, command: str, arguments: dict[str, object]) -> str:
-    from broker.clock import SystemClock, SystemIds
-    from broker.store.migrate import migrate_sqlite
-    from broker.store.sqlite import SqliteStore
+async def _do_alone(settings: Settings, command: str, arguments: dict[str, object]) -> str:
     from operators.commands import commands
 
-    folder.lock()
+    with embedded(settings) if settings.database_url is None else shared(settings, ROLES) as ground:
+        async with _opened(ground) as store:
+            return await commands(kinds(), calendars())[command](store, arguments)
+
+
+@asynccontextmanager
+async def _opened(ground: Ground) -> AsyncIterator[SqliteStore | PostgresStore]:
+    """Open the store for one command; what it rings reaches the processes that run."""
+    rings: asyncio.Task[None] | None = None
+    redis = ground.redis
+    if redis is not None:
+        rings = asyncio.create_task(redis.run())
+        await redis.connected(RING_SECONDS)
+    store = ground.open_store(lambda error: None)
     try:
-        migrate_sqlite(folder.database)
-        store = SqliteStore(folder.database, clock=SystemClock(), ids=SystemIds(), ring=lambda bells: None)
-        try:
-            return str(await commands(kinds(), calendars())[command](store, arguments))
-        finally:
-            await store.close()
+        yield store
     finally:
-        folder.unlock()
+        await store.close()
+        if rings is not None and redis is not None:
+            await redis.flushed(RING_SECONDS)
+            rings.cancel()
+            await asyncio.gather(rings, return_exceptions=True)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from broker import config
+    from broker.store.migrate import migrate_postgres
+
+    settings = config.read_settings(options.config)
+    url = settings.database
+    if url is not None:
+        migrate_postgres(url, forced=settings.allow_unsafe_disk)
+    where, password = asyncio.run(_first_data(settings, demo=options.demo))
+    print(f"{where} is of this version's schema")
+    if password is not None:
+        print(f"login: admin\npassword: {password}   (shown this once; choose your own in the console)")
+    return 0
+
+
+async def _first_data(settings: Settings, *, demo: bool) -> tuple[str, str | None]:
+    from operators.demo import first_data
+
+    with embedded(settings) if settings.database_url is None else shared(settings, ROLES) as ground:
+        async with _opened(ground) as store:
+            return ground.stands_on, await first_data(store, kinds(), demo=demo)
 
 
 # --- commands that only read: beside a running process as well as alone
@@ -685,7 +956,15 @@ def _snapshots(options: argparse.Namespace) -> Read:
     from broker.store.folder import DataFolder
     from broker.store.sqlite import read_once
 
-    folder = DataFolder(config.read_settings(options.config).data)
+    settings = config.read_settings(options.config)
+    url = settings.database
+    if url is not None:
+        from broker.store import postgres
+        from broker.store.migrate import check_postgres
+
+        check_postgres(url, forced=True)
+        return partial(postgres.read_once, url)
+    folder = DataFolder(settings.data)
     if not folder.database.exists():
         raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")
 

@@ -9,8 +9,8 @@
 a lease: committed before the first byte leaves. b-e guarded by (state, attempt, fence): a step that lost its lease changes
 nothing. At most one row of a conversation is `sending`, and only the lowest open one: order is `seq`.
 
-After a crash, rows `sending` under a lower fence: an idempotent channel sends again under the same token, another one's row is
-unconfirmed and an operator decides.
+After a crash, rows `sending` under a lower fence, or, of several processes, past their lease: an idempotent channel sends again under
+the same token, another one's row is unconfirmed and an operator decides.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from broker.store.tables import conversations, messages, outbox
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 30.0
 SWEEP_SECONDS = 1.0
 AT_ONCE = 256
 """Conversations being sent to at a time."""
 SEND_SECONDS = 20.0
 """A send that takes longer is Uncertain."""
 GRACE_SECONDS = 10.0
-"""After lease and time-out, before another takes over."""
+"""After a lease has ended, before another takes over: for clocks, and for a process that stood still between look and write."""
 BACKOFF_MAX_SECONDS = 300.0
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
@@ -272,9 +272,13 @@ def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
 
 
 def orphaned(tx: Tx, fence: int) -> list[Row]:
-    """Return rows `sending` that nobody sends any more."""
-    expired = tx.now - timedelta(seconds=SEND_SECONDS + GRACE_SECONDS)
-    return tx.all(_ORPHANS, my_fence=fence, expired_us=to_us(expired))
+    """Return rows `sending` that nobody sends any more: their lease has ended, or they are of a process before this one.
+
+    Where several processes send, a lower fence is no dead one's. A send begins only while the whole of it fits into its lease, so
+    none is under way when that has ended.
+    """
+    expired = tx.now - timedelta(seconds=GRACE_SECONDS)
+    return tx.all(_ORPHANS, my_fence=0 if tx.shared else fence, expired_us=to_us(expired))
 
 
 def due(tx: Tx) -> list[ConversationId]:

@@ -6,12 +6,19 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from sqlalchemy import select
 
 from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role, pools_of
+from broker.errors import StoreError
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import channels, lines, operators, seats
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 10.0
+RETRY_SECONDS = 1.0
 
 _LINES = sql(select(*cols(lines, "id slug name version settings active")).order_by(lines.c.slug))
 _CHANNELS = sql(select(*cols(channels, "id line_id slug kind name settings version active")).order_by(channels.c.slug))
@@ -57,9 +64,11 @@ def load(tx: Tx) -> Directory:
 class LiveDirectory:
     """The directory of this moment: read at the start, and again whenever settings change."""
 
-    def __init__(self, store: Store, transport: Transport) -> None:
+    def __init__(self, store: Store, transport: Transport, *, shared: bool = False) -> None:
+        """*shared*: others change the settings too, and may not be able to say so."""
         self._store = store
         self._transport = transport
+        self._shared = shared
         self._now = Directory({}, {}, {}, {}, {})
         self._changed = asyncio.Event()
         self._hearers: list[Callable[[Directory], None]] = []
@@ -68,23 +77,48 @@ class LiveDirectory:
         """Return the settings as last read."""
         return self._now
 
-    def on_change(self, hear: Callable[[Directory], None]) -> None:
-        """Call *hear* with each new directory, after it has become the present one."""
+    def on_change(self, hear: Callable[[Directory], None]) -> Callable[[], None]:
+        """Call *hear* with each new directory, after it has become the present one; returns how to stop."""
         self._hearers.append(hear)
+        return lambda: self._hearers.remove(hear)
 
     async def refresh(self) -> None:
         """Read the settings now."""
-        self._now = await self._store.read(load)
-        for hear in self._hearers:
-            hear(self._now)
+        self._take(await self._store.read(load))
+
+    def _take(self, directory: Directory) -> None:
+        self._now = directory
+        for hear in tuple(self._hearers):
+            hear(directory)
 
     async def run(self) -> None:
-        """Follow the settings until cancelled."""
-        stop = self._transport.listen(Bell.SETTINGS, lambda _: self._changed.set())
+        """Follow the settings until cancelled. Where others may change them their bell may be lost: then they are looked at anyhow."""
+        stops = (
+            self._transport.listen(Bell.SETTINGS, lambda _: self._changed.set()),
+            self._transport.on_restored(self._changed.set),
+        )
         try:
             while True:
-                await self._changed.wait()
-                self._changed.clear()
-                await self.refresh()
+                rung = await self._rung()
+                try:
+                    if rung:
+                        await self.refresh()
+                    elif (found := await self._store.read(load)) != self._now:
+                        self._take(found)
+                except StoreError as error:
+                    self._changed.set()
+                    log.warning("settings_wait_for_store", problem=str(error))
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
-            stop()
+            for stop in stops:
+                stop()
+
+    async def _rung(self) -> bool:
+        """Return when the settings are to be looked at, and whether somebody has said so."""
+        try:
+            async with asyncio.timeout(SWEEP_SECONDS if self._shared else None):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True

@@ -55,6 +55,24 @@ def migrate_postgres(url: str, *, forced: bool = False) -> bool:
         ) from error
 
 
+def check_postgres(url: str, *, forced: bool = False) -> None:
+    """Return when the database at *url* is of this version. Raises StoreTooNew, ConfigError, StoreBusy."""
+    import psycopg
+
+    from broker.store.postgres import connect, refuse_unsafe
+
+    try:
+        with closing(connect(url, "check")) as connection:
+            refuse_unsafe(connection, forced=forced)
+            version = schema_of(connection)
+    except psycopg.OperationalError as error:
+        raise StoreBusy(f"the database of database_url cannot be used ({' '.join(str(error).split())})") from error
+    if version != HEAD:
+        raise ConfigError(
+            f"database_url: the database has the schema {version or 'of nobody'}, this version needs {HEAD}; run: omniline migrate"
+        )
+
+
 def schema_of(connection: psycopg.Connection[Any]) -> str | None:
     """Return the revision of the schema on PostgreSQL, None when there is none. Raises StoreTooNew when it is not of this version."""
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):

@@ -416,17 +416,27 @@ def _does_not_answer(undone: _Undone) -> StoreBusy:
 
 def read_once(url: str, work: Callable[[Tx], T]) -> T:
     """Run *work* on a snapshot of the database at *url*, beside whoever uses it. Raises StoreError."""
+    value: T = _once(url, lambda link: link.read(work))
+    return value
+
+
+def run_once(url: str, work: Callable[[Tx], T]) -> T:
+    """Run *work* in a transaction on the database at *url*, and ring nobody. Raises StoreError."""
+    value: T = _once(url, lambda link: link.run(work)[0][0])
+    return value
+
+
+def _once(url: str, do: Callable[[Link], Answer]) -> Any:
     from broker.clock import SystemIds
 
     link = Link(url, "command", SystemIds())
     try:
-        answer = link.read(work)
+        answer = do(link)
     finally:
         link.close()
     if answer.error is not None:
         raise answer.error
-    value: T = answer.value
-    return value
+    return answer.value
 
 
 class _Jobs:

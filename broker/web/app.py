@@ -46,9 +46,17 @@ class Front:
 
 
 def make_app(
-    parts: Parts, *, routes: Sequence[APIRouter] = (), sockets: Mapping[str, App] | None = None, assets: Assets | None = None
+    parts: Parts,
+    *,
+    routes: Sequence[APIRouter] = (),
+    sockets: Mapping[str, App] | None = None,
+    assets: Assets | None = None,
+    only_operations: bool = False,
 ) -> Front:
-    """Return the application with the wings' *routes* (each with its whole path) and *sockets* (by path)."""
+    """Return the application with the wings' *routes* (each with its whole path) and *sockets* (by path).
+
+    *only_operations*: of a process that serves no people, for whoever watches over it.
+    """
     addresses = parts.addresses
     web = FastAPI(
         title="Omniline",
@@ -69,7 +77,7 @@ def make_app(
     )
     web.state.parts = parts
     problem.install(web)
-    for router in (health.routes, metrics.routes, *routes, static_routes(assets)):
+    for router in (health.routes, metrics.routes, *routes, *(() if only_operations else (static_routes(assets),))):
         web.include_router(router)
     _describe(web)
     return Front(web, sockets or {}, TooOften(parts.settings.connections, addresses, parts.clock))

@@ -30,16 +30,17 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz", dependencies=[Anybody("a load balancer asks, without a login")], response_model=dict[str, str | list[str]])
 async def readyz(parts: PartsOf) -> Response:
-    """Say whether new work may be sent here: 200, or 503 with the reasons."""
+    """Say whether new work may be sent here: 200, with what makes news late if anything does, or 503 with the reasons."""
     reasons = await not_ready(parts)
     if reasons:
         return JSONResponse({"status": "not ready", "reasons": reasons}, 503, headers={"Retry-After": "5"})
-    return JSONResponse({"status": "ready"})
+    # Whoever sends work elsewhere for this finds it no better there: all processes of a house have the same Redis.
+    late = parts.late()
+    return JSONResponse({"status": "ready", "late": late} if late else {"status": "ready"})
 
 
 async def not_ready(parts: Parts) -> list[str]:
     """Return why new work must not be sent here; nothing when it may."""
-    others = parts.not_ready()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             # Once full, only a write can tell that there is room again; whoever heeds this answer sends us none till then.
@@ -48,10 +49,10 @@ async def not_ready(parts: Parts) -> list[str]:
             else:
                 await parts.store.read(lambda tx: tx.one(_LOOK, name=_NAME))
     except TimeoutError:
-        return ["the store does not answer", *others]
+        return ["the store does not answer"]
     except StoreError as error:
-        return [str(error), *others]
-    return others
+        return [str(error)]
+    return []
 
 
 def _probe(tx: Tx) -> None:

@@ -41,8 +41,8 @@ class Parts:
     """Whether the store last found the disk full."""
     process_id: str = "alone"
     """Which process of the house this is."""
-    not_ready: Callable[[], list[str]] = list
-    """Return what else keeps this process from its work, but for the store; in words."""
+    late: Callable[[], list[str]] = list
+    """Return what makes news late and keeps nobody from work, in words."""
 
     async def actor_of(self, scope: Scope) -> Actor | None:
         """Return whose cookie a request or a socket brings; None when it brings none that is valid."""

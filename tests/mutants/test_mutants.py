@@ -39,6 +39,7 @@ class Swapped:
         self._tx = tx
         self._others = others
         self.now = tx.now
+        self.shared = tx.shared
 
     def new_id(self) -> str:
         return self._tx.new_id()
