@@ -819,14 +819,19 @@ async def _opened(ground: Ground) -> AsyncIterator[SqliteStore | PostgresStore]:
     redis = ground.redis
     if redis is not None:
         rings = asyncio.create_task(redis.run())
-        await redis.connected(RING_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RING_SECONDS):
+                while redis.lost is not None:
+                    await asyncio.sleep(0.01)
     store = ground.open_store(lambda error: None)
     try:
         yield store
     finally:
         await store.close()
         if rings is not None and redis is not None:
-            await redis.flushed(RING_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RING_SECONDS):
+                    await redis.take("command", 1_000.0, 1_000.0)  # what was rung before goes out before
             rings.cancel()
             await asyncio.gather(rings, return_exceptions=True)
 

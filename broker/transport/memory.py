@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from broker.ports import Bell
+from broker.transport.limits import OwnBuckets
 
 log = structlog.get_logger(__name__)
 
@@ -15,7 +17,13 @@ log = structlog.get_logger(__name__)
 class MemoryTransport:
     """A `Transport` whose listeners are in this process. A listener that raises harms nobody else."""
 
-    def __init__(self) -> None:
+    alone = True
+    lost: str | None = None
+    """There is nobody else to lose."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._buckets = OwnBuckets()
         self._listeners: dict[Bell, list[Callable[[str], None]]] = {bell: [] for bell in Bell}
         self._followers: dict[str, list[Callable[[bytes], None]]] = {}
 
@@ -26,7 +34,11 @@ class MemoryTransport:
 
     def listen(self, bell: Bell, hear: Callable[[str], None], /) -> Callable[[], None]:
         """See `Transport.listen`."""
-        return self._add(self._listeners[bell], hear)
+        return add_hearer(self._listeners[bell], hear)
+
+    def is_heard(self, bell: Bell) -> bool:
+        """Return whether anybody listens to *bell*."""
+        return bool(self._listeners[bell])
 
     def tell(self, topic: str, word: bytes, /) -> None:
         """See `Transport.tell`."""
@@ -35,7 +47,7 @@ class MemoryTransport:
     def follow(self, topic: str, hear: Callable[[bytes], None], /) -> Callable[[], None]:
         """See `Transport.follow`."""
         followers = self._followers.setdefault(topic, [])
-        stop_hearing = self._add(followers, hear)
+        stop_hearing = add_hearer(followers, hear)
 
         def stop() -> None:
             stop_hearing()
@@ -44,18 +56,13 @@ class MemoryTransport:
 
         return stop
 
-    @staticmethod
-    def _add(hearers: list[Any], hear: Any) -> Callable[[], None]:
-        hearers.append(hear)
-        listening = True
+    def on_restored(self, hear: Callable[[], None], /) -> Callable[[], None]:
+        """See `Transport.on_restored`; never called."""
+        return lambda: None
 
-        def stop() -> None:
-            nonlocal listening
-            if listening:
-                listening = False
-                hearers.remove(hear)
-
-        return stop
+    async def take(self, bucket: str, per_second: float, burst: float) -> float:
+        """See `Transport.take`."""
+        return self._buckets.take(bucket, per_second, burst, self._monotonic())
 
     @staticmethod
     def _call(hearers: Sequence[Callable[[Any], None]], word: Any) -> None:
@@ -64,3 +71,17 @@ class MemoryTransport:
                 hear(word)
             except Exception:
                 log.exception("bell_listener_failed")
+
+
+def add_hearer(hearers: list[Any], hear: Any) -> Callable[[], None]:
+    """Let *hear* be one of *hearers*; return how to end that, once for each time it was added."""
+    hearers.append(hear)
+    listening = True
+
+    def stop() -> None:
+        nonlocal listening
+        if listening:
+            listening = False
+            hearers.remove(hear)
+
+    return stop
