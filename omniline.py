@@ -35,7 +35,7 @@ import structlog
 
 if TYPE_CHECKING:
     from broker.config import Settings
-    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory
+    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory, LineSettings
     from broker.errors import StoreBroken
     from broker.leases import Fence, Run
     from broker.outbound import SenderLoop
@@ -400,6 +400,7 @@ class Process:
         self.directory.on_change(self._know)
         self.house = House(self.directory())
         self.channels: dict[ChannelId, Channel] = {}
+        self._rows: dict[ChannelId, ChannelRow] = {}
         self.capabilities: dict[ChannelId, Capabilities] = {}
         addresses = Addresses(settings.trusted_proxies, settings.public_url)
         passwords = Passwords()
@@ -453,12 +454,20 @@ class Process:
 
         self.capabilities.clear()
         self.capabilities.update({row.id: self.kinds[row.kind].capabilities for row in directory.channels.values()})
-        self.channels = {row.id: self.gate.channel(row) for row in directory.channels.values() if row.active}
+        rows = {row.id: row for row in directory.channels.values() if row.active}
+        # What has not changed stays the same: a receiver need not begin anew.
+        self.channels = {
+            id_: self.channels[id_] if self._rows.get(id_) == row else self._make_channel(row) for id_, row in rows.items()
+        }
+        self._rows = rows
         self.house = House(
             directory,
             {id_: one.load for id_, one in self.capabilities.items()},
             frozenset(id_ for id_, one in self.capabilities.items() if one.buttons),
         )
+
+    def _make_channel(self, row: ChannelRow) -> Channel:
+        return self.gate.channel(row)
 
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
@@ -553,6 +562,7 @@ class Process:
             await asyncio.sleep(processes.SEEN_SECONDS)
 
     def _loops(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
+        from broker.receiving import Receivers
         from routing.distributor import Distributor
         from routing.worker import Worker
 
@@ -571,6 +581,10 @@ class Process:
             }
         if "sender" in self.roles:
             loops["sender"] = outgoing.run()
+        if "channels" in self.roles:
+            receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings)
+            self.directory.on_change(receivers.settings_changed)
+            loops["receivers"] = receivers.run()
         if "crm" in self.roles:
             loops["crm"] = self._once("crm", self._write_crm)
         return loops
@@ -683,6 +697,9 @@ class Process:
     def _channel(self, channel_id: ChannelId) -> Channel | None:
         # Looked up at each send: a new directory brings new channels.
         return self.channels.get(channel_id)
+
+    def _line_settings(self, channel: Channel) -> LineSettings:
+        return self.directory().lines[channel.line_id].settings
 
     def _sender_name(self, channel_id: ChannelId, operator_id: str | None) -> str:
         from channels.widget.gate import shown_name
@@ -821,7 +838,7 @@ async def _opened(ground: Ground) -> AsyncIterator[SqliteStore | PostgresStore]:
         rings = asyncio.create_task(redis.run())
         with suppress(TimeoutError):
             async with asyncio.timeout(RING_SECONDS):
-                while redis.lost is not None:
+                while redis.lost is not None:  # noqa: ASYNC110  (nothing tells of the first time)
                     await asyncio.sleep(0.01)
     store = ground.open_store(lambda error: None)
     try:

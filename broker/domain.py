@@ -219,6 +219,8 @@ class Capabilities:
     text_max: int = TEXT_MAX
     buttons: bool = False
     """A message may offer answers to press; without it the customer is asked to write one."""
+    polled: bool = False
+    """Its messages must be asked for, in one process of the house at a time (`Channel.receive`)."""
 
 
 ReplyText = Annotated[str, MaxLen(2_000)]

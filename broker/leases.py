@@ -12,7 +12,7 @@ Time is the store's. A process of its own database holds everything for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -107,8 +107,11 @@ def held(tx: Tx) -> list[tuple[str, str, int, int]]:
 class Leases:
     """Runs in this process what it holds the lease of."""
 
-    def __init__(self, store: Store, clock: Clock, process: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, process: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._store = store
+        self._sleep = sleep
         self._clock = clock
         self._process = process
 
@@ -130,7 +133,7 @@ class Leases:
                 lease = await self._store.write(lambda tx: take(tx, name, self._process))
                 if lease is not None:
                     return lease
-            await asyncio.sleep(TRY_SECONDS)
+            await self._sleep(TRY_SECONDS)
 
     async def _work(self, lease: Lease, run: Run) -> None:
         """Return when the lease is lost."""
@@ -154,7 +157,7 @@ class Leases:
         """Return when the lease is another's, or may be by now."""
         until = self._clock.monotonic() + LEASE_SECONDS
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await self._sleep(RENEW_SECONDS)
             asked = self._clock.monotonic()
             try:
                 if asked >= until or not await self._store.write(lambda tx: renew(tx, lease)):

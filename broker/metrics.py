@@ -24,6 +24,12 @@ refused_inputs_total = Counter(
     ["origin", "reason"],
     registry=REGISTRY,
 )
+receiver_failures_total = Counter(
+    "omniline_receiver_failures",
+    "Times a channel that must be asked could not be: its provider did not answer, or refused us.",
+    ["kind"],
+    registry=REGISTRY,
+)
 dead_letters_total = Counter(
     "omniline_dead_letters",
     "Inputs kept raw because nobody could parse or decide them, by kind of origin.",

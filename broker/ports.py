@@ -224,8 +224,11 @@ class Channel(Protocol):
     kind: str
     capabilities: Capabilities
 
-    def receive(self) -> AsyncIterator[Delivery]:
-        """Yield deliveries until cancelled; the next one is asked for after the last was acknowledged."""
+    def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
+        """Yield what came after *cursor*, that of the last delivery that was stored, until cancelled.
+
+        The next delivery is asked for after the last was acknowledged. Raises Unavailable.
+        """
 
     def parse(self, raw: Raw) -> Incoming:
         """Return what *raw* says. Pure. Raises BadInput."""

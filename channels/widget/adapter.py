@@ -52,7 +52,7 @@ class WidgetChannel:
         self.line_id: LineId = row.line_id
         self._show = show
 
-    async def receive(self) -> AsyncIterator[Delivery]:
+    async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
         """Yield nothing: visitors come by their sockets, which accept for themselves."""
         return
         yield Delivery(())

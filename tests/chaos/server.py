@@ -87,8 +87,8 @@ class _Channel:
         self._inner = inner
         self._passed = passed
 
-    def receive(self) -> AsyncIterator[Delivery]:
-        return self._inner.receive()
+    def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
+        return self._inner.receive(cursor)
 
     def parse(self, raw: Raw) -> Incoming:
         return self._inner.parse(raw)

@@ -75,7 +75,7 @@ class FakeChannel:
         self._deliveries = deque(deliveries)
         self.acknowledged: list[str | None] = []
 
-    async def receive(self) -> AsyncIterator[Delivery]:
+    async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
         """Yield what it was given, each with an ack that is logged."""
         while self._deliveries:
             delivery = self._deliveries.popleft()

@@ -1,0 +1,154 @@
+"""The way in of channels that must be asked (a long poll, a mailbox): one receiver each in the whole house, under the channel's lease.
+
+    receive(cursor) ──► a delivery ──► stored with its cursor, in one transaction, under the lease ──► ack ──► the next
+
+What the store refuses is offered to it again and never passed over: the provider has it still. What the provider repeats is recognised
+by its id. A receiver that lost its lease stores nothing more; whoever took over begins behind the last cursor that was stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import bindparam, select
+
+from broker import metrics
+from broker.domain import ChannelId, LineSettings
+from broker.errors import LeaseLost, StoreError, Unavailable
+from broker.inbound import Prepared, accept, prepare
+from broker.leases import Fence, Run
+from broker.ports import Channel, Delivery, Store, Tx
+from broker.store.sql import sql
+from broker.store.tables import channel_cursors
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+"""Between two tries to store a delivery."""
+BACKOFF_MAX_SECONDS = 60.0
+
+_CURSOR = sql(select(channel_cursors.c.cursor).where(channel_cursors.c.channel_id == bindparam("channel")))
+
+
+class Once(Protocol):
+    """Runs something whenever this process may, of all processes of the house (`broker.leases.Leases.run`)."""
+
+    def __call__(self, name: str, run: Run, /) -> Coroutine[Any, Any, None]:
+        """Return what runs *run* under the lease *name*, until cancelled."""
+
+
+def cursor_of(tx: Tx, channel_id: ChannelId) -> str | None:
+    """Return the cursor of the last delivery of the channel that was stored."""
+    row = tx.one(_CURSOR, channel=channel_id)
+    return row[0] if row else None
+
+
+class Receivers:
+    """Runs a receiver for each channel that must be asked, as the settings change."""
+
+    def __init__(
+        self,
+        store: Store,
+        once: Once,
+        channels: Callable[[], Mapping[ChannelId, Channel]],
+        settings_of: Callable[[Channel], LineSettings],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """*channels* are those that are switched on; the same object stands for a channel while nothing of it changes."""
+        self._store = store
+        self._once = once
+        self._channels = channels
+        self._settings_of = settings_of
+        self._sleep = sleep
+        self._changed = asyncio.Event()
+        self._running: dict[ChannelId, tuple[Channel, asyncio.Task[None]]] = {}
+
+    def settings_changed(self, *_: object) -> None:
+        """Look soon which channels there are."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        try:
+            while True:
+                self._changed.clear()
+                await self._arrange()
+                await self._changed.wait()
+        finally:
+            await self._stop(list(self._running))
+
+    async def _arrange(self) -> None:
+        wanted = {id_: channel for id_, channel in self._channels().items() if channel.capabilities.polled}
+        await self._stop([id_ for id_, (channel, _) in self._running.items() if wanted.get(id_) is not channel])
+        for id_ in wanted.keys() - self._running.keys():
+            channel = wanted[id_]
+            receiving = self._once(f"channel:{id_}", lambda fence, one=channel: self._receive(one, fence))  # type: ignore[misc]
+            task = asyncio.get_running_loop().create_task(receiving, name=f"receiver of {id_}")
+            task.add_done_callback(lambda done, one=id_: self._ended(one, done))  # type: ignore[misc]
+            self._running[id_] = (channel, task)
+
+    def _ended(self, channel_id: ChannelId, task: asyncio.Task[None]) -> None:
+        """A receiver never ends by itself; one that did is a fault of ours, and is begun anew."""
+        if task.cancelled() or self._running.get(channel_id, (None, None))[1] is not task:
+            return
+        del self._running[channel_id]
+        metrics.unexpected_errors_total.labels("receivers").inc()
+        log.error("receiver_ended", channel_id=channel_id, exc_info=task.exception())
+        self._changed.set()
+
+    async def _stop(self, ids: list[ChannelId]) -> None:
+        tasks = [self._running.pop(id_)[1] for id_ in ids]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self, channel: Channel, fence: Fence) -> None:
+        """Receive until the lease is lost; whatever the provider does, ask again."""
+        failures = 0
+        while True:
+            try:
+                cursor = await self._store.read(lambda tx: cursor_of(tx, channel.id))
+                async for delivery in channel.receive(cursor):
+                    await self._accept(channel, delivery, fence)
+                    failures = 0
+                wait = RETRY_SECONDS
+            except LeaseLost:
+                raise
+            except Exception as error:
+                failures += 1
+                wait = self._back_off(error, failures)
+                known = isinstance(error, StoreError | Unavailable)
+                (log.warning if known else log.exception)(
+                    "receiver_waits", channel_id=channel.id, kind=channel.kind, problem=str(error), seconds=wait
+                )
+                metrics.receiver_failures_total.labels(channel.kind).inc()
+            await self._sleep(wait)
+
+    async def _accept(self, channel: Channel, delivery: Delivery, fence: Fence) -> None:
+        prepared = prepare(channel, delivery.raws, self._settings_of(channel))
+        while True:
+            try:
+                accepted = await self._store.write(lambda tx: _store(tx, channel.id, prepared, delivery.cursor, fence))
+                break
+            except StoreError as error:
+                log.warning("delivery_waits_for_store", channel_id=channel.id, problem=str(error))
+                await self._sleep(RETRY_SECONDS)
+        fresh = sum(accepted)
+        metrics.accepted_inputs_total.labels(channel.kind).inc(fresh)
+        metrics.repeated_inputs_total.labels(channel.kind).inc(len(accepted) - fresh)
+        if delivery.ack is not None:
+            await delivery.ack()
+
+    @staticmethod
+    def _back_off(error: Exception, failures: int) -> float:
+        if isinstance(error, Unavailable) and error.retry_after is not None:
+            return error.retry_after
+        return min(BACKOFF_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(failures - 1, 10))
+
+
+def _store(tx: Tx, channel_id: ChannelId, prepared: list[Prepared], cursor: str | None, fence: Fence) -> list[bool]:
+    fence(tx)
+    return [one.fresh for one in accept(tx, channel_id, prepared, cursor)]

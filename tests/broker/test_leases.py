@@ -1,0 +1,238 @@
+"""What may run once in the house: one holder, fenced by its token, taken over when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import LeaseLost
+from broker.leases import LEASE_SECONDS, RENEW_SECONDS, TRY_SECONDS, Fence, Lease, Leases, Run, give_up, held, hold, renew, take
+from broker.ports import Tx
+from broker.store import processes
+from broker.store.processes import DEAD_SECONDS, Process
+from broker.store.secret_keys import key_of
+from tests.support.clock import MovedClock
+from tests.support.store import MemoryStore, open_store
+
+
+def _store() -> tuple[MemoryStore, MovedClock]:
+    clock = MovedClock()
+    return MemoryStore(clock), clock
+
+
+def _taken(store: MemoryStore, name: str, holder: str) -> Lease:
+    lease = store.write(lambda tx: take(tx, name, holder))
+    assert lease is not None
+    return lease
+
+
+def test_one_holds_and_the_other_waits():
+    """Whoever comes second has nothing while the first renews."""
+    store, clock = _store()
+    first = _taken(store, "timers", "a")
+    assert first == Lease("timers", 1)
+
+    for _ in range(3):
+        clock.move(LEASE_SECONDS - 0.001)
+        assert store.write(lambda tx: take(tx, "timers", "b")) is None
+        assert store.write(lambda tx: renew(tx, first)) is True
+    assert store.write(lambda tx: take(tx, "crm", "b")) == Lease("crm", 1)
+
+
+def test_a_dead_holders_lease_is_taken_over_and_its_work_refused():
+    """The token grows: the dead one, should it wake, commits nothing and renews nothing."""
+    store, clock = _store()
+    first = _taken(store, "timers", "a")
+    clock.move(LEASE_SECONDS)
+    second = store.write(lambda tx: take(tx, "timers", "b"))
+    assert second == Lease("timers", 2)
+
+    def late_work(tx: Tx) -> None:
+        key_of(tx, "written by a zombie", 32)
+        hold(tx, first)
+
+    with pytest.raises(LeaseLost, match="timers"):
+        store.write(late_work)
+    assert store.rows("SELECT name FROM secrets") == []
+    assert store.write(lambda tx: renew(tx, first)) is False
+    store.write(lambda tx: give_up(tx, first))
+    store.write(lambda tx: hold(tx, second))
+    assert [(name, holder, token) for name, holder, token, _ in store.read(held)] == [("timers", "b", 2)]
+
+
+def test_what_is_given_up_is_anybodys_at_once():
+    """A process that ends in order keeps nobody waiting."""
+    store, _ = _store()
+    first = _taken(store, "timers", "a")
+    store.write(lambda tx: give_up(tx, first))
+
+    assert store.write(lambda tx: take(tx, "timers", "b")) == Lease("timers", 2)
+    with pytest.raises(LeaseLost):
+        store.write(lambda tx: hold(tx, first))
+
+
+class Hall:
+    """Two processes on one store whose sleeps move one clock, one after the other."""
+
+    def __init__(self, store: Any, clock: MovedClock) -> None:
+        self.clock = clock
+        self.store = store
+        self.paused: set[str] = set()
+        self.running: dict[str, Fence] = {}
+        self.changed = asyncio.Event()
+        self.waiting: list[tuple[Any, str, asyncio.Future[None]]] = []
+
+    def leases(self, process: str) -> Leases:
+        return Leases(self.store, self.clock, process, lambda seconds: self._sleep(process, seconds))
+
+    async def _sleep(self, process: str, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self.waiting.append((self.clock.now() + timedelta(seconds=seconds), process, future))
+        await future
+
+    def run(self, process: str) -> Run:
+        async def work(fence: Fence) -> None:
+            self.running[process] = fence
+            self.changed.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                del self.running[process]
+                self.changed.set()
+
+        return work
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time go on in small steps, and everybody who is not paused with it."""
+        for _ in range(round(seconds / 0.5)):
+            self.clock.move(0.5)
+            due = [one for one in self.waiting if one[0] <= self.clock.now() and one[1] not in self.paused]
+            self.waiting = [one for one in self.waiting if one not in due]
+            for _, _, future in due:
+                if not future.done():
+                    future.set_result(None)
+            for _ in range(20):
+                await self.store.read(lambda tx: None)  # whoever asked the store before has been answered
+
+
+def played(tmp_path: Path, story: Callable[[Hall], Awaitable[None]]) -> None:
+    """Play *story* on the shipped store."""
+
+    async def whole() -> None:
+        clock = MovedClock()
+        store = open_store(tmp_path, clock=clock)
+        try:
+            await story(Hall(store, clock))
+        finally:
+            await store.close()
+
+    asyncio.run(whole())
+
+
+def test_a_process_that_stands_still_is_taken_over_within_ten_seconds(tmp_path: Path):
+    """It runs in one process at a time; the one that stood still stops by itself when it wakes, and its work is refused before that."""
+
+    async def story(hall: Hall) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
+            while "a" not in hall.running:
+                await hall.pass_time(0.5)
+            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+            await hall.pass_time(20)
+            assert set(hall.running) == {"a"}
+
+            zombie = hall.running["a"]
+            hall.paused.add("a")
+            await hall.pass_time(LEASE_SECONDS + TRY_SECONDS + 0.5)
+            assert set(hall.running) == {"a", "b"}  # it believes so still
+            with pytest.raises(LeaseLost):
+                await hall.store.write(zombie)
+            await hall.store.write(hall.running["b"])
+
+            hall.paused.clear()
+            await hall.pass_time(RENEW_SECONDS)
+            assert set(hall.running) == {"b"}
+            first.cancel()
+            second.cancel()
+
+    assert LEASE_SECONDS + TRY_SECONDS < 10
+    played(tmp_path, story)
+
+
+def test_a_process_that_ends_gives_up_what_it_holds(tmp_path: Path):
+    """The next one need not wait for the lease's end."""
+
+    async def story(hall: Hall) -> None:
+        first = asyncio.create_task(hall.leases("a").run("crm", hall.run("a")))
+        while "a" not in hall.running:
+            await hall.pass_time(0.5)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(hall.leases("b").run("crm", hall.run("b")))
+        await hall.pass_time(0.5)
+
+        assert set(hall.running) == {"b"}
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+
+    played(tmp_path, story)
+
+
+def test_what_fails_by_itself_comes_through(tmp_path: Path):
+    """A loop's own error is its process's, and the lease is free for others."""
+
+    async def story(hall: Hall) -> None:
+        async def broken(fence: Fence) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await hall.leases("a").run("crm", broken)
+        assert await hall.store.write(lambda tx: take(tx, "crm", "b")) == Lease("crm", 2)
+
+    played(tmp_path, story)
+
+
+# --- who runs
+
+
+def test_a_process_that_says_nothing_is_taken_for_dead():
+    """The others bury it, once; should it only have slept, it learns so and is there again."""
+    store, clock = _store()
+    a, b = (Process(name, "all", "here", 1, "1", 0, 0) for name in ("a", "b"))
+    for one in (a, b):
+        store.write(lambda tx, one=one: processes.enter(tx, one))  # type: ignore[misc]
+    clock.move(DEAD_SECONDS)
+    assert store.write(lambda tx: processes.seen(tx, b)) == (True, [])
+    clock.move(0.001)
+
+    assert store.write(lambda tx: processes.seen(tx, b)) == (True, ["a"])
+    assert store.write(lambda tx: processes.seen(tx, b)) == (True, [])
+    assert [one.id for one in store.read(processes.alive)] == ["b"]
+    assert store.write(lambda tx: processes.seen(tx, a)) == (False, [])
+    assert {one.id for one in store.read(processes.alive)} == {"a", "b"}
+    store.write(lambda tx: processes.leave(tx, "b"))
+    assert [one.id for one in store.read(processes.alive)] == ["a"]
+
+
+def test_who_is_alone_buries_everybody_else():
+    """The lock of the data folder says that nobody else runs."""
+    store, _ = _store()
+    for name in ("a", "b"):
+        store.write(lambda tx, name=name: processes.enter_alone(tx, Process(name, "all", "here", 1, "1", 0, 0)))  # type: ignore[misc]
+
+    assert [one.id for one in store.read(processes.alive)] == ["b"]
+
+
+def test_a_key_of_the_house_is_made_once():
+    """Whoever asks finds the first one's."""
+    store, _ = _store()
+    made = store.write(lambda tx: key_of(tx, "visitors", 32))
+
+    assert len(made) == 32
+    assert store.write(lambda tx: key_of(tx, "visitors", 32)) == made
+    assert store.write(lambda tx: key_of(tx, "others", 16)) != made[:16]
