@@ -7,6 +7,7 @@
     omniline reconcile               prove that nothing was lost
     omniline replay                  decide the journal again: the same must come out
     omniline what-if                 play a line's traffic again under other settings, hours or people
+    omniline move --to URL           carry a house from its data folder to PostgreSQL; --back gives that up
 
 Commands that write speak to the running process over its control socket, or take the data folder's lock when none runs.
 """
@@ -28,6 +29,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -35,13 +37,15 @@ import structlog
 
 if TYPE_CHECKING:
     from broker.config import Settings
+    from broker.control import Asker
     from broker.domain import Capabilities, ChannelId, ChannelRow, Directory, LineSettings
     from broker.errors import StoreBroken
     from broker.leases import Fence, Run
     from broker.outbound import SenderLoop
     from broker.ports import Calendars, Channel, ChannelKind, Transport, Tx
-    from broker.store import processes
-    from broker.store.postgres import PostgresStore
+    from broker.store import moving, processes
+    from broker.store.folder import DataFolder
+    from broker.store.postgres import Link, PostgresStore
     from broker.store.sqlite import SqliteStore
     from broker.transport.redis import RedisTransport
     from broker.web.server import Server
@@ -160,7 +164,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     what_if.add_argument("--json", action="store_true", help="a line of JSON with all of it")
     what_if.set_defaults(run=_what_if, refused=2)
+
+    move = commands.add_parser(
+        "move",
+        help="carry a house from its data folder to PostgreSQL",
+        description="Carries every row to a new, empty database and compares both. The process that serves refuses meanwhile, and stays "
+        "so; when anything fails it goes on. What lies in the data folder is only read.",
+    )
+    where = move.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", type=_postgres, metavar="URL", help="postgresql://USER@HOST/DATABASE, which nobody uses yet")
+    where.add_argument("--back", action="store_true", help="give the copy up, and go on with what lies in the data folder")
+    move.add_argument("--password-file", type=Path, default=None, help="a file with the password, when it is not in the address")
+    move.set_defaults(run=_move)
     return parser
+
+
+def _postgres(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise argparse.ArgumentTypeError("write the address as postgresql://omniline@db.example.com/omniline")
+    return text
 
 
 def _roles(text: str) -> frozenset[str]:
@@ -261,8 +283,8 @@ class Ground:
     visitors_key: bytes
     stands_on: str
     """What to tell people that it is."""
-    control: Path | None = None
-    """Where commands reach this process, when they cannot reach its database."""
+    folder: DataFolder | None = None
+    """The folder that is this process's own, with its database in it; commands reach it by a socket there."""
     redis: RedisTransport | None = None
     """The transport, when it is that: it must run."""
 
@@ -280,6 +302,7 @@ def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None =
     folder = DataFolder(settings.data)
     folder.lock()
     try:
+        folder.refuse_moved()
         folder.refuse_unsafe_disk(forced=settings.allow_unsafe_disk)
         migrate_sqlite(folder.database)
         transport = MemoryTransport()
@@ -291,18 +314,21 @@ def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None =
             ),
             visitors_key=load_key(folder.keys / "visitors.key"),
             stands_on=str(folder.path.resolve()),
-            control=folder.control,
+            folder=folder,
         )
     finally:
         folder.unlock()
 
 
 @contextmanager
-def shared(settings: Settings, roles: Collection[str]) -> Iterator[Ground]:
-    """Be one of several processes on the database of the settings. Raises ConfigError when its schema is not this version's."""
+def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., Link] | None = None) -> Iterator[Ground]:
+    """Be one of several processes on the database of the settings. Raises ConfigError when its schema is not this version's.
+
+    *make_link* makes a connection (default: broker.store.postgres.Link).
+    """
     from broker.clock import SystemIds
     from broker.store.migrate import check_postgres
-    from broker.store.postgres import PostgresStore, run_once
+    from broker.store.postgres import Link, PostgresStore, run_once
     from broker.store.secret_keys import key_of
     from broker.transport.memory import MemoryTransport
     from channels.widget.tokens import KEY_BYTES
@@ -320,8 +346,8 @@ def shared(settings: Settings, roles: Collection[str]) -> Iterator[Ground]:
     yield Ground(
         process=process,
         transport=transport,
-        open_store=lambda on_broken: PostgresStore(url, ids=SystemIds(), ring=transport.ring),
-        visitors_key=run_once(url, lambda tx: key_of(tx, "visitors", KEY_BYTES)),
+        open_store=lambda on_broken: PostgresStore(url, ids=SystemIds(), ring=transport.ring, make_link=make_link or Link),
+        visitors_key=run_once(url, lambda tx: key_of(tx, VISITORS, KEY_BYTES)),
         stands_on=_without_password(url),
         redis=redis,
     )
@@ -338,7 +364,8 @@ def _this_process(roles: Collection[str]) -> processes.Process:
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}"
+    asked = "&".join(one for one in parts.query.split("&") if one and "pass" not in one.partition("=")[0])
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}" + (f"?{asked}" if asked else "")
 
 
 async def serve(
@@ -396,6 +423,12 @@ class Process:
         self.leases = Leases(self.store, self.clock, ground.process.id)
         self.others = 0
         """How many other processes the house has."""
+        self.leaving: str | None = None
+        """Where the house is being carried, or has been: this process takes nothing any more."""
+        self._move_lock = asyncio.Lock()
+        self._make_outgoing: Callable[[], SenderLoop]
+        self._outgoing: SenderLoop
+        self._workers: list[asyncio.Task[None]] = []
         self.directory = LiveDirectory(self.store, self.transport, shared=self.shared)
         self.directory.on_change(self._know)
         self.house = House(self.directory())
@@ -411,7 +444,7 @@ class Process:
             passwords=passwords,
             logins=Logins(self.store, passwords, settings.login),
             addresses=addresses,
-            is_full=lambda: self.store.full_since is not None,
+            is_full=lambda: self.store.full_since is not None or self.leaving is not None,
             process_id=ground.process.id,
             late=self._late,
         )
@@ -431,7 +464,7 @@ class Process:
     @property
     def shared(self) -> bool:
         """Whether the database is not this process's own."""
-        return self.ground.control is None
+        return self.ground.folder is None
 
     def _late(self) -> list[str]:
         """Return what makes news late, in words for an administrator."""
@@ -491,7 +524,8 @@ class Process:
         await self.directory.refresh()
         fence = await self.store.write(_next_fence)
         sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=self.ground.process.id, fence=fence)
-        outgoing = SenderLoop(
+        self._make_outgoing = partial(
+            SenderLoop,
             sender,
             self.store,
             self.transport,
@@ -499,10 +533,10 @@ class Process:
             idempotent=lambda id_: id_ in self.capabilities and self.capabilities[id_].idempotent,
         )
         server = self._web()
-        tasks = [asyncio.create_task(one, name=name) for name, one in self._loops(outgoing).items()]
-        for task in tasks:
-            task.add_done_callback(self._ended)
-        commands = await control.listen(self.ground.control, self._command) if self.ground.control is not None else None
+        tasks = self._start(self._loops())
+        self._work()
+        folder = self.ground.folder
+        commands = await control.listen(folder.control, self._command) if folder is not None else None
         serving = asyncio.create_task(server.serve(sockets=self.doors), name="web")
         serving.add_done_callback(self._ended)
         serving.add_done_callback(lambda _: self._end(0))
@@ -519,13 +553,12 @@ class Process:
             server.should_exit = True
             with suppress(Exception):
                 await serving
-            if commands is not None and self.ground.control is not None:
+            if commands is not None and folder is not None:
                 commands.close()
-                control.address(self.ground.control).unlink(missing_ok=True)
-            await outgoing.drain(SEND_DRAIN_SECONDS)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                control.address(folder.control).unlink(missing_ok=True)
+            async with self._move_lock:  # a move that is under way sees the end, and gives up
+                await self._rest()
+            await _cancelled(tasks)
             with suppress(StoreError):
                 await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
             await self.store.close()
@@ -561,11 +594,25 @@ class Process:
                 log.warning("process_not_seen", problem=str(error))
             await asyncio.sleep(processes.SEEN_SECONDS)
 
-    def _loops(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
-        from broker.receiving import Receivers
-        from routing.distributor import Distributor
-        from routing.worker import Worker
+    def _start(self, loops: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(one, name=name) for name, one in loops.items()]
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        return tasks
 
+    def _work(self) -> None:
+        """Begin what this process does by itself."""
+        self._outgoing = self._make_outgoing()
+        self._workers = self._start(self._working(self._outgoing))
+
+    async def _rest(self) -> bool:
+        """End what this process does by itself; return whether every send under way has come to its end."""
+        drained = await self._outgoing.drain(SEND_DRAIN_SECONDS)
+        await _cancelled(self._workers)
+        return drained
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what serves people and keeps this process known."""
         loops: dict[str, Coroutine[Any, Any, None]] = {"directory": self.directory.run()}
         if self.ground.redis is not None:
             loops["transport"] = self.ground.redis.run()
@@ -573,6 +620,14 @@ class Process:
             loops["known"] = self._stay_known()
         if "web" in self.roles:
             loops |= {"gateway": self.gateway.run(), "visitors": self.gate.run()}
+        return loops
+
+    def _working(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what is done without anybody's asking."""
+        from routing.distributor import Distributor
+        from routing.worker import Worker
+
+        loops: dict[str, Coroutine[Any, Any, None]] = {}
         if "router" in self.roles:
             loops |= {
                 "worker": Worker(self.store, self.transport, lambda: self.house).run(),
@@ -582,9 +637,7 @@ class Process:
         if "sender" in self.roles:
             loops["sender"] = outgoing.run()
         if "channels" in self.roles:
-            receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings)
-            self.directory.on_change(receivers.settings_changed)
-            loops["receivers"] = receivers.run()
+            loops["receivers"] = self._receive()
         if "crm" in self.roles:
             loops["crm"] = self._once("crm", self._write_crm)
         return loops
@@ -616,6 +669,16 @@ class Process:
                 tasks.create_task(TimerLoop(self.store, self.transport, timers, fence).run())
         except* LeaseLost as lost:
             raise lost.exceptions[0] from None
+        finally:
+            stop()
+
+    async def _receive(self) -> None:
+        from broker.receiving import Receivers
+
+        receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings)
+        stop = self.directory.on_change(receivers.settings_changed)
+        try:
+            await receivers.run()
         finally:
             stop()
 
@@ -685,14 +748,75 @@ class Process:
             exempt=self.parts.addresses.is_proxy,
         )
 
-    async def _command(self, command: str, arguments: dict[str, object]) -> str:
+    async def _command(self, command: str, arguments: dict[str, object], asker: Asker) -> str:
         from broker.errors import BadInput
         from operators.commands import commands
 
+        folder = self.ground.folder
+        assert folder is not None
+        if command == "move back":
+            return await self._move_back(folder)
+        folder.refuse_moved()
+        if command == "move":
+            return await self._move(folder, str(arguments["to"]), asker)
         known = commands(self.kinds, calendars())
         if command not in known:
             raise BadInput(f"there is no command {command}")
         return await known[command](self.store, arguments)
+
+    # --- moving out
+
+    async def _move(self, folder: DataFolder, to: str, asker: Asker) -> str:
+        """Carry the house to the database *to*, and take nothing from then on; when that fails, go on."""
+        from broker.errors import Conflict, OmnilineError
+
+        if self._move_lock.locked():
+            raise Conflict("a move is under way already; wait for its end")
+        loop = asyncio.get_running_loop()
+        watch = _moving().Watch(lambda text: loop.call_soon_threadsafe(asker.tell, text), lambda: asker.gone or self.ended.done())
+        async with self._move_lock:
+            # Nobody is kept waiting while we only look.
+            await asyncio.to_thread(_moving().look, to, forced=self.settings.allow_unsafe_disk)
+            named = _without_password(to)
+            try:
+                await self._fall_silent(named)
+                keys = {VISITORS: self.ground.visitors_key}
+                text = await asyncio.to_thread(_carry, folder, to, keys, watch)
+            except BaseException as error:
+                self._speak_again()
+                log.warning("move_failed", to=named, problem=str(error) if isinstance(error, OmnilineError) else repr(error))
+                raise
+        log.warning("house_moved", to=named)
+        return text
+
+    async def _fall_silent(self, to: str) -> None:
+        """Bring to an end what is under way, and refuse whatever would write. Raises StoreError."""
+        from broker.errors import StoreBusy, StoreMoving
+        from broker.store.sqlite import SqliteStore
+
+        self.leaving = to
+        if not await self._rest():
+            raise StoreBusy("a message is being sent and does not come to its end; look at its channel, then move again")
+        assert isinstance(self.store, SqliteStore)
+        await self.store.shut(StoreMoving(MOVING, retry_after=MOVING_RETRY_SECONDS))
+
+    def _speak_again(self) -> None:
+        """Go on as before the move."""
+        from broker.store.sqlite import SqliteStore
+
+        assert isinstance(self.store, SqliteStore)
+        self.leaving = None
+        self.store.reopen()
+        if not self.ended.done():
+            self._work()
+
+    async def _move_back(self, folder: DataFolder) -> str:
+        async with self._move_lock:
+            text = _give_up_move(folder)
+            if self.leaving is not None:
+                self._speak_again()
+        log.warning("house_moved_back")
+        return text
 
     def _channel(self, channel_id: ChannelId) -> Channel | None:
         # Looked up at each send: a new directory brings new channels.
@@ -755,6 +879,18 @@ class Process:
         directory = self.directory()
         rows = directory.channels.values()
         return [row for row in rows if row.kind == widget.KIND.kind and row.active and directory.lines[row.line_id].active]
+
+
+MOVING = "Omniline is moving to another database and takes nothing here; nothing is lost, come again in a moment"
+MOVING_RETRY_SECONDS = 10.0
+VISITORS = "visitors"
+"""The key that signs visitors' tokens, as several processes share it."""
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _next_fence(tx: Tx) -> int:
@@ -876,6 +1012,145 @@ async def _first_data(settings: Settings, *, demo: bool) -> tuple[str, str | Non
             return ground.stands_on, await first_data(store, kinds(), demo=demo)
 
 
+def _move(options: argparse.Namespace) -> int:
+    from broker import config, control
+    from broker.errors import ConfigError
+    from broker.store.folder import DataFolder
+
+    settings = config.read_settings(options.config)
+    if settings.database_url is not None:
+        raise ConfigError("database_url: this house is on PostgreSQL; leave it out to move the one in the data folder")
+    folder = DataFolder(settings.data)
+    if not folder.database.exists():
+        raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the house")
+    answer: str | None
+    if options.back:
+        answer = control.ask(folder.control, "move back", {}) or _alone(folder, partial(_give_up_move, folder))
+    else:
+        to = config.with_password("--password-file", options.to, options.password_file)
+        progress = Progress()
+        try:
+            answer = control.ask(folder.control, "move", {"to": to}, progress.tell)
+            if answer is None:
+                answer = _alone(folder, partial(_move_alone, settings, folder, to, progress))
+        finally:
+            progress.end()
+    print(answer)
+    return 0
+
+
+def _alone(folder: DataFolder, do: Callable[[], str]) -> str:
+    folder.lock()
+    try:
+        return do()
+    finally:
+        folder.unlock()
+
+
+def _move_alone(settings: Settings, folder: DataFolder, to: str, progress: Progress) -> str:
+    from broker.store.sqlite import read_once
+    from channels.widget.tokens import load_key
+
+    folder.refuse_moved()
+    read_once(folder.database, lambda tx: _refuse_other_schema(tx, folder.database))
+    path = folder.keys / "visitors.key"
+    keys = {VISITORS: load_key(path)} if path.exists() else {}
+    _moving().look(to, forced=settings.allow_unsafe_disk)
+    return _carry(folder, to, keys, _moving().Watch(progress.tell))
+
+
+def _carry(folder: DataFolder, to: str, keys: dict[str, bytes], watch: moving.Watch) -> str:
+    """Carry the house in *folder* to *to*, mark the folder as left, and return what to tell. Raises OmnilineError."""
+    from broker.errors import ConfigError
+    from broker.store.folder import Moved
+
+    named = _without_password(to)
+    try:
+        folder.prepare_moved(Moved(named, f"{datetime.now(UTC):%Y-%m-%d at %H:%M:%S} UTC"))
+    except OSError as error:
+        raise ConfigError(f"data: {folder.path} cannot be written ({error.strerror}); nothing was moved") from error
+    carried = _moving().carry(folder.database, to, keys, settled=partial(_leave, folder), watch=watch)
+    left = sum(1 for path in folder.files.rglob("*") if path.is_file())
+    lines = [
+        f"moved {folder.database.resolve()} to {named}",
+        "",
+        carried.text(),
+        "Visitors keep their conversations: the key of their tokens is there too."
+        if keys
+        else "There was no key of visitors' tokens; the new house makes one.",
+    ]
+    if left:
+        lines.append(f"{left:,} files lie in {folder.files}: copy them into the data folder of every process of the new house.")
+    lines += [
+        "",
+        "What is here was only read, and is not gone on with: a process that serves refuses, and does not start again. Now:",
+        "",
+        "  stop the process that serves, if one does",
+        f"  export OMNILINE_DATABASE_URL='{named}'    # with its password, or OMNILINE_DATABASE_PASSWORD_FILE",
+        "  export OMNILINE_REDIS_URL=redis://...    # for more than one process",
+        "  omniline serve",
+        "  omniline reconcile",
+        "",
+        "To give that up and go on here: omniline move --back. What the new house has accepted by then is not here.",
+    ]
+    return "\n".join(lines)
+
+
+def _leave(folder: DataFolder) -> None:
+    from broker.errors import ConfigError
+
+    try:
+        folder.set_moved()
+    except OSError as error:
+        raise ConfigError(
+            f"data: everything is in the new database, but {folder.path} cannot be marked as left ({error.strerror}); the house goes on "
+            "here: empty the new database before you move again"
+        ) from error
+
+
+def _give_up_move(folder: DataFolder) -> str:
+    from broker.errors import Conflict
+
+    moved = folder.moved
+    if moved is None:
+        raise Conflict(f"{folder.path} is not the copy that a move left; there is nothing to give up")
+    folder.unset_moved()
+    return (
+        f"The house is in {folder.path} again, as it was on {moved.at}; whatever {moved.to} has accepted since is not in it. "
+        "Stop what runs there, leave OMNILINE_DATABASE_URL unset, and empty that database before you move again."
+    )
+
+
+def _moving() -> ModuleType:
+    """Return what moves a house. Raises ConfigError when the library of PostgreSQL is missing."""
+    from broker.errors import ConfigError
+
+    try:
+        from broker.store import moving
+    except ImportError as error:
+        raise ConfigError(f"PostgreSQL needs a package more ({error.name}); run: pip install 'omniline[cluster]'") from error
+    return moving
+
+
+class Progress:
+    """A line on standard error that says how far it has come, when somebody sits before it."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def tell(self, text: str) -> None:
+        """Show *text* in place of what was shown before."""
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._shown = True
+
+    def end(self) -> None:
+        """Leave the line as it was."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
+
+
 # --- commands that only read: beside a running process as well as alone
 
 
@@ -958,14 +1233,12 @@ def _refuse_no_time(since: datetime | None, until: datetime | None) -> None:
 
 def _with_progress(rows: Iterable[Written]) -> Iterator[Written]:
     """Pass *rows* on, and tell who sits before a terminal how far a long run has come."""
-    told = False
+    progress = Progress()
     for number, row in enumerate(rows, 1):
         yield row
-        if number % 10_000 == 0 and sys.stderr.isatty():
-            print(f"\r{number} rows ...", end="", file=sys.stderr, flush=True)
-            told = True
-    if told:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if number % 10_000 == 0:
+            progress.tell(f"{number} rows ...")
+    progress.end()
 
 
 def _snapshots(options: argparse.Namespace) -> Read:
@@ -989,6 +1262,9 @@ def _snapshots(options: argparse.Namespace) -> Read:
     folder = DataFolder(settings.data)
     if not folder.database.exists():
         raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")
+
+    if (moved := folder.moved) is not None:
+        print(f"omniline: {folder.path} is the copy that was left when the house moved to {moved.to}", file=sys.stderr)
 
     def read(work: Callable[[Tx], T]) -> T:
         def checked(tx: Tx) -> T:

@@ -30,7 +30,7 @@ from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import cols, insert_rows, sql
-from broker.store.tables import conversations, messages, outbox
+from broker.store.tables import conversations, messages, outbox, processes
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +112,12 @@ _FATE = sql(
 _ORPHANS = sql(
     select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
     .where(outbox.c.state == "sending", or_(outbox.c.fence < bindparam("my_fence"), outbox.c.lease_us < bindparam("expired_us")))
+    .order_by(outbox.c.conversation_id, outbox.c.seq)
+    .limit(500)
+)
+_OF_THE_DEAD = sql(
+    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
+    .where(outbox.c.state == "sending", ~select(processes.c.id).where(processes.c.id == outbox.c.owner).exists())
     .order_by(outbox.c.conversation_id, outbox.c.seq)
     .limit(500)
 )
@@ -259,7 +265,7 @@ def mark(
 
 def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     """Settle rows that a dead process left `sending`, or whose end this one could not write; return how many."""
-    orphans = orphaned(tx, fence)
+    orphans = orphaned(tx, fence, idempotent)
     locks.conversations(tx, (orphan[1] for orphan in orphans))
     for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
         again = idempotent(channel_id)
@@ -271,14 +277,19 @@ def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     return len(orphans)
 
 
-def orphaned(tx: Tx, fence: int) -> list[Row]:
+def orphaned(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> list[Row]:
     """Return rows `sending` that nobody sends any more: their lease has ended, or they are of a process before this one.
 
     Where several processes send, a lower fence is no dead one's. A send begins only while the whole of it fits into its lease, so
-    none is under way when that has ended.
+    none is under way when that has ended. What is sent twice without harm need not wait for that: whoever has said nothing for long is
+    taken for dead, and should it wake, the far side knows its message.
     """
     expired = tx.now - timedelta(seconds=GRACE_SECONDS)
-    return tx.all(_ORPHANS, my_fence=0 if tx.shared else fence, expired_us=to_us(expired))
+    found = tx.all(_ORPHANS, my_fence=0 if tx.shared else fence, expired_us=to_us(expired))
+    if tx.shared:
+        known = {row[0] for row in found}
+        found += [row for row in tx.all(_OF_THE_DEAD) if row[0] not in known and idempotent(row[3])]
+    return found
 
 
 def due(tx: Tx) -> list[ConversationId]:
@@ -412,7 +423,7 @@ class SenderLoop:
         try:
             while not self._stopping:
                 try:
-                    if await self._store.read(lambda tx: orphaned(tx, self._fence)):
+                    if await self._store.read(lambda tx: orphaned(tx, self._fence, self._idempotent)):
                         await self._store.write(lambda tx: recover(tx, self._fence, self._idempotent))
                     for conversation_id in await self._store.read(due):
                         self.wake(conversation_id)
@@ -422,12 +433,13 @@ class SenderLoop:
         finally:
             stop()
 
-    async def drain(self, seconds: float) -> None:
-        """Begin no new send and wait for those under way: a stop leaves nothing in doubt."""
+    async def drain(self, seconds: float) -> bool:
+        """Begin no new send and wait for those under way: a stop leaves nothing in doubt. Return whether all have ended."""
         self._stopping = True
         self._waiting.clear()
         if self._busy:
             await asyncio.wait(list(self._busy.values()), timeout=seconds)
+        return not self._busy
 
     async def _serve_for(self, seconds: float) -> None:
         try:

@@ -4,10 +4,10 @@ A row belongs to a conversation (its `seq` orders it there) or to nobody (a dist
 and so miss nothing while they are down.
 
 On SQLite `id` is the order of commits, and a position is the last row's. On PostgreSQL a row with a lower id may be committed after one
-with a higher: whoever reads on by `id` alone never sees it. So a position also names the transactions that were under way when it was
-taken, and what follows it is
+with a higher: whoever reads on by `id` alone never sees it. So a position also tells which transactions had not ended when it was
+taken, as PostgreSQL's snapshot does: those of a list, and all from the first number on that nobody had ended with. What follows it is
 
-    every row above the last one, and of those up to it the rows of the transactions that were under way
+    every row above the last one, and of those up to it the rows of the transactions that had not ended
 
 A transaction takes its number before its first row takes an id: what begins after the reading stands above the last row. Rows come in
 the order of their ids, which is that of causes: who works on a conversation holds its lock until the commit, and takes ids after that.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal_column, select, text, update
+from sqlalchemy import Select, bindparam, func, literal_column, select, text, update
 
 from broker.domain import to_us
 from broker.ports import Bell, Row, Tx
@@ -41,32 +41,37 @@ _NEXT = sql(
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
 _MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
-_UNDER_WAY = postgresql_only(select(literal_column("pg_snapshot_xip(pg_current_snapshot())::text::bigint")))
+_SNAPSHOT = postgresql_only(select(literal_column("pg_current_snapshot()::text")))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far somebody has read: every row up to *last*, but for those of the transactions that were *under_way* then."""
+    """How far somebody has read: every row up to *last*, but for those of transactions that had not ended."""
 
     last: int = 0
+    first_open: int = 0
+    """Of the transactions from this number on none had ended; 0: there are no others, on SQLite."""
     under_way: tuple[int, ...] = ()
+    """Those below it that had not ended."""
 
     def has(self, row: int, xid: int | None) -> bool:
         """Return whether the row *row* of the transaction *xid* has been read."""
-        return row <= self.last and xid not in self.under_way
+        if row > self.last:
+            return False
+        return xid is None or not self.first_open or (xid < self.first_open and xid not in self.under_way)
 
     def text(self) -> str:
         """Return the position in digits and dashes."""
-        return "-".join(map(str, (self.last, *self.under_way)))
+        return "-".join(map(str, (self.last, self.first_open, *self.under_way)))
 
     @classmethod
     def read(cls, text: str) -> Position | None:
         """Return the position that *text* is, None for anything else."""
         parts = text.split("-")
-        if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+        if len(parts) < 2 or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
             return None
-        last, *under_way = map(int, parts)
-        return cls(last, tuple(under_way))
+        last, first_open, *under_way = map(int, parts)
+        return cls(last, first_open, tuple(under_way))
 
 
 BEGINNING = Position()
@@ -79,7 +84,10 @@ class Following:
         # Its own statement for each size: a bound LIMIT would be planned anew at every reading.
         self._new = page(source.where(journal.c.id > bindparam("after")).order_by(journal.c.id).limit(most))
         self._late = postgresql_only(
-            source.where(journal.c.id <= bindparam("after"), text("journal.xid = ANY(CAST(:under_way AS bigint[]))"))
+            source.where(
+                journal.c.id <= bindparam("after"),
+                text("(journal.xid >= :first_open OR journal.xid = ANY(CAST(:under_way AS bigint[])))"),
+            )
         )
         self.most = most
 
@@ -88,9 +96,13 @@ class Following:
         rows = tx.all(self._new, after=position.last)
         if not tx.shared:
             return rows, Position(rows[-1][0]) if rows else position
-        late = tx.all(self._late, after=position.last, under_way=list(position.under_way)) if position.under_way else []
+        late = (
+            tx.all(self._late, after=position.last, first_open=position.first_open, under_way=list(position.under_way))
+            if position.first_open
+            else []
+        )
         last = rows[-1][0] if rows else position.last
-        return sorted([*late, *rows], key=lambda row: row[0]) if late else rows, Position(last, _under_way(tx))
+        return sorted([*late, *rows], key=lambda row: row[0]) if late else rows, _position(tx, last)
 
 
 @lru_cache(maxsize=8)
@@ -107,12 +119,18 @@ _EARLIER_DISTRIBUTION = (
     .limit(1)
 )
 _own = journal.alias("own")
+_OWN_XID = select(_own.c.xid).where(_own.c.id == bindparam("row")).scalar_subquery()
+_NEAR = _EARLIER_DISTRIBUTION.where(journal.c.id >= bindparam("earliest"))
 _DISTRIBUTION_OF = Sql(
     {
-        "sqlite": _EARLIER_DISTRIBUTION.where(journal.c.id >= bindparam("earliest")),
-        # Rows of others stand between those of one transaction, however many.
-        "postgresql": _EARLIER_DISTRIBUTION.where(
-            journal.c.xid == select(_own.c.xid).where(_own.c.id == bindparam("row")).scalar_subquery()
+        "sqlite": _NEAR,
+        "postgresql": select(
+            func.coalesce(
+                # Rows of others stand between those of one transaction, however many.
+                _EARLIER_DISTRIBUTION.where(journal.c.xid == _OWN_XID).scalar_subquery(),
+                # Not between those that were carried over from SQLite (broker.store.moving).
+                _NEAR.where(journal.c.xid.is_(None), _OWN_XID.is_(None)).scalar_subquery(),
+            )
         ),
     }
 )
@@ -201,7 +219,7 @@ def after(tx: Tx, position: Position, most: int = 500) -> tuple[list[Entry], Pos
 
 def now(tx: Tx) -> Position:
     """Return the position behind everything that *tx*, a reading one, can see."""
-    return Position(last(tx), _under_way(tx) if tx.shared else ())
+    return _position(tx, last(tx)) if tx.shared else Position(last(tx))
 
 
 def last(tx: Tx) -> int:
@@ -210,8 +228,12 @@ def last(tx: Tx) -> int:
     return int(row[0]) if row else 0
 
 
-def _under_way(tx: Tx) -> tuple[int, ...]:
-    return tuple(xid for (xid,) in tx.all(_UNDER_WAY))
+def _position(tx: Tx, last: int) -> Position:
+    """Return the position behind the row *last* for a reading *tx*."""
+    row = tx.one(_SNAPSHOT)
+    assert row is not None
+    _, first_open, under_way = str(row[0]).split(":")
+    return Position(last, int(first_open), tuple(int(xid) for xid in under_way.split(",") if xid))
 
 
 def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:
@@ -219,8 +241,8 @@ def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:
 
     One transaction, so one moment, wrote both.
     """
-    found = tx.one(_DISTRIBUTION_OF, row=row, earliest=row - STEP_ROWS, at_us=at_us)
-    return int(found[0]) if found else None
+    (found,) = tx.one(_DISTRIBUTION_OF, row=row, earliest=row - STEP_ROWS, at_us=at_us) or (None,)
+    return int(found) if found is not None else None
 
 
 def position_of(tx: Tx, name: str) -> Position:
@@ -228,9 +250,10 @@ def position_of(tx: Tx, name: str) -> Position:
     row = tx.one(_POSITION, name=name)
     if row is None:
         return BEGINNING
-    return Position(int(row[0]), tuple(int(xid) for xid in row[1].split()))
+    first_open, *under_way = (int(xid) for xid in row[1].split() or ("0",))
+    return Position(int(row[0]), first_open, tuple(under_way))
 
 
 def move(tx: Tx, name: str, to: Position) -> None:
     """Set the reader's position."""
-    tx.run(_MOVE, name=name, cursor=to.last, under_way=" ".join(map(str, to.under_way)))
+    tx.run(_MOVE, name=name, cursor=to.last, under_way=" ".join(map(str, (to.first_open, *to.under_way))))

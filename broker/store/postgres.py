@@ -495,8 +495,9 @@ class PostgresStore:
         writers: int = WRITERS,
         readers: int = READERS,
         patience_seconds: float = PATIENCE_SECONDS,
+        make_link: Callable[..., Link] = Link,
     ) -> None:
-        """*clock* is for tests; without one time is the database's."""
+        """*clock* is for tests, *make_link* too; without a clock time is the database's."""
         self._ring = ring
         self._loop = asyncio.get_running_loop()
         self._end: StoreError | None = None
@@ -507,7 +508,7 @@ class PostgresStore:
         self._threads = [
             threading.Thread(
                 target=target,
-                args=(Link(url, f"{kind} {number}", ids, clock, patience_seconds),),
+                args=(make_link(url, f"{kind} {number}", ids, clock, patience_seconds),),
                 name=f"store-{kind}-{number}",
                 daemon=True,
             )

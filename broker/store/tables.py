@@ -382,7 +382,7 @@ readers = _table(
     "readers",
     Column("name", String(100), primary_key=True),
     _int("cursor", default=0),
-    _text("under_way", default=""),  # transactions that were under way when it stood there (broker.store.journal)
+    _text("under_way", default=""),  # transactions that had not ended when it stood there (broker.store.journal.Position)
 )
 counters = _table(
     "broker.store",

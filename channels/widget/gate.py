@@ -89,8 +89,8 @@ CATCH_UP_SECONDS = 1.0
 """While the transport is lost, between two looks at what visitors were not shown."""
 CATCH_UP_PAGE = 200
 """Visitors in one reading."""
-CATCH_UP_AGAIN = 20
-"""Messages shown once more: the transport is known to be lost a moment after it is."""
+CATCH_UP_AGAIN = 64
+"""Messages looked at once more: that the transport is lost is known a moment after it is."""
 TOGETHER_MAX = 16
 """Messages of one socket in one delivery."""
 FIELDS: tuple[Field, ...] = ("name", "email", "phone")
@@ -126,6 +126,7 @@ class _Visitor:
         "delivered",
         "held",
         "held_until",
+        "kept",
         "known",
         "messages",
         "read",
@@ -153,7 +154,9 @@ class _Visitor:
         self.delivered = 0
         self.read = 0
         self.upto = 0
-        """The seq up to which they were shown everything while the transport worked."""
+        """The highest seq that they were shown while the transport worked."""
+        self.kept: list[shown.Word] = []
+        """What came while others before it may have been lost: shown after those."""
         self.sockets: list[_Socket] = []
         self.stop_typing: Callable[[], None] | None = None
         self.stop_shown: Callable[[], None] | None = None
@@ -170,6 +173,7 @@ class _Socket:
         "_send",
         "_unsent",
         "closing",
+        "has",
         "here",
         "limits",
         "name",
@@ -191,6 +195,8 @@ class _Socket:
         self.limits = limits
         self.closing: int | None = None
         self.name = secrets.token_hex(8)
+        self.has: deque[int] = deque(maxlen=CATCH_UP_AGAIN)
+        """The last messages that it was shown, or sent itself."""
         self.ready = False
         self.source: Source | None = None
         self.text_language = ""
@@ -291,6 +297,8 @@ class VisitorGate:
         self._states: dict[ConversationId, None] = {}
         self._hours: dict[LineId, None] = {}
         self._show = shown.shower(transport)
+        self._behind = False
+        """Words may have been lost: what comes waits until that has been looked at."""
         self._telling: dict[Callable[[], Coroutine[None, None, None]], asyncio.Task[None]] = {}
         transport.listen(Bell.SESSION, self._session_changed)
         transport.listen(Bell.HOURS, self._hours_changed)
@@ -391,7 +399,8 @@ class VisitorGate:
             )
             if visit.conversation_id is not None:
                 self._begun(visitor, visit.conversation_id)
-            visitor.upto = max(visitor.upto, *(message.seq for message in visit.messages), 0)
+            socket.has.extend(message.seq for message in visit.messages)
+            visitor.upto = max(visitor.upto, *socket.has, 0)
             visitor.known |= visit.known
             visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
@@ -615,6 +624,8 @@ class VisitorGate:
             return None
         for one in accepted:
             (_ACCEPTED if one.fresh else _REPEATED).inc()
+            if one.seq is not None:
+                socket.has.append(one.seq)
         if asks:
             socket.source = None
             await socket.say(*(_answer(frame, id_, one) for (frame, id_), one in zip(frames, accepted, strict=True)))
@@ -664,26 +675,39 @@ class VisitorGate:
 
     def _shown(self, visitor: _Visitor, word: bytes) -> None:
         told = shown.read(word)
+        if self._behind:
+            visitor.kept.append(told)
+        else:
+            self._push(visitor, told)
+
+    @staticmethod
+    def _push(visitor: _Visitor, told: shown.Word) -> None:
+        visitor.upto = max(visitor.upto, told.seq)
         for socket in visitor.sockets:
-            if socket.name != told.said_by:
-                socket.push(told.frame)
-        if self._transport.lost is None:
-            visitor.upto = max(visitor.upto, told.seq)
+            if told.seq not in socket.has:
+                socket.has.append(told.seq)
+                if socket.name != told.said_by:
+                    socket.push(told.frame)
 
     async def run(self) -> None:
         """Show what words that were lost with the transport would have said; until cancelled."""
         restored = asyncio.Event()
-        stop = self._transport.on_restored(restored.set)
+
+        def fall_behind() -> None:
+            # At once, before any other word is heard.
+            self._behind = True
+            restored.set()
+
+        stop = self._transport.on_restored(fall_behind)
         try:
             while True:
-                lost = self._transport.lost is not None
-                try:
-                    if lost or restored.is_set():
-                        restored.clear()
+                restored.clear()
+                self._behind = self._behind or self._transport.lost is not None
+                if self._behind:
+                    try:
                         await self._catch_up()
-                except StoreError as error:
-                    restored.set()
-                    log.warning("visitors_wait_for_store", problem=str(error))
+                    except StoreError as error:
+                        log.warning("visitors_wait_for_store", problem=str(error))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(CATCH_UP_SECONDS):
                         await restored.wait()
@@ -691,8 +715,8 @@ class VisitorGate:
             stop()
 
     async def _catch_up(self) -> None:
-        """Show every visitor what stands in their history and may not have been shown; their own page tells what it has."""
-        sure = self._transport.lost is None
+        """Show every visitor what stands in their history and was not shown, in its order. Raises StoreError."""
+        lost = self._transport.lost is not None
         here = [visitor for visitor in self._visitors.values() if visitor.conversation_id is not None]
         for begin in range(0, len(here), CATCH_UP_PAGE):
             page = here[begin : begin + CATCH_UP_PAGE]
@@ -703,12 +727,20 @@ class VisitorGate:
             }
             found = await self._store.read(lambda tx, a=asked: history.missed(tx, a))  # type: ignore[misc]
             for visitor in page:
-                for message in found.get(visitor.conversation_id, ()):  # type: ignore[arg-type]
-                    text = _encode(Message(message)).decode()
-                    for socket in visitor.sockets:
-                        socket.push(text)
-                    if sure:
-                        visitor.upto = max(visitor.upto, message.seq)
+                missed = [
+                    shown.Word("", message.seq, _encode(Message(message)).decode())
+                    for message in found.get(visitor.conversation_id, ())  # type: ignore[arg-type]
+                ]
+                kept, visitor.kept = visitor.kept, []
+                for told in sorted([*missed, *kept], key=lambda told: told.seq):
+                    self._push(visitor, told)
+        if not lost and not self._transport.lost:
+            self._behind = False
+        for visitor in self._visitors.values():
+            # What came while others were read; of who has begun meanwhile too.
+            kept, visitor.kept = visitor.kept, []
+            for told in kept:
+                self._push(visitor, told)
         for conversation_id in list(self._by_conversation):
             self._session_changed(conversation_id)
         for line_id in self._directory().lines:

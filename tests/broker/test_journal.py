@@ -63,7 +63,7 @@ def test_ids_are_never_used_again(store: MemoryStore):
     """A row that was undone, or deleted, leaves no number that another could take: a position never meets it twice."""
     tell(store, "a", "b")
     last = store.read(journal.now).last
-    store.rows("DELETE FROM journal")
+    store.change("DELETE FROM journal")
     tell(store, "c")
 
     assert store.read(journal.now).last == last + 1
@@ -76,16 +76,16 @@ def test_an_empty_journal_ends_at_its_beginning(store: MemoryStore):
 
 def test_a_position_is_kept_in_words():
     """A console keeps it and a reader's row does; what is none of ours is none."""
-    behind = journal.Position(17, (5, 9))
+    behind = journal.Position(17, 12, (5, 9))
 
     assert journal.Position.read(behind.text()) == behind
     assert journal.Position.read(journal.BEGINNING.text()) == journal.BEGINNING
-    assert [journal.Position.read(text) for text in ("", "-", "1-", "x", "1--2", "-1", "9" * 19)] == [None] * 7
+    assert [journal.Position.read(text) for text in ("", "-", "1", "1-", "x", "1--2", "-1", "9" * 19 + "-1")] == [None] * 8
 
 
 def test_a_position_has_what_was_read():
     """All rows up to the last, but for those of transactions under way."""
-    behind = journal.Position(17, (5, 9))
+    behind = journal.Position(17, 12, (5, 9))
 
     assert [behind.has(row, xid) for row, xid in ((17, 4), (17, 5), (16, 9), (18, 4), (1, None))] == [
         True,

@@ -17,17 +17,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import omniline
 from broker import config, log
-from broker.domain import Directory
+from broker.domain import ChannelRow
 from broker.events import Incoming
 from broker.ports import Channel, Delivery, Outbound, Raw
-from broker.store.folder import DataFolder
-from broker.store.migrate import migrate_sqlite
+from broker.store.postgres import Link
 from broker.store.sqlite import SqliteStore, Writer
 
 POINTS = ("before_commit", "after_commit", "before_send", "after_send")
@@ -103,33 +102,47 @@ class _Channel:
         return external_id
 
 
+class _Link(Link):
+    """A connection to PostgreSQL with a point on either side of its COMMIT."""
+
+    passed: Pass
+
+    def _end(self, text: bytes) -> None:
+        if text != b"COMMIT":
+            super()._end(text)
+            return
+        self.passed("before_commit")
+        super()._end(text)
+        self.passed("after_commit")
+
+
 class _Process(omniline.Process):
-    def __init__(self, settings: config.Settings, folder: DataFolder, passed: Pass) -> None:
+    def __init__(self, settings: config.Settings, ground: omniline.Ground, roles: Collection[str], passed: Pass) -> None:
         self._passed = passed
+        super().__init__(settings, ground, roles)
 
-        def make_store(*arguments: Any, **more: Any) -> SqliteStore:
-            store = SqliteStore(*arguments, **more)
-            store._writer = _Writer(store._writer, passed)  # nothing has been written yet
-            return store
-
-        super().__init__(settings, folder, demo=False, make_store=make_store)
-
-    def _know(self, directory: Directory) -> None:
-        super()._know(directory)
-        for id_, channel in self.channels.items():
-            self.channels[id_] = _Channel(channel, self._passed)
+    def _make_channel(self, row: ChannelRow) -> Channel:
+        return _Channel(super()._make_channel(row), self._passed)
 
 
-async def serve(settings: config.Settings, passed: Pass) -> int:
+async def serve(settings: config.Settings, roles: Collection[str], passed: Pass) -> int:
     """Do what omniline.serve does, with a process that has crash points."""
-    folder = DataFolder(settings.data)
-    folder.lock()
-    try:
-        folder.refuse_unsafe_disk(forced=settings.allow_unsafe_disk)
-        migrate_sqlite(folder.database)
-        return await _Process(settings, folder, passed).live()
-    finally:
-        folder.unlock()
+
+    def make_sqlite(*arguments: Any, **more: Any) -> SqliteStore:
+        store = SqliteStore(*arguments, **more)
+        store._writer = _Writer(store._writer, passed)  # nothing has been written yet
+        return store
+
+    def make_link(*arguments: Any) -> Link:
+        link = _Link(*arguments)
+        link.passed = passed
+        return link
+
+    if settings.database_url is None:
+        with omniline.embedded(settings, make_sqlite) as ground:
+            return await _Process(settings, ground, omniline.ROLES, passed).live()
+    with omniline.shared(settings, roles, make_link) as ground:
+        return await _Process(settings, ground, roles, passed).live()
 
 
 def crash_point(text: str) -> CrashPoint:
@@ -145,6 +158,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.server", description="omniline serve, with crash points")
     parser.add_argument("--crash", type=crash_point, default=CrashPoint("", 0), metavar="POINT:N")
     parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--role", type=omniline._roles, default=frozenset(omniline.ROLES))
     parser.add_argument("command", choices=["serve"])
     options = parser.parse_args()
     settings = config.read_settings(options.config)
@@ -152,8 +166,8 @@ def main() -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(settings, options.crash))
-    return uvloop.run(serve(settings, options.crash))
+        return asyncio.run(serve(settings, options.role, options.crash))
+    return uvloop.run(serve(settings, options.role, options.crash))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import asyncio
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -47,8 +47,8 @@ LOST = (OSError, WebSocketException, TimeoutError, httpx.HTTPError)
 class Client:
     """What visitors and operators share: a socket that comes back, until told to leave."""
 
-    def __init__(self, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool = False) -> None:
-        self.port = port
+    def __init__(self, ports: Sequence[int], chance: random.Random, changed: Callable[[], None], *, strict: bool = False) -> None:
+        self.ports = ports
         self.strict = strict
         """Believes nothing but the answer to its own frame, and repeats what it has already seen on the screen."""
         self.chance = chance
@@ -60,6 +60,11 @@ class Client:
         self.surprises: list[str] = []
         """Refusals and errors."""
         self.leaving = False
+
+    @property
+    def port(self) -> int:
+        """One of the processes that serve people: any of them may be asked for anything."""
+        return self.chance.choice(self.ports) if len(self.ports) > 1 else self.ports[0]
 
     async def run(self) -> None:
         """Stay connected until `leave`."""
@@ -131,8 +136,10 @@ class Client:
 class Visitor(Client):
     """A browser with the widget open."""
 
-    def __init__(self, name: str, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool) -> None:
-        super().__init__(port, chance, changed, strict=strict)
+    def __init__(
+        self, name: str, ports: Sequence[int], chance: random.Random, changed: Callable[[], None], *, strict: bool
+    ) -> None:
+        super().__init__(ports, chance, changed, strict=strict)
         self.record = VisitorRecord(name)
         self.token: str | None = None
         self.since = 0
@@ -263,9 +270,9 @@ class Operator(Client):
     """A console with somebody diligent before it."""
 
     def __init__(
-        self, login: str, port: int, chance: random.Random, changed: Callable[[], None], *, strict: bool = False
+        self, login: str, ports: Sequence[int], chance: random.Random, changed: Callable[[], None], *, strict: bool = False
     ) -> None:
-        super().__init__(port, chance, changed, strict=strict)
+        super().__init__(ports, chance, changed, strict=strict)
         self.record = OperatorRecord(login)
         self.closing = False
         """At the end everything that is answered is closed at once, and nothing is declined."""
@@ -540,14 +547,14 @@ class Operator(Client):
 class Traffic:
     """Everybody of a run, going on until told to come to an end."""
 
-    def __init__(self, port: int, seed: int, visitors: int, operators: tuple[str, ...]) -> None:
+    def __init__(self, ports: Sequence[int], seed: int, visitors: int, operators: tuple[str, ...]) -> None:
         self._changed = asyncio.Event()
         changed = self._changed.set
         self.visitors = [
-            Visitor(f"v{n:02d}", port, random.Random(f"{seed} v{n}"), changed, strict=n % 2 == 1) for n in range(visitors)
+            Visitor(f"v{n:02d}", ports, random.Random(f"{seed} v{n}"), changed, strict=n % 2 == 1) for n in range(visitors)
         ]
         self.operators = [
-            Operator(login, port, random.Random(f"{seed} {login}"), changed, strict=n % 2 == 1)
+            Operator(login, ports, random.Random(f"{seed} {login}"), changed, strict=n % 2 == 1)
             for n, login in enumerate(operators)
         ]
         self._tasks: list[asyncio.Task[None]] = []

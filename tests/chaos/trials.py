@@ -184,7 +184,7 @@ class Chaos:
         self.trials = trials
         self.seed = seed
         self.say = say
-        self.traffic = Traffic(self.server.port, seed, VISITORS, OPERATORS)
+        self.traffic = Traffic([self.server.port], seed, VISITORS, OPERATORS)
         self.ends: Counter[str] = Counter()
         self.start_seconds: list[float] = []
 
@@ -205,7 +205,7 @@ class Chaos:
         finally:
             await self.traffic.stop()
             stopped = await self.server.stop()
-        run.house = left_behind(self.server.data / "omniline.db")
+        run.house = self._left_behind()
         run.house.threads = threads
         reconciled, run.house.report = await asyncio.to_thread(self.server.command, "reconcile")
         run.house.reconciled = reconciled == 0
@@ -272,7 +272,7 @@ class Chaos:
         """Wait until nothing is on its way any more, or the drain's time is over: another process's rows ring no bell here."""
         until = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < until:
-            house = await asyncio.to_thread(left_behind, self.server.data / "omniline.db")
+            house = await asyncio.to_thread(self._left_behind)
             if not (house.open_outbox or house.open_offers or house.open_sessions or house.unrouted):
                 return
             await asyncio.sleep(0.2)  # between two looks
@@ -281,62 +281,71 @@ class Chaos:
         """Have everybody read the whole of it once more, as a new page does; return the conversations as a supervisor reads them."""
         for visitor in self.traffic.visitors:
             await visitor.read_history()
-        eve = Operator(AUDITOR, self.server.port, random.Random(0), lambda: None)
+        eve = Operator(AUDITOR, [self.server.port], random.Random(0), lambda: None)
         return await eve.read_threads()
+
+    def _left_behind(self) -> House:
+        return read_once(self.server.data / "omniline.db", left_behind)
+
+    def log_tail(self) -> str:
+        """Return the end of what all starts together wrote."""
+        return self.server.log_tail()
 
     def summary(self) -> str:
         """Return what happened, in lines."""
-        visitors, operators = self.traffic.visitors, self.traffic.operators
-        resent = sum(said.sends - 1 for one in visitors for said in one.record.said if said.sends)
-        replies = sum(did.verb == "reply" and did.accepted for one in operators for did in one.record.did)
-        repeats = sum(len(one.record.pushed) - len({line.seq for line in one.record.pushed}) for one in visitors)
-        verbs = Counter(did.verb for one in operators for did in one.record.did)
-        refused = Counter(did.refused for one in operators for did in one.record.did if did.refused)
-        surprises = Counter(word for one in [*visitors, *operators] for word in one.surprises)
-        closes = sum((Counter(one.closes) for one in [*visitors, *operators]), Counter[int]())
-        starts = sorted(self.start_seconds)
-        return "\n".join(
-            [
-                f"ends of the server: {_counted(self.ends)}",
-                f"starts: {len(starts)}, median {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s",
-                f"messages of customers: {self.traffic.said} acknowledged, {resent} sent again; answers: {replies}",
-                f"shown again after a crash and rendered once: {repeats}",
-                f"deeds: {_counted(verbs)}; refused: {_counted(refused)}",
-                f"sockets: visitors {sum(one.connections for one in visitors)}, operators {sum(one.connections for one in operators)}"
-                f" ({sum(one.resumes for one in operators)} resumed, {sum(one.snapshots for one in operators)} anew)",
-                f"sockets ended by code: {', '.join(f'{code}: {count}' for code, count in sorted(closes.items()))}",
-                f"surprises: {_counted(surprises)}",
-                f"still waiting: {'; '.join(self.traffic.waits) or 'nobody'}",
-            ]
-        )
+        return summary_of(self.traffic, self.ends, self.start_seconds)
+
+
+def summary_of(traffic: Traffic, ends: Counter[str], start_seconds: Sequence[float]) -> str:
+    """Return what happened in a run, in lines."""
+    visitors, operators = traffic.visitors, traffic.operators
+    resent = sum(said.sends - 1 for one in visitors for said in one.record.said if said.sends)
+    replies = sum(did.verb == "reply" and did.accepted for one in operators for did in one.record.did)
+    repeats = sum(len(one.record.pushed) - len({line.seq for line in one.record.pushed}) for one in visitors)
+    verbs = Counter(did.verb for one in operators for did in one.record.did)
+    refused = Counter(did.refused for one in operators for did in one.record.did if did.refused)
+    surprises = Counter(word for one in [*visitors, *operators] for word in one.surprises)
+    closes = sum((Counter(one.closes) for one in [*visitors, *operators]), Counter[int]())
+    starts = sorted(start_seconds)
+    return "\n".join(
+        [
+            f"ends of the server: {_counted(ends)}",
+            f"starts: {len(starts)}, median {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s",
+            f"messages of customers: {traffic.said} acknowledged, {resent} sent again; answers: {replies}",
+            f"shown again after a crash and rendered once: {repeats}",
+            f"deeds: {_counted(verbs)}; refused: {_counted(refused)}",
+            f"sockets: visitors {sum(one.connections for one in visitors)}, operators {sum(one.connections for one in operators)}"
+            f" ({sum(one.resumes for one in operators)} resumed, {sum(one.snapshots for one in operators)} anew)",
+            f"sockets ended by code: {', '.join(f'{code}: {count}' for code, count in sorted(closes.items()))}",
+            f"surprises: {_counted(surprises)}",
+            f"still waiting: {'; '.join(traffic.waits) or 'nobody'}",
+        ]
+    )
 
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"
 
 
-def left_behind(database: Path) -> House:
+def left_behind(tx: Tx) -> House:
     """Return what is open, failed or in doubt in a database."""
 
-    def work(tx: Tx) -> House:
-        def ids(rows: list[Row]) -> list[str]:
-            return ["/".join(str(part) for part in row) for row in rows]
+    def ids(rows: list[Row]) -> list[str]:
+        return ["/".join(str(part) for part in row) for row in rows]
 
-        def rows_of(state: str) -> list[str]:
-            return ids(tx.all(adhoc(select(outbox.c.id, outbox.c.state).where(outbox.c.state == state))))
+    def rows_of(state: str) -> list[str]:
+        return ids(tx.all(adhoc(select(outbox.c.id, outbox.c.state).where(outbox.c.state == state))))
 
-        undecided = (
-            select(inputs.c.conversation_id, inputs.c.seq)
-            .join_from(inputs, conversations, conversations.c.id == inputs.c.conversation_id)
-            .where(inputs.c.seq > conversations.c.worked_seq)
-        )
-        return House(
-            open_outbox=[*rows_of("queued"), *rows_of("sending")],
-            unconfirmed=rows_of("unconfirmed"),
-            failed=rows_of("failed"),
-            open_offers=ids(tx.all(adhoc(select(offers.c.session_id, offers.c.operator_id).where(offers.c.state == "open")))),
-            open_sessions=ids(tx.all(adhoc(select(sessions.c.id, sessions.c.status).where(sessions.c.status != "closed")))),
-            unrouted=ids(tx.all(adhoc(undecided))),
-        )
-
-    return read_once(database, work)
+    undecided = (
+        select(inputs.c.conversation_id, inputs.c.seq)
+        .join_from(inputs, conversations, conversations.c.id == inputs.c.conversation_id)
+        .where(inputs.c.seq > conversations.c.worked_seq)
+    )
+    return House(
+        open_outbox=[*rows_of("queued"), *rows_of("sending")],
+        unconfirmed=rows_of("unconfirmed"),
+        failed=rows_of("failed"),
+        open_offers=ids(tx.all(adhoc(select(offers.c.session_id, offers.c.operator_id).where(offers.c.state == "open")))),
+        open_sessions=ids(tx.all(adhoc(select(sessions.c.id, sessions.c.status).where(sessions.c.status != "closed")))),
+        unrouted=ids(tx.all(adhoc(undecided))),
+    )

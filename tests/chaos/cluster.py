@@ -1,0 +1,367 @@
+"""A chaos run of a house of several processes on a real PostgreSQL and a real Redis: each of them dies, hangs and comes back in traffic.
+
+Two processes serve people, two route, two do the rest; whoever watches over processes would start one again when it dies, and so does
+the run. What may happen to any of them, at random moments:
+
+    kill, point, term, freeze, all         a process: killed, killed at a crash point, stopped in order, stopped for a while; all killed
+    restart, sever, stall                  PostgreSQL: as after a power cut, every connection cut, standing still
+    empty, flush, silence                  Redis: killed and started empty, FLUSHALL, standing still
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from broker.store.postgres import read_once
+from tests.chaos.checker import Ledger, check
+from tests.chaos.record import House, Line, Run
+from tests.chaos.server import POINTS
+from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
+from tests.chaos.trials import (
+    AUDITOR,
+    HOUSE,
+    OPENING_SECONDS,
+    OPERATORS,
+    REACH_SECONDS,
+    ROOT,
+    START_SECONDS,
+    STOP_SECONDS,
+    VISITORS,
+    Say,
+    ServerFailed,
+    left_behind,
+    summary_of,
+)
+from tests.support.postgres import Server as Postgres
+from tests.support.redis import RedisServer, free_port
+
+MEMBERS = (
+    ("web-1", "web"),
+    ("web-2", "web"),
+    ("router-1", "router"),
+    ("router-2", "router"),
+    ("rest-1", "sender,channels,crm"),
+    ("rest-2", "sender,channels,crm"),
+)
+DRAIN_SECONDS = 60.0
+"""The bound for anything to be stuck: a lease, the time for another to take over, and the work."""
+OF_POSTGRES = ("restart", "sever", "stall")
+OF_REDIS = ("empty", "flush", "silence")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fault. *what*: see the module; *whom*: a member; *before*: seconds of traffic until then; *seconds*: how long it lasts."""
+
+    what: str
+    before: float
+    whom: str = ""
+    point: str = ""
+    seconds: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        """How many processes of ours it kills."""
+        return len(MEMBERS) if self.what == "all" else int(self.what in ("kill", "point"))
+
+    def __str__(self) -> str:
+        return " ".join(
+            word for word in (self.what, self.whom, self.point, f"{self.seconds:.1f} s" if self.seconds else "") if word
+        )
+
+
+def plan(seed: int, kills: int, faults: int) -> list[Trial]:
+    """Return the trials of a run: at least *kills* processes killed, and each of the other faults *faults* times."""
+    chance = random.Random(f"{seed} cluster")
+    names = [name for name, _ in MEMBERS]
+    trials: list[Trial] = []
+    for number in range(kills):
+        point = POINTS[number // 3 % len(POINTS)] if number % 3 == 2 else ""
+        # Every member in turn: a rare role dies as often as a common one. Sends are the senders', commits everybody's.
+        whom = chance.choice(("rest-1", "rest-2")) if point.endswith("send") else names[number % len(names)]
+        passes = chance.randint(1, 8 if point.endswith("send") else 40)
+        trials.append(Trial("point" if point else "kill", chance.uniform(0.1, 1.2), whom, f"{point}:{passes}" if point else ""))
+    for _ in range(faults):
+        trials += [Trial(what, chance.uniform(0.2, 1.0), seconds=_lasts(what, chance)) for what in (*OF_POSTGRES, *OF_REDIS)]
+        trials.append(Trial("freeze", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 15.0)))
+        trials.append(Trial("term", chance.uniform(0.2, 1.0), chance.choice(names)))
+    trials += [Trial("all", chance.uniform(0.2, 1.0)) for _ in range(max(1, faults // 3))]
+    chance.shuffle(trials)
+    return trials
+
+
+def _lasts(what: str, chance: random.Random) -> float:
+    return chance.uniform(0.3, 4.0) if what in ("stall", "silence") else 0.0
+
+
+class Member:
+    """One process of the house: the same roles and port at every start."""
+
+    def __init__(self, name: str, roles: str, folder: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.port = free_port()
+        self._roles = roles
+        self._environment = environment | {"OMNILINE_LISTEN": f"{HOST}:{self.port}"}
+        self.log = folder / f"{name}.log"
+        self._process: Process | None = None
+
+    async def start(self, crash: str = "") -> None:
+        """Start the process; `ready` waits until it serves."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "tests.chaos.server", "--role", self._roles),
+                *(("--crash", crash) if crash else ()),
+                "serve",
+                cwd=ROOT,
+                env=self._environment,
+                stdout=PIPE,
+                stderr=log,
+            )
+
+    async def ready(self) -> bool:
+        """Return when it says where it is, or False when it ends before."""
+        process = self._running
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            async for line in process.stdout:
+                if b"Omniline serves" in line:
+                    return True
+        await process.wait()
+        return False
+
+    @property
+    def _running(self) -> Process:
+        assert self._process is not None
+        return self._process
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        with suppress(ProcessLookupError):
+            self._running.send_signal(number)
+
+    async def kill(self) -> int:
+        """Kill it; return its status."""
+        self.send(signal.SIGKILL)
+        return await self._running.wait()
+
+    async def stop(self) -> int:
+        """Ask it to end; return its status."""
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        return await self.ended(STOP_SECONDS)
+
+    async def ended(self, seconds: float) -> int:
+        """Wait for its end. Raises TimeoutError."""
+        return await asyncio.wait_for(self._running.wait(), seconds)
+
+    def log_tail(self) -> str:
+        """Return the end of what all its starts wrote."""
+        text = self.log.read_bytes()[-2_000:].decode(errors="replace") if self.log.exists() else ""
+        return f"--- {self.name}\n{text}"
+
+
+class Cluster:
+    """One run."""
+
+    def __init__(self, folder: Path, seed: int, trials: Sequence[Trial], say: Say) -> None:
+        self.trials = trials
+        self.seed = seed
+        self.say = say
+        self.folder = folder
+        self.postgres = Postgres(durable=True)
+        self.redis = RedisServer(folder)
+        self.url = self.postgres.url(self.postgres.empty())
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")} | {
+            "CHAOS_PASSWORD": PASSWORD,
+            "OMNILINE_DATABASE_URL": self.url,
+            "OMNILINE_LOG__LEVEL": "warning",
+            "OMNILINE_LOG__FORMAT": "json",
+        }
+        self.members: dict[str, Member] = {}
+        self.traffic: Traffic | None = None
+        self.ends: Counter[str] = Counter()
+        self.start_seconds: list[float] = []
+
+    @property
+    def kills(self) -> int:
+        """How many processes of ours the plan kills."""
+        return sum(trial.kills for trial in self.trials)
+
+    async def run(self) -> Ledger:
+        """Do every trial, drain, audit; return the ledger."""
+        self.redis.start()
+        self.environment["OMNILINE_REDIS_URL"] = self.redis.url
+        self.members = {name: Member(name, roles, self.folder, self.environment) for name, roles in MEMBERS}
+        traffic = self.traffic = Traffic([self.members["web-1"].port, self.members["web-2"].port], self.seed, VISITORS, OPERATORS)
+        try:
+            await self._open(traffic)
+            for number, trial in enumerate(self.trials, 1):
+                await self._try(trial)
+                traffic.fail_fast()
+                self.say(f"{number}/{len(self.trials)} {trial}: {traffic.said} messages acknowledged")
+            await traffic.drain(DRAIN_SECONDS)
+            run = Run([one.record for one in traffic.visitors], [one.record for one in traffic.operators])
+            run.trials = len(self.trials)
+            await self._settle()
+            threads = await self._read_again(traffic)
+        finally:
+            await traffic.stop()
+            stopped = await asyncio.gather(*(one.stop() for one in self.members.values()), return_exceptions=True)
+        run.house = await asyncio.to_thread(self._left_behind)
+        run.house.threads = threads
+        reconciled, run.house.report = await self._command("reconcile")
+        run.house.reconciled = reconciled == 0
+        replayed, words = await self._command("replay")
+        run.house.unlike = words if replayed != 0 else ""
+        if any(status != 0 for status in stopped):
+            raise ServerFailed(f"the last stops ended with {stopped}\n{self.log_tail()}")
+        self._remove()
+        return check(run)
+
+    def _remove(self) -> None:
+        self.redis.kill()
+        self.postgres.remove()
+
+    async def _command(self, *arguments: str) -> tuple[int, str]:
+        line = [sys.executable, "-m", "omniline", *arguments]
+        done = await asyncio.to_thread(
+            subprocess.run, line, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    async def _open(self, traffic: Traffic) -> None:
+        file = self.folder / "house.toml"
+        file.write_text(HOUSE)
+        for arguments in (("migrate",), ("apply", str(file))):
+            status, words = await self._command(*arguments)
+            if status:
+                raise ServerFailed(words)
+        await asyncio.gather(*(self._serve(one) for one in self.members.values()))
+        traffic.start()
+        if not await traffic.until(lambda: all(visitor.texts for visitor in traffic.visitors), OPENING_SECONDS):
+            raise ServerFailed(f"not everybody was answered before the first trial\n{self.summary()}\n{self.log_tail()}")
+
+    async def _serve(self, member: Member, crash: str = "") -> None:
+        """Start it until it serves: while the database is away it cannot, and whoever watches over it tries again."""
+        began = time.monotonic()
+        while True:
+            await member.start(crash)
+            if await member.ready():
+                break
+            if crash or time.monotonic() - began < START_SECONDS:
+                crash = ""  # it has come to its point within its start
+                continue
+            raise ServerFailed(f"{member.name} does not serve\n{member.log_tail()}")
+        self.start_seconds.append(time.monotonic() - began)
+
+    # --- trials
+
+    async def _try(self, trial: Trial) -> None:
+        await asyncio.sleep(trial.before)  # traffic
+        member = self.members.get(trial.whom)
+        match trial.what:
+            case "kill":
+                assert member is not None
+                await self._killed(member, trial)
+            case "point":
+                assert member is not None
+                await member.stop()
+                await self._serve(member, trial.point)
+                try:
+                    await member.ended(REACH_SECONDS)
+                except TimeoutError:
+                    self.ends[f"{trial.point.partition(':')[0]} not come to"] += 1
+                    await member.kill()
+                await self._serve(member)
+            case "term":
+                assert member is not None
+                if (status := await member.stop()) != 0:
+                    raise ServerFailed(f"{trial}: ended with status {status}\n{member.log_tail()}")
+                await self._serve(member)
+            case "freeze":
+                assert member is not None
+                member.send(signal.SIGSTOP)
+                await asyncio.sleep(trial.seconds)  # what it sleeps through
+                member.send(signal.SIGCONT)
+            case "all":
+                await asyncio.gather(*(one.kill() for one in self.members.values()))
+                await asyncio.gather(*(self._serve(one) for one in self.members.values()))
+            case what:
+                await self._disturb(what, trial.seconds)
+        self.ends[trial.what] += 1
+
+    async def _killed(self, member: Member, trial: Trial) -> None:
+        status = await member.kill()
+        if status != -signal.SIGKILL:
+            raise ServerFailed(f"{trial}: it had ended with status {status} before\n{member.log_tail()}")
+        await self._serve(member)
+
+    async def _disturb(self, what: str, seconds: float) -> None:
+        """Do something to PostgreSQL or Redis."""
+        match what:
+            case "restart":
+                await asyncio.to_thread(self.postgres.restart, "immediate")
+            case "sever":
+                statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'omniline %'"
+                await asyncio.to_thread(self.postgres.run, statement)
+            case "stall":
+                await self._stand_still(self.postgres.pause, lambda: self.postgres.pause(paused=False), seconds)
+            case "empty":
+                await asyncio.to_thread(self.redis.kill)
+                await asyncio.to_thread(self.redis.start)
+            case "flush":
+                await asyncio.to_thread(self.redis.ask, "FLUSHALL")
+            case "silence":
+                await self._stand_still(self.redis.pause, self.redis.resume, seconds)
+            case _:
+                raise ValueError(what)
+
+    @staticmethod
+    async def _stand_still(pause: Any, go_on: Any, seconds: float) -> None:
+        pause()
+        try:
+            await asyncio.sleep(seconds)  # how long it stands still
+        finally:
+            go_on()
+
+    # --- the end
+
+    async def _settle(self) -> None:
+        until = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < until:
+            house = await asyncio.to_thread(self._left_behind)
+            if not (house.open_outbox or house.open_offers or house.open_sessions or house.unrouted):
+                return
+            await asyncio.sleep(0.2)  # between two looks
+
+    def _left_behind(self) -> House:
+        return read_once(self.url, left_behind)
+
+    async def _read_again(self, traffic: Traffic) -> dict[str, list[Line]]:
+        for visitor in traffic.visitors:
+            await visitor.read_history()
+        eve = Operator(AUDITOR, [self.members["web-1"].port], random.Random(0), lambda: None)
+        return await eve.read_threads()
+
+    def summary(self) -> str:
+        """Return what happened, in lines."""
+        assert self.traffic is not None
+        return f"processes killed: {self.kills}\n{summary_of(self.traffic, self.ends, self.start_seconds)}"
+
+    def log_tail(self) -> str:
+        """Return the ends of what the processes wrote."""
+        return "\n".join(one.log_tail() for one in self.members.values())
