@@ -37,7 +37,8 @@ from broker.events import (
     Transfer,
 )
 from broker.ports import Row, Store, Tx
-from broker.store.sql import cols, sql
+from broker.store import locks
+from broker.store.sql import among, cols, over_rows, sql
 from broker.store.tables import conversations, inputs, journal, sessions
 from operators.audience import Where, may_see
 
@@ -289,6 +290,9 @@ def deed(
             return Deed(id_, session, verb, text)
 
 
+_CONVERSATIONS = over_rows(select(sessions.c.conversation_id).where(among(sessions.c.id)), [sessions.c.id])
+
+
 async def do(store: Store, actor: Actor, what: Deed) -> Stored:
     """Store the deed, and count it. Raises Refusal, StoreError."""
     try:
@@ -305,6 +309,9 @@ async def do(store: Store, actor: Actor, what: Deed) -> Stored:
 
 def enter_each(tx: Tx, asked: Sequence[tuple[Actor, Deed]]) -> list[Stored]:
     """Store many deeds; see `enter`."""
+    if tx.shared and len(asked) > 1:
+        found = tx.each(_CONVERSATIONS, list({(deed.session,) for _, deed in asked}))
+        locks.conversations(tx, (ConversationId(conversation_id) for (conversation_id,) in found))
     return [enter(tx, actor, what) for actor, what in asked]
 
 

@@ -19,7 +19,7 @@ from broker import metrics
 from broker.access import logins
 from broker.access.authorize import Actor
 from broker.domain import Directory, PresenceState, from_us
-from broker.errors import BadInput, NotFound, StoreError
+from broker.errors import BadInput, NotFound, StoreError, StoreUncertain
 from broker.ports import Bell, Transport, Tx
 from broker.store import journal
 from broker.web.asgi import Receive, Scope, Send, header
@@ -379,6 +379,10 @@ class Gateway:
             stored = await deeds.do(self._store, actor, deed)
         except Refusal as refusal:
             socket.say(Refused(frame.id, refusal.code, sentence(refusal.code, language)))
+        except StoreUncertain as error:
+            # Neither accepted nor refused: the console comes again and asks for the same deed, by the same id.
+            log.warning("deed_uncertain", problem=str(error))
+            raise _Closed(UNAVAILABLE, Error("unavailable", sentence("unavailable", language))) from None
         except StoreError as error:
             log.warning("deed_refused_by_store", problem=str(error))
             socket.say(Refused(frame.id, "unavailable", sentence("unavailable", language), RETRY_SECONDS))

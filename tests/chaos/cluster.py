@@ -33,7 +33,6 @@ from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
 from tests.chaos.trials import (
     AUDITOR,
     HOUSE,
-    OPENING_SECONDS,
     OPERATORS,
     REACH_SECONDS,
     ROOT,
@@ -252,7 +251,7 @@ class Cluster:
                 raise ServerFailed(words)
         await asyncio.gather(*(self._serve(one) for one in self.members.values()))
         traffic.start()
-        if not await traffic.until(lambda: all(visitor.texts for visitor in traffic.visitors), OPENING_SECONDS):
+        if not await traffic.until(lambda: all(visitor.texts for visitor in traffic.visitors), DRAIN_SECONDS):
             raise ServerFailed(f"not everybody was answered before the first trial\n{self.summary()}\n{self.log_tail()}")
 
     async def _serve(self, member: Member, crash: str = "") -> None:
