@@ -619,7 +619,9 @@ class Process:
         if self.shared:
             loops["known"] = self._stay_known()
         if "web" in self.roles:
-            loops |= {"gateway": self.gateway.run(), "visitors": self.gate.run()}
+            loops["gateway"] = self.gateway.run()
+            if not self.transport.alone:
+                loops["visitors"] = self.gate.run()
         return loops
 
     def _working(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:

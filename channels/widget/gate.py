@@ -87,6 +87,8 @@ SOONEST_SECONDS = 0.05
 """Nobody is told to come back sooner."""
 CATCH_UP_SECONDS = 1.0
 """While the transport is lost, between two looks at what visitors were not shown."""
+LOOK_SECONDS = 5.0
+"""While it works: a word may be lost on the way of whoever said it."""
 CATCH_UP_PAGE = 200
 """Visitors in one reading."""
 CATCH_UP_AGAIN = 64
@@ -128,6 +130,7 @@ class _Visitor:
         "held_until",
         "kept",
         "known",
+        "looked",
         "messages",
         "read",
         "refused",
@@ -155,6 +158,8 @@ class _Visitor:
         self.read = 0
         self.upto = 0
         """The highest seq that they were shown while the transport worked."""
+        self.looked = 0
+        """The seq up to which their history was looked at for what they were not shown."""
         self.kept: list[shown.Word] = []
         """What came while others before it may have been lost: shown after those."""
         self.sockets: list[_Socket] = []
@@ -690,7 +695,10 @@ class VisitorGate:
                     socket.push(told.frame)
 
     async def run(self) -> None:
-        """Show what words that were lost with the transport would have said; until cancelled."""
+        """Show what words that were lost would have said; until cancelled. A process alone loses none.
+
+        Lost with this process's way to the others at once; lost with another's way, of which nobody here knows, at the next look.
+        """
         restored = asyncio.Event()
 
         def fall_behind() -> None:
@@ -703,48 +711,55 @@ class VisitorGate:
             while True:
                 restored.clear()
                 self._behind = self._behind or self._transport.lost is not None
-                if self._behind:
-                    try:
-                        await self._catch_up()
-                    except StoreError as error:
-                        log.warning("visitors_wait_for_store", problem=str(error))
+                try:
+                    await self._catch_up()
+                except StoreError as error:
+                    log.warning("visitors_wait_for_store", problem=str(error))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(CATCH_UP_SECONDS):
+                    async with asyncio.timeout(CATCH_UP_SECONDS if self._behind else LOOK_SECONDS):
                         await restored.wait()
         finally:
             stop()
 
     async def _catch_up(self) -> None:
         """Show every visitor what stands in their history and was not shown, in its order. Raises StoreError."""
-        lost = self._transport.lost is not None
+        behind, lost = self._behind, self._transport.lost is not None
         here = [visitor for visitor in self._visitors.values() if visitor.conversation_id is not None]
         for begin in range(0, len(here), CATCH_UP_PAGE):
             page = here[begin : begin + CATCH_UP_PAGE]
             asked = {
-                visitor.conversation_id: (max(0, visitor.upto - CATCH_UP_AGAIN), self._names(visitor.channel_id))
+                visitor.conversation_id: (
+                    visitor.looked,
+                    max(0, visitor.upto - CATCH_UP_AGAIN),
+                    self._names(visitor.channel_id),
+                )
                 for visitor in page
                 if visitor.conversation_id is not None
             }
             found = await self._store.read(lambda tx, a=asked: history.missed(tx, a))  # type: ignore[misc]
             for visitor in page:
-                missed = [
+                missed = found.get(visitor.conversation_id) if visitor.conversation_id is not None else None
+                words = [
                     shown.Word("", message.seq, _encode(Message(message)).decode())
-                    for message in found.get(visitor.conversation_id, ())  # type: ignore[arg-type]
+                    for message in (missed.messages if missed is not None else ())
                 ]
                 kept, visitor.kept = visitor.kept, []
-                for told in sorted([*missed, *kept], key=lambda told: told.seq):
+                for told in sorted([*words, *kept], key=lambda told: told.seq):
                     self._push(visitor, told)
-        if not lost and not self._transport.lost:
+                if missed is not None:
+                    visitor.looked = missed.upto
+        if not lost and self._transport.lost is None:
             self._behind = False
         for visitor in self._visitors.values():
             # What came while others were read; of who has begun meanwhile too.
             kept, visitor.kept = visitor.kept, []
             for told in kept:
                 self._push(visitor, told)
-        for conversation_id in list(self._by_conversation):
-            self._session_changed(conversation_id)
-        for line_id in self._directory().lines:
-            self._hours_changed(line_id)
+        if behind:
+            for conversation_id in list(self._by_conversation):
+                self._session_changed(conversation_id)
+            for line_id in self._directory().lines:
+                self._hours_changed(line_id)
 
     # --- what a visitor is told beside messages
 

@@ -31,7 +31,6 @@ _SINCE = sql(_SAID.where(messages.c.seq > bindparam("since")).order_by(messages.
 _SINCE_WITH_FATE = sql(
     _SAID.add_columns(messages.c.fate).where(messages.c.seq > bindparam("since")).order_by(messages.c.seq.desc()).limit(PAGE)
 )
-_UNSENT = (Fate.QUEUED, Fate.SENDING)
 _NEWEST = over_rows(select(*cols(conversations, "id last_seq")).where(among(conversations.c.id)), [conversations.c.id])
 _BEFORE = sql(_SAID.where(messages.c.seq < bindparam("before")).order_by(messages.c.seq.desc()).limit(PAGE + 1))
 _STATES = over_rows(
@@ -89,20 +88,32 @@ def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Vi
     )
 
 
-def missed(tx: Tx, asked: Mapping[ConversationId, tuple[int, Name]]) -> dict[ConversationId, tuple[Shown, ...]]:
-    """Return for each conversation what stands in its history after a seq, the newest page of it; of nothing new, nothing.
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What a conversation has that its visitor may not have been shown."""
 
-    What has not left yet is not there: whoever sends it shows it.
+    upto: int
+    """Up to where it was looked at: what stands there or below is in *messages*, or was shown; lower while something is on its way."""
+    messages: tuple[Shown, ...]
+
+
+def missed(tx: Tx, asked: Mapping[ConversationId, tuple[int, int, Name]]) -> dict[ConversationId, Missed]:
+    """Return of each conversation (looked at up to, show what is behind, names) the newest page of what is to be shown.
+
+    Of one that has nothing new since it was looked at, nothing. What has not left yet is not there: whoever sends it shows it.
     """
-    found: dict[ConversationId, tuple[Shown, ...]] = {}
+    found: dict[ConversationId, Missed] = {}
     newest: dict[ConversationId, int] = dict(tx.each(_NEWEST, [(conversation,) for conversation in asked]))
-    for conversation, (since, name) in asked.items():
-        if newest.get(conversation, 0) > since:
-            rows = [
-                row[:-1] for row in tx.all(_SINCE_WITH_FATE, conversation=conversation, since=since) if row[-1] not in _UNSENT
-            ]
-            found[conversation] = _shown(rows[:PAGE], name, _buttons(tx, conversation, rows))
-    return {conversation: shown for conversation, shown in found.items() if shown}
+    for conversation, (looked, since, name) in asked.items():
+        last = newest.get(conversation, 0)
+        if last <= looked:
+            continue
+        rows = tx.all(_SINCE_WITH_FATE, conversation=conversation, since=since)
+        there = [row[:-1] for row in rows if row[-1] != Fate.QUEUED]
+        if len(there) < len(rows):
+            last = min(row[0] for row in rows if row[-1] == Fate.QUEUED) - 1
+        found[conversation] = Missed(last, _shown(there, name, _buttons(tx, conversation, there)))
+    return found
 
 
 def before(tx: Tx, conversation_id: ConversationId, seq: int, name: Name) -> tuple[tuple[Shown, ...], bool]:
