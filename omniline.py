@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import gc
 import importlib.metadata
+import importlib.util
 import os
 import signal
 import socket
@@ -326,6 +327,7 @@ def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., 
 
     *make_link* makes a connection (default: broker.store.postgres.Link).
     """
+    _need_cluster()
     from broker.clock import SystemIds
     from broker.store.migrate import check_postgres
     from broker.store.postgres import Link, PostgresStore, run_once
@@ -351,6 +353,17 @@ def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., 
         stands_on=_without_password(url),
         redis=redis,
     )
+
+
+def _need_cluster() -> None:
+    """Raise ConfigError when the drivers of PostgreSQL and Redis are not installed."""
+    from broker.errors import ConfigError
+
+    missing = [name for name in ("psycopg", "redis") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"database_url: {' and '.join(missing)} must be installed for several processes: pip install 'omniline[cluster]'"
+        )
 
 
 def _this_process(roles: Collection[str]) -> processes.Process:
@@ -998,6 +1011,7 @@ def _migrate(options: argparse.Namespace) -> int:
     settings = config.read_settings(options.config)
     url = settings.database
     if url is not None:
+        _need_cluster()
         migrate_postgres(url, forced=settings.allow_unsafe_disk)
     where, password = asyncio.run(_first_data(settings, demo=options.demo))
     print(f"{where} is of this version's schema")
@@ -1256,6 +1270,7 @@ def _snapshots(options: argparse.Namespace) -> Read:
     settings = config.read_settings(options.config)
     url = settings.database
     if url is not None:
+        _need_cluster()
         from broker.store import postgres
         from broker.store.migrate import check_postgres
 
