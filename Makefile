@@ -9,6 +9,8 @@ PYTHON ?= python3
 ONLY ?=
 # One worker a core; browser and server tests use private ports and folders, so they may run side by side.
 TEST_WORKERS ?= 2
+# Where tests are that run on either store; tests/conftest.py leaves out those that use none.
+USE_A_STORE := $(addprefix tests/,broker channels contracts crm_bridge operators routing)
 # What `make run` says to omniline.
 RUN ?= serve --demo
 
@@ -34,8 +36,12 @@ test: $(VENV)/.work broker/web/static/sizes.json ## install what the tests need,
 	@$(NODE) npm test --silent
 	@chromium=$$(sh tests/tools/chromium.sh) || exit 1; \
 	marks='not chaos'; [ -n "$$chromium" ] || marks='not chaos and not browser'; \
-	export OMNILINE_TEST_CHROMIUM="$$chromium"; \
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(ONLY)
+	postgres=$$(sh tests/tools/server.sh postgres) || exit 1; \
+	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres"; \
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(ONLY) || exit 1; \
+	echo "-- once more on PostgreSQL: what uses a store" >&2; \
+	OMNILINE_TEST_STORE=postgresql $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(or $(ONLY),$(USE_A_STORE)) \
+	|| [ $$? -eq 5 ]  # 5: of what ONLY names nothing uses one
 
 # Every check runs, whatever the one before said: one round shows all there is to repair.
 check: $(VENV)/.work web/node_modules/.installed ## formatting, lint, types, layers, browser side, repository

@@ -791,9 +791,11 @@ class Process:
         watch = _moving().Watch(lambda text: loop.call_soon_threadsafe(asker.tell, text), lambda: asker.gone or self.ended.done())
         async with self._move_lock:
             # Nobody is kept waiting while we only look.
+            asker.tell(LOOKING)
             await asyncio.to_thread(_moving().look, to, forced=self.settings.allow_unsafe_disk)
             named = _without_password(to)
             try:
+                asker.tell("bringing to an end what is under way …")
                 await self._fall_silent(named)
                 keys = {VISITORS: self.ground.visitors_key}
                 text = await asyncio.to_thread(_carry, folder, to, keys, watch)
@@ -811,7 +813,9 @@ class Process:
 
         self.leaving = to
         if not await self._rest():
-            raise StoreBusy("a message is being sent and does not come to its end; look at its channel, then move again")
+            raise StoreBusy(
+                "a message is being sent and does not come to its end; look at its channel, then move again; nothing was moved"
+            )
         assert isinstance(self.store, SqliteStore)
         await self.store.shut(StoreMoving(MOVING, retry_after=MOVING_RETRY_SECONDS))
 
@@ -898,6 +902,7 @@ class Process:
 
 MOVING = "Omniline is moving to another database and takes nothing here; nothing is lost, come again in a moment"
 MOVING_RETRY_SECONDS = 10.0
+LOOKING = "looking at the new database …"
 VISITORS = "visitors"
 """The key that signs visitors' tokens, as several processes share it."""
 
@@ -1071,6 +1076,7 @@ def _move_alone(settings: Settings, folder: DataFolder, to: str, progress: Progr
     read_once(folder.database, lambda tx: _refuse_other_schema(tx, folder.database))
     path = folder.keys / "visitors.key"
     keys = {VISITORS: load_key(path)} if path.exists() else {}
+    progress.tell(LOOKING)
     _moving().look(to, forced=settings.allow_unsafe_disk)
     return _carry(folder, to, keys, _moving().Watch(progress.tell))
 
@@ -1157,7 +1163,7 @@ class Progress:
     def tell(self, text: str) -> None:
         """Show *text* in place of what was shown before."""
         if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
             self._shown = True
 
     def end(self) -> None:

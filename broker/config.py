@@ -195,12 +195,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str | None:
         """The address of PostgreSQL, with its password. Raises ConfigError when the password's file cannot be read."""
-        return _with_password("database_password_file", self.database_url, self.database_password_file)
+        return _whole("database_password_file", self.database_url, self.database_password_file)
 
     @property
     def redis(self) -> str | None:
         """The address of Redis, with its password. Raises ConfigError when the password's file cannot be read."""
-        return _with_password("redis_password_file", self.redis_url, self.redis_password_file)
+        return _whole("redis_password_file", self.redis_url, self.redis_password_file)
 
     @property
     def host(self) -> str:
@@ -225,14 +225,19 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def _with_password(key: str, address: SecretStr | None, file: Path | None) -> str | None:
-    if address is None or file is None:
-        return address.get_secret_value() if address is not None else None
+def _whole(key: str, address: SecretStr | None, file: Path | None) -> str | None:
+    return with_password(key, address.get_secret_value(), file) if address is not None else None
+
+
+def with_password(key: str, address: str, file: Path | None) -> str:
+    """Return *address* with the password that stands in *file*, if one is named; *key* names it. Raises ConfigError."""
+    if file is None:
+        return address
     try:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{key}: {file} cannot be read ({error})") from error
-    parts = urlsplit(address.get_secret_value())
+    parts = urlsplit(address)
     user, at, place = parts.netloc.rpartition("@")
     if at and ":" in user:
         raise ConfigError(f"{key}: the address has a password too; leave one of them out")

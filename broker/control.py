@@ -1,4 +1,8 @@
-"""Commands that write speak to the running process: one JSON line there, one back, over a unix socket only its owner may open."""
+"""Commands that write speak to the running process: one JSON line there, one back, over a unix socket only its owner may open.
+
+Before the answer come as many lines as a long command has to tell. Whoever hangs up meanwhile has taken their word back, where the
+command looks for that.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,27 @@ LINE_MAX = 8 * 1024 * 1024
 _PATH_MAX = 100
 """Bytes of a unix socket's path that every system allows."""
 
-Handle = Callable[[str, dict[str, object]], Awaitable[str]]
-"""(command, arguments) -> what to print."""
+
+class Asker:
+    """Who asked for a command, and waits for its answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def gone(self) -> bool:
+        """Return whether they have hung up."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def tell(self, text: str) -> None:
+        """Say how far it has come; on the loop's thread."""
+        if not self.gone:
+            self._writer.write(json.dumps({"told": text}).encode() + b"\n")
+
+
+Handle = Callable[[str, dict[str, object], Asker], Awaitable[str]]
+"""(command, arguments, who asked) -> what to print."""
 
 
 def address(path: Path) -> Path:
@@ -41,7 +64,7 @@ async def listen(path: Path, handle: Handle) -> asyncio.AbstractServer:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await _answer(reader, handle)
+            answer = await _answer(reader, handle, Asker(reader, writer))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except OSError as error:
@@ -62,7 +85,7 @@ async def listen(path: Path, handle: Handle) -> asyncio.AbstractServer:
         os.umask(mask)
 
 
-async def _answer(reader: asyncio.StreamReader, handle: Handle) -> dict[str, str]:
+async def _answer(reader: asyncio.StreamReader, handle: Handle, asker: Asker) -> dict[str, str]:
     """Return what became of one request. The outermost loop of commands: whatever one raises is answered and logged here."""
     try:
         request = json.loads(await reader.readline())
@@ -71,7 +94,7 @@ async def _answer(reader: asyncio.StreamReader, handle: Handle) -> dict[str, str
         log.warning("control_request_unreadable", problem=str(error))
         return {"error": "the running process cannot read this request; use the omniline that it was started with"}
     try:
-        return {"ok": await handle(command, arguments)}
+        return {"ok": await handle(command, arguments, asker)}
     except OmnilineError as error:
         return {"error": str(error)}
     except Exception as error:
@@ -79,23 +102,29 @@ async def _answer(reader: asyncio.StreamReader, handle: Handle) -> dict[str, str
         return {"error": f"{command} failed in the running process ({type(error).__name__}), which goes on; its log says where"}
 
 
-def ask(path: Path, command: str, arguments: dict[str, object]) -> str | None:
-    """Have the running process do *command* and return what to print; None when none runs. Raises OmnilineError."""
+def ask(path: Path, command: str, arguments: dict[str, object], hear: Callable[[str], object] = lambda text: None) -> str | None:
+    """Have the running process do *command* and return what to print; None when none runs. Raises OmnilineError.
+
+    *hear* is called with what it tells meanwhile.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(address(path)))
         except OSError:
             return None
         request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
-        line = b""
+        answer: dict[str, str] = {}
         # It may answer, and hang up, before it has read everything: then the answer lies here all the same.
         with suppress(OSError):
             connection.sendall(request)
         with suppress(OSError), connection.makefile("rb") as answers:
-            line = answers.readline()
-    if not line:
-        raise OmnilineError("the running process ended before it answered; try again")
-    answer = json.loads(line)
+            for line in answers:
+                answer = json.loads(line)
+                if "told" not in answer:
+                    break
+                hear(answer["told"])
     if "error" in answer:
         raise OmnilineError(answer["error"])
-    return str(answer["ok"])
+    if "ok" not in answer:
+        raise OmnilineError("the running process ended before it answered; try again")
+    return answer["ok"]

@@ -19,6 +19,7 @@ OmnilineError
 └── StoreError
     ├── StoreFull          the disk is full: refused, nothing of it happened; try again later
     ├── StoreBusy          somebody else holds the database: refused, nothing of it happened; try again later
+    ├── StoreMoving        the house is being moved, or has moved: refused; come back after `retry_after` seconds
     ├── StoreUncertain     the connection was lost at the commit: ask again, a repeat is recognised by its id
     ├── StoreBroken        an I/O or fsync error: the process must stop
     ├── StoreClosed        the store has been closed
@@ -135,6 +136,14 @@ class StoreFull(StoreError):
 
 class StoreBusy(StoreError):
     """The database could not be used just now; nothing of the transaction happened."""
+
+
+class StoreMoving(StoreError):
+    """The house is on its way to another database, or there already; *retry_after* is in seconds."""
+
+    def __init__(self, text: str, *, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class StoreUncertain(StoreError):

@@ -37,7 +37,7 @@ import msgspec
 from msgspec import Meta
 
 Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-Uuid = Annotated[str, Meta(min_length=36, max_length=36)]
+Uuid = Annotated[str, Meta(min_length=36, max_length=36, pattern=r"^[ -~]*$")]
 Box = Literal["mine", "waiting", "all"]
 Presence = Literal["online", "away", "offline"]
 
@@ -49,7 +49,7 @@ class _In(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True
 class Hello(_In, frozen=True, tag="hello"):
     """The first frame; *resume* is the last `at` this console has applied."""
 
-    resume: Annotated[str, Meta(max_length=100)] | None = None
+    resume: Annotated[str, Meta(max_length=4_100)] | None = None
 
 
 class Do(_In, frozen=True, tag="do"):

@@ -14,7 +14,7 @@ from broker.domain import Directory
 from broker.store.journal import Position
 
 LONGEST = 4_000
-"""Characters of a position: as many transactions under way as a database has connections."""
+"""Characters of a position: as many transactions under way as a database has connections. A console's hello has room for it."""
 
 
 @dataclass(frozen=True, slots=True)

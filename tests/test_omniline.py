@@ -42,16 +42,21 @@ class Command:
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=self._folder)
 
 
-@pytest.fixture
-def command(tmp_path):
-    """Return the command line of a house of its own."""
+def command_in(folder: Path) -> Command:
+    """Return the command line of a house of its own in *folder*."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")}
     environment |= {
-        "OMNILINE_DATA": str(tmp_path / "data"),
+        "OMNILINE_DATA": str(folder / "data"),
         "OMNILINE_LISTEN": "127.0.0.1:0",
         "OMNILINE_ALLOW_UNSAFE_DISK": "true",
     }
-    return Command(environment, tmp_path)
+    return Command(environment, folder)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Return the command line of a house of its own."""
+    return command_in(tmp_path)
 
 
 class Serving:

@@ -16,6 +16,7 @@ from broker.store.sqlite import connect, driver
 from routing.replaying import Written
 from tests.crm_bridge.house import House
 from tests.support.replay import unlike
+from tests.support.store import SqliteMemory
 
 CUSTOMERS = 30
 
@@ -23,7 +24,7 @@ CUSTOMERS = 30
 @pytest.fixture(scope="module")
 def traffic(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Return a database file in which Ann has taken one of many customers' sessions, on 2 March 2026 from 12:00 to 12:01 UTC."""
-    house = House()
+    house = House(SqliteMemory)
     shop = house.line()
     site, ann = house.channel(shop), house.operator("ann", shop)
     house.settle()
@@ -34,7 +35,7 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     house.settle()
     path = tmp_path_factory.mktemp("traffic") / "omniline.db"
     with closing(driver().connect(str(path))) as copy:
-        house.connection.backup(copy)
+        house.store.connection.backup(copy)
     return path.read_bytes()
 
 
@@ -127,7 +128,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("stream", "told"), [(Terminal, "\r10000 rows ...\r20000 rows ...\r\x1b[K"), (io.StringIO, "")])
+@pytest.mark.parametrize(
+    ("stream", "told"), [(Terminal, "\r10000 rows ...\x1b[K\r20000 rows ...\x1b[K\r\x1b[K"), (io.StringIO, "")]
+)
 def test_a_long_run_tells_a_terminal_how_far_it_is(monkeypatch, stream, told):
     """Who waits sees that it goes on, and nothing of it stays; a file or a pipe gets none of it."""
     stderr = stream()

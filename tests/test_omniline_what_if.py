@@ -18,6 +18,7 @@ from routing.comparison import Spread, compare
 from routing.erlang import staffing
 from routing.traffic import kept
 from tests.crm_bridge.house import House
+from tests.support.store import SqliteMemory
 
 CUSTOMERS = 16
 DAY = ("--from", "2026-03-02", "--to", "2026-03-02")
@@ -30,7 +31,7 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
     She takes each offer after 5 s and has each session for 150 s; so from the fifth on customers wait for her.
     """
-    house = House()
+    house = House(SqliteMemory)
     shop = house.line("shop", no_answer_seconds=60)
     desk = house.line("desk")
     site = house.channel(shop)
@@ -51,7 +52,7 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         house.clock.move(timedelta(seconds=5))
     path = tmp_path_factory.mktemp("traffic") / "omniline.db"
     with closing(driver().connect(str(path))) as copy:
-        house.connection.backup(copy)
+        house.store.connection.backup(copy)
     return path.read_bytes()
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from broker.errors import ConfigError, StoreInUse
 
 _VOLATILE = {"tmpfs", "ramfs", "devtmpfs"}
+_MOVED = "moved.json"
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where a house has gone; what lies in its folder is the copy that was left."""
+
+    to: str
+    """The address of its database, without the password."""
+    at: str
+    """When, for people."""
 
 
 class DataFolder:
@@ -39,6 +52,51 @@ class DataFolder:
     def control(self) -> Path:
         """The socket by which commands reach the running process."""
         return self.path / "control.sock"
+
+    @property
+    def moved(self) -> Moved | None:
+        """Where the house has gone; None while it is here."""
+        try:
+            said = json.loads((self.path / _MOVED).read_text(encoding="utf-8"))
+            return Moved(str(said["to"]), str(said["at"]))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError, KeyError):
+            # Whatever is in it: somebody was told that this copy is not to be gone on with.
+            return Moved("another database", "a day that cannot be read")
+
+    def refuse_moved(self) -> None:
+        """Raise ConfigError when the house has moved: what is here must not be gone on with."""
+        moved = self.moved
+        if moved is not None:
+            raise ConfigError(
+                f"data: this house has moved to {moved.to} on {moved.at}, and {self.path} holds the copy that was left; set "
+                "OMNILINE_DATABASE_URL to where it is, or, to give that up and go on with this copy, run: omniline move --back"
+            )
+
+    def prepare_moved(self, moved: Moved) -> None:
+        """Write down where the house goes, so that `set_moved` needs no more room on the disk."""
+        with (self.path / f"{_MOVED}.part").open("w", encoding="utf-8") as file:
+            file.write(json.dumps({"to": moved.to, "at": moved.at}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def set_moved(self) -> None:
+        """Let what was prepared be true, whatever happens from here on."""
+        (self.path / f"{_MOVED}.part").replace(self.path / _MOVED)
+        self._sync()
+
+    def unset_moved(self) -> None:
+        """Let the house be here again."""
+        (self.path / _MOVED).unlink(missing_ok=True)
+        self._sync()
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def lock(self) -> None:
         """Make the folder if need be, and own it. Raises StoreInUse with the owner's pid, ConfigError when it cannot be used."""

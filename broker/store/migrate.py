@@ -51,7 +51,11 @@ def migrate_postgres(url: str, *, forced: bool = False) -> bool:
         raise StoreBusy(f"the database of database_url cannot be used ({' '.join(str(error).split())})") from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise ConfigError(
-            f"database_url: its user may not make tables ({error}); let it own the database or the schema"
+            f"database_url: its user may not make tables ({error.diag.message_primary}); let it own the database or the schema"
+        ) from error
+    except psycopg.errors.DuplicateTable as error:
+        raise ConfigError(
+            f"database_url: the database has somebody else's tables ({error.diag.message_primary}); give Omniline one of its own"
         ) from error
 
 
@@ -89,6 +93,7 @@ def schema_of(connection: psycopg.Connection[Any]) -> str | None:
 def _upgrade_postgres(url: str) -> bool:
     import psycopg
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     # A change of a table waits for whoever uses it, and everybody else then waits behind it: rather not for long.
@@ -105,6 +110,8 @@ def _upgrade_postgres(url: str) -> bool:
             if schema_of(made) == HEAD:
                 return False
             _run(connection)
+    except DBAPIError as error:
+        raise error.orig or error from None
     finally:
         engine.dispose()
     return True

@@ -42,7 +42,8 @@ from sqlalchemy.schema import Column, Table
 
 from broker.domain import Author, Fate, MessageKind, PointKind, PresenceState, Status, rank_of, to_us
 from broker.ports import Row, Tx
-from broker.store.sql import adhoc, cols, one_of, sql
+from broker.store.journal import position_of
+from broker.store.sql import Sql, adhoc, cols, one_of, sql
 from broker.store.tables import (
     budgets,
     channels,
@@ -169,10 +170,10 @@ def _ids(row: Row) -> str:
     return "/".join(str(part) for part in row)
 
 
-def _query(statement: Select[Any]) -> Callable[[Tx], Iterable[str]]:
+def _query(statement: Select[Any], made: Callable[[Select[Any]], Sql] = sql) -> Callable[[Tx], Iterable[str]]:
     """Return how to find the rows of *statement*; when they are many the database counts them and only the first are fetched."""
-    first = sql(statement.limit(LISTED))
-    count = sql(select(func.count()).select_from(statement.order_by(None).subquery()))
+    first = made(statement.limit(LISTED))
+    count = made(select(func.count()).select_from(statement.order_by(None).subquery()))
 
     def find(tx: Tx) -> Iterator[str]:
         found = tx.all(first)
@@ -1028,7 +1029,23 @@ def _known() -> Iterator[Check]:
 
 # --- the CRM's side: only what its reader has passed
 
-_PASSED = select(readers.c.cursor).where(readers.c.name == CRM_READER).scalar_subquery()
+_Unread = ColumnElement[bool]
+"""Of a row of the journal: the CRM's reader has not had it."""
+
+
+def _unread(tx: Tx) -> _Unread:
+    at = position_of(tx, CRM_READER)
+    late: list[int] = []
+    if at.first_open:
+        oldest = min((at.first_open, *at.under_way))
+        statement = select(journal.c.id, journal.c.xid).where(journal.c.id <= at.last, journal.c.xid >= oldest)
+        late = [row for row, xid in tx.all(adhoc(statement)) if not at.has(row, xid)]
+    return or_(journal.c.id > at.last, journal.c.id.in_(late)) if late else journal.c.id > at.last
+
+
+def _query_of_read(make: Callable[[_Unread], Select[Any]]) -> Callable[[Tx], Iterable[str]]:
+    """Return how to find the rows of a statement that goes by what the CRM's reader has had."""
+    return lambda tx: _query(make(_unread(tx)), adhoc)(tx)
 
 
 class _TranscriptLine(msgspec.Struct):
@@ -1060,7 +1077,7 @@ def _wrong_transcripts(tx: Tx) -> Iterator[str]:
         journal.c.conversation_id == sessions.c.conversation_id,
         journal.c.session_id == sessions.c.id,
         one_of(journal.c.kind, "close", "message"),
-        journal.c.id > _PASSED,
+        _unread(tx),
     )
     statement = (
         select(*cols(sessions, "id conversation_id first_seq"), transcripts.c.body)
@@ -1104,13 +1121,13 @@ def _of_session() -> ColumnElement[bool]:
     return transcripts.c.external_id == literal("session:") + sessions.c.id
 
 
-def _passed(kind: str) -> ColumnElement[bool]:
+def _passed(kind: str, unread: _Unread) -> ColumnElement[bool]:
     return exists().where(
         journal.c.conversation_id == sessions.c.conversation_id,
         journal.c.session_id == sessions.c.id,
         journal.c.kind == kind,
         journal.c.status == Status.CLOSED.value,
-        journal.c.id <= _PASSED,
+        not_(unread),
     )
 
 
@@ -1120,10 +1137,10 @@ def _bridged() -> Iterator[Check]:
     yield Check(
         "transcripts",
         "every closed session has its transcript",
-        _query(
-            select(sessions.c.id).where(
+        _query_of_read(
+            lambda unread: select(sessions.c.id).where(
                 sessions.c.status == Status.CLOSED.value,
-                _passed("close"),
+                _passed("close", unread),
                 not_(exists().where(_of_session())),
             )
         ),
@@ -1131,10 +1148,12 @@ def _bridged() -> Iterator[Check]:
     yield Check(
         "transcripts",
         "the transcript of a session that cannot open again is frozen",
-        _query(
-            select(sessions.c.id)
-            .join_from(sessions, transcripts, _of_session())
-            .where(sessions.c.frozen == 1, _passed("reopen_ended"), transcripts.c.frozen == 0)
+        _query_of_read(
+            lambda unread: (
+                select(sessions.c.id)
+                .join_from(sessions, transcripts, _of_session())
+                .where(sessions.c.frozen == 1, _passed("reopen_ended", unread), transcripts.c.frozen == 0)
+            )
         ),
     )
     yield Check("transcripts", "every transcript says what was said", _wrong_transcripts)
@@ -1147,11 +1166,12 @@ def _bridged() -> Iterator[Check]:
             .where(leads.c.stage != MERGED, transcripts.c.lead_id.is_(None))
         ),
     )
+    passed = select(readers.c.cursor).where(readers.c.name == CRM_READER).scalar_subquery()
     kept = union_all(select(leads.c.id.label("id")), select(transcripts.c.external_id)).subquery("kept")
     yield Check(
         "readers",
         "whoever has kept something has a cursor",
-        _query(select(literal(CRM_READER)).where(exists(select(kept.c.id)), func.coalesce(_PASSED, 0) == 0)),
+        _query(select(literal(CRM_READER)).where(exists(select(kept.c.id)), func.coalesce(passed, 0) == 0)),
     )
     ahead = select(readers.c.name).where(readers.c.cursor > select(func.coalesce(func.max(journal.c.id), 0)).scalar_subquery())
     yield Check("readers", "no reader is ahead of the journal", _query(ahead))
@@ -1160,11 +1180,11 @@ def _bridged() -> Iterator[Check]:
     yield Check("counters", "no sending has a fence that was never given", _query(select(fence).where(fence > known)))
 
 
-def _without_lead() -> Select[Any]:
-    unread = exists().where(
+def _without_lead(unread: _Unread) -> Select[Any]:
+    news = exists().where(
         journal.c.conversation_id == conversations.c.id,
         one_of(journal.c.kind, "contact", "contact_message", "take", "close"),
-        journal.c.id > func.coalesce(_PASSED, 0),
+        unread,
     )
     return (
         select(conversations.c.contact_id)
@@ -1174,7 +1194,7 @@ def _without_lead() -> Select[Any]:
             not_(lines.c.settings.like('%"lead_rule":"nothing"%')),
             exists().where(contact_points.c.contact_id == conversations.c.contact_id, contact_points.c.scope == ""),
             not_(exists().where(leads.c.contact_id == conversations.c.contact_id)),
-            not_(unread),
+            not_(news),
         )
         .distinct()
     )
@@ -1212,12 +1232,12 @@ WAITING: tuple[Check, ...] = (
     Check(
         "journal",
         "news that the CRM has not read",
-        _query(select(journal.c.id).where(journal.c.id > func.coalesce(_PASSED, 0)).order_by(journal.c.id)),
+        _query_of_read(lambda unread: select(journal.c.id).where(unread).order_by(journal.c.id)),
     ),
     Check(
         "leads",
         "contacts one could call or write to, in a line that makes leads, without a lead: made before the line did, or lost",
-        _query(_without_lead()),
+        _query_of_read(_without_lead),
     ),
     Check(
         "seats",

@@ -344,6 +344,7 @@ class SqliteStore:
         self._writes: queue.SimpleQueue[tuple[Callable[..., Any], Any, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._end: StoreError | None = None
+        self._shut: StoreError | None = None
         self.full_since: datetime | None = None
         """When the disk was first found full; None once a commit has gone through again."""
         self.commits = 0
@@ -371,6 +372,16 @@ class SqliteStore:
         """See `Store.read`."""
         return self._put(self._reads, work)
 
+    async def shut(self, reason: StoreError) -> None:
+        """Answer with *reason* whatever would write, until `reopen`; return when what was asked before is on the disk."""
+        last = self._put(self._writes, _nothing, WHOLE)
+        self._shut = reason
+        await last
+
+    def reopen(self) -> None:
+        """Write again what is asked from now on."""
+        self._shut = None
+
     async def close(self) -> None:
         """Finish what was asked, then close the file; later calls raise StoreClosed."""
         if self._end is None:
@@ -390,8 +401,9 @@ class SqliteStore:
 
     def _put(self, where: queue.SimpleQueue[Any], *job: Any) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        if self._end is not None:
-            future.set_exception(self._end)
+        refusal = self._end or (self._shut if where is self._writes else None)
+        if refusal is not None:
+            future.set_exception(refusal)
         else:
             where.put((*job, future))
         return future
@@ -474,6 +486,10 @@ class SqliteStore:
                 answer = Answer(None, _told(error))
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(settle, future, answer)
+
+
+def _nothing(tx: Tx) -> None:
+    """Do nothing, after everything that was asked before."""
 
 
 def read_once(path: Path, work: Callable[[Tx], T]) -> T:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,7 +156,7 @@ class RedisTransport:
         # Redis has one set of channels for all its databases.
         self._channel = f"{prefix}:{self._address.database}:shouts"
         self._buckets_key = f"{prefix}:bucket:"
-        self._probe_key = f"{prefix}:probe"
+        self._no_stream = f"{prefix}:none"
         self._pace = pace or Pace()
         self._monotonic = monotonic
         self._here = MemoryTransport(monotonic)
@@ -271,17 +271,15 @@ class RedisTransport:
             await self._prove(sending)
             await hearing.ask(("SUBSCRIBE", self._channel))
             (reader_id,) = await reading.ask(("CLIENT", "ID"))
-            bells = await self._join_groups(reading)
+            await self._make_groups(reading)
             # Only now: who sweeps because of it misses nothing that is rung from here on.
             self._find()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(sending, reader_id))
-                tasks.create_task(self._read(reading, bells))
-                tasks.create_task(self._hear(hearing))
+            await _until_one_fails(self._send(sending, reader_id), self._read(reading), self._hear(hearing))
 
     async def _prove(self, line: Line) -> None:
-        """Raise unless this Redis is new enough and can be written to: it may be full, or a replica."""
-        hello, _ = await line.ask(("HELLO",), ("SET", self._probe_key, "", "PX", 1_000))
+        """Raise unless this Redis is new enough and takes what we send: it may be full, a replica, or forbid it."""
+        # NOMKSTREAM: into a stream that does not exist nothing is written, and all that would refuse a writing refuses this.
+        hello, _ = await line.ask(("HELLO",), ("XADD", self._no_stream, "NOMKSTREAM", "*", "keys", ""))
         version = dict(zip(hello[::2], hello[1::2], strict=False)).get(b"version", b"0").decode()
         if int(version.partition(".")[0]) < 7:
             raise ResponseError(f"this is Redis {version}, and 7 or newer is needed")
@@ -296,11 +294,11 @@ class RedisTransport:
         self._call_restored()
 
     def _lose(self, error: Exception) -> None:
-        cause = next(_leaves(error))
-        if not isinstance(cause, RedisError | OSError | TimeoutError):
+        if not isinstance(error, RedisError | OSError | TimeoutError):
             metrics.unexpected_errors_total.labels("transport").inc()
-            log.error("transport_failed", exc_info=cause)
-        self._lost = self._words_for(cause)
+            log.error("transport_failed", exc_info=error)
+        text = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+        self._lost = self._address.without_secret(text)
         self._drop()
         if self._lost_at is not None:
             return
@@ -308,10 +306,6 @@ class RedisTransport:
         metrics.transport_lost.set(1)
         metrics.transport_losses_total.inc()
         log.warning("transport_lost", reason=self._lost)
-
-    def _words_for(self, cause: BaseException) -> str:
-        text = str(cause) or ("no answer in time" if isinstance(cause, TimeoutError) else type(cause).__name__)
-        return self._address.without_secret(text)
 
     def _drop(self) -> None:
         """Forget what has gathered: when Redis is back, sweeps have found it."""
@@ -397,7 +391,7 @@ class RedisTransport:
 
     # --- the streams: work for one
 
-    async def _read(self, line: Line, bells: tuple[Bell, ...]) -> None:
+    async def _read(self, line: Line) -> None:
         claim_at = forget_at = self._monotonic()
         acks: list[Command] = []
         while True:
@@ -405,32 +399,31 @@ class RedisTransport:
                 now = self._monotonic()
                 if now >= claim_at:
                     claim_at = now + self._pace.claim_seconds / 2
-                    acks += await self._claim(line, bells)
+                    acks += await self._claim(line)
                 if now >= forget_at:
                     forget_at = now + self._pace.forget_seconds / 2
-                    await self._forget_readers(line, bells)
-                while self._bells_changed.is_set():
-                    bells = await self._join_groups(line)
-                if bells:
+                    await self._forget_readers(line)
+                self._bells_changed.clear()
+                if bells := self._worked_bells():
                     acks = await self._read_once(line, bells, acks)
-                elif not await _is_set_within(self._bells_changed, self._pace.heartbeat_seconds):
-                    await line.ask(("PING",))
+                else:
+                    await line.ask(*acks, ("PING",))
+                    acks = []
+                    await _is_set_within(self._bells_changed, self._pace.heartbeat_seconds)
             except ResponseError as error:
                 if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                     raise
                 # Somebody has emptied Redis under us: the streams are gone, and with them what was in them.
-                bells = await self._join_groups(line)
+                await self._make_groups(line)
                 log.warning("transport_emptied")
                 self._call_restored()
 
-    async def _join_groups(self, line: Line) -> tuple[Bell, ...]:
-        """Return the bells to read for, each with a group that reads from now on unless there is one already."""
-        self._bells_changed.clear()
-        bells = tuple(bell for bell in self._streams if self._here.is_heard(bell))
-        for answer in await line.attempt(*(("XGROUP", "CREATE", self._streams[bell], GROUP, "$", "MKSTREAM") for bell in bells)):
+    async def _make_groups(self, line: Line) -> None:
+        """Let each stream have a group, which keeps from now on what is rung, unless there is one already."""
+        makings: list[Command] = [("XGROUP", "CREATE", stream, GROUP, "$", "MKSTREAM") for stream in self._streams.values()]
+        for answer in await line.attempt(*makings):
             if isinstance(answer, ResponseError) and not str(answer).startswith("BUSYGROUP"):
                 raise answer
-        return bells
 
     async def _read_once(self, line: Line, bells: tuple[Bell, ...], acks: list[Command]) -> list[Command]:
         """Acknowledge what was heard before and wait for more; return how to acknowledge that."""
@@ -443,8 +436,12 @@ class RedisTransport:
         by_name = {self._streams[bell].encode(): bell for bell in bells}
         return [ack for name, entries in found or () for ack in self._work(by_name[name], entries)]
 
-    async def _claim(self, line: Line, bells: tuple[Bell, ...]) -> list[Command]:
+    def _worked_bells(self) -> tuple[Bell, ...]:
+        return tuple(bell for bell in self._streams if self._here.is_heard(bell))
+
+    async def _claim(self, line: Line) -> list[Command]:
         """Have what others read and did not acknowledge heard here; return how to acknowledge it."""
+        bells = self._worked_bells()
         idle_ms = int(self._pace.claim_seconds * 1_000)
         claims: list[Command] = [
             ("XAUTOCLAIM", self._streams[bell], GROUP, self._process, idle_ms, "0-0", "COUNT", ENTRIES_TOGETHER) for bell in bells
@@ -455,9 +452,9 @@ class RedisTransport:
             acks += self._work(bell, entries)
         return acks
 
-    async def _forget_readers(self, line: Line, bells: tuple[Bell, ...]) -> None:
+    async def _forget_readers(self, line: Line) -> None:
         idle_ms = int(self._pace.forget_seconds * 1_000)
-        await line.ask(*(("EVAL", _FORGET, 1, self._streams[bell], GROUP, idle_ms) for bell in bells))
+        await line.ask(*(("EVAL", _FORGET, 1, stream, GROUP, idle_ms) for stream in self._streams.values()))
 
     def _work(self, bell: Bell, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Command]:
         """Let the entries be heard; return how to acknowledge them."""
@@ -506,6 +503,22 @@ class RedisTransport:
         self._gathered.set()  # The reader may be blocked: the sender frees it.
 
 
+async def _until_one_fails(*endless: Coroutine[None, None, None]) -> None:
+    """Run all of them; raise what the first that fails raises, when the others have ended too.
+
+    No TaskGroup: one that is cancelled in the moment in which a task fails raises that failure, and the cancelling is forgotten.
+    """
+    tasks = [asyncio.create_task(each) for each in endless]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     if event.is_set():
         return True
@@ -520,12 +533,3 @@ async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
 def _answer(ask: _Ask, wait_seconds: float | None) -> None:
     if not ask.answer.done():
         ask.answer.set_result(wait_seconds)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield what a group of errors is made of."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -32,6 +32,7 @@ from broker.errors import (
     OmnilineError,
     StoreError,
     StoreFull,
+    StoreMoving,
     TooMany,
 )
 from broker.web.asgi import App, Message, Receive, Scope, Send
@@ -122,6 +123,8 @@ def of_error(error: OmnilineError) -> Response | None:
             return respond(429, text, error.code, retry_after=error.retry_after)
         case StoreFull():
             return respond(503, text, "full", retry_after=STORE_RETRY_SECONDS)
+        case StoreMoving():
+            return respond(503, text, "unavailable", retry_after=error.retry_after)
         case StoreError():
             return respond(503, "the store cannot answer just now", "unavailable", retry_after=STORE_RETRY_SECONDS)
         case _:

@@ -393,7 +393,7 @@ class VisitorGate:
         name = self._tokens.check(channel.id, frame.token) if frame.token is not None else self._tokens.new()
         if name is None:
             raise _Closed(BAD_TOKEN, Error("bad_token", "this visitor token is not ours; come again without it"))
-        socket.text_language = frame.lang
+        socket.text_language = frame.lang.replace("\x00", "")
         socket.source = Source(frame.page, frame.title, frame.referrer, frame.utm)
         # Entered before the history is read: what comes meanwhile waits in the socket's queue instead of being missed.
         visitor = self._enter(channel.id, name, socket)

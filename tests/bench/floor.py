@@ -22,7 +22,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any
@@ -86,11 +87,10 @@ class Waiting(msgspec.Struct, gc=False):
     seq: int = 0
 
 
-class FloorStore:
-    """One table, one writer thread, one fsync for all that waited while the last one ran."""
+class Committer(ABC):
+    """One table, one writer thread, one commit for all that waited while the last one ran."""
 
-    def __init__(self, path: Path, committed: Callable[[list[Waiting]], object]) -> None:
-        self._path = path
+    def __init__(self, committed: Callable[[list[Waiting]], object]) -> None:
         self._committed = committed
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._opened = threading.Event()
@@ -105,7 +105,7 @@ class FloorStore:
             raise self._failure
 
     def put(self, waiting: Waiting) -> None:
-        """Hand one message to the writer; ``committed`` is called with it, in the writer's thread, after the fsync."""
+        """Hand one message to the writer; ``committed`` is called with it, in the writer's thread, after the commit."""
         self._queue.put(waiting)
 
     def close(self) -> None:
@@ -113,28 +113,27 @@ class FloorStore:
         self._queue.put(None)
         self._thread.join()
 
-    def _connect(self) -> sqlite.Connection:
-        database = sqlite.connect(str(self._path), isolation_level=None)
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        journal = database.execute("PRAGMA journal_mode").fetchone()[0]
-        synchronous = database.execute("PRAGMA synchronous").fetchone()[0]
-        if (journal, synchronous) != (WAL, FULL):
-            raise RuntimeError(f"{self._path}: journal_mode is {journal}, synchronous {synchronous}; the floor must be durable")
-        database.execute(TABLE)
-        return database
+    @abstractmethod
+    def connect(self) -> int:
+        """Open the database, in the writer's thread, and return the last seq in it. Raises RuntimeError when it is not durable."""
+
+    @abstractmethod
+    def insert(self, batch: list[Waiting]) -> None:
+        """Insert *batch*, which is not empty, and return when it is on the disk."""
+
+    @abstractmethod
+    def disconnect(self) -> None:
+        """Close the database."""
 
     def _run(self) -> None:
         try:
-            database = self._connect()
-            seq: int = database.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+            seq = self.connect()
         except BaseException as failure:
             self._failure = failure
             self._opened.set()
             return
         self._opened.set()
         queue, size = self._queue, self._queue.qsize
-        encode = msgspec.json.Encoder().encode
         more = True
         while more:
             first = queue.get()
@@ -149,17 +148,108 @@ class FloorStore:
             for waiting in batch:
                 seq += 1
                 waiting.seq = seq
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(
-                INSERT, [encode([(each.seq, each.visitor, each.message.id, each.message.text) for each in batch]).decode()]
-            )
-            database.execute("COMMIT")
-            self._committed(batch)
-        database.close()
+            if batch:
+                self.insert(batch)
+                self._committed(batch)
+        self.disconnect()
 
 
-class Floor:
-    """The ASGI application.
+class SqliteCommitter(Committer):
+    """The table in a file of its own."""
+
+    def __init__(self, path: Path, committed: Callable[[list[Waiting]], object]) -> None:
+        super().__init__(committed)
+        self._path = path
+        self._database: sqlite.Connection
+        self._encode = msgspec.json.Encoder().encode
+
+    def connect(self) -> int:
+        database = self._database = sqlite.connect(str(self._path), isolation_level=None)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        journal = database.execute("PRAGMA journal_mode").fetchone()[0]
+        synchronous = database.execute("PRAGMA synchronous").fetchone()[0]
+        if (journal, synchronous) != (WAL, FULL):
+            raise RuntimeError(f"{self._path}: journal_mode is {journal}, synchronous {synchronous}; the floor must be durable")
+        database.execute(TABLE)
+        return int(database.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0])
+
+    def insert(self, batch: list[Waiting]) -> None:
+        rows = self._encode([(each.seq, each.visitor, each.message.id, each.message.text) for each in batch]).decode()
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(INSERT, [rows])
+        self._database.execute("COMMIT")
+
+    def disconnect(self) -> None:
+        self._database.close()
+
+
+class App(ABC):
+    """What the ASGI applications of all floors have: an opening, an end, `/readyz` between them, and sockets by their paths."""
+
+    sockets: Mapping[str, Callable[[Event, Receive, Send], Awaitable[None]]]
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, send)
+        elif (serve := self.sockets.get(scope["path"])) is not None:
+            await serve(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open what it stands on, before the first request."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close it, after the last."""
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.open()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Event, send: Send) -> None:
+        status = 200 if scope["path"] == "/readyz" else 404
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def serve_visitor(scope: Event, receive: Receive, send: Send, put: Callable[[Waiting], None]) -> None:
+    """Read one visitor's socket to its end; every message is *put*."""
+    visitor = number_of(scope, "visitor")
+    decode = msgspec.json.Decoder(VisitorMessage).decode
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        try:
+            message = decode(event.get("text") or b"")
+        except msgspec.DecodeError as failure:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": str(failure)[:100]})
+            return
+        put(Waiting(visitor, message, send))
+
+
+async def serve_operator(scope: Event, receive: Receive, send: Send, connected: dict[int, Send]) -> None:
+    """Have one operator among the *connected* until the socket ends."""
+    operator = number_of(scope, "operator")
+    await receive()
+    await send({"type": "websocket.accept"})
+    connected[operator] = send
+    while (await receive())["type"] == "websocket.receive":
+        pass
+    if connected.get(operator) is send:
+        del connected[operator]
+
+
+class Floor(App):
+    """The floor of one process.
 
     One task delivers what was committed, in commit order; a peer that stops reading holds up the rest, which a floor may.
     """
@@ -168,57 +258,22 @@ class Floor:
         self._path = folder / "floor.db"
         self._operators: dict[int, Send] = {}
         self._batches: asyncio.Queue[list[Waiting]] = asyncio.Queue()
+        self._store: Committer
+        self._delivering: asyncio.Task[None]
+        self.sockets = {
+            "/ws/visitor": lambda scope, receive, send: serve_visitor(scope, receive, send, self._store.put),
+            "/ws/operator": lambda scope, receive, send: serve_operator(scope, receive, send, self._operators),
+        }
 
-    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, send)
-        elif scope["path"] == "/ws/visitor":
-            await self._visitor(number_of(scope, "visitor"), receive, send)
-        elif scope["path"] == "/ws/operator":
-            await self._operator(number_of(scope, "operator"), receive, send)
-        else:
-            await send({"type": "websocket.close"})
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
+    async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        self._store = FloorStore(self._path, lambda batch: loop.call_soon_threadsafe(self._batches.put_nowait, batch))
+        self._store = SqliteCommitter(self._path, lambda batch: loop.call_soon_threadsafe(self._batches.put_nowait, batch))
         self._store.open()
-        delivering = loop.create_task(self._deliver())
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        delivering.cancel()
+        self._delivering = loop.create_task(self._deliver())
+
+    async def close(self) -> None:
+        self._delivering.cancel()
         self._store.close()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _http(self, scope: Event, send: Send) -> None:
-        status = 200 if scope["path"] == "/readyz" else 404
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _visitor(self, visitor: int, receive: Receive, send: Send) -> None:
-        decode = msgspec.json.Decoder(VisitorMessage).decode
-        put = self._store.put
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (event := await receive())["type"] == "websocket.receive":
-            try:
-                message = decode(event.get("text") or b"")
-            except msgspec.DecodeError as failure:
-                await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": str(failure)[:100]})
-                return
-            put(Waiting(visitor, message, send))
-
-    async def _operator(self, operator: int, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        self._operators[operator] = send
-        while (await receive())["type"] == "websocket.receive":
-            pass
-        if self._operators.get(operator) is send:
-            del self._operators[operator]
 
     async def _deliver(self) -> None:
         encode = msgspec.json.Encoder().encode
@@ -244,16 +299,12 @@ def number_of(scope: Event, name: str) -> int:
     return int(parse_qs(scope["query_string"].decode()).get(name, ["0"])[0])
 
 
-def main() -> None:
-    """Serve until a signal."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.floor", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="an existing folder for the database")
-    arguments = parser.parse_args()
+def serve(app: App, port: int) -> None:
+    """Serve *app* until a signal."""
     uvicorn.run(
-        Floor(arguments.data),
+        app,
         host="127.0.0.1",
-        port=arguments.port,
+        port=port,
         loop="uvloop",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
@@ -261,6 +312,15 @@ def main() -> None:
         log_level="warning",
         access_log=False,
     )
+
+
+def main() -> None:
+    """Serve until a signal."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.floor", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="an existing folder for the database")
+    arguments = parser.parse_args()
+    serve(Floor(arguments.data), arguments.port)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,11 @@ def cpu_seconds(pid: int) -> float:
     return ticks / CLOCK_TICKS
 
 
+def cpu_seconds_each(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return `cpu_seconds` of each of the named processes."""
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
 def stolen_seconds() -> float:
     """Return the CPU time, of all cores, that the host has given to others while we wanted it (proc(5): steal); 10 ms steps."""
     return int((proc() / "stat").read_text().split(maxsplit=9)[8]) / CLOCK_TICKS

@@ -20,12 +20,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import uvloop
 
-from tests.bench.measure import BenchError, Report, cpu_seconds, fsync_ms, median, percentile, progress, stolen_seconds
+from tests.bench.measure import BenchError, Report, cpu_seconds_each, fsync_ms, median, percentile, progress, stolen_seconds
 from tests.bench.subject import FloorSubject, Subject
 from tests.bench.wsclient import WebSocketError
 
@@ -52,8 +52,10 @@ class Saturation:
 
     rate: float
     """Messages a second."""
-    server_us: float
-    """CPU time of the server for each message."""
+    server_us: Mapping[str, float]
+    """CPU time for each message, of each of the server's processes."""
+    database_us: Mapping[str, float]
+    """The same of the databases it stands on, where they are processes of their own."""
     load_share: float
     """How much of one core the load took; near 1 the load is the limit, not the server."""
 
@@ -68,8 +70,12 @@ class Round:
 
     def __str__(self) -> str:
         full = self.full
+        cpu = f"{sum(full.server_us.values()):.1f} us of server CPU each"
+        if len(full.server_us) > 1 or full.database_us:
+            parts = {**full.server_us, **full.database_us}
+            cpu += f" ({', '.join(f'{name} {us:.1f}' for name, us in parts.items())})"
         return (
-            f"{full.rate:,.0f} messages/s, {full.server_us:.1f} us of server CPU each, load {full.load_share:.0%} of a core; "
+            f"{full.rate:,.0f} messages/s, {cpu}, load {full.load_share:.0%} of a core; "
             f"at {PACE}/s p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms"
         )
 
@@ -185,16 +191,22 @@ class Traffic:
         for visitor in range(len(self._sent)):
             self._refill(visitor)
         await self._rest(WARM_UP_SECONDS)
-        total, server, client, begun = self._total, cpu_seconds(self._subject.pid), time.process_time(), time.perf_counter()
+        subject = self._subject
+        server, databases = cpu_seconds_each(subject.pids), cpu_seconds_each(subject.database_pids)
+        total, client, begun = self._total, time.process_time(), time.perf_counter()
         await self._rest(WINDOW_SECONDS)
         seconds = time.perf_counter() - begun
         client = time.process_time() - client
         count = self._total - total
-        server = cpu_seconds(self._subject.pid) - server
         self._window = 0
         if not count:
-            raise BenchError(f"{self._subject.name}: nothing came in during {seconds:.1f} s of saturation")
-        return Saturation(count / seconds, server / count * 1e6, client / seconds)
+            raise BenchError(f"{subject.name}: nothing came in during {seconds:.1f} s of saturation")
+        return Saturation(
+            count / seconds,
+            {name: (used - server[name]) / count * 1e6 for name, used in cpu_seconds_each(subject.pids).items()},
+            {name: (used - databases[name]) / count * 1e6 for name, used in cpu_seconds_each(subject.database_pids).items()},
+            client / seconds,
+        )
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait until nothing is in the air; BenchError if something stays there or was never acknowledged."""

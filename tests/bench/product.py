@@ -28,10 +28,11 @@ import tempfile
 import urllib.error
 import urllib.request
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -43,15 +44,27 @@ LINE = "shop"
 PASSWORD = "a password for measuring"
 PASSWORD_VARIABLE = "BENCH_PASSWORD"
 BUDGET = 1_000_000
-LOGINS_AT_ONCE = 2
-"""A password's hash costs a core for a while: more at once take no less time."""
 HELLO_SECONDS = 30.0
-APPLY_SECONDS = 120.0
+COMMAND_SECONDS = 120.0
 
 OPERATOR_LOGINS = "operator{:03d}"
 
 
 # --- the server
+
+
+class Product(Protocol):
+    """The product as a subject needs it."""
+
+    @property
+    def running(self) -> Server:
+        """The process that serves visitors and consoles, once started; BenchError before."""
+
+    def start(self) -> float:
+        """Start it; return the seconds to its first 200. Raises ServerFailed."""
+
+    def stop(self) -> None:
+        """End it and remove what it kept."""
 
 
 class ProductServer:
@@ -69,7 +82,7 @@ class ProductServer:
         self.data.mkdir()
         (self.data / "omniline.toml").touch()  # nobody else's settings
         if operators:
-            apply_house(self.data, operators)
+            apply(house(operators), self.data / "omniline.toml", {"OMNILINE_DATA": str(self.data)})
 
     @property
     def database(self) -> Path:
@@ -110,28 +123,45 @@ def refuse_own_settings() -> None:
         raise BenchError(f"{', '.join(ours)} would change what is measured; unset it")
 
 
-def apply_house(data: Path, operators: int) -> None:
-    """Make the house in *data* by `omniline apply`. Raises BenchError."""
+def house(operators: int, lines: int = 1) -> str:
+    """Return a house as `omniline apply` reads it: *lines* with a widget each, and each operator in one of them, by turns."""
     logins = [OPERATOR_LOGINS.format(number) for number in range(operators)]
     parts = [
         f'[operators.{login}]\nname = "{login.title()}"\nbudget = {BUDGET}\npassword_env = "{PASSWORD_VARIABLE}"\n'
         for login in logins
     ]
-    parts.append(f'[lines.{LINE}]\nname = "Shop"\noperators = {json.dumps(logins)}\nsettings = {{ reopen_seconds = 0 }}\n')
-    parts.append(f'[channels.{LINE}]\nkind = "widget"\nline = "{LINE}"\n')
-    house = data.parent / "house.toml"
-    house.write_text("\n".join(parts))
+    for number in range(lines):
+        seated, slug = json.dumps(logins[number::lines]), line_slug(number)
+        parts.append(f'[lines.{slug}]\nname = "Shop"\noperators = {seated}\nsettings = {{ reopen_seconds = 0 }}\n')
+        parts.append(f'[channels.{slug}]\nkind = "widget"\nline = "{slug}"\n')
+    return "\n".join(parts)
+
+
+def line_slug(number: int) -> str:
+    """Return the short name of the *number*-th line of a `house`, and of its channel."""
+    return f"{LINE}{number}" if number else LINE
+
+
+def apply(text: str, config: Path, environment: Mapping[str, str]) -> None:
+    """Make the house that *text* says by `omniline apply`; its file is kept beside *config*. Raises BenchError."""
+    file = config.with_name("house.toml")
+    file.write_text(text)
+    omniline("apply", str(file), config=config, environment={**environment, PASSWORD_VARIABLE: PASSWORD})
+
+
+def omniline(*arguments: str, config: Path, environment: Mapping[str, str]) -> None:
+    """Run a command to its end. Raises BenchError when it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "omniline", "--config", str(data / "omniline.toml"), "apply", str(house)],
+        [sys.executable, "-m", "omniline", "--config", str(config), *arguments],
         cwd=ROOT,
-        env=os.environ | {"OMNILINE_DATA": str(data), PASSWORD_VARIABLE: PASSWORD},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=APPLY_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     if done.returncode:
-        raise BenchError(f"omniline apply ended with {done.returncode}: {done.stderr.strip()[-1000:]}")
+        raise BenchError(f"omniline {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-1000:]}")
 
 
 def log_in(port: int, login: str) -> str:
@@ -261,7 +291,7 @@ class ProductSubject(Subject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._server: ProductServer | None = None
+        self._server: Product | None = None
         self._connections: list[Connection] = []
         self._write: list[Callable[[bytes], None]] = []
         self._greeted: dict[int, asyncio.Future[None]] = {}
@@ -281,26 +311,38 @@ class ProductSubject(Subject):
         """How often a message had to wait for the limit of one visitor."""
 
     @property
+    def pids(self) -> Mapping[str, int]:
+        return {"product": self.pid}
+
+    @property
     def pid(self) -> int:
-        return self._product.running.pid
+        """The process that serves visitors and consoles."""
+        return self.product.running.pid
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return self._product.running.port
+        return self.product.running.port
 
     @property
-    def _product(self) -> ProductServer:
+    def product(self) -> Product:
+        """What was started; BenchError before."""
         if self._server is None:
             raise BenchError("the product has not been started")
         return self._server
 
     operators = 20
     """How many people the house has."""
+    logins_at_once = 2
+    """A password's hash costs a core for a while: more at once take no less time."""
 
     async def start(self) -> None:
-        self._server = await asyncio.to_thread(ProductServer, self.operators)
+        self._server = await asyncio.to_thread(self.make)
         await asyncio.to_thread(self._server.start)
+
+    def make(self) -> Product:
+        """Return the product to be started, with its house."""
+        return ProductServer(self.operators)
 
     async def stop(self) -> None:
         self._stopping = True
@@ -328,7 +370,7 @@ class ProductSubject(Subject):
     async def connect_operators(self, count: int) -> None:
         if count > self.operators:
             raise BenchError(f"the house has {self.operators} operators, not {count}")
-        at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
+        at_once = asyncio.Semaphore(self.logins_at_once)
 
         async def logged_in(number: int) -> str:
             async with at_once:

@@ -45,7 +45,7 @@ from routing.view import View
 from routing.what_if import Ending, simulate
 from tests.bench.measure import BenchError, Report, median, percentile, progress, stolen_seconds
 from tests.bench.pipeline import WORDS
-from tests.bench.product import Card, Desk, ProductServer, ProductSubject
+from tests.bench.product import Card, Desk, Product, ProductServer, ProductSubject
 from tests.bench.wsclient import WebSocketError
 from tests.support.traffic import busy_week
 
@@ -152,10 +152,10 @@ class SmallSeats(ProductSubject):
         super().__init__()
         self.on_offer: Callable[[], None] = lambda: None
 
-    async def start(self) -> None:
-        self._server = await asyncio.to_thread(ProductServer, self.operators)
-        await asyncio.to_thread(make_room_for_one, self._server.database)
-        await asyncio.to_thread(self._server.start)
+    def make(self) -> Product:
+        server = ProductServer(self.operators)
+        make_room_for_one(server.database)
+        return server
 
     def _on_card(self, desk: Desk, card: Card) -> None:
         if card.offered_until and card.session not in self._held:

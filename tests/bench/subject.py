@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -41,8 +41,13 @@ class Subject(ABC):
 
     @property
     @abstractmethod
-    def pid(self) -> int:
-        """The server's process; its descendants count with it."""
+    def pids(self) -> Mapping[str, int]:
+        """The server's processes by what they are; the descendants of each count with it."""
+
+    @property
+    def database_pids(self) -> Mapping[str, int]:
+        """The processes of the databases that the server stands on; what they use is told apart from the server's own."""
+        return {}
 
     @abstractmethod
     async def start(self) -> None:
@@ -101,7 +106,8 @@ class FloorSubject(Subject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._server = Server([sys.executable, "-m", "tests.bench.floor", "--port", "{port}", "--data", "{data}"])
+        self._servers: list[Server] = []
+        """The first is for visitors, the last for operators."""
         self._connections: list[Connection] = []
         self._write: list[Callable[[bytes], None]] = []
         self._decode = msgspec.json.Decoder(OperatorMessage).decode
@@ -110,16 +116,21 @@ class FloorSubject(Subject):
         self._stopping = False
 
     @property
-    def pid(self) -> int:
-        return self._server.pid
+    def pids(self) -> Mapping[str, int]:
+        return {"floor": self._servers[0].pid}
 
     @property
     def port(self) -> int:
-        """Where the floor listens."""
-        return self._server.port
+        """Where the floor listens for visitors."""
+        return self._servers[0].port
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._server.start)
+        await self._start("tests.bench.floor", "--data", "{data}")
+
+    async def _start(self, module: str, *arguments: str) -> None:
+        server = Server([sys.executable, "-m", module, "--port", "{port}", *arguments])
+        self._servers.append(server)
+        await asyncio.to_thread(server.start)
 
     async def connect_operators(self, count: int) -> None:
         if count != OPERATORS:
@@ -127,7 +138,11 @@ class FloorSubject(Subject):
         self._connections += await connect_many(
             count,
             lambda number: connect(
-                HOST, self.port, f"/ws/operator?operator={number}", self._on_operator_frame, on_close=self._on_close
+                HOST,
+                self._servers[-1].port,
+                f"/ws/operator?operator={number}",
+                self._on_operator_frame,
+                on_close=self._on_close,
             ),
         )
 
@@ -157,7 +172,8 @@ class FloorSubject(Subject):
         self._stopping = True
         for connection in self._connections:
             connection.abort()
-        await asyncio.to_thread(self._server.stop)
+        for server in self._servers:
+            await asyncio.to_thread(server.stop)
 
     def unacknowledged(self) -> int:
         return self._sent - self._accepted

@@ -3,16 +3,24 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 
-from tests.bench import sizes
+from broker.domain import Status
+from routing.session import Session
+from tests.bench import backlog, sizes, soak
+from tests.bench.cluster import FloorPairSubject
+from tests.bench.filling import fill
 from tests.bench.measure import BenchError, Server, ServerFailed, measure_line, percentile
 from tests.bench.pipeline import SESSION_MESSAGES, Traffic
 from tests.bench.product import ProductSubject
+from tests.bench.routers import Backlog, RouterSubject, moment
 from tests.bench.subject import FloorSubject, Subject
 from tests.bench.wsclient import PING, PONG, Connection, HandshakeRefused, client_frame, connect, source_address
+from tests.support.postgres import server as postgres
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: yes\r\n\r\n"
 
@@ -139,7 +147,7 @@ class Echo(Subject):
         self.deliver = deliver
         self.ended: list[int] = []
 
-    pid = 0
+    pids: Mapping[str, int] = {}
 
     async def start(self) -> None: ...
 
@@ -244,3 +252,105 @@ def test_the_floor_keeps_answers_and_shows():
             await subject.stop()
 
     assert (200, "1008") == asyncio.run(drive())
+
+
+@pytest.mark.slow
+def test_the_floor_of_two_processes_keeps_answers_and_shows():
+    """What one process has acknowledged the other shows, each message once and in its order."""
+
+    async def drive() -> tuple[int, set[str]]:
+        subject = FloorPairSubject()
+        try:
+            await subject.start()
+            traffic = Traffic(subject, 20)
+            await subject.connect_operators(20)
+            await subject.connect_visitors(20)
+            await traffic.open()
+            latencies = await traffic.pace(400, 0.5)
+            return len(latencies), {*subject.pids, *subject.database_pids}
+        finally:
+            await subject.stop()
+
+    assert (200, {"visitors", "operators", "PostgreSQL", "Redis"}) == asyncio.run(drive())
+
+
+@pytest.mark.slow
+def test_routers_decide_a_backlog_and_the_cluster_carries_messages():
+    """A backlog is decided, its new sessions are taken; then visitors' messages come in at operators' sockets, each once."""
+
+    async def drive() -> tuple[float, int]:
+        subject = RouterSubject(served=6)
+        subject.operators, subject.lines = 2, 2
+        try:
+            await subject.start()
+            routers = Backlog(subject, opened=2)
+            await subject.connect_operators(2)
+            rate = await routers.rate(1)
+            await asyncio.to_thread(subject.cluster.add, "router")
+            traffic = Traffic(subject, 4)
+            await subject.connect_visitors(4)
+            await traffic.open()
+            return rate, len(await traffic.pace(40, 0.5))
+        finally:
+            await subject.stop()
+
+    rate, carried = asyncio.run(drive())
+
+    assert rate > 0
+    assert 20 == carried
+
+
+def test_a_rate_is_taken_between_two_samples():
+    """When a count was reached is read from the straight line between the samples beside it; one never reached is an error."""
+    samples = [(0.0, 0), (1.0, 0), (2.0, 100), (3.0, 300)]
+
+    assert [1.5, 2.0, 2.5] == [moment(samples, count) for count in (50, 100, 200)]
+    with pytest.raises(BenchError, match="never reached"):
+        moment(samples, 301)
+
+
+def test_a_filled_house_has_what_it_was_asked_for():
+    """Rows that the database writes are such as the product writes: the engine reads each state, ids join what belongs together."""
+    name = postgres().migrated()
+    for statement in HOUSE:
+        postgres().run(statement, name)
+
+    fill(postgres().url(name), 20, waiting=3, held=4)
+    fill(postgres().url(name), 2, first=20, held=2, earlier=False)
+    fill(postgres().url(name), 2, first=22, sessions=False)
+    states = postgres().run("SELECT id, conversation_id, contact_id, line_id, operator_id, status, state FROM sessions", name)
+    read = [msgspec.json.decode(row[-1], type=Session) for row in states]
+
+    assert {Status.QUEUED: 3, Status.ACTIVE: 6, Status.CLOSED: 33} == Counter(one.status for one in read)
+    for row, one in zip(states, read, strict=True):
+        assert row[:6] == (one.id, one.conversation_id, one.contact_id, one.line_id, one.operator_id, one.status.value)
+    assert [(24, 24 - 2)] == postgres().run("SELECT count(*), count(session_id) FROM conversations", name)
+    assert [(42 * 3, 42 * 3)] == postgres().run(
+        "SELECT count(*), count(sessions.id) FROM messages JOIN sessions ON sessions.id = session_id AND seq >= first_seq", name
+    )
+    assert [(6 * 25,)] == postgres().run("SELECT sum(reserved)::int FROM budgets", name)
+
+
+HOUSE = (
+    "INSERT INTO operators (id, login, name, role, password_hash, created_us, changed_us) "
+    "SELECT login, login, login, 'operator', '', 0, 0 FROM unnest(ARRAY['ann', 'bob']) AS login",
+    "INSERT INTO lines (id, slug, name, version, settings) SELECT slug, slug, slug, 1, '{}' FROM unnest(ARRAY['a', 'b']) AS slug",
+    "INSERT INTO channels (id, line_id, slug, kind, name, settings) SELECT 'at ' || id, id, id, 'widget', id, '{}' FROM lines",
+    "INSERT INTO seats (line_id, operator_id, position) VALUES ('a', 'ann', 1), ('b', 'bob', 1)",
+    "INSERT INTO budgets (operator_id) VALUES ('ann'), ('bob')",
+)
+
+
+@pytest.mark.slow
+def test_a_queue_that_grows_is_measured_slice_by_slice():
+    """Nobody answers, every visitor waits at the end, and each slice has cost something."""
+    assert 0 < backlog.growth_ratio(messages=400, slice_=200, warm_up=20)
+
+
+@pytest.mark.slow
+def test_memory_is_compared_between_two_moments_of_traffic(capsys):
+    """Both moments are told with what the server held then."""
+    soak.growth_mib(0.1, 0.3, visitors=5, operators=1)
+
+    told = capsys.readouterr().err.splitlines()
+    assert ["after 0.1 s", "after 0.3 s"] == [line.rpartition("MiB ")[2] for line in told if "MiB after" in line]

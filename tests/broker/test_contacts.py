@@ -248,9 +248,10 @@ def test_a_stranger_known_in_two_channels_is_never_moved(shop):
     """A contact with several identities is somebody, though without an address."""
     shop.house.say(shop.site, "v1", "hello")
     contact = shop.contact(shop.site, "v1")["id"]
-    shop.house.connection.execute(
+    shop.house.store.change(
         "INSERT INTO contact_points (id, contact_id, kind, scope, value, created_us) VALUES ('p', ?, 'channel', ?, 'u9', 0)",
-        (contact, shop.bot.id),
+        contact,
+        shop.bot.id,
     )
     shop.house.tell(shop.bot, "u1", emails=("ann@example.com",))
     shop.house.tell(shop.site, "v1", emails=("ann@example.com",))

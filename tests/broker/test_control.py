@@ -13,8 +13,12 @@ from broker import control
 from broker.errors import ConfigError, Conflict, OmnilineError
 
 
-async def _handle(command, arguments):
+async def _handle(command, arguments, asker):
     match command:
+        case "count":
+            for number in range(arguments["upto"]):
+                asker.tell(f"at {number}")
+            return "counted"
         case "tell":
             return f"told {arguments['whom']}"
         case "refuse":
@@ -99,6 +103,36 @@ def test_a_whole_house_passes_whatever_it_is_written_in(asked):
     told = asked(_ask("tell", whom="\x01" * 1_048_576))
 
     assert [len("told ") + 1_048_576] == [len(one) for one in told]
+
+
+def test_a_long_command_tells_how_far_it_has_come(asked):
+    """Before its answer, in the order in which it was told."""
+    heard: list[str] = []
+    (told,) = asked(lambda path: control.ask(path, "count", {"upto": 3}, heard.append))
+
+    assert (told, heard) == ("counted", ["at 0", "at 1", "at 2"])
+
+
+def test_who_has_hung_up_is_gone(tmp_path):
+    """Whoever stops a command that waits for its end has taken it back; telling them more hurts nobody."""
+    gone = asyncio.Event()
+
+    async def handle(command, arguments, asker):
+        while not asker.gone:
+            asker.tell("still at it")
+            await asyncio.sleep(0.001)
+        asker.tell("for nobody")
+        gone.set()
+        return "for nobody"
+
+    async def body():
+        async with await control.listen(tmp_path / "control.sock", handle):
+            _, writer = await asyncio.open_unix_connection(control.address(tmp_path / "control.sock"))
+            writer.write(b'{"command": "wait", "arguments": {}}\n')
+            writer.close()
+            await asyncio.wait_for(gone.wait(), 10)
+
+    asyncio.run(body())
 
 
 def test_nobody_listening_is_no_error(tmp_path):

@@ -76,12 +76,46 @@ def test_what_is_given_up_is_anybodys_at_once():
         store.write(lambda tx: hold(tx, first))
 
 
+class Asked:
+    """A store that knows how many are waiting for its answers."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._waiting = 0
+
+    async def write(self, work: Any) -> Any:
+        """See `Store.write`."""
+        return await self._wait(self._store.write(work))
+
+    async def read(self, work: Any) -> Any:
+        """See `Store.read`."""
+        return await self._wait(self._store.read(work))
+
+    async def write_each(self, work: Any, item: Any) -> Any:
+        """See `Store.write_each`."""
+        return await self._wait(self._store.write_each(work, item))
+
+    async def _wait(self, answer: Any) -> Any:
+        self._waiting += 1
+        try:
+            return await answer
+        finally:
+            self._waiting -= 1
+
+    async def quiet(self) -> None:
+        """Wait until nobody waits for an answer, nor asks anything because of one."""
+        for _ in range(5):
+            await self._store.read(lambda tx: None)
+            while self._waiting:
+                await self._store.read(lambda tx: None)
+
+
 class Hall:
     """Two processes on one store whose sleeps move one clock, one after the other."""
 
     def __init__(self, store: Any, clock: MovedClock) -> None:
         self.clock = clock
-        self.store = store
+        self.store = Asked(store)
         self.paused: set[str] = set()
         self.running: dict[str, Fence] = {}
         self.changed = asyncio.Event()
@@ -116,8 +150,7 @@ class Hall:
             for _, _, future in due:
                 if not future.done():
                     future.set_result(None)
-            for _ in range(20):
-                await self.store.read(lambda tx: None)  # whoever asked the store before has been answered
+            await self.store.quiet()
 
 
 def played(tmp_path: Path, story: Callable[[Hall], Awaitable[None]]) -> None:

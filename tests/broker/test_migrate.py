@@ -1,9 +1,11 @@
-"""The chain of migrations and the tables are one schema."""
+"""The chain of migrations and the tables are one schema, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -11,29 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from broker import inbound, timers
 from broker.domain import ChannelId, LineId, LineSettings, rank_of, to_us
-from broker.errors import StoreTooNew
+from broker.errors import ConfigError, StoreBusy, StoreTooNew
 from broker.store import migrations
-from broker.store.migrate import migrate_sqlite
+from broker.store.migrate import migrate_postgres, migrate_sqlite, schema_of
 from broker.store.migrations import CHAIN, HEAD
 from broker.store.sqlite import connect, driver
 from broker.store.tables import metadata
 from routing import clockwork, distributor, worker
 from routing.applying import TIMER_OWNER, House, timer_fired
 from routing.session import Session
+from tests.support import postgres
 from tests.support.audit import Seen, audit
 from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import MINUTE, NOON, SECOND, CountedIds, MovedClock
 from tests.support.house import load_house
-from tests.support.store import MemoryStore, on_disk
+from tests.support.store import SqliteMemory, on_disk
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND name <> 'alembic_version' ORDER BY name"
 
@@ -93,6 +98,157 @@ def test_a_database_from_a_newer_version_is_refused(tmp_path: Path):
 
     with pytest.raises(StoreTooNew, match=f"schema 9999, this one knows up to {HEAD}"):
         migrate_sqlite(path)
+
+
+# --- PostgreSQL
+
+
+@pytest.fixture
+def empty() -> Iterator[str]:
+    """Return the address of an empty database on PostgreSQL."""
+    name = postgres.server().empty()
+    yield postgres.server().socket_url(name)
+    postgres.server().drop(name)
+
+
+def test_postgresql_is_migrated_once(empty: str):
+    """It is created, and left alone when it is of this version."""
+    assert (migrate_postgres(empty, forced=True), migrate_postgres(empty, forced=True)) == (True, False)
+    with psycopg.connect(empty) as connection:
+        assert schema_of(connection) == HEAD
+
+
+def test_of_several_processes_that_start_at_once_one_migrates(empty: str):
+    """The others wait for it and find it done."""
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: migrate_postgres(empty, forced=True), range(4)))
+
+    assert sorted(done) == [False, False, False, True]
+
+
+def test_a_migrated_postgresql_is_what_the_tables_say(empty: str):
+    """Alembic finds nothing to add, drop or change."""
+    migrate_postgres(empty, forced=True)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(empty), poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
+        )
+        differences = compare_metadata(context, metadata)
+    engine.dispose()
+
+    assert [one for one in differences if not _is_the_xid(one)] == []
+
+
+def _is_the_xid(difference: Any) -> bool:
+    # The tables of both databases are one; only PostgreSQL gives a row the number of its transaction.
+    return bool(difference[0][0] == "modify_default" and difference[0][2:4] == ("journal", "xid"))
+
+
+def test_migrations_and_tables_write_the_same_schema_on_postgresql(empty: str):
+    """To the letter: partial indexes' conditions, which Alembic does not compare."""
+    migrate_postgres(empty, forced=True)
+    name = postgres.server().empty()
+    made = postgres.server().socket_url(name)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(made), poolclass=NullPool)
+    metadata.create_all(engine)
+    engine.dispose()
+
+    schemas = []
+    for url in (empty, made):
+        with psycopg.connect(url) as connection:
+            schemas.append([connection.execute(query.encode()).fetchall() for query in (COLUMNS, INDEXES, CONSTRAINTS)])
+    postgres.server().drop(name)
+    migrated, wanted = schemas
+    assert migrated == wanted
+
+
+OURS = "table_schema = 'public' AND table_name <> 'alembic_version'"
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable "  # noqa: S608
+    f"FROM information_schema.columns WHERE {OURS} ORDER BY 1, 2"
+)
+COLLATIONS = (
+    "SELECT table_name, column_name, collation_name FROM information_schema.columns "  # noqa: S608
+    f"WHERE {OURS} AND data_type IN ('text', 'character varying') ORDER BY 1, 2"
+)
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1"
+CONSTRAINTS = (
+    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2"
+)
+
+
+def test_text_is_ordered_byte_by_byte_whatever_the_databases_language():
+    """As on SQLite: the order of locks and of pages is one everywhere."""
+    server = postgres.server()
+    if server.version() < 15:
+        pytest.skip("an older one makes no database in a language that the system has not installed")
+    server.run(
+        "CREATE DATABASE of_russians LOCALE_PROVIDER icu ICU_LOCALE 'ru' LOCALE 'C.UTF-8' ENCODING 'UTF8' TEMPLATE template0"
+    )
+    url = server.socket_url("of_russians")
+    try:
+        migrate_postgres(url, forced=True)
+        with psycopg.connect(url) as connection:
+            texts = connection.execute(COLLATIONS.encode()).fetchall()
+            for key in ("б", "a", "Б", "B", "_", "ё"):
+                connection.execute("INSERT INTO counters (name) VALUES (%s)", [key])
+            found = [name for (name,) in connection.execute("SELECT name FROM counters ORDER BY name")]
+    finally:
+        server.drop("of_russians")
+
+    assert {collation for _, _, collation in texts} == {"C"}
+    assert found == sorted(found, key=str.encode) == ["B", "_", "a", "Б", "б", "ё"]
+
+
+def test_a_postgresql_of_a_newer_version_is_refused(empty: str):
+    """And says what to do."""
+    migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreTooNew, match=f"schema 9999, this one knows up to {HEAD}"):
+        migrate_postgres(empty, forced=True)
+
+
+def test_a_server_that_may_forget_is_not_migrated(empty: str):
+    """Unless an administrator accepts it."""
+    with pytest.raises(ConfigError, match="may forget what it has committed"):
+        migrate_postgres(empty)
+
+    assert migrate_postgres(empty, forced=True)
+
+
+def test_a_server_that_does_not_answer_is_told_in_a_sentence():
+    """The start-up waits for it."""
+    with pytest.raises(StoreBusy, match="database_url cannot be used"):
+        migrate_postgres("postgresql://omniline@127.0.0.1:1/omniline")
+
+
+def test_who_may_not_make_tables_is_told_so(empty: str):
+    """With what to give them."""
+    server = postgres.server()
+    server.run("DROP ROLE IF EXISTS guest")
+    server.run("CREATE ROLE guest LOGIN")
+    with psycopg.connect(empty) as connection:
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+
+    with pytest.raises(ConfigError, match=r"may not make tables .* let it own the database"):
+        migrate_postgres(empty.replace("omniline@", "guest@"), forced=True)
+
+
+def test_a_migration_that_must_wait_too_long_changes_nothing(empty: str):
+    """Somebody uses a table: rather not now than everybody waiting behind it."""
+    migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty, autocommit=True) as other:
+        other.execute("UPDATE alembic_version SET version_num = '0003'")
+        other.execute("ALTER TABLE journal DROP COLUMN xid")
+        with other.transaction():
+            other.execute("LOCK TABLE journal IN ACCESS SHARE MODE")
+            with pytest.raises(StoreBusy, match="lock timeout"):
+                migrate_postgres(empty, forced=True)
+        assert schema_of(other) == "0003"
 
 
 # --- 0002: working hours, and the queue by age and priority together
@@ -234,7 +390,7 @@ def test_the_house_goes_on_with_what_the_first_revision_left(tmp_path: Path):
     migrate_sqlite(path)
     with closing(connect(path)) as db:
         clock = MovedClock()
-        store = MemoryStore(clock, CountedIds(), db)
+        store = SqliteMemory(clock, CountedIds(), db)
         house = store.write(load_house)
         # As a start does.
         store.write(lambda tx: clockwork.keep_time(tx, house))
@@ -261,7 +417,7 @@ def test_the_house_goes_on_with_what_the_first_revision_left(tmp_path: Path):
         assert [one for one in found if not one.endswith("is queued")] == []
 
 
-def go_on(store: MemoryStore, house: House) -> None:
+def go_on(store: SqliteMemory, house: House) -> None:
     """Decide and distribute what there is."""
     while True:
         conversations, pools = store.write(inbound.undecided), store.write(distributor.marked)
@@ -273,7 +429,7 @@ def go_on(store: MemoryStore, house: House) -> None:
             store.write(partial(distributor.step, line_id=line, house=house))
 
 
-def offered(store: MemoryStore) -> list[str]:
+def offered(store: SqliteMemory) -> list[str]:
     """Return the customers whose sessions are offered, in the order in which they were."""
     rows = store.rows("SELECT session_id FROM offers WHERE state = 'open' ORDER BY made_us, id")
     return [row[0].removeprefix("s-") for row in rows]

@@ -12,12 +12,14 @@ from broker.domain import ChannelId, ConversationId, MessageId, to_us
 from broker.inbound import accept, prepare
 from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
 from broker.ports import Bell, Button, Tx
+from broker.store import processes
+from broker.store.processes import Process
 from broker.store.sql import insert_row
 from broker.store.tables import messages
 from tests.support.channels import PUSH, PUSH_BUTTONS, STREAM, STREAM_BUTTONS, FakeChannel, Fault, wrote
 from tests.support.clock import MovedClock
 from tests.support.house import add_channel, add_line, load_house
-from tests.support.store import MemoryStore
+from tests.support.store import MemoryStore, PostgresMemory
 
 T = TypeVar("T")
 MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text fate at_us")
@@ -41,9 +43,9 @@ class Answered:
 class Post:
     """One conversation of one channel, with what is said in it and the sender that sends it."""
 
-    def __init__(self, capabilities: Any = STREAM, fence: int = 1) -> None:
+    def __init__(self, capabilities: Any = STREAM, fence: int = 1, store: Any = MemoryStore) -> None:
         self.clock = MovedClock()
-        self.store = MemoryStore(self.clock)
+        self.store: MemoryStore = store(self.clock)
         self.channel = self.store.write(lambda tx: self._build(tx, capabilities))
         self.conversation = self.begin("eve")
         self.on = True
@@ -86,6 +88,16 @@ class Post:
             **({"within": within} if within else {}),
         )
         return asyncio.run(sender.step(self.conversation))
+
+    def lives(self, process: str) -> None:
+        """Let *process* be one of those that run."""
+        self.store.write(lambda tx: processes.enter(tx, Process(process, "send", "here", 1, "1", 0, 0)))
+
+    def is_dead(self, process: str) -> None:
+        """Let whoever leased the row be known as dead: alone they are at the next start, beside others when the lease is over."""
+        self.store.write(lambda tx: processes.leave(tx, process))
+        if self.store.write(lambda tx: tx.shared):
+            self.clock.move(LEASE_SECONDS + GRACE_SECONDS + 0.001)
 
     def states(self) -> list[str]:
         """Return each row's state, by seq."""
@@ -284,19 +296,50 @@ def test_recovery_settles_what_a_dead_process_was_sending(capabilities: Any, sta
     """A lower fence: the same token again where that is safe, a human where it is not."""
     post_ = Post(capabilities)
     post_.say(2)
+    post_.lives("dead")
     post_.store.write(lambda tx: lease(tx, post_.conversation, "dead", 1, 0.0))
 
     def idempotent(channel: ChannelId) -> bool:
-        return post_.channel.capabilities.idempotent
+        return bool(post_.channel.capabilities.idempotent)
 
     assert post_.store.write(lambda tx: recover(tx, 1, idempotent)) == 0
+    post_.is_dead("dead")
     assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 1
     assert post_.states() == [state]
     assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 0
 
 
+@pytest.mark.parametrize("capabilities", [PUSH, STREAM])
+def test_beside_other_processes_a_newer_one_takes_nothing_from_who_lives(capabilities: Any):
+    """That somebody has started later proves nothing; the end of the lease does."""
+    post_ = Post(capabilities, store=PostgresMemory)
+    post_.lives("another")
+    post_.say(2)
+    post_.store.write(lambda tx: lease(tx, post_.conversation, "another", 1, 0.0))
+
+    def recovered() -> int:
+        return post_.store.write(lambda tx: recover(tx, 2, lambda _: post_.channel.capabilities.idempotent))
+
+    assert recovered() == 0
+    post_.clock.move(LEASE_SECONDS + GRACE_SECONDS)
+    assert recovered() == 0
+    post_.clock.move(0.001)
+    assert recovered() == 1
+
+
+@pytest.mark.parametrize(("capabilities", "at_once"), [(PUSH, 0), (STREAM, 1)])
+def test_what_a_process_that_is_gone_was_sending_goes_out_at_once_where_that_is_safe(capabilities: Any, at_once: int):
+    """Elsewhere its lease is waited for: it may be sending still."""
+    post_ = Post(capabilities, store=PostgresMemory)
+    post_.say(2)
+    post_.store.write(lambda tx: lease(tx, post_.conversation, "gone", 1, 0.0))
+
+    assert post_.store.write(lambda tx: recover(tx, 2, lambda _: post_.channel.capabilities.idempotent)) == at_once
+
+
 def test_recovery_of_its_own_waits_for_the_lease_and_grace(push: Post):
     """A mark that could not be written (a full disk) is settled, but never while the send may still be under way."""
+    push.lives("a")
     push.say(2)
     push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
     assert LEASE_SECONDS > SEND_SECONDS  # a send begins only while the whole of it fits into the lease
@@ -312,6 +355,7 @@ def test_a_step_that_lost_its_lease_changes_nothing(push: Post, late: str):
     push.say(2)
     zombie = push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
     assert zombie is not None
+    push.is_dead("a")
     push.store.write(lambda tx: recover(tx, 2, lambda _: True))
     again = push.store.write(lambda tx: lease(tx, push.conversation, "b", 2, 0.0))
     assert again is not None
@@ -394,6 +438,7 @@ def test_buttons_survive_a_restart():
     post_ = Post(STREAM_BUTTONS)
     post_.say(2, buttons=GOOD_OR_BAD)
     post_.store.write(lambda tx: lease(tx, post_.conversation, "dead", 1, 0.0))
+    post_.is_dead("dead")
     post_.fence = 2
     post_.store.write(lambda tx: recover(tx, 2, lambda _: True))
     post_.step()

@@ -13,7 +13,7 @@ from broker.access.authorize import Actor
 from broker.domain import OperatorId, Role, Source, to_us
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
-from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes
+from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes, secrets
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
 from operators import deeds, pins, reviews
@@ -22,6 +22,7 @@ from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, Fault
 from tests.support.clock import NOON
 from tests.support.house import load_house
+from tests.support.store import MemoryStore
 
 UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "login_failures": (lambda row: True, "forgotten by design when its time is over"),
@@ -29,6 +30,7 @@ UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "channel_cursors": (lambda row: True, "a channel that confirmed nothing has none; the provider repeats, the inbox refuses"),
     "line_state": (lambda row: True, "told by the calendar, and written again at each start"),
     "processes": (lambda row: True, "who runs says so again at the next moment"),
+    "secrets": (lambda row: True, "made again: tokens that it signed are no longer believed"),
     "leases": (lambda row: True, "whoever holds it takes it again"),
     "consoles": (lambda row: True, "an open console says so again"),
     "files": (lambda row: True, "no message points at a file yet"),
@@ -43,9 +45,9 @@ NOTED = {"seats"}
 """Tables whose loss is named without being called a fault, because an administrator's deed may look the same."""
 
 
-def busy_house() -> House:
+def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
     """Return a house in which everything has happened, and something of everything is still under way."""
-    house = House()
+    house = House(store)
     shop, mail = house.line("shop", reopen_seconds=600), house.line("mail", distribution="all_at_once", reopen_seconds=0)
     site, bot = house.channel(shop, "site"), house.channel(mail, "bot", PUSH)
     ann, bob = house.operator("ann", shop), house.operator("bob", shop, mail)
@@ -141,6 +143,7 @@ def _furnish(house: House, operator: str, conversation: str) -> None:
     process = insert_row(processes, "id roles host pid version started_us seen_us")
     lease = insert_row(leases, "name holder token until_us")
     console = insert_row(consoles, "operator_id process_id")
+    secret = insert_row(secrets, "name value")
 
     def write(tx: Any) -> None:
         tx.run(login, token_hash="0" * 64, operator_id=operator, created_us=now_us, seen_us=now_us, ends_us=now_us)
@@ -148,6 +151,7 @@ def _furnish(house: House, operator: str, conversation: str) -> None:
         tx.run(process, id="p1", roles="all", host="here", pid=1, version="1", started_us=now_us, seen_us=now_us)
         tx.run(lease, name="timers", holder="p1", token=1, until_us=now_us)
         tx.run(console, operator_id=operator, process_id="p1")
+        tx.run(secret, name="visitors", value=b"k" * 32)
         tx.run(
             file, id=tx.new_id(), sha256="1" * 64, name="a.png", media_type="image/png", size=1,
             conversation_id=conversation, created_us=now_us,
@@ -167,16 +171,9 @@ def _without(house: House, table: str, row: dict[str, Any]) -> Iterator[Report]:
     """Take *row* out of *table* as a fault of the disk would, and report; afterwards it is there again."""
     keys = [column.name for column in metadata.tables[table].primary_key]
     where = " AND ".join(f"{key} = ?" for key in keys)
-    house.connection.execute("PRAGMA foreign_keys=0")
-    house.connection.execute("SAVEPOINT lost")
-    try:
-        deleted = house.connection.execute(f"DELETE FROM {table} WHERE {where}", [row[key] for key in keys])  # noqa: S608
-        assert deleted.rowcount == 1
-        yield reconcile(house.reading())
-    finally:
-        house.connection.execute("ROLLBACK TO lost")
-        house.connection.execute("RELEASE lost")
-        house.connection.execute("PRAGMA foreign_keys=1")
+    with house.store.undone():
+        assert house.store.change(f"DELETE FROM {table} WHERE {where}", *(row[key] for key in keys)) == 1  # noqa: S608
+        yield reconcile(house.store.looking())
 
 
 def test_what_the_core_did_is_clean(busy):
@@ -239,14 +236,14 @@ def test_what_a_banned_person_writes_elsewhere_is_set_aside():
     house.say(site, "v1", "hello")
     house.settle()
     house.tell(site, "v2", emails=("bad@example.com",))
-    house.connection.execute("UPDATE contacts SET banned_us = 1")
+    house.store.change("UPDATE contacts SET banned_us = 1")
     house.say(site, "v2", "it is me again")
     house.settle()
     report = house.do(reconcile)
 
     assert (report.ledger["set aside"], report.ledger["nowhere"]) == (1, 0)
     assert [kept.says for kept in report.kept if kept.count and kept.table in ("messages", "sessions")] == []
-    house.connection.execute("DELETE FROM journal WHERE kind = 'contact_message' AND session_id IS NULL")
+    house.store.change("DELETE FROM journal WHERE kind = 'contact_message' AND session_id IS NULL")
     assert house.do(reconcile).ledger["nowhere"] == 1
 
 
@@ -299,6 +296,28 @@ def test_a_lead_that_the_journal_does_not_tell_of_is_named(busy):
         assert all(found.ids)
 
 
+def test_what_was_under_way_when_the_crm_read_is_not_read(busy):
+    """A row may be committed after one with a higher id: below the reader's place, and still news to it."""
+    (closed,) = busy.store.rows("SELECT max(id) FROM journal WHERE kind = 'close'")[0]
+    session = busy.store.one("SELECT session_id FROM journal WHERE id = ?", closed)
+    with busy.store.undone():
+        busy.store.change("UPDATE journal SET xid = 1000 + id")
+        busy.store.change("UPDATE readers SET cursor = (SELECT max(id) FROM journal), under_way = ?", f"9999999 {1000 + closed}")
+        busy.store.change("DELETE FROM transcripts WHERE session_id = ?", session)
+        report = reconcile(busy.store.looking())
+        news = {waiting.says: waiting.ids for waiting in report.waiting}["news that the CRM has not read"]
+
+        assert news == (str(closed),)
+        assert session not in missing_transcripts(report)
+        busy.store.change("UPDATE readers SET under_way = ''")
+        assert session in missing_transcripts(reconcile(busy.store.looking()))
+
+
+def missing_transcripts(report: Report) -> tuple[str, ...]:
+    """Return the closed sessions without a transcript."""
+    return next((broken.ids for broken in report.broken if broken.says == "every closed session has its transcript"), ())
+
+
 def test_many_faults_are_counted_and_the_first_listed(busy):
     """The list is bounded, the number is whole."""
     with _changed(busy, "DELETE FROM journal") as report:
@@ -321,12 +340,6 @@ def test_an_empty_house_is_clean():
 
 @contextmanager
 def _changed(house: House, statement: str) -> Iterator[Report]:
-    house.connection.execute("PRAGMA foreign_keys=0")
-    house.connection.execute("SAVEPOINT changed")
-    try:
-        house.connection.execute(statement)
-        yield reconcile(house.reading())
-    finally:
-        house.connection.execute("ROLLBACK TO changed")
-        house.connection.execute("RELEASE changed")
-        house.connection.execute("PRAGMA foreign_keys=1")
+    with house.store.undone():
+        house.store.change(statement)
+        yield reconcile(house.store.looking())

@@ -32,7 +32,6 @@ from broker.inbound import Accepted
 from broker.ports import Raw, Tx
 from broker.store import directory
 from broker.store.sql import adhoc
-from broker.store.sqlite import SqliteTx
 from broker.store.tables import metadata
 from routing import distributor, worker
 from routing.applying import House as Knowledge
@@ -66,12 +65,11 @@ class Provider(FakeChannel):
 class House:
     """A `Store` and everything that works on it, in the test's own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: type[MemoryStore] = MemoryStore) -> None:
         self.clock = MovedClock()
-        self._store = MemoryStore(self.clock)
-        self.ids = self._store.ids
-        self.connection = self._store.connection
-        self.rung = self._store.rung
+        self.store = store(self.clock)
+        self.ids = self.store.ids
+        self.rung = self.store.rung
         self.providers: dict[ChannelId, Provider] = {}
         self._deeds = 0
 
@@ -79,7 +77,7 @@ class House:
 
     def do(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in a transaction and return its answer."""
-        return self._store.write(work)
+        return self.store.write(work)
 
     async def write(self, work: Callable[[Tx], T], /) -> T:
         """See `Store.write`."""
@@ -91,19 +89,16 @@ class House:
 
     async def read(self, work: Callable[[Tx], T], /) -> T:
         """See `Store.read`."""
-        return self.do(work)
-
-    def reading(self) -> Tx:
-        """Return a transaction on the connection as it is, for looking at what a test has broken."""
-        return SqliteTx(self.connection.cursor(), self.clock.now(), self.ids)
+        return self.store.read(work)
 
     def rows(self, table: str, **where: object) -> list[dict[str, Any]]:
-        """Return the rows of *table* whose columns equal *where*, in the order they were written."""
+        """Return the rows of *table* whose columns equal *where*, by its key: ids are given in their order."""
         found = metadata.tables[table]
         statement = select(found)
         for name, value in where.items():
             statement = statement.where(found.c[name] == value)
-        return [dict(zip(found.c.keys(), row, strict=True)) for row in self.reading().all(adhoc(statement))]
+        statement = statement.order_by(*found.primary_key)
+        return [dict(zip(found.c.keys(), row, strict=True)) for row in self.store.looking().all(adhoc(statement))]
 
     def row(self, table: str, **where: object) -> dict[str, Any]:
         """Return the one row of *table* that *where* describes."""

@@ -22,7 +22,7 @@ from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import CountedIds, MovedClock
 from tests.support.house import add_channel, add_line, add_operator, load_house
 from tests.support.powercut import ApswConnection, Disk, PowerLost
-from tests.support.store import MemoryStore
+from tests.support.store import SqliteMemory
 
 TRIALS = 300
 NORMAL, FULL = 1, 2
@@ -31,7 +31,7 @@ NORMAL, FULL = 1, 2
 @cache
 def _prepared() -> tuple[dict[str, bytes], Any, FakeChannel]:
     """Return a disk with a house on it, the house, and its channel."""
-    store = MemoryStore()
+    store = SqliteMemory()
 
     def build(tx: Tx) -> FakeChannel:
         line = add_line(tx)

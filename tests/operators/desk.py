@@ -23,7 +23,6 @@ from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Clock, Tx
 from broker.store.directory import LiveDirectory
 from broker.store.sql import insert_row
-from broker.store.sqlite import SqliteStore
 from broker.store.tables import logins as login_rows
 from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
@@ -38,7 +37,7 @@ from routing.worker import Worker
 from tests.support import house
 from tests.support.channels import FakeChannel, told, wrote
 from tests.support.site import CHEAP
-from tests.support.store import on_disk
+from tests.support.store import AnyStore, open_store, plain
 
 WAIT_SECONDS = 20.0
 """For a frame that must come; a test that runs into it has failed."""
@@ -129,7 +128,7 @@ class Console:
 class Tight:
     """The store as the gateway sees it; when *full*, it takes nothing more; while *slow* is not set, logins are not looked at."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: AnyStore) -> None:
         self._store = store
         self.full = False
         self.slow: asyncio.Event | None = None
@@ -163,7 +162,7 @@ class Tight:
 class Desk:
     """The parts of the house, for tests to use and to look at."""
 
-    def __init__(self, store: SqliteStore, transport: MemoryTransport, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: AnyStore, transport: MemoryTransport, clock: Clock, settings: Settings) -> None:
         self.store = store
         self.transport = transport
         self.clock = clock
@@ -287,7 +286,7 @@ class Desk:
 
     async def rows(self, text: str, *values: object) -> list[Any]:
         """Return what a plain query finds, for asserting."""
-        return await self.store.read(lambda tx: tx._cursor.execute(text, values).fetchall())  # type: ignore[attr-defined]
+        return await self.store.read(lambda tx: list(plain(tx, text, *values).fetchall()))
 
 
 @asynccontextmanager
@@ -295,7 +294,7 @@ async def desk(folder: Path, settings: Settings | None = None) -> AsyncIterator[
     """Serve a house with a line `shop` and its channel."""
     transport = MemoryTransport()
     clock = SystemClock()
-    store = SqliteStore(on_disk(folder), clock=clock, ids=SystemIds(), ring=transport.ring)
+    store = open_store(folder, clock=clock, ids=SystemIds(), ring=transport.ring)
     made = Desk(store, transport, clock, settings or Settings())
     made.line, made.channel = await made.line_with_channel("shop")
 

@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 
 from broker import inbound
-from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role
+from broker.domain import ChannelId, Directory, LineId, LoadKind, OperatorId, PresenceState, Role
 from broker.ports import Tx
 from broker.store import directory as directories
 from broker.store.sql import insert_row
-from broker.store.sqlite import read_once
 from broker.store.tables import seats
 from operators import presence
 from operators.board_rest import routes as board_routes
@@ -30,6 +29,7 @@ from routing.public_holidays import WorldCalendars
 from tests.support import house
 from tests.support.channels import FakeChannel, wrote
 from tests.support.site import Site
+from tests.support.store import plain, read_once
 
 NOBODY = "01900000-0000-7000-8000-ffffffffffff"
 _SEAT = insert_row(seats, "line_id operator_id position")
@@ -100,11 +100,16 @@ class Shop:
 
     def rows(self, text: str, *values: object) -> list[Any]:
         """Return what a plain query finds, for asserting."""
-        return self.site.write(lambda tx: tx._cursor.execute(text, values).fetchall())  # type: ignore[attr-defined]
+        return self.site.write(lambda tx: _found(tx, text, *values))
 
     def session(self, who: str = "sue") -> str:
         """Return the latest opened session."""
         return str(self.get(who, "/sessions")["items"][0]["id"])
+
+
+def _found(tx: Tx, text: str, *values: object) -> list[Any]:
+    cursor = plain(tx, text, *values)
+    return list(cursor.fetchall()) if cursor.description is not None else []
 
 
 def _open_line(tx: Tx, slug: str) -> tuple[LineId, ChannelId]:
@@ -120,7 +125,11 @@ def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
 def open_shop(folder: Path) -> Shop:
     """Return a shop that is open."""
     off_shift: set[OperatorId] = set()
-    settings = partial(read_once, folder / "omniline.db", directories.load)
+    sites: list[Site] = []
+
+    def settings() -> Directory:
+        return read_once(sites[0].store, directories.load)
+
     routes = [
         session_routes,
         deed_routes,
@@ -128,7 +137,8 @@ def open_shop(folder: Path) -> Shop:
         board_routes(settings, lambda operator, _: operator not in off_shift),
         *people_routes({}, WorldCalendars()),
     ]
-    made = Shop(Site(folder, routes=routes), off_shift)
+    sites.append(Site(folder, routes=routes))
+    made = Shop(sites[0], off_shift)
     for slug in ("shop", "bar"):
         line, channel = made.site.write(partial(_open_line, slug=slug))
         made.lines.append(line)

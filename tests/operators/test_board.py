@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -162,10 +163,9 @@ def test_a_contact_is_changed_by_supervisors(shop):
     changed = shop.ask("sue", "PATCH", path, json={"responsible_id": None, "banned": False}).json()
     assert (None, False, -5) == (changed["responsible_id"], changed["banned"], changed["priority"])
     assert changed == shop.ask("sue", "PATCH", path, json={}).json() == shop.get("sue", path)
-    told = shop.rows(
-        "SELECT json_extract(body, '$.changed') FROM journal WHERE kind = 'contact' AND conversation_id IS NULL ORDER BY id"
-    )
-    assert [('["responsible","priority"]',), ('["banned"]',), ('["responsible","banned"]',)] == told
+    told = shop.rows("SELECT body FROM journal WHERE kind = 'contact' AND conversation_id IS NULL ORDER BY id")
+    changes = [["responsible", "priority"], ["banned"], ["responsible", "banned"]]
+    assert changes == [json.loads(body)["changed"] for (body,) in told]
 
 
 @pytest.mark.parametrize(

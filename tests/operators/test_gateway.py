@@ -15,6 +15,7 @@ from broker.access.authorize import Actor
 from broker.config import OperatorLimits, Settings
 from broker.domain import PresenceState, Role, to_us
 from broker.ports import LeadDraft
+from broker.store.journal import Position
 from crm_bridge.builtin import BuiltInCrm
 from operators import contacts, lines
 from tests.operators.desk import Console, Desk, played
@@ -119,6 +120,20 @@ def test_bytes_and_second_hellos_are_bad_frames(tmp_path):
             await console.send(t="ping")
             assert 4400 == await console.close_code()
             assert "hello_first" == console.frames[-1]["code"]
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("frame", [{"t": "open"}, {"t": "older", "before": 5}, {"t": "pin", "on": True}, {"t": "typing"}])
+def test_a_nul_in_a_sessions_id_is_a_bad_frame(tmp_path, frame):
+    """No database keeps one in a text, and PostgreSQL is not even asked with one."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        for more in (frame, {"t": "do", "id": "x" * 8, "verb": "take"}):
+            async with desk.console(ann, presence=None) as console:
+                await console.send(**more, session="019aa000-0000-7000-8000-00000000000\0")
+                assert 4400 == await console.close_code()
 
     played(tmp_path, story)
 
@@ -391,6 +406,7 @@ def test_an_id_used_for_another_deed_is_refused(tmp_path):
                 refused = await console.next("refused", id=reply)
                 assert ("id_used", True) == (refused["code"], "id" in refused["text"])
             await console.do(session, "reply", reply, text="once")
+            await desk.decided()
             ((count,),) = await desk.rows("SELECT count(*) FROM messages WHERE author = 'operator'")
             assert 1 == count
 
@@ -762,7 +778,11 @@ def test_nothing_is_told_before_the_greeting(tmp_path, resumes):
     played(tmp_path, story)
 
 
-@pytest.mark.parametrize("mark", ["", "1", "0.0", "99999999.abcdef01", "x.y", "-1.x", "٣.x"])
+BUSY = Position(10**12, 10**12, tuple(range(10**12, 10**12 + 200))).text()
+"""A position on a server with two hundred transactions under way."""
+
+
+@pytest.mark.parametrize("mark", ["", "1", "0.0", "99999999.abcdef01", "x.y", "-1.x", "٣.x", f"{BUSY}.abcdef01"])
 def test_a_mark_that_is_not_ours_gets_a_snapshot(tmp_path, mark):
     """A mark of another database, of other settings, or no mark at all begins anew."""
 
@@ -807,7 +827,7 @@ def test_a_console_that_reads_nothing_is_cut_and_the_others_go_on(tmp_path):
                 # The system's own buffers take some megabytes first.
                 for number in range(800):
                     await desk.say("v1", f"{number} " + "x" * 7_900)
-                    if number % 20 == 0:
+                    if number % 5 == 0:  # news that come together are no more than may wait for a console
                         await console.said(f"{number} " + "x" * 7_900)
                 async with asyncio.timeout(10):
                     while desk.gateway.sockets > 1:
@@ -1072,7 +1092,8 @@ def test_a_snapshot_has_the_cards_of_pins_but_for_what_one_may_see_no_more(tmp_p
             sessions = []
             for key in ("v1", "v2"):
                 await desk.say(key, "hello")
-                sessions.append((await at_ann.card(status="queued"))["card"]["session"])
+                card = await at_ann.until(lambda u: "card" in u and u["card"]["session"] not in sessions)
+                sessions.append(card["card"]["session"])
                 await at_ann.send(t="pin", session=sessions[-1], on=True)
                 await at_ann.until(lambda u: "pins" in u)
             closed, foreign = sessions

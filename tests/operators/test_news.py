@@ -26,7 +26,7 @@ from routing.distributor import marked
 from routing.engine import LEADS, TABLE
 from tests.support import house
 from tests.support.channels import FakeChannel, told, wrote
-from tests.support.store import MemoryStore
+from tests.support.store import MemoryStore, fewer
 
 DEEDS: tuple[deeds.Verb, ...] = (
     *("take", "take", "take", "decline", "reply", "reply", "reply", "note", "close", "close", "start"),
@@ -233,7 +233,7 @@ def _listen(life: Life, board: Board, hall: Any) -> None:
         news.tell(folded, hall, life.directory, lambda screen, update: screen.apply(update))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(fewer(40)))
 def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
     """After any history, in any pieces: the cards told, pinned ones too, are a snapshot's; counts and loads are the tables'."""
     life = Life(seed)
@@ -258,7 +258,8 @@ def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
         assert truth.counts(actor) == board.counts(actor)
         assert truth.loads[actor.operator_id] == board.loads[actor.operator_id]
         assert list(first.pins) == listener.pins
-        raised = life.store.rows("SELECT session_id, json_extract(body, '$.what') FROM journal WHERE kind = 'alert' ORDER BY id")
+        told = life.store.rows("SELECT session_id, body FROM journal WHERE kind = 'alert' ORDER BY id")
+        raised = [(session, msgspec.json.decode(body)["what"]) for session, body in told]
         assert listener.alerts == ([] if actor.role is Role.OPERATOR else raised)
     for session, watched in board.sessions.items():
         stored = life.store.write(lambda tx, id_=session: cards.load(tx, id_))  # type: ignore[misc]
@@ -266,7 +267,7 @@ def test_who_only_listens_sees_what_a_new_console_is_shown(seed):
         assert stored.where == watched.where
 
 
-@pytest.mark.parametrize("seed", range(40, 80))
+@pytest.mark.parametrize("seed", range(40, 40 + fewer(40)))
 def test_what_was_missed_is_told_as_if_one_had_listened(seed):
     """Whoever comes again is told every message and ends with the same cards as whoever stayed."""
     life = Life(seed)

@@ -64,7 +64,7 @@ def test_the_same_state_again_writes_nothing(store):
 def test_a_person_of_whom_nothing_is_known_gets_a_row(store):
     """Somebody new says offline: that is known from now on."""
     bob = store.write(lambda tx: house.add_operator(tx, "bob"))
-    store.write(lambda tx: tx._cursor.execute("DELETE FROM presence WHERE operator_id = ?", (bob,)))
+    store.change("DELETE FROM presence WHERE operator_id = ?", bob)
 
     assert store.write(lambda tx: presence.set_presence(tx, bob, OFFLINE))
     assert "offline" == store.one("SELECT state FROM presence WHERE operator_id = ?", bob)

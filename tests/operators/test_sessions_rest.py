@@ -11,19 +11,20 @@ from broker.domain import Directory, Role
 from broker.web.wiring import listed, unlisted
 from operators import board_rest, deeds_rest, sessions_rest, why_rest
 from tests.operators.shop import NOBODY
+from tests.support.store import plain
 
 
 def _doubt(tx: Any, count: int) -> None:
     """Let *count* messages, all of one moment, be in doubt: copies of the one that was sent first."""
     for table in ("messages", "outbox"):
-        found = tx._cursor.execute(f"SELECT * FROM {table} WHERE seq = (SELECT min(seq) FROM outbox)")  # noqa: S608
+        found = plain(tx, f"SELECT * FROM {table} WHERE seq = (SELECT min(seq) FROM outbox)")  # noqa: S608
         names = [column[0] for column in found.description]
         (row,) = found.fetchall()
         for number in range(count):
             copy = dict(zip(names, row, strict=True)) | {"id": f"doubt-{(number * 7) % count:03}", "seq": 1_000 + number}
             copy |= {"message_id": copy["id"], "state": "unconfirmed", "created_us": 1} if table == "outbox" else {}
             marks = ", ".join("?" * len(copy))
-            tx._cursor.execute(f"INSERT INTO {table} ({', '.join(copy)}) VALUES ({marks})", list(copy.values()))  # noqa: S608
+            plain(tx, f"INSERT INTO {table} ({', '.join(copy)}) VALUES ({marks})", *copy.values())  # noqa: S608
 
 
 def test_messages_in_doubt_of_one_microsecond_are_each_on_one_page(shop):

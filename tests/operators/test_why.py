@@ -96,7 +96,7 @@ class Shop:
         for name, value in values.items():
             table = "budgets" if name in ("budget", "reserved") else "operators"
             key = "operator_id" if table == "budgets" else "id"
-            self.store.connection.execute(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", (value, self.ids[who]))  # noqa: S608
+            self.store.change(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", value, self.ids[who])  # noqa: S608
 
     def go_on(self) -> None:
         """Decide and distribute what there is."""
@@ -116,7 +116,7 @@ class Shop:
         (accepted,) = self.store.write(lambda tx: inbound.accept(tx, self.channel.id, prepared))
         assert accepted.conversation_id is not None
         if responsible:
-            self.store.connection.execute("UPDATE contacts SET responsible_id = ?", (self.ids[responsible],))
+            self.store.change("UPDATE contacts SET responsible_id = ?", self.ids[responsible])
         self.go_on()
         return accepted.conversation_id
 
@@ -257,7 +257,7 @@ def test_each_decision_names_the_settings_of_its_moment():
         lambda: shop.do("ann", session, Close),
     ]
     for version, happens in enumerate(later, start=2):
-        shop.store.connection.execute("UPDATE lines SET version = ?", (version,))
+        shop.store.change("UPDATE lines SET version = ?", version)
         happens()
 
     assert [(one.kind, one.settings_version) for one in reversed(shop.page(session).decisions)] == [
@@ -766,13 +766,13 @@ def test_a_later_session_costs_nothing():
     shop.do("ann", conversation, Close)
     shop.wait(601)
     shop.say()
-    shop.store.connection.execute(
+    shop.store.change(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?) "
         "INSERT INTO journal (conversation_id, seq, session_id, kind, status, at_us, body) "
         "SELECT c.id, c.journal_seq + i, c.session_id, 'message', 'active', 0, '{}' FROM n, conversations c",
-        (SPAN * (SPANS_MAX + 1),),
+        SPAN * (SPANS_MAX + 1),
     )
-    shop.store.connection.execute("UPDATE conversations SET journal_seq = (SELECT max(seq) FROM journal)")
+    shop.store.change("UPDATE conversations SET journal_seq = (SELECT max(seq) FROM journal)")
 
     assert [one.kind for one in shop.page(conversation, session=old).decisions] == ["closed", "taken", "offered", "opened"]
     later = shop.page(conversation)
@@ -796,7 +796,7 @@ def test_a_row_that_cannot_be_read_is_told_as_such():
     shop = Shop("ann")
     session = shop.say()
     shop.do("ann", session, Take)
-    shop.store.connection.execute("UPDATE journal SET body = '{' WHERE kind IN ('take', 'distribution')")
+    shop.store.change("UPDATE journal SET body = '{' WHERE kind IN ('take', 'distribution')")
 
     taken, offered, _ = shop.page(session).decisions
     assert (taken.kind, taken.text) == ("unreadable", "Something was decided here that this version cannot read.")

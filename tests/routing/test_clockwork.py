@@ -45,7 +45,7 @@ from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import MINUTE, SECOND, MovedClock
 from tests.support.house import add_channel, add_line, add_operator, load_house, set_presence
 from tests.support.replay import differences, journalled
-from tests.support.store import MemoryStore, open_store
+from tests.support.store import MemoryStore, open_store, plain
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
 OFFICE: dict[str, Any] = {"zone": "Europe/Berlin", "week": dict.fromkeys(WEEKDAYS, ("09:00-18:00",))}
@@ -87,7 +87,7 @@ class Place:
         self.ann, self.bob = (*self.people, OperatorId(""), OperatorId(""))[:2]
         self.channel = FakeChannel(channel, self.line)
         if shifts is not None:
-            self.store.connection.execute("UPDATE operators SET hours = ? WHERE id = ?", (json.dumps(shifts), self.ann))
+            self.store.change("UPDATE operators SET hours = ? WHERE id = ?", json.dumps(shifts), self.ann)
         self.start()
 
     def start(self) -> None:
@@ -99,17 +99,30 @@ class Place:
     def change(self, **settings: Any) -> None:
         """Change the line's settings."""
         body = msgspec.json.encode(LineSettings(**settings)).decode()
-        self.store.connection.execute("UPDATE lines SET settings = ?, version = version + 1", (body,))
+        self.store.change("UPDATE lines SET settings = ?, version = version + 1", body)
         self.start()
+
+    def make_unreadable(self, conversation: ConversationId) -> None:
+        """Write the conversation's session as a newer version might."""
+        self.store.change(
+            'UPDATE sessions SET state = replace(state, \'{"id":\', \'{"of_a_newer_version":1,"id":\') WHERE conversation_id = ?',
+            conversation,
+        )
+
+    def make_readable(self) -> None:
+        """Write it as this one does again."""
+        assert self.store.change("UPDATE sessions SET state = replace(state, '\"of_a_newer_version\":1,', '')")
 
     # --- what people do
 
     def say(self, key: str, *, language: str = "", responsible: OperatorId | None = None) -> ConversationId:
         """Have the customer *key* write."""
         conversation = self.accept(key)
-        self.store.connection.execute(
+        self.store.change(
             "UPDATE contacts SET language = ?, responsible_id = ? WHERE id = (SELECT contact_id FROM conversations WHERE id = ?)",
-            (language, responsible, conversation),
+            language,
+            responsible,
+            conversation,
         )
         self.go_on()
         return conversation
@@ -304,7 +317,7 @@ def test_a_line_may_answer_alone_and_loses_nothing(places):
 
     assert place.store.rows("SELECT status, outcome FROM sessions") == [("offered", "")]
     assert (
-        place.store.one("SELECT count(DISTINCT session_id) || count(session_id) FROM messages WHERE author = 'contact'") == "13"
+        place.store.one("SELECT 10 * count(DISTINCT session_id) + count(session_id) FROM messages WHERE author = 'contact'") == 13
     )
 
 
@@ -533,7 +546,7 @@ def test_a_line_with_many_who_wait_closes_piece_by_piece(places, monkeypatch):
 def test_a_line_that_opens_before_its_time_keeps_nobody_for_the_old_one(places):
     """An administrator opens it on a Saturday: what waits for a skill or its responsible does not wait until Monday for them."""
     place = places(MORNING + 4 * DAY, skills=("billing",), skill_seconds=120, responsible_seconds=60)
-    place.store.connection.execute("UPDATE budgets SET budget = 25 WHERE operator_id = ?", (place.ann,))
+    place.store.change("UPDATE budgets SET budget = 25 WHERE operator_id = ?", place.ann)
     place.start()
     plain = place.say("eve")
     theirs = place.say("fay", responsible=place.ann)
@@ -562,7 +575,7 @@ def test_what_nobody_wanted_last_night_is_offered_in_the_morning_also_behind_the
 def test_a_seat_that_comes_back_is_offered_everything_it_had_let_pass(places):
     """There is room for one at a time: whatever the first of them does, the change was also for the next."""
     place = places(MORNING, people=1, rounds=1)
-    place.store.connection.execute("UPDATE budgets SET budget = 25")
+    place.store.change("UPDATE budgets SET budget = 25")
     place.start()
     first, second = place.say("eve"), place.say("fay")
     place.until(MORNING + 10 * MINUTE)
@@ -619,7 +632,7 @@ def test_a_welcome_may_tell_the_place_in_the_queue(places):
 def test_nobody_hears_that_nobody_is_there_while_somebody_is(places):
     """At the opening somebody has room for one: those behind are in the queue of people who work it off."""
     place = places(people=1)
-    place.store.connection.execute("UPDATE budgets SET budget = 25")
+    place.store.change("UPDATE budgets SET budget = 25")
     place.start()
     for number in range(3):
         place.say(f"v{number}")
@@ -651,9 +664,7 @@ def test_a_session_that_nobody_can_read_holds_back_nobody_else(places):
     for one in place.people:
         place.set(one, OFFLINE)
     broken, sound = place.say("eve"), place.say("fay")
-    place.store.connection.execute(
-        "UPDATE sessions SET state = json_set(state, '$.of_a_newer_version', 1) WHERE conversation_id = ?", (broken,)
-    )
+    place.make_unreadable(broken)
     with structlog.testing.capture_logs() as logged:
         place.set(place.ann, ONLINE)
 
@@ -661,7 +672,7 @@ def test_a_session_that_nobody_can_read_holds_back_nobody_else(places):
     assert {one["session_id"] for one in logged if one["event"] == "session_unreadable"} == {
         place.store.one("SELECT session_id FROM conversations WHERE id = ?", broken)
     }
-    place.store.connection.execute("UPDATE sessions SET state = json_remove(state, '$.of_a_newer_version')")
+    place.make_readable()
 
 
 def test_a_page_with_one_that_nobody_can_read_is_no_shorter_page(places):
@@ -670,13 +681,11 @@ def test_a_page_with_one_that_nobody_can_read_is_no_shorter_page(places):
     place.set(place.ann, OFFLINE)
     waits = [place.say(f"v{number}", language="fi") for number in range(distributor.PAGE)]
     last = place.say("last", language="en")
-    place.store.connection.execute(
-        "UPDATE sessions SET state = json_set(state, '$.of_a_newer_version', 1) WHERE conversation_id = ?", (waits[0],)
-    )
+    place.make_unreadable(waits[0])
     place.set(place.ann, ONLINE)
 
     assert place.status(last) == "offered"
-    place.store.connection.execute("UPDATE sessions SET state = json_remove(state, '$.of_a_newer_version')")
+    place.make_readable()
 
 
 def test_every_field_that_a_text_may_name_is_filled_in(places):
@@ -848,7 +857,7 @@ def test_what_was_distributed_by_the_settings_before_is_distributed_again(places
     """The mark of a change may be taken by a distributor that has not read it yet: reading it is a mark itself."""
     place = places(MORNING, people=1, shifts=SHIFT)
     place.say("eve")
-    place.store.connection.execute("UPDATE operators SET hours = NULL")
+    place.store.change("UPDATE operators SET hours = NULL")
     place.store.write(lambda tx: mark_pool(tx, place.line, "a person changed", seats=True))
     place.go_on()
     assert place.offers() == []
@@ -903,9 +912,9 @@ def test_the_timekeeper_follows_the_settings(tmp_path: Path):
         for hours in (None, {**OFFICE, "zone": "UTC"}):
             await asyncio.wait_for(kept.wait(), 10)
             kept.clear()
-            seen.append(await store.read(lambda tx: tx._cursor.execute("SELECT open, opens_us FROM line_state").fetchall()))  # type: ignore[attr-defined]
+            seen.append(await store.read(lambda tx: plain(tx, "SELECT open, opens_us FROM line_state").fetchall()))
             body = msgspec.json.encode(LineSettings(hours=hours)).decode()
-            await store.write(lambda tx, to=body: tx._cursor.execute("UPDATE lines SET settings = ? WHERE id = ?", (to, line)))  # type: ignore[misc]
+            await store.write(lambda tx, to=body: plain(tx, "UPDATE lines SET settings = ? WHERE id = ?", to, line).rowcount)  # type: ignore[misc]
             house = await store.read(load_house)
             keeper.settings_changed(house.directory)
         running.cancel()

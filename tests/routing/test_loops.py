@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from broker.domain import LineSettings, LoadKind
 from broker.inbound import accept, prepare
 from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Tx
-from broker.store.sqlite import SqliteStore
 from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
 from routing import distributor
@@ -24,7 +22,7 @@ from routing.worker import Worker
 from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import CountedIds, MovedClock
 from tests.support.house import add_channel, add_line, add_operator, load_house
-from tests.support.store import on_disk
+from tests.support.store import Opens, plain, store_opener
 
 VISITORS = 40
 ROOM = 8
@@ -36,7 +34,7 @@ SAID = VISITORS + VISITORS - ROOM
 class Running:
     """A house whose loops run."""
 
-    def __init__(self, path: Path, ids: CountedIds, ring: Callable[[MemoryTransport], Any]) -> None:
+    def __init__(self, opens: Opens, ids: CountedIds, ring: Callable[[MemoryTransport], Any]) -> None:
         self.transport = MemoryTransport()
         self.clock = MovedClock()
         self.changed = asyncio.Event()
@@ -47,7 +45,7 @@ class Running:
             rings(bells)
             self.changed.set()
 
-        self.store = SqliteStore(path, clock=self.clock, ids=ids, ring=rung)
+        self.store = opens(clock=self.clock, ids=ids, ring=rung)
 
     async def build(self) -> None:
         """Write a line with two people, or find it."""
@@ -99,15 +97,15 @@ class Running:
 
     async def count(self, text: str) -> int:
         """Return the answer of a plain query."""
-        return int((await self.store.read(lambda tx: tx._cursor.execute(text).fetchone()))[0])  # type: ignore[attr-defined]
+        return int(await self.store.read(lambda tx: plain(tx, text).fetchone()[0]))
 
 
 @asynccontextmanager
 async def running(
-    path: Path, ids: CountedIds, ring: Callable[[MemoryTransport], Any], *, loops: bool = True
+    opens: Opens, ids: CountedIds, ring: Callable[[MemoryTransport], Any], *, loops: bool = True
 ) -> AsyncIterator[Running]:
     """Run a house; what is under way when it ends is dropped."""
-    house = Running(path, ids, ring)
+    house = Running(opens, ids, ring)
     await house.build()
     tasks = [asyncio.create_task(loop) for loop in house.loops()] if loops else []
     try:
@@ -120,6 +118,13 @@ async def running(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await house.store.close()
+
+
+@pytest.fixture
+def opens(tmp_path):
+    """Return what opens a store on the test's database."""
+    with store_opener(tmp_path) as made:
+        yield made
 
 
 def heard(transport: MemoryTransport) -> Any:
@@ -142,23 +147,23 @@ async def everything_is_done(house: Running) -> None:
     assert len({sent.conversation_id for sent in house.channel.far.delivered}) == VISITORS
 
 
-def test_bells_carry_a_message_through_the_house(tmp_path: Path):
+def test_bells_carry_a_message_through_the_house(opens: Opens):
     """Accepted, decided, distributed and answered with a welcome, each loop woken by the one before."""
 
     async def play() -> None:
-        async with running(on_disk(tmp_path), CountedIds(), heard) as house:
+        async with running(opens, CountedIds(), heard) as house:
             await house.say()
             await everything_is_done(house)
 
     asyncio.run(play())
 
 
-def test_a_bell_distributes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_bell_distributes_at_once(opens: Opens, monkeypatch: pytest.MonkeyPatch):
     """Who writes after the sweep of the start is offered to somebody though no other sweep ever comes."""
     monkeypatch.setattr(distributor, "SWEEP_SECONDS", 1e9)
 
     async def play() -> None:
-        async with running(on_disk(tmp_path), CountedIds(), heard) as house:
+        async with running(opens, CountedIds(), heard) as house:
             for number in range(2):  # the first offer comes after that sweep, so the second can come by its bell alone
                 await house.say([number])
                 await house.until_there_are(number + 1, "SELECT count(*) FROM offers")
@@ -166,31 +171,31 @@ def test_a_bell_distributes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     asyncio.run(play())
 
 
-def test_without_a_single_bell_the_sweeps_do_everything(tmp_path: Path):
+def test_without_a_single_bell_the_sweeps_do_everything(opens: Opens):
     """The transport is lost altogether: it costs seconds, not messages."""
 
     async def play() -> None:
-        async with running(on_disk(tmp_path), CountedIds(), deaf) as house:
+        async with running(opens, CountedIds(), deaf) as house:
             await house.say()
             await everything_is_done(house)
 
     asyncio.run(play())
 
 
-def test_what_was_accepted_before_a_restart_is_done_after_it(tmp_path: Path):
+def test_what_was_accepted_before_a_restart_is_done_after_it(opens: Opens):
     """Stored and acknowledged, and the process ended before any of it was decided."""
-    path, ids = on_disk(tmp_path), CountedIds()
+    ids = CountedIds()
 
     async def play() -> None:
-        async with running(path, ids, heard, loops=False) as house:
+        async with running(opens, ids, heard, loops=False) as house:
             await house.say()
-        async with running(path, ids, heard) as house:
+        async with running(opens, ids, heard) as house:
             await everything_is_done(house)
 
     asyncio.run(play())
 
 
-def test_draining_lets_a_send_end_and_begins_no_other(tmp_path: Path):
+def test_draining_lets_a_send_end_and_begins_no_other(opens: Opens):
     """A stop leaves nothing in doubt: what is leaving is marked, what waits stays queued."""
 
     class Slow(FakeChannel):
@@ -203,7 +208,7 @@ def test_draining_lets_a_send_end_and_begins_no_other(tmp_path: Path):
             return await super().send(outbound)
 
     async def play() -> tuple[int, int, int]:
-        async with running(on_disk(tmp_path), CountedIds(), heard, loops=False) as house:
+        async with running(opens, CountedIds(), heard, loops=False) as house:
             slow = Slow(house.channel.id, house.channel.line_id)
             slow.started, slow.go = asyncio.Event(), asyncio.Event()
             house.channel = slow
@@ -215,10 +220,11 @@ def test_draining_lets_a_send_end_and_begins_no_other(tmp_path: Path):
             ]
             await house.say()
             await slow.started.wait()
+            assert not await loop.drain(0)
             draining = asyncio.create_task(loop.drain(10))
             await asyncio.sleep(0)
             slow.go.set()
-            await draining
+            assert await draining
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -43,7 +43,7 @@ from tests.support.audit import Seen, audit
 from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import NOON, MovedClock
 from tests.support.house import add_channel, add_line, add_operator, load_house, set_presence
-from tests.support.store import MemoryStore
+from tests.support.store import MemoryStore, fewer
 
 _STATE = msgspec.json.Decoder(Session)
 CUSTOMERS = 5
@@ -138,7 +138,7 @@ class Houses(RuleBasedStateMachine):
         self.store.write(make)
         for n, person in enumerate(self.people):
             shift, skills = shifts[n] and msgspec.json.encode(shifts[n]).decode(), '["billing"]' if n in skilled else "[]"
-            self.store.connection.execute("UPDATE operators SET hours = ?, skills = ? WHERE id = ?", (shift, skills, person))
+            self.store.change("UPDATE operators SET hours = ?, skills = ? WHERE id = ?", shift, skills, person)
         self.house = self.store.write(load_house)
         self.present = dict.fromkeys(self.people, ONLINE)
         self.responsible = [self.people[n] if n < PEOPLE else None for n in known]
@@ -158,9 +158,10 @@ class Houses(RuleBasedStateMachine):
             settings_ = self.house.directory.lines[channel.line_id].settings
             prepared = prepare(channel, [wrote(f"{self.said}", f"v{customer}", f"text {self.said}")], settings_)
             (accepted,) = self.store.write(lambda tx: accept(tx, channel.id, prepared))  # noqa: B023
-            self.store.connection.execute(
+            self.store.change(
                 "UPDATE contacts SET responsible_id = ? WHERE id = (SELECT contact_id FROM conversations WHERE id = ?)",
-                (self.responsible[customer], accepted.conversation_id),
+                self.responsible[customer],
+                accepted.conversation_id,
             )
         self.settle()
 
@@ -391,14 +392,14 @@ class Houses(RuleBasedStateMachine):
 
 
 Houses.TestCase.settings = settings(
-    max_examples=500, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=fewer(500), stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestWhateverHappensInAHouse = pytest.mark.slow(Houses.TestCase)
 
 
 def test_whatever_happens_is_tried_often_enough():
     """What is promised holds in 500 houses at least, and a failure is shrunk to the least that shows it."""
-    assert Houses.TestCase.settings.max_examples >= 500
+    assert Houses.TestCase.settings.max_examples >= fewer(500)
     assert Phase.shrink in Houses.TestCase.settings.phases
 
 

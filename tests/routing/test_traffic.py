@@ -232,7 +232,7 @@ def test_what_older_engines_left_is_read_as_far_as_it_goes():
     """An opening row that cannot be read any more: what the session itself says is enough to play it."""
     desk = Desk(skills=("billing",))
     say(desk)
-    desk.house.connection.execute("UPDATE journal SET body = '{' WHERE kind = 'contact_message'")
+    desk.house.store.change("UPDATE journal SET body = '{' WHERE kind = 'contact_message'")
     (lived,) = desk.found().traffic.sessions
 
     assert (LoadKind.CHAT, 0, "") == (

@@ -21,6 +21,7 @@ ERRORS = {
     "conflict": errors.Conflict("taken"),
     "many": errors.TooMany("too many", retry_after=2.2),
     "full": errors.StoreFull("the disk is full"),
+    "moving": errors.StoreMoving("on the move", retry_after=9.5),
     "closed": errors.StoreClosed("secret path"),
     "config": errors.ConfigError("secret setting"),
     "bug": RuntimeError("secret inside"),

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
         ("conflict", 409, "conflict", None),
         ("many", 429, "too_many", "3"),
         ("full", 503, "full", "5"),
+        ("moving", 503, "unavailable", "10"),
         ("closed", 503, "unavailable", "5"),
         ("config", 500, "internal", None),
         ("bug", 500, "internal", None),

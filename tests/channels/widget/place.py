@@ -20,7 +20,6 @@ from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Tx
 from broker.store import directory as directories
 from broker.store.sql import sql
-from broker.store.sqlite import SqliteStore
 from broker.store.tables import channels
 from broker.transport.memory import MemoryTransport
 from broker.web.addresses import Addresses
@@ -34,7 +33,7 @@ from routing.clockwork import keep_time
 from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support import house
-from tests.support.store import on_disk
+from tests.support.store import AnyStore, open_store, plain
 
 TOKEN_KEY = b"k" * 32
 """What visitors' tokens are signed with."""
@@ -100,7 +99,7 @@ class Visitor:
 class Place:
     """The parts of the place, for tests to look at."""
 
-    def __init__(self, store: SqliteStore, transport: MemoryTransport, line: LineId, channel: ChannelId) -> None:
+    def __init__(self, store: AnyStore, transport: MemoryTransport, line: LineId, channel: ChannelId) -> None:
         self.store = store
         self.transport = transport
         self.line = line
@@ -140,7 +139,7 @@ class Place:
 
     async def rows(self, text: str) -> list[Any]:
         """Return what a plain query finds, for asserting."""
-        return await self.store.read(lambda tx: tx._cursor.execute(text).fetchall())  # type: ignore[attr-defined]
+        return await self.store.read(lambda tx: list(plain(tx, text).fetchall()))
 
 
 @asynccontextmanager
@@ -149,7 +148,7 @@ async def place(
 ) -> AsyncIterator[Place]:
     """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online; *line* changes the line's settings."""
     transport = MemoryTransport()
-    store = SqliteStore(on_disk(folder), clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
+    store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
 
     def furnish(tx: Tx) -> tuple[LineId, ChannelId]:
         line_id = house.add_line(tx, **(line or {}))

@@ -19,6 +19,7 @@ from channels.widget.limits import Limits
 from routing.applying import House
 from routing.clockwork import keep_time
 from tests.channels.widget.place import place
+from tests.support.store import set_full
 
 
 def run(journey):
@@ -249,10 +250,15 @@ def test_a_nul_is_left_out(tmp_path):
 
     async def journey():
         async with place(tmp_path) as here, here.visitor() as visitor:
-            await visitor.hello()
+            nul = "x\0y"
+            await visitor.hello(lang="e\0n", page=nul, title=nul, referrer=nul, utm={nul: nul})
             await visitor.send(t="details", id="details-1", name="An\0n", email="ann@example.com\0")
             await visitor.next("ack")
-            assert [("Ann",)] == await here.rows("SELECT name FROM contacts")
+            await visitor.say("he\0llo")
+            await visitor.send(t="press", id="press-01", value="go\0od")
+            await visitor.next("refused")
+            assert [("Ann", "en")] == await here.rows("SELECT name, language FROM contacts")
+            assert ["hello"] == await here.texts()
             assert [("ann@example.com",)] == await here.rows("SELECT written FROM contact_points WHERE kind = 'email'")
 
     run(journey())
@@ -423,11 +429,7 @@ def test_full_disk_refuses_and_recovers(tmp_path):
             await visitor.hello()
             await visitor.say("before")
 
-            def fill(tx):
-                pages = tx._cursor.execute("PRAGMA page_count").fetchone()[0]
-                tx._cursor.execute(f"PRAGMA max_page_count = {pages}")
-
-            await here.store.write(fill)
+            await here.store.write(lambda tx: set_full(tx, True))
             number = 0
             while True:
                 number += 1
@@ -437,10 +439,7 @@ def test_full_disk_refuses_and_recovers(tmp_path):
                     break
             assert ("full", True) == (frame["code"], frame["retry_after"] > 0)
 
-            def make_room(tx):
-                tx._cursor.execute("PRAGMA max_page_count = 4294967294")
-
-            await here.store.write(make_room)
+            await here.store.write(lambda tx: set_full(tx, False))
             assert (await visitor.say("x" * 4_000, frame["id"]))["seq"] > 1
 
     run(journey())
@@ -605,7 +604,8 @@ def test_rating_is_asked_by_buttons_and_pressed_once(tmp_path):
             await here.decided()
 
             assert (ack["seq"], "system", None) == (again["seq"], thanks["who"], thanks.get("buttons"))
-            assert [("good",)] == await here.rows("SELECT json_extract(state, '$.rating') FROM sessions")
+            ((state,),) = await here.rows("SELECT state FROM sessions")
+            assert "good" == json.loads(state)["rating"]
             async with here.visitor() as later:
                 history = (await later.hello(token=token))["history"]
             assert [thanks["text"]] == [message["text"] for message in history if message["seq"] > question["seq"]]

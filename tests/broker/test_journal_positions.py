@@ -1,0 +1,267 @@
+"""Reading on in a journal that many write at once: whatever order they begin, take ids and commit in, each row is read exactly once.
+
+On a real PostgreSQL. Writers are threads that stop at each of their steps until a seeded scheduler lets one of them go on, so every
+schedule is the same each time; what they run is the shipped `Link`, and what the readers run is the shipped reading.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+import psycopg
+import pytest
+
+from broker.domain import ConversationId
+from broker.inbound import accept, prepare
+from broker.ports import Tx
+from broker.store import journal
+from broker.store.journal import BEGINNING, Entry, Position
+from broker.store.postgres import Link
+from tests.support.channels import FakeChannel, wrote
+from tests.support.clock import CountedIds, MovedClock
+from tests.support.house import add_channel, add_line, load_house
+from tests.support.store import PostgresMemory
+
+STEPS = 1_500
+PATIENCE_SECONDS = 30.0
+"""For a writer's next step; a test that runs into it has failed."""
+
+
+class Undone(Exception):
+    """A writer's own objection at the end of all its work."""
+
+
+class Writer:
+    """A connection that writes; it stands still between its steps."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._thread = ThreadPoolExecutor(1)
+        self._may_go: SimpleQueue[None] = SimpleQueue()
+        self._stands: SimpleQueue[None] = SimpleQueue()
+        self._running: Future[Any] | None = None
+        self.conversation: ConversationId | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Return whether it is in a transaction."""
+        return self._running is not None
+
+    def begin(self, conversation: ConversationId | None, steps: list[Callable[[Tx], None]], *, commits: bool) -> None:
+        """Begin a transaction of *steps* that holds the lock of *conversation*; it stands before the first of them."""
+
+        def work(tx: Tx) -> None:
+            for step in steps:
+                self._stop()
+                step(tx)
+            self._stop()
+            if not commits:
+                raise Undone
+
+        self.conversation = conversation
+        self._running = self._thread.submit(self._link.run, work)
+        self._running.add_done_callback(lambda _: self._stands.put(None))
+        self._stands.get(timeout=PATIENCE_SECONDS)
+
+    def go_on(self) -> None:
+        """Do the next step, or the last: commit or undo."""
+        assert self._running is not None
+        self._may_go.put(None)
+        self._stands.get(timeout=PATIENCE_SECONDS)
+        if self._running.done():
+            ((answer,), _) = self._running.result()
+            assert answer.error is None or isinstance(answer.error, Undone)
+            self._running = self.conversation = None
+
+    def close(self) -> None:
+        """End what is under way, and the connection."""
+        while self.busy:
+            self.go_on()
+        self._thread.shutdown()
+        self._link.close()
+
+    def _stop(self) -> None:
+        self._stands.put(None)
+        self._may_go.get(timeout=PATIENCE_SECONDS)
+
+
+class Reader:
+    """Reads on in pages of *most*; *keep* is what it makes of a position until the next time."""
+
+    def __init__(self, link: Link, most: int, keep: Callable[[Position], Position]) -> None:
+        self._link = link
+        self._most = most
+        self._keep = keep
+        self._at = BEGINNING
+        self.read: list[Entry] = []
+
+    def go_on(self) -> int:
+        """Read a page and return how many rows it had."""
+        answer = self._link.read(lambda tx: journal.after(tx, self._at, self._most))
+        assert answer.error is None
+        entries, behind = answer.value
+        self._at = self._keep(behind)
+        self.read += entries
+        return len(entries)
+
+
+def in_words(position: Position) -> Position:
+    """Return *position* as a console gives it back."""
+    back = Position.read(position.text())
+    assert back == position
+    return position
+
+
+def by_id_alone(position: Position) -> Position:
+    """Return what a reader would keep that knows nothing of transactions: the mutant."""
+    return Position(position.last)
+
+
+class Office:
+    """Some conversations, some who write in them, some who read, and strangers on the same server."""
+
+    def __init__(self, seed: int, keep: Callable[[Position], Position]) -> None:
+        self.chance = random.Random(seed)
+        self.store = PostgresMemory()
+        self.conversations = self._begun()
+        self.writers = [Writer(self._link()) for _ in range(5)]
+        self.readers = [Reader(self._link(), most, keep) for most in (1, 2, 3, 7, 500)]
+        server = self.store.server
+        self.strangers = [psycopg.connect(url) for url in (server.socket_url(), self.store.database.url)]
+
+    def _link(self) -> Link:
+        return Link(self.store.database.url, "test", CountedIds(), MovedClock())
+
+    def _begun(self) -> list[ConversationId]:
+        def build(tx: Tx) -> FakeChannel:
+            line = add_line(tx)
+            return FakeChannel(add_channel(tx, line), line)
+
+        channel = self.store.write(build)
+        settings = self.store.write(load_house).directory.lines[channel.line_id].settings
+        raws = [wrote(f"{number}", f"v{number}", "hello") for number in range(3)]
+        accepted = self.store.write(lambda tx: accept(tx, channel.id, prepare(channel, raws, settings)))
+        return [one.conversation_id for one in accepted if one.conversation_id is not None]
+
+    def live(self) -> None:
+        """Let chance decide who does their next step."""
+        for _ in range(STEPS):
+            match self.chance.random():
+                case dice if dice < 0.7:
+                    self._write(self.chance.choice(self.writers))
+                case dice if dice < 0.98:
+                    self.chance.choice(self.readers).go_on()
+                case _:
+                    self._meet(self.chance.choice(self.strangers))
+        for writer in self.writers:
+            writer.close()
+        for reader in self.readers:
+            while reader.go_on():
+                pass
+
+    def _write(self, writer: Writer) -> None:
+        if writer.busy:
+            writer.go_on()
+            return
+        held = {other.conversation for other in self.writers}
+        free = [one for one in self.conversations if one not in held]
+        conversation = self.chance.choice([None, *free])
+        steps = [self._step(conversation) for _ in range(self.chance.randint(1, 3))]
+        writer.begin(conversation, steps, commits=self.chance.random() < 0.8)
+
+    def _step(self, conversation: ConversationId | None) -> Callable[[Tx], None]:
+        if conversation is None:
+            return lambda tx: _numbered(tx) if self.chance.random() < 0.5 else _told(tx)
+
+        def tell(tx: Tx) -> None:
+            seq = journal.next_seq(tx, conversation)
+            journal.append(tx, "message", "{}", conversation_id=conversation, seq=seq)
+            tx.settle()
+
+        return tell
+
+    def _meet(self, stranger: Any) -> None:
+        if stranger.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            stranger.execute("SELECT pg_current_xact_id()")
+        else:
+            stranger.rollback()
+
+    def close(self) -> None:
+        """End every transaction and connection."""
+        for stranger in self.strangers:
+            stranger.close()
+        for reader in self.readers:
+            reader._link.close()
+
+
+def _told(tx: Tx) -> None:
+    journal.append(tx, "presence", "{}")
+    tx.settle()
+
+
+def _numbered(tx: Tx) -> None:
+    journal.append_numbered(tx, "distribution", "{}")
+
+
+@contextmanager
+def lived(seed: int, keep: Callable[[Position], Position]) -> Iterator[Office]:
+    """Return an office at the end of its day."""
+    office = Office(seed, keep)
+    try:
+        office.live()
+        yield office
+    finally:
+        office.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_row_is_read_exactly_once(seed: int):
+    """By readers of any page size, however long transactions last and whichever of them come to nothing."""
+    with lived(seed, in_words) as office:
+        committed = Counter(row for (row,) in office.store.rows("SELECT id FROM journal"))
+
+        assert committed.total() > STEPS / 10
+        for reader in office.readers:
+            assert Counter(entry.id for entry in reader.read) == committed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_of_a_conversation_come_in_their_order(seed: int):
+    """A reader never sees an effect before its cause."""
+    with lived(seed, in_words) as office:
+        for reader in office.readers:
+            for conversation in office.conversations:
+                seqs = [entry.seq for entry in reader.read if entry.conversation_id == conversation]
+                assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_who_reads_on_by_id_alone_misses_rows():
+    """The schedules are hard enough: what is committed after a row with a higher id is seen by nobody who forgets who was under way."""
+    with lived(0, by_id_alone) as office:
+        committed = {row for (row,) in office.store.rows("SELECT id FROM journal")}
+
+        assert [reader for reader in office.readers if {entry.id for entry in reader.read} != committed]
+
+
+def test_a_transaction_newer_than_all_that_have_ended_is_under_way():
+    """No snapshot lists it: whatever is as new as the newest that has ended counts as under way, though nobody names it."""
+    store = PostgresMemory()
+    first, second = (Writer(Link(store.database.url, "test", CountedIds(), MovedClock())) for _ in range(2))
+    reader = Reader(store.link, 500, in_words)
+    first.begin(None, [_told], commits=True)
+    second.begin(None, [_told], commits=True)
+    second.go_on()  # the higher number, and the lower row
+    first.go_on()
+    first.go_on()
+    assert reader.go_on() == 1
+    second.close()
+    first.close()
+
+    assert reader.go_on() == 1
+    assert len({entry.id for entry in reader.read}) == 2

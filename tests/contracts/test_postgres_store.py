@@ -1,0 +1,728 @@
+"""What the store on PostgreSQL promises beside what every store does, on a server that keeps what it commits, as in earnest.
+
+Whatever becomes of a connection or of the server: each write happens once and is answered truly, and nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from sqlalchemy import bindparam, select, update
+
+import broker.store.postgres
+from broker.clock import SystemClock, SystemIds
+from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreFull, StoreUncertain
+from broker.ports import Bell, Tx
+from broker.store.postgres import PostgresStore, read_once, refuse_unsafe
+from broker.store.sql import insert_row, insert_rows, sql
+from broker.store.tables import counters
+from tests.support.clock import NOON, MovedClock
+from tests.support.postgres import DISK_FULL, Server, wait_until
+from tests.support.proxy import Break, Proxy
+
+T = TypeVar("T")
+
+ADD = insert_row(counters, "name value")
+ADD_EACH = insert_rows(counters, "name value")
+BUMP = sql(update(counters).values(value=counters.c.value + 1).where(counters.c.name == bindparam("name")))
+GET = sql(select(counters.c.value).where(counters.c.name == bindparam("name")))
+NAMES = sql(select(counters.c.name).order_by(counters.c.value, counters.c.name))
+WAIT_SECONDS = 60.0
+"""For what must come; a test that runs into it has failed."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Return a server that waits for the disk, and writes nothing to it that nobody waits for."""
+    made = Server(durable=True, deadlock_timeout="50ms", wal_writer_delay="10s")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[str]:
+    """Return the name of a migrated, empty database."""
+    name = server.migrated()
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture
+def url(server: Server, database: str) -> str:
+    """Return its address."""
+    return server.url(database)
+
+
+@contextmanager
+def wire(server: Server) -> Iterator[Proxy]:
+    """Return a wire to *server* that breaks on order."""
+    made = Proxy(server.port)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def play(url: str, body: Callable[[PostgresStore], Awaitable[T]], **parts: Any) -> T:
+    """Run *body* with a shipped store on the database at *url*."""
+
+    async def whole() -> T:
+        given: dict[str, Any] = {
+            "ids": SystemIds(),
+            "ring": lambda bells: None,
+            "clock": MovedClock(),
+            "writers": 2,
+            "readers": 2,
+        }
+        store = PostgresStore(url, **(given | parts))
+        try:
+            return await asyncio.wait_for(_awaited(body(store)), WAIT_SECONDS)
+        finally:
+            await asyncio.wait_for(store.close(), WAIT_SECONDS)
+
+    return asyncio.run(whole())
+
+
+async def _awaited(what: Awaitable[T]) -> T:
+    return await what
+
+
+def told(answer: Any) -> Any:
+    """Return the kind of an error, and anything else as it is."""
+    return type(answer) if isinstance(answer, BaseException) else answer
+
+
+def add(name: str, value: int = 0) -> Callable[[Tx], str]:
+    """Return a transaction that adds a counter, rings for it, and answers with its name."""
+
+    def work(tx: Tx) -> str:
+        tx.run(ADD, name=name, value=value)
+        tx.ring(Bell.NEWS, name)
+        return name
+
+    return work
+
+
+def add_each(tx: Tx, names: Sequence[str]) -> list[str]:
+    """Add a counter for each, and answer with its name."""
+    tx.each(ADD_EACH, [(name, 1) for name in names])
+    return list(names)
+
+
+def names(tx: Tx) -> list[str]:
+    """Return every counter's name, by value."""
+    return [row[0] for row in tx.all(NAMES)]
+
+
+class Counting:
+    """A transaction that adds a counter whose value, and answer, is how often it has been run."""
+
+    def __init__(self, name: str, meanwhile: Callable[[int], None] = lambda run: None) -> None:
+        self.name = name
+        self.runs = 0
+        self._meanwhile = meanwhile
+
+    def __call__(self, tx: Tx) -> int:
+        self.runs += 1
+        tx.run(ADD, name=self.name, value=self.runs)
+        tx.ring(Bell.NEWS, self.name)
+        self._meanwhile(self.runs)
+        tx.one(GET, name=self.name)
+        return self.runs
+
+
+def kill(server: Server, database: str) -> None:
+    """End every connection of a store, as an administrator may."""
+    server.run(f"SELECT pg_terminate_backend(pid, 10000) {_OF_A_STORE.format(database)}")
+
+
+_OF_A_STORE = "FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'omniline %'"
+
+
+async def when_it_can(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again and again while the store refuses; return the answer."""
+    while True:
+        try:
+            return await ask()
+        except StoreBusy:
+            continue
+
+
+# --- a connection that is lost
+
+
+def test_a_connection_that_was_lost_while_nobody_needed_it_is_made_again(server: Server, database: str, url: str):
+    """Whoever asks next does not notice."""
+
+    async def body(store: PostgresStore):
+        await asyncio.gather(*(store.write(add(f"{n}", n)) for n in range(4)), store.read(names), store.read(names))
+        await asyncio.to_thread(kill, server, database)
+        asked = [store.write(add(f"{n}", n)) for n in range(4, 8)]
+        return await asyncio.gather(*asked), await store.read(names)
+
+    answers, kept = play(url, body)
+    assert answers == [f"{n}" for n in range(4, 8)]
+    assert kept == [f"{n}" for n in range(8)]
+
+
+def test_a_transaction_whose_connection_is_lost_is_run_again(server: Server, database: str, url: str):
+    """Nothing of the first time has happened; the answer and the bell are those of the second, once."""
+    bells: list[tuple[Bell, str]] = []
+    work = Counting("a", lambda run: kill(server, database) if run == 1 else None)
+
+    async def body(store: PostgresStore):
+        return await store.write(work), await store.read(lambda tx: tx.one(GET, name="a"))
+
+    assert play(url, body, ring=bells.extend) == (2, (2,))
+    assert bells == [(Bell.NEWS, "a")]
+
+
+def test_a_reading_whose_connection_is_lost_is_run_again(server: Server, database: str, url: str):
+    """On one snapshot, from its beginning."""
+    runs = []
+
+    def twice(tx: Tx) -> list[str]:
+        runs.append(tx.all(NAMES))
+        if len(runs) == 1:
+            kill(server, database)
+        return names(tx)
+
+    async def body(store: PostgresStore):
+        await store.write(add("a"))
+        return await store.read(twice)
+
+    assert play(url, body) == ["a"]
+    assert len(runs) == 2
+
+
+def test_who_stands_still_in_a_transaction_is_put_out_and_goes_on(server: Server, database: str, url: str):
+    """The database does not wait for a process that sleeps; when it wakes, its transaction is run again."""
+    connected = f"SELECT 1 {_OF_A_STORE.format(database)}"
+    work = Counting("a", lambda run: wait_until(lambda: not server.run(connected)) if run == 1 else None)
+
+    async def body(store: PostgresStore):
+        return await store.write(work)
+
+    limit = quote("-c idle_in_transaction_session_timeout=100ms")
+    assert play(f"{url}?options={limit}", body, writers=1, readers=0) == 2
+
+
+# --- a COMMIT whose answer is lost
+
+
+@pytest.mark.parametrize(("fate", "runs"), [(Break.BEFORE, {2}), (Break.BEHIND, {1}), (Break.AT_ONCE, {1, 2})])
+def test_a_commit_whose_answer_is_lost_has_happened_once(server: Server, database: str, fate: Break, runs: set[int]):
+    """The database is asked what became of it: done is not done again, and what did not happen is."""
+    bells: list[tuple[Bell, str]] = []
+    work = Counting("a")
+
+    async def body(store: PostgresStore, wire: Proxy):
+        await store.write(add("before"))
+        wire.breaks.append(fate)
+        answer = await store.write(work)
+        return answer, await store.read(lambda tx: tx.all(GET, name="a"))
+
+    with wire(server) as made:
+        answer, kept = play(made.url(database), lambda store: body(store, made), ring=bells.extend, writers=1)
+
+    assert made.broken == 1
+    assert work.runs in runs
+    assert kept == [(work.runs,)] == [(answer,)]
+    assert bells == [(Bell.NEWS, "before"), (Bell.NEWS, "a")]
+
+
+def test_on_a_wire_that_breaks_again_and_again_everything_happens_once(server: Server, database: str):
+    """Functions for themselves and items that share a call, by several writers."""
+    chance = random.Random(7)
+    bells: list[tuple[Bell, str]] = []
+    wanted = [f"{number:02}" for number in range(80)]
+
+    async def body(store: PostgresStore):
+        asked = [store.write_each(add_each, name) if chance.random() < 0.5 else store.write(add(name)) for name in wanted]
+        return await asyncio.gather(*asked), await store.read(names)
+
+    with wire(server) as made:
+        made.breaks.extend(chance.choices([*Break], k=40))
+        answers, kept = play(made.url(database), body, ring=bells.extend, writers=3)
+
+    assert answers == wanted
+    assert sorted(kept) == wanted
+    assert made.broken >= 10
+    assert max(Counter(bells).values()) == 1
+
+
+def test_who_cannot_learn_what_became_of_a_commit_says_so(server: Server, database: str, monkeypatch: pytest.MonkeyPatch):
+    """Neither done nor undone is claimed; asked again, the repeat is recognised by what it wrote."""
+    monkeypatch.setattr(broker.store.postgres, "OUTCOME_SECONDS", 0.3)
+
+    async def body(store: PostgresStore, wire: Proxy):
+        await store.write(add("before"))
+        wire.breaks.append(Break.BEHIND)
+        wire.closed.set()
+        with pytest.raises(StoreUncertain, match=r"lost at the commit .* ask again"):
+            await store.write(add("a", 1))
+        wire.closed.clear()
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await store.write(add("a", 2))
+        return await store.read(names)
+
+    with wire(server) as made:
+        assert play(made.url(database), lambda store: body(store, made), writers=1, readers=1) == ["before", "a"]
+
+
+# --- a server that goes
+
+
+@pytest.mark.parametrize("patience_seconds", [0.1, 20.0])
+def test_a_server_that_crashes_under_a_hundred_writes_loses_none_that_was_answered(
+    server: Server, database: str, url: str, patience_seconds: float
+):
+    """What was answered is there once; what was refused is not; who was told that nobody knows may find it once."""
+    fates: dict[str, Any] = {}
+    many, crashed = asyncio.Event(), asyncio.Event()
+
+    async def write_on(store: PostgresStore, who: int) -> None:
+        after = 0
+        for number in range(100_000):
+            name = f"{who}-{number}"
+            again = crashed.is_set()
+            asked = store.write_each(add_each, name) if number % 3 else store.write(add(name))
+            (answer,) = await asyncio.gather(asked, return_exceptions=True)
+            fates[name] = told(answer)
+            after += again and answer == name
+            if len(fates) >= 100:
+                many.set()
+            if after >= 5:
+                return
+
+    async def body(store: PostgresStore):
+        writing = [asyncio.create_task(write_on(store, who)) for who in range(12)]
+        await many.wait()
+        await asyncio.to_thread(server.restart)
+        crashed.set()
+        await asyncio.gather(*writing)
+        return await store.read(names)
+
+    kept = Counter(play(url, body, patience_seconds=patience_seconds))
+    assert max(kept.values()) == 1
+    assert set(fates.values()) - set(fates) <= {StoreBusy, StoreUncertain}
+    assert [name for name, fate in fates.items() if fate == name and name not in kept] == []
+    assert [name for name, fate in fates.items() if fate is StoreBusy and name in kept] == []
+    if patience_seconds > 10:
+        assert list(fates) == [name for name, fate in fates.items() if fate == name]
+
+
+def test_a_number_that_a_crash_has_set_free_is_not_taken_for_ours(server: Server, database: str):
+    """What a crash has taken nobody knows of, so its number is given again: that another has committed under it says nothing of us."""
+    work = Counting("a")
+
+    def numbered(tx: Tx) -> int:
+        numbers.append(int(tx._cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()[0]))  # type: ignore[attr-defined]
+        return work(tx)
+
+    def crash() -> None:
+        server.restart("immediate")
+        while server.run("SELECT pg_current_xact_id()::text::bigint")[0][0] < numbers[0]:
+            pass
+
+    async def body(store: PostgresStore, wire: Proxy):
+        await store.write(add("before"))
+        wire.meanwhile = crash
+        wire.breaks.append(Break.BEFORE)
+        return await store.write(numbered), await store.read(lambda tx: tx.all(GET, name="a"))
+
+    numbers: list[int] = []
+    with wire(server) as made:
+        answer, kept = play(made.url(database), lambda store: body(store, made), writers=1)
+
+    assert (answer, kept) == (2, [(2,)])
+
+
+def test_while_the_server_is_away_calls_are_refused_and_with_it_they_go_through(server: Server, url: str):
+    """The first who ask wait as long as one has patience, those after them not at all; nobody need do anything when it is back."""
+    patience = 2.0
+
+    async def answers(store: PostgresStore) -> tuple[set[Any], float]:
+        began = time.monotonic()
+        asked: list[Any] = [*(store.write(add(f"{n}")) for n in range(6)), *(store.read(names) for _ in range(4))]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return {told(answer) for answer in found}, time.monotonic() - began
+
+    async def body(store: PostgresStore):
+        await asyncio.gather(*(store.write(add(f"before {n}")) for n in range(4)))
+        await asyncio.to_thread(server.stop)
+        first, second = await answers(store), await answers(store)
+        await asyncio.to_thread(server.start)
+        await when_it_can(lambda: store.write(add("after", 1)))
+        return first, second, await store.read(names)
+
+    (first, waited), (second, waited_then), kept = play(url, body, patience_seconds=patience)
+    assert first == second == {StoreBusy}
+    assert patience <= waited < 2 * patience
+    assert waited_then < patience / 2
+    assert kept == [*(f"before {n}" for n in range(4)), "after"]
+
+
+def test_closing_while_the_server_is_away_answers_everybody(server: Server, url: str):
+    """A stop does not hang on a database that does not answer."""
+
+    async def whole() -> list[Any]:
+        store = PostgresStore(url, ids=SystemIds(), ring=lambda bells: None, patience_seconds=0.5)
+        await store.write(add("before"))
+        await asyncio.to_thread(server.stop)
+        asked = [store.write(add(f"{n}")) for n in range(20)]
+        await asyncio.wait_for(store.close(), WAIT_SECONDS)
+        return [told(answer) for answer in await asyncio.gather(*asked, return_exceptions=True)]
+
+    try:
+        assert asyncio.run(whole()) == [StoreBusy] * 20
+    finally:
+        server.start()
+
+
+def test_a_server_that_stands_still_holds_up_and_loses_nothing(server: Server, url: str):
+    """Nobody is answered before it goes on; then everybody is."""
+
+    async def body(store: PostgresStore):
+        await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
+        server.pause()
+        try:
+            asked = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(20)]
+            done, _ = await asyncio.wait(asked, timeout=0.3)
+        finally:
+            server.pause(paused=False)
+        return len(done), await asyncio.gather(*asked), await store.read(names)
+
+    wanted = [f"{n}" for n in range(20)]
+    assert play(url, body) == (0, wanted, [*(f"before {n}" for n in range(4)), *wanted])
+
+
+def test_a_server_with_no_connection_left_is_waited_for(server: Server, database: str):
+    """It refuses whoever comes: they are told so, and get through when there is room."""
+    server.run("DROP ROLE IF EXISTS few")
+    server.run("CREATE ROLE few LOGIN CONNECTION LIMIT 1")
+    server.run("GRANT ALL ON ALL TABLES IN SCHEMA public TO few", database)
+    url = server.url(database).replace("omniline@", "few@")
+
+    async def body(store: PostgresStore):
+        with psycopg.connect(url), pytest.raises(StoreBusy, match="too many connections"):
+            await store.write(add("a"))
+        await when_it_can(lambda: store.write(add("b")))
+        return await asyncio.to_thread(server.run, "SELECT name FROM counters", database)
+
+    assert play(url, body, writers=1, readers=0, patience_seconds=0.3) == [("b",)]
+
+
+def test_a_server_that_only_reads_is_nobody_to_write_to(server: Server, database: str, url: str):
+    """A standby is refused until it has become the primary; then nobody need do anything."""
+
+    async def body(store: PostgresStore):
+        await store.write(add("a", 1))
+        for on in ("on", "off"):
+            server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = {on}")
+            kill(server, database)
+            if on == "on":
+                with pytest.raises(StoreBusy, match="read-only"):
+                    await store.write(add("b", 2))
+        await store.write(add("c", 3))
+        return await store.read(names)
+
+    assert play(url, body, patience_seconds=0.3) == ["a", "c"]
+
+
+# --- what the database does to one transaction
+
+
+def test_two_that_wait_for_each_other_both_go_through(url: str):
+    """The database undoes one of them; it is run again."""
+    both = threading.Barrier(2)
+    runs: list[str] = []
+
+    def bump(first: str, second: str) -> Callable[[Tx], str]:
+        def work(tx: Tx) -> str:
+            runs.append(first)
+            tx.run(BUMP, name=first)
+            if runs.count(first) == 1:
+                both.wait(WAIT_SECONDS)
+            tx.run(BUMP, name=second)
+            return first
+
+        return work
+
+    async def body(store: PostgresStore):
+        await store.write(lambda tx: [add(name)(tx) for name in ("a", "b")])
+        answers = await asyncio.gather(store.write(bump("a", "b")), store.write(bump("b", "a")))
+        return answers, await store.read(lambda tx: [tx.one(GET, name=name) for name in ("a", "b")])
+
+    assert play(url, body) == (["a", "b"], [(2,), (2,)])
+    assert len(runs) >= 3
+
+
+def test_who_waits_too_long_for_a_lock_is_refused_alone(url: str):
+    """Those who shared the call with them go through; and so does the same again when the lock is free."""
+
+    def bump_each(tx: Tx, wanted: Sequence[str]) -> list[str]:
+        for name in sorted(wanted):
+            tx.run(BUMP, name=name)
+        return list(wanted)
+
+    async def body(store: PostgresStore):
+        await store.write(lambda tx: [add(name)(tx) for name in "abc"])
+        with psycopg.connect(url) as other:
+            other.execute("UPDATE counters SET value = 7 WHERE name = 'b'")
+            asked = [store.write_each(bump_each, name) for name in "abc"]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert "lock timeout" in str(answers[1])
+        await store.write_each(bump_each, "b")
+        return list(map(told, answers)), await store.read(lambda tx: [tx.one(GET, name=name) for name in "abc"])
+
+    limit = quote("-c lock_timeout=200ms")
+    assert play(f"{url}?options={limit}", body, writers=1) == (["a", StoreBusy, "c"], [(1,), (8,), (1,)])
+
+
+def test_a_statement_that_takes_too_long_is_ended(url: str):
+    """A screen's bad query does not hold a connection for ever."""
+
+    def slowly(tx: Tx) -> None:
+        tx._cursor.execute("SELECT pg_sleep(60)")  # type: ignore[attr-defined]
+
+    async def body(store: PostgresStore):
+        for ask in (store.read, store.write):
+            with pytest.raises(Exception, match="statement timeout"):
+                await ask(slowly)
+        return await store.write(add("a"))
+
+    limit = quote("-c statement_timeout=100ms")
+    assert play(f"{url}?options={limit}", body) == "a"
+
+
+def test_what_breaks_a_constraint_harms_none_of_those_it_shared_a_call_with(url: str):
+    """The driver's own error reaches who asked, the others are stored."""
+
+    async def body(store: PostgresStore):
+        await store.write(add("b"))
+        asked = [store.write_each(add_each, name) for name in "abc"]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return list(map(told, answers)), await store.read(names)
+
+    assert play(url, body, writers=1) == (["a", psycopg.errors.UniqueViolation, "c"], ["b", "a", "c"])
+
+
+def test_a_text_that_no_database_keeps_harms_none_of_those_it_shared_a_call_with(url: str):
+    """A NUL, or half a character: refused before it is sent."""
+
+    async def body(store: PostgresStore):
+        asked = [store.write_each(add_each, name) for name in ("a", "b\0", "c", "d\ud800", "e")]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return list(map(told, answers)), await store.read(names)
+
+    answers, kept = play(url, body, writers=1)
+    assert answers == ["a", psycopg.DataError, "c", UnicodeEncodeError, "e"]
+    assert kept == ["a", "c", "e"]
+
+
+def test_a_full_disk_refuses_and_goes_on_by_itself(server: Server, database: str, url: str):
+    """StoreFull for what does not fit, alone; as soon as there is room again everything goes through."""
+    server.run(DISK_FULL, database)
+    server.run(
+        "CREATE TRIGGER disk_full BEFORE INSERT ON counters "
+        "FOR EACH ROW WHEN (NEW.name LIKE 'big%') EXECUTE FUNCTION disk_full()",
+        database,
+    )
+
+    async def body(store: PostgresStore):
+        asked = [store.write(add(name)) for name in ("a", "big 1", "b")]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        with pytest.raises(StoreFull, match="disk is full"):
+            await store.write(add("big 2"))
+        full, since = store.full_since is not None, store.full_since
+        with pytest.raises(StoreFull):
+            await store.write(add("big 3"))
+        assert store.full_since == since
+        server.run("DROP FUNCTION disk_full CASCADE", database)
+        await store.write(add("big 4", 9))
+        return list(map(told, answers)), full, store.full_since, await store.read(names)
+
+    assert play(url, body) == (["a", StoreFull, "b"], True, None, ["a", "b", "big 4"])
+
+
+def test_a_plan_from_before_a_migration_is_made_anew(server: Server, database: str, url: str):
+    """Statements stay prepared for as long as a connection lasts; a newer process may change a table meanwhile."""
+
+    async def body(store: PostgresStore):
+        await store.write(add("a"))
+        before = await store.read(names)
+        server.run("ALTER TABLE counters ALTER name TYPE text", database)
+        return before, await store.read(names), await store.write(names)
+
+    assert play(url, body, writers=1, readers=1) == (["a"], ["a"], ["a"])
+
+
+def test_what_a_function_may_not_do_is_told_it_at_once(url: str):
+    """After an error the database does nothing more in a transaction: who passed over one has done nothing, and hears of it."""
+
+    runs = []
+
+    def careless(tx: Tx) -> str:
+        runs.append("run")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            add("a")(tx)
+        return "done"
+
+    async def body(store: PostgresStore):
+        await store.write(add("a"))
+        runs.clear()
+        with pytest.raises(Exception, match=r"COMMIT was answered by|current transaction is aborted"):
+            await store.write(careless)
+
+    play(url, body, patience_seconds=0.5)
+    assert len(runs) == 1
+
+
+def test_a_reading_that_writes_is_told_it_at_once(url: str):
+    """That is its own fault, not a standby's: it is not tried again."""
+    runs = []
+
+    def careless(tx: Tx) -> None:
+        runs.append("run")
+        add("a")(tx)
+
+    async def body(store: PostgresStore):
+        with pytest.raises(Exception, match="read-only"):
+            await store.read(careless)
+
+    play(url, body, patience_seconds=0.5)
+    assert len(runs) == 1
+
+
+# --- time
+
+
+def test_time_is_the_databases(url: str):
+    """All processes go by one clock, whatever those of their hosts say; it does not move during a transaction."""
+
+    async def body(store: PostgresStore):
+        moments = [await ask(lambda tx: (tx.now, tx.now)) for ask in (store.write, store.read) * 5]
+        return [first for first, _ in moments], [first == second for first, second in moments]
+
+    moments, still = play(url, body, clock=None)
+    assert all(still)
+    assert moments == sorted(moments)
+    assert all(abs(SystemClock().now() - moment) < timedelta(minutes=1) for moment in moments)
+    assert len(set(moments)) == len(moments)
+
+
+# --- the end, and beside it
+
+
+def test_closing_finishes_what_was_asked(url: str):
+    """Writes and reads asked before `close` are answered; later ones raise StoreClosed."""
+
+    async def whole() -> None:
+        store = PostgresStore(url, ids=SystemIds(), ring=lambda bells: None, clock=MovedClock())
+        asked = [asyncio.ensure_future(store.write(add(f"{n}", n))) for n in range(100)]
+        reading = asyncio.ensure_future(store.read(names))
+        await store.close()
+        assert [f"{n}" for n in range(100)] == await asyncio.gather(*asked)
+        assert isinstance(await reading, list)
+        for late in (store.write(add("late")), store.read(names)):
+            with pytest.raises(StoreClosed):
+                await late
+        await store.close()
+
+    asyncio.run(whole())
+
+
+def test_a_command_reads_beside_whoever_writes(url: str):
+    """On a snapshot of its own; what it may not do comes through."""
+
+    async def body(store: PostgresStore):
+        await store.write(add("a"))
+        with pytest.raises(Exception, match="read-only"):
+            await asyncio.to_thread(read_once, url, add("b"))
+        return await asyncio.to_thread(read_once, url, names)
+
+    assert play(url, body) == ["a"]
+
+
+def test_a_store_that_serves_one_function_long_serves_others_too(url: str):
+    """Several writers: one that takes its time holds up nobody whose rows are others."""
+    first, second = threading.Event(), threading.Event()
+
+    def long(tx: Tx) -> str:
+        add("long")(tx)
+        first.set()
+        assert second.wait(WAIT_SECONDS)
+        return "long"
+
+    async def body(store: PostgresStore):
+        waits = store.write(long)
+        await asyncio.to_thread(first.wait, WAIT_SECONDS)
+        short = await store.write(add("short"))
+        seen = await store.read(names)
+        second.set()
+        return short, seen, await waits
+
+    assert play(url, body) == ("short", ["short"], "long")
+
+
+# --- servers that are not safe
+
+
+def test_a_server_that_may_forget_is_refused(server: Server):
+    """Unless the administrator accepts it; each switch that is off is named."""
+    unsafe = Server(synchronous_commit="on")
+    try:
+        with psycopg.connect(unsafe.url()) as connection:
+            with pytest.raises(ConfigError, match=r"has fsync, full_page_writes switched off .* set allow_unsafe_disk"):
+                refuse_unsafe(connection)
+            refuse_unsafe(connection, forced=True)
+    finally:
+        unsafe.remove()
+    with psycopg.connect(server.url()) as connection:
+        refuse_unsafe(connection)
+        connection.execute("SET synchronous_commit = off")
+        with pytest.raises(ConfigError, match="has synchronous_commit switched off"):
+            refuse_unsafe(connection)
+
+
+def test_a_database_that_writes_another_encoding_is_refused(server: Server):
+    """It could not keep what people write; the text says how to make one that can."""
+    server.run("CREATE DATABASE old_letters ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    try:
+        with (
+            psycopg.connect(server.url("old_letters")) as connection,
+            pytest.raises(ConfigError, match=r"encoded in LATIN1; make one with CREATE DATABASE … ENCODING 'UTF8'"),
+        ):
+            refuse_unsafe(connection)
+    finally:
+        server.drop("old_letters")
+
+
+def test_a_server_that_is_too_old_is_refused():
+    """By its version, with the one that is needed."""
+    info = SimpleNamespace(server_version=130_012, parameter_status=lambda name: {"server_version": "13.12"}[name])
+
+    with pytest.raises(ConfigError, match=r"is PostgreSQL 13\.12; 14 or newer is needed"):
+        refuse_unsafe(SimpleNamespace(info=info))  # type: ignore[arg-type]
+
+
+def test_what_a_test_sees_as_now_is_its_own(url: str):
+    """A store that is given a clock goes by it."""
+
+    async def body(store: PostgresStore):
+        return await store.write(lambda tx: tx.now)
+
+    assert play(url, body) == NOON
