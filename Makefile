@@ -37,7 +37,8 @@ test: $(VENV)/.work broker/web/static/sizes.json ## install what the tests need,
 	@chromium=$$(sh tests/tools/chromium.sh) || exit 1; \
 	marks='not chaos'; [ -n "$$chromium" ] || marks='not chaos and not browser'; \
 	postgres=$$(sh tests/tools/server.sh postgres) || exit 1; \
-	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres"; \
+	redis=$$(sh tests/tools/server.sh redis-server) || exit 1; \
+	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres" OMNILINE_TEST_REDIS_SERVER="$$redis"; \
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(ONLY) || exit 1; \
 	echo "-- once more on PostgreSQL: what uses a store" >&2; \
 	OMNILINE_TEST_STORE=postgresql $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(or $(ONLY),$(USE_A_STORE)) \

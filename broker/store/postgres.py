@@ -85,12 +85,13 @@ _BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}".
 _OUTCOME = "SELECT pg_xact_status(%s::xid8)"
 
 _FULL = "53100"
+_READ_ONLY = "25006"
 _TOO_LONG = ("57014", "55P03")  # statement_timeout, lock_timeout
 _AGAIN = ("40001", "40P01")  # serialization failure, deadlock
 _AWAY = ("08", "57P", "25006", "53300", "53200", "25P03", "0A000")
 """Connection faults, a server that stops or starts, a standby, no connection or memory left, ours was idle, a plan from before a
 migration: another connection may do."""
-_ITS_OWN = ("22", "23", "42", "54", "P0")
+_ITS_OWN = ("22", "23", "25P02", "42", "54", "P0")
 """Bad data, a broken constraint, a bad statement, a value too long for an index: the function's own fault."""
 
 
@@ -227,6 +228,8 @@ class Link:
         self._patience = patience_seconds
         self._connection: psycopg.Connection[Any] | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
+        self._server = ""
+        """When the server was started that the connection is to."""
         self._tried = 0.0
         self._lost_since: float | None = None
 
@@ -246,6 +249,8 @@ class Link:
                 finally:
                     self._undo()
             except _Undone as undone:
+                if undone.code == _READ_ONLY:
+                    return Answer(None, undone.__cause__)  # it wrote, in a reading
                 if not undone.away:
                     return Answer(None, StoreBusy(f"the database could not do it just now ({undone}); try again in a moment"))
                 if not self._waits(begun):
@@ -295,6 +300,7 @@ class Link:
 
     def _once(self, work: Work) -> tuple[Sequence[Any], list[tuple[Bell, str]]]:
         tx, number = self._begin(_BEGIN)
+        server = self._server
         try:
             values = call(work, tx)
         except BaseException:
@@ -307,11 +313,11 @@ class Link:
                 self._undo()
                 raise
             self.close()
-            if not self._committed(number):
+            if not self._committed(number, server):
                 raise
         return values, tx.bells
 
-    def _committed(self, number: int) -> bool:
+    def _committed(self, number: int, server: str) -> bool:
         """Find out what became of a COMMIT whose answer was lost. Raises StoreUncertain when that cannot be learnt."""
         metrics.store_lost_commits_total.inc()
         until = time.monotonic() + OUTCOME_SECONDS
@@ -323,6 +329,9 @@ class Link:
                 self.close()
                 why = undone
             else:
+                if outcome and self._server != server:
+                    # After a crash the number may have been given to another: that it was committed says nothing of ours.
+                    raise StoreUncertain("the server was started again at the commit; ask again: a repeat is recognised")
                 if outcome is not None:
                     log.info("lost_commit_settled", committed=outcome)
                     return outcome
@@ -371,7 +380,8 @@ class Link:
         """End the transaction with COMMIT or ROLLBACK. Raises _Undone."""
         result = self._raw(text)
         if result.command_status != text:
-            raise _Undone(psycopg.OperationalError(f"{text.decode()} was answered by {result.command_status!r}"))
+            # Something in it had failed, and whoever wrote it has passed that over.
+            raise StoreError(f"{text.decode()} was answered by {result.command_status!r}: nothing of the transaction happened")
 
     def _undo(self) -> None:
         """Roll back, or let go of a connection on which that cannot be done."""
@@ -400,6 +410,8 @@ class Link:
         try:
             self._connection = connect(self._url, self._name)
             self._cursor = self._connection.cursor()
+            row = self._cursor.execute("SELECT pg_postmaster_start_time()::text", prepare=False).fetchone()
+            self._server = str(row[0]) if row else ""
         except psycopg.Error as error:
             self._lost_since = self._lost_since or now
             raise _Undone(error) from error

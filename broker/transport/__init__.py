@@ -1,1 +1,1 @@
-"""Bells and passing words: in memory for one process."""
+"""Bells and passing words: within one process (memory), or between all processes of a house (redis)."""

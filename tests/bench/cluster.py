@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psycopg
+
 from tests.bench.databases import Databases
 from tests.bench.measure import BenchError, Server, bench_folder
 from tests.bench.product import Product, ProductSubject, apply, house, omniline, refuse_own_settings
@@ -74,6 +76,11 @@ class ClusterServer:
         server.start()
         return server
 
+    def look_at_tables(self) -> None:
+        """Have PostgreSQL learn what the house's tables hold."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ANALYZE")
+
     def end(self, name: str) -> None:
         """End one process."""
         self._servers.pop(name).stop()
@@ -112,6 +119,11 @@ class ClusterSubject(ProductSubject):
 
     def make(self) -> Product:
         return ClusterServer(house(self.operators, self.lines), self.roles)
+
+    async def settled(self) -> None:
+        await super().settled()
+        # As autovacuum does within a new house's first minute: until then PostgreSQL plans for empty tables.
+        await asyncio.to_thread(self.cluster.look_at_tables)
 
 
 class FloorPairSubject(FloorSubject):

@@ -31,7 +31,7 @@ from broker.store.postgres import PostgresStore
 from broker.transport.redis import RedisTransport
 from channels.widget.adapter import Envelope, WidgetChannel, encode
 from channels.widget.frames import Say
-from tests.bench.cluster import ClusterServer, ClusterSubject
+from tests.bench.cluster import ClusterSubject
 from tests.bench.filling import fill
 from tests.bench.measure import (
     HOST,
@@ -43,7 +43,6 @@ from tests.bench.measure import (
     stolen_seconds,
 )
 from tests.bench.pipeline import SESSION_MESSAGES, WORDS
-from tests.bench.product import Product, house
 from tests.bench.wsclient import WebSocketError
 
 LINES, OPERATORS = 8, 16
@@ -79,10 +78,9 @@ class RouterSubject(ClusterSubject):
         super().__init__()
         self.served = served
 
-    def make(self) -> Product:
-        server = ClusterServer(house(self.operators, self.lines), self.roles)
-        fill(server.url, self.served, held=self.served, earlier=False)
-        return server
+    async def start(self) -> None:
+        await super().start()
+        await asyncio.to_thread(fill, self.cluster.url, self.served, held=self.served, earlier=False)
 
 
 async def rates_of_rounds(rounds: int, conversations: int) -> dict[int, list[float]]:

@@ -64,7 +64,7 @@ def test_a_named_file_must_exist(folder):
         ("listen = '::1:8080'\n", "HOST:PORT"),
         ("public_url = 'https://chat.example.com/path'\n", "without a path"),
         ("trusted_proxies = ['10.0.0.1/8']\n", "trusted_proxies"),
-        ("database_url = 'postgresql://u:geheim@h/d'\n", "leave it unset"),
+        ("database_url = 'mysql://u:geheim@h/d'\n", "write it as postgresql://"),
         ("= 1", "cannot be read"),
     ],
 )

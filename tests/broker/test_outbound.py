@@ -13,12 +13,11 @@ from broker.inbound import accept, prepare
 from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
 from broker.ports import Bell, Button, Tx
 from broker.store import processes
-from broker.store.processes import Process
 from broker.store.sql import insert_row
 from broker.store.tables import messages
 from tests.support.channels import PUSH, PUSH_BUTTONS, STREAM, STREAM_BUTTONS, FakeChannel, Fault, wrote
 from tests.support.clock import MovedClock
-from tests.support.house import add_channel, add_line, load_house
+from tests.support.house import add_channel, add_line, add_process, load_house
 from tests.support.store import MemoryStore, PostgresMemory
 
 T = TypeVar("T")
@@ -91,7 +90,7 @@ class Post:
 
     def lives(self, process: str) -> None:
         """Let *process* be one of those that run."""
-        self.store.write(lambda tx: processes.enter(tx, Process(process, "send", "here", 1, "1", 0, 0)))
+        self.store.write(lambda tx: add_process(tx, process))
 
     def is_dead(self, process: str) -> None:
         """Let whoever leased the row be known as dead: alone they are at the next start, beside others when the lease is over."""

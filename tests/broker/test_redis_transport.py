@@ -22,7 +22,7 @@ from tests.support.redis import RedisServer, running_redis, until
 
 PATIENT = Pace(answer_seconds=30, heartbeat_seconds=30, take_seconds=30, claim_seconds=30)
 """Nothing happens because of the time: what is heard was sent, what is claimed would fail the test."""
-QUICK = Pace(answer_seconds=2, heartbeat_seconds=0.05, first_pause_seconds=0.01, longest_pause_seconds=0.05)
+QUICK = Pace(answer_seconds=1, heartbeat_seconds=0.05, first_pause_seconds=0.01, longest_pause_seconds=0.05)
 """A loss is noticed soon, and so is its end; a machine under load that stands still for a moment is no loss."""
 
 WORK = "omniline:bell:conversation"
@@ -456,7 +456,7 @@ FAULTS = {
     "killed": Fault("connect", RedisServer.kill, RedisServer.start),
     "stopped": Fault("connect", RedisServer.stop, RedisServer.start),
     "standing still": Fault("no answer in time", RedisServer.pause, RedisServer.resume),
-    "paused for clients": Fault("no answer in time", lambda server: server.ask("CLIENT", "PAUSE", 4_000), lambda server: None),
+    "paused for clients": Fault("no answer in time", lambda server: server.ask("CLIENT", "PAUSE", 2_500), lambda server: None),
     "out of memory": Fault(
         "maxmemory",
         lambda server: server.ask("CONFIG", "SET", "maxmemory", 1),
@@ -694,13 +694,15 @@ def test_one_connection_that_has_silently_died_is_noticed(server: RedisServer, f
             transport = RedisTransport(f"redis://127.0.0.1:{firewall.sockets[0].getsockname()[1]}", process="process", pace=QUICK)
             transport.on_restored(restored.set)
             running = asyncio.create_task(transport.run())
-            await asyncio.wait_for(restored.wait(), 10)
-            assert len(connections) == 2 * 6
-            for task in (running, *connections):
-                task.cancel()
-            await asyncio.gather(running, *connections, return_exceptions=True)
-            for writer in writers:
-                writer.close()
+            try:
+                await asyncio.wait_for(restored.wait(), 10)
+                assert len(connections) == 2 * 6
+            finally:
+                for task in (running, *connections):
+                    task.cancel()
+                await asyncio.gather(running, *connections, return_exceptions=True)
+                for writer in writers:
+                    writer.close()
 
     with capture_logs() as logs:
         play(go())

@@ -296,6 +296,7 @@ async def desk(folder: Path, settings: Settings | None = None) -> AsyncIterator[
     clock = SystemClock()
     store = open_store(folder, clock=clock, ids=SystemIds(), ring=transport.ring)
     made = Desk(store, transport, clock, settings or Settings())
+    await store.write(lambda tx: house.add_process(tx, "test"))
     made.line, made.channel = await made.line_with_channel("shop")
 
     def routing() -> House:

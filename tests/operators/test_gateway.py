@@ -590,6 +590,7 @@ def test_waiting_is_shown_by_priority_then_age_page_by_page(tmp_path):
         ann = await desk.operator("ann", desk.line, vip)
         for number in range(60):
             await desk.say(f"v{number}", f"number {number}")
+            await desk.decided()  # they begin to wait when that has been decided
         await desk.say("king", "me first", vip_channel)
         await _rows_become(desk, "SELECT count(*) FROM sessions WHERE status = 'queued'", 61)
         async with desk.console(ann, presence=None) as console:
@@ -1103,6 +1104,7 @@ def test_a_snapshot_has_the_cards_of_pins_but_for_what_one_may_see_no_more(tmp_p
             mark = at_ann.at
             for session, verb, more in ((closed, "take_over", {}), (closed, "close", {}), (foreign, "assign", {"line": bar})):
                 await at_sue.do(session, verb, **more)
+                await desk.decided()
             await at_ann.card(session=closed, status="closed")
             await at_ann.until(lambda u: u.get("gone") == foreign)
             async with desk.socket(ann) as again:

@@ -21,7 +21,7 @@ from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import CountedIds, MovedClock
-from tests.support.house import add_channel, add_line, add_operator, load_house
+from tests.support.house import add_channel, add_line, add_operator, add_process, load_house
 from tests.support.store import Opens, plain, store_opener
 
 VISITORS = 40
@@ -51,6 +51,7 @@ class Running:
         """Write a line with two people, or find it."""
 
         def make(tx: Tx) -> None:
+            add_process(tx, "here")
             line = add_line(tx)
             add_channel(tx, line)
             for number, login in enumerate(("ann", "bob")):

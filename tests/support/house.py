@@ -9,7 +9,8 @@ import msgspec
 
 from broker.domain import ChannelId, LineId, LineSettings, LoadKind, OperatorId, PresenceState, Role, to_us
 from broker.ports import Tx
-from broker.store import directory
+from broker.store import directory, processes
+from broker.store.processes import Process
 from broker.store.sql import insert_row, upsert
 from broker.store.tables import budgets, channels, lines, operators, presence, seats
 from routing.applying import House, mark_pool
@@ -74,6 +75,11 @@ def set_presence(tx: Tx, operator: OperatorId, state: PresenceState, lines_of: S
     tx.run(_PRESENCE, operator_id=operator, state=state.value, since_us=to_us(tx.now))
     for line in lines_of:
         mark_pool(tx, line, f"presence {state.value}", seats=state is PresenceState.ONLINE)
+
+
+def add_process(tx: Tx, process: str) -> None:
+    """Let *process* be one of those that run: what nobody runs is sending is taken over by others."""
+    processes.enter(tx, Process(process, "all", "here", 1, "1", 0, 0))
 
 
 def load_house(tx: Tx, loads: dict[ChannelId, LoadKind] | None = None) -> House:

@@ -31,6 +31,7 @@ class RedisServer:
         self._password = password
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -50,6 +51,9 @@ class RedisServer:
         with (self._folder / "redis.log").open("ab") as output:
             command = [redis_server(), *places, *keeping, *entering, *self._options]
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
+        # Its input ends when this process does, in whatever way: a killed test leaves no server behind.
+        guard = ["sh", "-c", 'cat; kill -9 "$0"', str(self._process.pid)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -90,6 +94,10 @@ class RedisServer:
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
         self._process.send_signal(number)
         self._process.send_signal(signal.SIGCONT)
         self._process.wait(10)

@@ -151,6 +151,7 @@ async def place(
     store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
 
     def furnish(tx: Tx) -> tuple[LineId, ChannelId]:
+        house.add_process(tx, "t")
         line_id = house.add_line(tx, **(line or {}))
         channel = house.add_channel(tx, line_id, "shop", "widget")
         tx.run(_SETTINGS, channel=channel, given=json.dumps(check(settings or {})))
