@@ -24,11 +24,11 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from broker.complaints import complaints, keys_of, unknown
 from broker.errors import ConfigError
 
-__all__ = ["LogSettings", "LoginLimits", "OperatorLimits", "Settings", "VisitorLimits", "read_settings"]
+__all__ = ["FOR_TESTS", "PREFIX", "LogSettings", "LoginLimits", "OperatorLimits", "Settings", "VisitorLimits", "read_settings"]
 
 PREFIX = "OMNILINE_"
 FILE = "omniline.toml"
-_FOR_TESTS = ("OMNILINE_SCHEMAS", "OMNILINE_TEST_")
+FOR_TESTS = ("OMNILINE_SCHEMAS", "OMNILINE_TEST_")
 """Variables of the test suite, which a server started by it inherits."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -282,7 +282,7 @@ def _refuse_unknown(variables: Iterable[str]) -> None:
     known = {PREFIX + place.replace(".", "__").upper() for place in _places(Settings)}
     for name in sorted(variables):
         upper = name.upper()
-        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_FOR_TESTS):
+        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(FOR_TESTS):
             raise ConfigError(f"the variable {unknown(upper, known)}")
 
 

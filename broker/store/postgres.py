@@ -83,6 +83,9 @@ _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {_NOW}, pg_current_xact_
 # read when the transaction began after the reading (broker.store.journal).
 _BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}".encode()
 _OUTCOME = "SELECT pg_xact_status(%s::xid8)"
+# A crash ends what was under way and sets its numbers free. Of the whole server's the start of the postmaster tells; one of its
+# processes that is killed makes it recover and start nothing anew, but a recovery throws the statistics away, and they say since when.
+_LIFE = "SELECT pg_postmaster_start_time()::text, coalesce((SELECT stats_reset FROM pg_stat_bgwriter)::text, '')"
 
 _FULL = "53100"
 _READ_ONLY = "25006"
@@ -229,7 +232,7 @@ class Link:
         self._connection: psycopg.Connection[Any] | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
         self._server = ""
-        """When the server was started that the connection is to."""
+        """What life of which server the connection is to: see _LIFE."""
         self._tried = 0.0
         self._lost_since: float | None = None
 
@@ -331,7 +334,9 @@ class Link:
             else:
                 if outcome and self._server != server:
                     # After a crash the number may have been given to another: that it was committed says nothing of ours.
-                    raise StoreUncertain("the server was started again at the commit; ask again: a repeat is recognised")
+                    raise StoreUncertain(
+                        "the server crashed or was started again at the commit; ask again: a repeat is recognised"
+                    )
                 if outcome is not None:
                     log.info("lost_commit_settled", committed=outcome)
                     return outcome
@@ -410,8 +415,7 @@ class Link:
         try:
             self._connection = connect(self._url, self._name)
             self._cursor = self._connection.cursor()
-            row = self._cursor.execute("SELECT pg_postmaster_start_time()::text", prepare=False).fetchone()
-            self._server = str(row[0]) if row else ""
+            self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
         except psycopg.Error as error:
             self._lost_since = self._lost_since or now
             raise _Undone(error) from error

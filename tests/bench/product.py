@@ -36,6 +36,7 @@ from typing import Protocol
 
 import msgspec
 
+from broker.config import FOR_TESTS, PREFIX
 from tests.bench.measure import HOST, ROOT, BenchError, Server, bench_folder, progress
 from tests.bench.subject import Subject
 from tests.bench.wsclient import Connection, client_frame, connect, connect_many, source_address
@@ -118,7 +119,7 @@ class ProductServer:
 
 def refuse_own_settings() -> None:
     """Raise BenchError when this shell changes the product's settings: the default ones are measured."""
-    ours = sorted(name for name in os.environ if name.startswith("OMNILINE_") and not name.startswith("OMNILINE_TEST_"))
+    ours = sorted(name for name in os.environ if name.startswith(PREFIX) and not name.startswith(FOR_TESTS))
     if ours:
         raise BenchError(f"{', '.join(ours)} would change what is measured; unset it")
 

@@ -111,7 +111,8 @@ async def rates_of_rounds(rounds: int, conversations: int) -> dict[int, list[flo
 class Backlog:
     """Writes as many messages as there are, again and again, and watches how routers decide them."""
 
-    def __init__(self, subject: RouterSubject, opened: int) -> None:
+    def __init__(self, subject: RouterSubject, opened: int, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._settle_seconds = settle_seconds
         self._cluster = subject.cluster
         self._served = subject.served
         self._opened = opened
@@ -131,7 +132,7 @@ class Backlog:
         servers = [await asyncio.to_thread(self._cluster.add, "router", name) for name in names]
         try:
             # A router that has just started looks at everything once.
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(self._settle_seconds)
             numbers = [*range(self._served), *range(first, first + self._opened)]
             watch = asyncio.create_task(asyncio.to_thread(middle_rate, servers, len(numbers) * MESSAGES))
             before = self._cpu()

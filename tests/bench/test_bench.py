@@ -283,7 +283,7 @@ def test_routers_decide_a_backlog_and_the_cluster_carries_messages():
         subject.operators, subject.lines = 2, 2
         try:
             await subject.start()
-            routers = Backlog(subject, opened=2)
+            routers = Backlog(subject, opened=2, settle_seconds=0.2)
             await subject.connect_operators(2)
             rate = await routers.rate(1)
             await asyncio.to_thread(subject.cluster.add, "router")
