@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from broker.ports import Calendars, Channel, ChannelKind, Transport, Tx
     from broker.store import moving, processes
     from broker.store.folder import DataFolder
+    from broker.store.journal import Position
     from broker.store.postgres import Link, PostgresStore
     from broker.store.sqlite import SqliteStore
     from broker.transport.redis import RedisTransport
@@ -459,6 +460,7 @@ class Process:
             addresses=addresses,
             is_full=lambda: self.store.full_since is not None or self.leaving is not None,
             process_id=ground.process.id,
+            reading=self._reading,
             late=self._late,
         )
         self.gate = VisitorGate(
@@ -478,6 +480,9 @@ class Process:
     def shared(self) -> bool:
         """Whether the database is not this process's own."""
         return self.ground.folder is None
+
+    def _reading(self) -> dict[str, Position]:
+        return self.gateway.reading()
 
     def _late(self) -> list[str]:
         """Return what makes news late, in words for an administrator."""

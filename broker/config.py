@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     """The address people use, when a proxy stands in front: `https://chat.example.com`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_words)] = ()
     """Networks whose X-Forwarded-* are believed."""
+    metrics_from: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Networks that may read /metrics without a login, beside this machine itself: where Prometheus runs."""
     database_url: Annotated[
         SecretStr | None, _secret_address("postgresql", "postgres", example="postgresql://omniline@db.example.com/omniline")
     ] = None

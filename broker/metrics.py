@@ -40,6 +40,22 @@ decided_total = Counter("omniline_decided", "Inputs that the routing engine has 
 undecided = Gauge(
     "omniline_undecided_conversations", "Conversations with inputs nobody has decided yet, at the last sweep.", registry=REGISTRY
 )
+sessions_opened_total = Counter("omniline_sessions_opened", "Sessions opened, by whoever wrote first.", registry=REGISTRY)
+sessions_closed_total = Counter(
+    "omniline_sessions_closed", "Sessions closed; one that is reopened counts again.", registry=REGISTRY
+)
+offers_total = Counter(
+    "omniline_offers",
+    "Offers to one operator each, by what became of them: made, and then taken, declined, ran_out, withdrawn, gone.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+wait_seconds = Histogram(
+    "omniline_wait_seconds",
+    "How long sessions waited in the queue until an operator had them; each stay in the queue counts for itself.",
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400),
+    registry=REGISTRY,
+)
 sent_total = Counter(
     "omniline_sent",
     "Attempts to send, by channel kind and outcome: sent, delivered, failed, unconfirmed, cancelled, backed_off.",
@@ -101,6 +117,45 @@ leases_held = Gauge(
 )
 processes_alive = Gauge(
     "omniline_processes", "Processes of this house that have said lately that they are there.", registry=REGISTRY
+)
+# Of the whole house, read from the database when somebody asks (broker.web.metrics): every process says the same.
+house_sessions = Gauge(
+    "omniline_house_sessions", "Open sessions of the house, by line and status.", ["line", "status"], registry=REGISTRY
+)
+house_wait = Gauge(
+    "omniline_house_longest_wait_seconds",
+    "How long the session has waited that has waited longest, by line.",
+    ["line"],
+    registry=REGISTRY,
+)
+house_undecided = Gauge(
+    "omniline_house_oldest_undecided_seconds",
+    "Age of the oldest input that nobody has decided, among those of up to 1,000 conversations; 0: there is none.",
+    registry=REGISTRY,
+)
+house_unsent = Gauge(
+    "omniline_house_oldest_unsent_seconds",
+    "How long the message is overdue that has been due longest and is not sent, by channel; a channel with none has no value.",
+    ["channel"],
+    registry=REGISTRY,
+)
+house_outbox = Gauge("omniline_house_unsent", "Messages that are due or being sent, by channel.", ["channel"], registry=REGISTRY)
+reader_rows = Gauge(
+    "omniline_reader_behind_rows",
+    "Rows of the journal that a reader has still to read, at most: crm (of the house), consoles (of this process).",
+    ["reader"],
+    registry=REGISTRY,
+)
+reader_seconds = Gauge(
+    "omniline_reader_behind_seconds",
+    "Age of the oldest row that a reader has still to read; 0: none.",
+    ["reader"],
+    registry=REGISTRY,
+)
+oldest_writer = Gauge(
+    "omniline_oldest_transaction_seconds",
+    "Age of the oldest transaction in PostgreSQL that has written: rows of the journal behind it are read twice over. 0 on SQLite.",
+    registry=REGISTRY,
 )
 unexpected_errors_total = Counter(
     "omniline_unexpected_errors",

@@ -110,6 +110,9 @@ class Tx(Protocol):
     def ring(self, bell: Bell, key: str = "", /) -> None:
         """Ring *bell* after the commit; nothing rings when there is none."""
 
+    def count(self, do: Callable[[], None], /) -> None:
+        """Call *do* after the commit, on the loop's thread, to count what has happened: quick, and it never fails."""
+
 
 class Store(Protocol):
     """The truth. Raises StoreFull, StoreBroken, StoreClosed; whatever *work* raises comes through, undone."""

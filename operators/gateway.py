@@ -22,6 +22,7 @@ from broker.domain import Directory, PresenceState, from_us
 from broker.errors import BadInput, NotFound, StoreError, StoreUncertain
 from broker.ports import Bell, Transport, Tx
 from broker.store import journal
+from broker.store.journal import Position
 from broker.web.asgi import Receive, Scope, Send, header
 from broker.web.server import abort_of
 from broker.web.wiring import Parts
@@ -117,6 +118,10 @@ class Gateway:
     def sockets(self) -> int:
         """Return how many consoles are connected: for metrics."""
         return self._attendance.total
+
+    def reading(self) -> dict[str, Position]:
+        """Return how far the journal has been read for the consoles here: for metrics."""
+        return {"consoles": self._feed.board.at} if self._feed.board is not None else {}
 
     async def enter_again(self) -> None:
         """Say once more who has a console open here: this process was taken for dead. Raises StoreError."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, assert_never
 
 import msgspec
 from sqlalchemy import BigInteger, String, bindparam, delete, func, insert, literal, select, tuple_, update
 
-from broker import outbound
+from broker import metrics, outbound
 from broker.domain import (
     Author,
     ChannelId,
@@ -421,7 +422,24 @@ def apply(
             _alert(tx, work, decision.what, input_seq)
         elif seq is not None and not own:
             _journal_message(tx, work, seq, input_seq)
+    _count(tx, before, after)
     return decisions
+
+
+_WAITS = (Status.QUEUED, Status.OFFERED)
+
+
+def _count(tx: Tx, before: Session | None, after: Session | None) -> None:
+    """Count what has become of the session, once it is committed."""
+    if after is None or after is before:
+        return
+    if before is None or before.id != after.id:
+        tx.count(metrics.sessions_opened_total.inc)
+        before = None
+    if after.status is Status.CLOSED and (before is None or before.status is not Status.CLOSED):
+        tx.count(metrics.sessions_closed_total.inc)
+    if before is not None and before.status in _WAITS and after.status is Status.ACTIVE and before.queued_at is not None:
+        tx.count(partial(metrics.wait_seconds.observe, (tx.now - before.queued_at).total_seconds()))
 
 
 def apply_to_earlier(tx: Tx, work: Work, event: Rated, house: House, *, input_seq: int) -> None:
@@ -590,9 +608,11 @@ def _carry_out(
             for operator in offered:
                 made, ends = to_us(tx.now), to_us(until)
                 tx.later(_OFFER, (tx.new_id(), session.id, operator, session.offer_no, "open", made, ends, distribution_id))
+            tx.count(partial(metrics.offers_total.labels("made").inc, len(offered)))
         case EndOffers(operators=ended, how=how):
             for operator in ended:
-                tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now))
+                if tx.run(_END_OFFER, session=_session(work).id, operator=operator, how=how, now_us=to_us(tx.now)):
+                    tx.count(metrics.offers_total.labels(how).inc)
         case MarkPool(reason=reason, seats=seats_freed, line_id=line_id):
             waits = work.session
             untold = line_id is None and waits is not None and waits.status is Status.QUEUED and not waits.nobody_told

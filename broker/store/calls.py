@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from broker.ports import Tx
+from broker.ports import Bell, Tx
 
 F = TypeVar("F")
 
@@ -23,6 +23,28 @@ class Answer:
 
     value: Any
     error: BaseException | None
+
+
+class After:
+    """What is done once a transaction is committed: what to ring, and what to count."""
+
+    __slots__ = ("bells", "counts")
+
+    def __init__(self) -> None:
+        self.bells: list[tuple[Bell, str]] = []
+        self.counts: list[Callable[[], None]] = []
+
+    def __iadd__(self, other: After) -> After:
+        self.bells += other.bells
+        self.counts += other.counts
+        return self
+
+    def carry_out(self, ring: Callable[[Sequence[tuple[Bell, str]]], None]) -> None:
+        """Count and ring; on the loop's thread."""
+        for count in self.counts:
+            count()
+        if self.bells:
+            ring(self.bells)
 
 
 class Each:

@@ -36,7 +36,7 @@ from broker import metrics
 from broker.domain import from_us
 from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreError, StoreFull, StoreUncertain
 from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
-from broker.store.calls import BATCH_MAX, WHOLE, Answer, Each, Work, answers_due, call, halves, settle
+from broker.store.calls import BATCH_MAX, WHOLE, After, Answer, Each, Work, answers_due, call, halves, settle
 from broker.store.sql import POSTGRESQL, RowsSql, Sql
 
 log = structlog.get_logger(__name__)
@@ -124,14 +124,14 @@ class PostgresTx:
 
     shared = True
 
-    __slots__ = ("_cursor", "_ids", "_later", "bells", "now")
+    __slots__ = ("_cursor", "_ids", "_later", "after", "now")
 
     def __init__(self, cursor: psycopg.Cursor[Any], now: datetime, ids: Ids) -> None:
         self._cursor = cursor
         self._ids = ids
         self._later: dict[RowsSql, list[Row]] = {}
         self.now = now
-        self.bells: list[tuple[Bell, str]] = []
+        self.after = After()
 
     def new_id(self) -> str:
         return self._ids.new()
@@ -173,7 +173,10 @@ class PostgresTx:
                 self.each(statement, rows)
 
     def ring(self, bell: Bell, key: str = "", /) -> None:
-        self.bells.append((bell, key))
+        self.after.bells.append((bell, key))
+
+    def count(self, do: Callable[[], None], /) -> None:
+        self.after.counts.append(do)
 
     def _execute(self, statement: Sql, values: dict[str, object]) -> None:
         text, fixed = statement.text(POSTGRESQL)
@@ -236,10 +239,10 @@ class Link:
         self._tried = 0.0
         self._lost_since: float | None = None
 
-    def run(self, work: Work) -> tuple[list[Answer], list[tuple[Bell, str]]]:
-        """Run *work* in a transaction, or its parts each in one; return each item's fate and what to ring."""
-        bells: list[tuple[Bell, str]] = []
-        return self._run(work, bells), bells
+    def run(self, work: Work) -> tuple[list[Answer], After]:
+        """Run *work* in a transaction, or its parts each in one; return each item's fate and what to do then."""
+        after = After()
+        return self._run(work, after), after
 
     def read(self, work: Callable[[Tx], Any]) -> Answer:
         """Run *work* on a snapshot that cannot write."""
@@ -268,12 +271,12 @@ class Link:
             with suppress(Exception):
                 connection.close()
 
-    def _run(self, work: Work, bells: list[tuple[Bell, str]]) -> list[Answer]:
+    def _run(self, work: Work, after: After) -> list[Answer]:
         begun = time.monotonic()
         tries = 0
         while True:
             try:
-                values, rung = self._once(work)
+                values, then = self._once(work)
             except _Undone as undone:
                 if undone.away:
                     if self._waits(begun):
@@ -295,13 +298,13 @@ class Link:
             except Exception as its_own:
                 error = its_own
             else:
-                bells += rung
+                after += then
                 return [Answer(value, None) for value in values]
             if parts := halves(work):
-                return [answer for part in parts for answer in self._run(part, bells)]
+                return [answer for part in parts for answer in self._run(part, after)]
             return _same(work, error)
 
-    def _once(self, work: Work) -> tuple[Sequence[Any], list[tuple[Bell, str]]]:
+    def _once(self, work: Work) -> tuple[Sequence[Any], After]:
         tx, number = self._begin(_BEGIN)
         server = self._server
         try:
@@ -318,7 +321,7 @@ class Link:
             self.close()
             if not self._committed(number, server):
                 raise
-        return values, tx.bells
+        return values, tx.after
 
     def _committed(self, number: int, server: str) -> bool:
         """Find out what became of a COMMIT whose answer was lost. Raises StoreUncertain when that cannot be learnt."""
@@ -572,13 +575,13 @@ class PostgresStore:
         while (job := self._writes.take()) is not None:
             work, futures = job
             try:
-                answers, bells = link.run(work)
+                answers, after = link.run(work)
             except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
                 log.exception("store_writer_failed")
                 link.close()
-                answers, bells = [Answer(None, error)] * len(futures), []
+                answers, after = [Answer(None, error)] * len(futures), After()
             with suppress(RuntimeError):  # the loop has ended before us
-                self._loop.call_soon_threadsafe(self._settle, futures, answers, bells)
+                self._loop.call_soon_threadsafe(self._settle, futures, answers, after)
         link.close()
 
     def _read_all(self, link: Link) -> None:
@@ -589,7 +592,7 @@ class PostgresStore:
                 self._loop.call_soon_threadsafe(settle, future, answer)
         link.close()
 
-    def _settle(self, futures: list[asyncio.Future[Any]], answers: list[Answer], bells: list[tuple[Bell, str]]) -> None:
+    def _settle(self, futures: list[asyncio.Future[Any]], answers: list[Answer], after: After) -> None:
         metrics.store_commits_total.inc()
         metrics.store_transactions_total.inc(len(futures))
         metrics.store_batch_size.observe(len(futures))
@@ -599,5 +602,4 @@ class PostgresStore:
             elif answer.error is None:
                 self.full_since = None
             settle(future, answer)
-        if bells:
-            self._ring(bells)
+        after.carry_out(self._ring)

@@ -28,7 +28,7 @@ import msgspec
 from broker import metrics
 from broker.errors import SqliteTooOld, StoreBroken, StoreBusy, StoreClosed, StoreError, StoreFull
 from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
-from broker.store.calls import BATCH_MAX, WHOLE, Answer, Work, answers_due, call, calls_of, halves, settle
+from broker.store.calls import BATCH_MAX, WHOLE, After, Answer, Work, answers_due, call, calls_of, halves, settle
 from broker.store.checkpoints import Keeper
 from broker.store.sql import SQLITE, RowsSql, Sql
 
@@ -72,14 +72,14 @@ class SqliteTx:
 
     shared = False
 
-    __slots__ = ("_cursor", "_ids", "_later", "bells", "now")
+    __slots__ = ("_cursor", "_ids", "_later", "after", "now")
 
     def __init__(self, cursor: Any, now: datetime, ids: Ids) -> None:
         self._cursor = cursor
         self._ids = ids
         self._later: dict[RowsSql, list[Row]] = {}
         self.now = now
-        self.bells: list[tuple[Bell, str]] = []
+        self.after = After()
 
     def new_id(self) -> str:
         return self._ids.new()
@@ -123,7 +123,10 @@ class SqliteTx:
                 self.each(statement, rows)
 
     def ring(self, bell: Bell, key: str = "", /) -> None:
-        self.bells.append((bell, key))
+        self.after.bells.append((bell, key))
+
+    def count(self, do: Callable[[], None], /) -> None:
+        self.after.counts.append(do)
 
 
 class Writer:
@@ -136,8 +139,8 @@ class Writer:
         self._ids = ids
         self.error_class: type[Exception] = driver().Error
 
-    def run(self, works: Sequence[Work]) -> tuple[list[Answer], list[tuple[Bell, str]]]:
-        """Run *works* in one commit, or, when that cannot be, each in its own; return their fates and what to ring.
+    def run(self, works: Sequence[Work]) -> tuple[list[Answer], After]:
+        """Run *works* in one commit, or, when that cannot be, each in its own; return their fates and what to do then.
 
         First as if none of them could fail: a savepoint round each costs copies of the pages it writes. When one does fail, all are
         undone and run again, each within its savepoint.
@@ -145,29 +148,29 @@ class Writer:
         An `Each` has a fate for each of its items, in their order. Raises StoreBroken when the disk failed.
         """
         answers: list[Answer] = []
-        bells: list[tuple[Bell, str]] = []
+        after = After()
         if len(works) > 1 or halves(works[0]):
             for run in (self._bare, self._within):
-                if self._together(works, run, answers, bells):
-                    return answers, bells
-                answers, bells = [], []
+                if self._together(works, run, answers, after):
+                    return answers, after
+                answers, after = [], After()
         for work in works:
-            self._alone(work, answers, bells)
-        return answers, bells
+            self._alone(work, answers, after)
+        return answers, after
 
     def _together(
         self,
         works: Sequence[Work],
-        run: Callable[[Work, list[Answer], list[tuple[Bell, str]]], bool],
+        run: Callable[[Work, list[Answer], After], bool],
         answers: list[Answer],
-        bells: list[tuple[Bell, str]],
+        after: After,
     ) -> bool:
         try:
             if (busy := self._begin()) is not None:
                 answers += [Answer(None, busy) for work in works for _ in range(answers_due(work))]
                 return True
             for work in works:
-                if not run(work, answers, bells):
+                if not run(work, answers, after):
                     self._undo()
                     return False
             self._cursor.execute("COMMIT")
@@ -176,7 +179,7 @@ class Writer:
             return False
         return True
 
-    def _bare(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> bool:
+    def _bare(self, work: Work, answers: list[Answer], after: After) -> bool:
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         try:
             values = call(work, tx)
@@ -185,10 +188,10 @@ class Writer:
                 raise
             return False
         answers += [Answer(value, None) for value in values]
-        bells += tx.bells
+        after += tx.after
         return True
 
-    def _within(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> bool:
+    def _within(self, work: Work, answers: list[Answer], after: After) -> bool:
         """Run *work* under a savepoint; False when its error has ended the transaction around it."""
         execute = self._cursor.execute
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
@@ -203,15 +206,15 @@ class Writer:
             execute("ROLLBACK TO one")
             execute("RELEASE one")
             if parts := halves(work):
-                return all(self._within(part, answers, bells) for part in parts)
+                return all(self._within(part, answers, after) for part in parts)
             answers.append(Answer(None, _told(error)))
         else:
             execute("RELEASE one")
             answers += [Answer(value, None) for value in values]
-            bells += tx.bells
+            after += tx.after
         return True
 
-    def _alone(self, work: Work, answers: list[Answer], bells: list[tuple[Bell, str]]) -> None:
+    def _alone(self, work: Work, answers: list[Answer], after: After) -> None:
         tx = SqliteTx(self._cursor, self._clock.now(), self._ids)
         try:
             if (busy := self._begin()) is not None:
@@ -225,12 +228,12 @@ class Writer:
                 self._undo()
             if (parts := halves(work)) and not isinstance(error, StoreBusy):
                 for part in parts:
-                    self._alone(part, answers, bells)
+                    self._alone(part, answers, after)
             else:
                 answers += [Answer(None, _told(error)) for _ in range(answers_due(work))]
         else:
             answers += [Answer(value, None) for value in values]
-            bells += tx.bells
+            after += tx.after
 
     def _begin(self) -> StoreBusy | None:
         """Begin a transaction, or return why it cannot be: once for all that asked, for each try waits its five seconds."""
@@ -424,28 +427,26 @@ class SqliteStore:
                     batch.append(following)
             works, futures = calls_of(batch)
             try:
-                answers, bells = self._writer.run(works)
+                answers, after = self._writer.run(works)
             except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
                 broken = error if isinstance(error, StoreBroken) else StoreBroken(f"the store's writer failed: {error!r}")
                 self._end = broken
-                self._hand_back([(future, Answer(None, broken)) for future in futures], [], broken=broken)
+                self._hand_back([(future, Answer(None, broken)) for future in futures], After(), broken=broken)
                 return
             self.commits += 1
             self.committed += len(batch)
-            self._hand_back(list(zip(futures, answers, strict=True)), bells)
+            self._hand_back(list(zip(futures, answers, strict=True)), after)
             self._keeper.committed(len(batch))
             if last:
                 return
 
     def _hand_back(
-        self, settled: list[tuple[asyncio.Future[Any], Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None = None
+        self, settled: list[tuple[asyncio.Future[Any], Answer]], after: After, broken: StoreBroken | None = None
     ) -> None:
         with suppress(RuntimeError):  # the loop has ended before us
-            self._loop.call_soon_threadsafe(self._settle, settled, bells, broken)
+            self._loop.call_soon_threadsafe(self._settle, settled, after, broken)
 
-    def _settle(
-        self, settled: list[tuple[asyncio.Future[Any], Answer]], bells: list[tuple[Bell, str]], broken: StoreBroken | None
-    ) -> None:
+    def _settle(self, settled: list[tuple[asyncio.Future[Any], Answer]], after: After, broken: StoreBroken | None) -> None:
         metrics.store_commits_total.inc()
         metrics.store_transactions_total.inc(len(settled))
         metrics.store_batch_size.observe(len(settled))
@@ -455,8 +456,7 @@ class SqliteStore:
             elif answer.error is None:
                 self.full_since = None
             settle(future, answer)
-        if bells:
-            self._ring(bells)
+        after.carry_out(self._ring)
         if broken is not None:
             self._refuse_queued(broken)
             self._on_broken(broken)

@@ -68,12 +68,12 @@ class Addresses:
         client = _parsed(_peer(scope))
         host = (header(scope, b"host") or "").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return (
-            client is not None
-            and client.is_loopback
-            and name in _LOCAL_HOSTS
-            and not any(key in _FORWARDED for key, _ in scope["headers"])
-        )
+        return client is not None and client.is_loopback and name in _LOCAL_HOSTS and _is_direct(scope)
+
+    def is_from(self, scope: Scope, networks: Sequence[Network]) -> bool:
+        """Return whether the request comes from one of *networks* and passed through nothing."""
+        client = _parsed(_peer(scope))
+        return client is not None and any(client in network for network in networks) and _is_direct(scope)
 
     def own_origin(self, scope: Scope, origin: str) -> bool:
         """Return whether *origin* (of a page) is our own: the host asked for, or the public address."""
@@ -84,6 +84,10 @@ class Addresses:
         """Return whether *address* is a trusted proxy's: it speaks for many people."""
         parsed = _parsed(address) if self._trusted else None
         return parsed is not None and any(parsed in network for network in self._trusted)
+
+
+def _is_direct(scope: Scope) -> bool:
+    return not any(key in _FORWARDED for key, _ in scope["headers"])
 
 
 def _peer(scope: Scope) -> str:

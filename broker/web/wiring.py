@@ -9,7 +9,7 @@ the actor to the action as such (a list is bounded by its query); what is done t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from broker.access.passwords import Passwords
 from broker.config import Settings
 from broker.errors import NotAuthenticated
 from broker.ports import Clock, Store
+from broker.store.journal import Position
 from broker.web.addresses import Addresses
 from broker.web.asgi import Scope, cookies
 
@@ -41,6 +42,8 @@ class Parts:
     """Whether the store last found the disk full."""
     process_id: str = "alone"
     """Which process of the house this is."""
+    reading: Callable[[], Mapping[str, Position]] = dict
+    """Return how far the readers of the journal have read that keep their place in this process alone."""
     late: Callable[[], list[str]] = list
     """Return what makes news late and keeps nobody from work, in words."""
 

@@ -65,6 +65,9 @@ class Swapped:
     def ring(self, bell: Bell, key: str = "", /) -> None:
         self._tx.ring(bell, key)
 
+    def count(self, do: Callable[[], None], /) -> None:
+        self._tx.count(do)
+
 
 def swapped(others: Mapping[Any, Any]) -> Callable[[Tx], Swapped]:
     """Return what makes a `Tx` execute *others*."""

@@ -6,16 +6,25 @@ import re
 
 import pytest
 
+from broker.store import measures
 from operators import board, cards, deeds, news, pins, presence, reviews, screens, sessions_rest, threads, why_rest
 from tests.support.plans import postgres_scans, sqlite_scans, statements
 
-MODULES = (board, cards, deeds, news, pins, presence, reviews, screens, sessions_rest, threads, why_rest)
+MODULES = (board, cards, deeds, news, pins, presence, reviews, screens, sessions_rest, threads, why_rest, measures)
 STATEMENTS = {f"{module.__name__}.{name}": made for module in MODULES for name, made in statements(module).items()}
-SMALL = ("presence", "budgets", "line_state", "session_members", "consoles")
-"""As many rows as people, or lines, or colleagues in open sessions, or open consoles."""
+SMALL = ("presence", "budgets", "line_state", "session_members", "consoles", "readers", "lines", "channels")
+"""As many rows as people, or lines, or channels, or colleagues in open sessions, or open consoles, or readers."""
 GIVEN = re.compile(r"SCAN (anon_|\(subquery-|CONSTANT ROW|\d+-ROW VALUES CLAUSE|new$)")
 """What a page has found, and the rows a statement was given."""
-OPEN_ONLY = ("ix_sessions_waiting", "ix_sessions_operator", "ix_offers_open", "uq_sessions_open")
+OPEN_ONLY = (
+    "ix_sessions_waiting",
+    "ix_sessions_operator",
+    "ix_offers_open",
+    "uq_sessions_open",
+    "ix_conversations_undecided",
+    "ix_outbox_open",
+    "ix_outbox_queue",
+)
 """Partial indexes: what is open now."""
 
 

@@ -410,11 +410,11 @@ class World:
             and self.dice.random() < 0.5
         ]
         works, waiting = calls_of([(self._swapping(one.waits.work), one.waits.item, one) for one in batch])  # type: ignore[attr-defined]
-        answers, bells = self._writer.run(works)
+        answers, after = self._writer.run(works)
         self.commits += 1
         for one, answer in zip(waiting, answers, strict=True):
             self._settle(one, answer.value, answer.error)
-        self._ring(bells)
+        after.carry_out(self._ring)
 
     def _swapping(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """Return *work* on the mutant's transactions; the same for the same, or no two would share a call."""

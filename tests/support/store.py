@@ -20,7 +20,7 @@ import psycopg
 import broker.store.postgres
 import broker.store.sqlite
 from broker.ports import Bell, Clock, Ids, Tx
-from broker.store.calls import Answer, Work
+from broker.store.calls import After, Answer, Work
 from broker.store.migrate import migrate_sqlite
 from broker.store.postgres import Link, PostgresStore, PostgresTx
 from broker.store.sqlite import SqliteStore, SqliteTx, Writer, driver
@@ -81,7 +81,7 @@ class _Memory:
     ids: Ids
     rung: list[tuple[Bell, str]]
 
-    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], list[tuple[Bell, str]]]:
+    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], After]:
         raise NotImplementedError
 
     def _plain(self, text: str, values: Sequence[object]) -> Any:
@@ -106,15 +106,15 @@ class _Memory:
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in a transaction of its own; what it raises comes through, undone."""
-        answers, bells = self._run([work])
-        self.rung += bells
+        answers, after = self._run([work])
+        after.carry_out(self.rung.extend)
         value: T = _value(answers[0])
         return value
 
     def together(self, works: Sequence[Work]) -> list[Any]:
         """Run *works* and return each one's value or the error that undid it; of an `Each` each item's."""
-        answers, bells = self._run(works)
-        self.rung += bells
+        answers, after = self._run(works)
+        after.carry_out(self.rung.extend)
         return [answer.value if answer.error is None else answer.error for answer in answers]
 
     def rows(self, text: str, *values: object) -> list[Any]:
@@ -149,7 +149,7 @@ class SqliteMemory(_Memory):
         self.writer = Writer(self.connection, self.clock, self.ids)
         self.rung = []
 
-    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], list[tuple[Bell, str]]]:
+    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], After]:
         return self.writer.run(works)
 
     def _plain(self, text: str, values: Sequence[object]) -> Any:
@@ -206,9 +206,14 @@ class PostgresMemory(_Memory):
         self.rung = []
         weakref.finalize(self, self.server.take_back, self.database)
 
-    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], list[tuple[Bell, str]]]:
-        fates = [self.link.run(work) for work in works]
-        return [answer for answers, _ in fates for answer in answers], [bell for _, bells in fates for bell in bells]
+    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], After]:
+        answers: list[Answer] = []
+        after = After()
+        for work in works:
+            fates, then = self.link.run(work)
+            answers += fates
+            after += then
+        return answers, after
 
     def _plain(self, text: str, values: Sequence[object]) -> Any:
         return self.database.connection.execute(_pyformat(text), values)
