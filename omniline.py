@@ -398,11 +398,31 @@ async def serve(
         if settings.redis_url is not None:
             raise ConfigError("redis_url: several processes need one database; set database_url too, or leave redis_url out")
         with embedded(settings, make_store) as ground:
-            return await Process(settings, ground, demo=demo).live()
+            return await _traced(settings, ground, Process(settings, ground, demo=demo))
     if set(roles) != set(ROLES) and settings.redis_url is None:
         raise ConfigError("redis_url: processes with roles wake each other by it; set it, or leave --role out")
     with shared(settings, roles) as ground:
-        return await Process(settings, ground, roles, demo=demo).live()
+        return await _traced(settings, ground, Process(settings, ground, roles, demo=demo))
+
+
+async def _traced(settings: Settings, ground: Ground, process: Process) -> int:
+    """Let *process* live, and tell of the hops of its messages where the settings say so. Raises ConfigError."""
+    from broker import tracing
+
+    tracing.set_up(
+        endpoint=settings.tracing.endpoint,
+        ratio=settings.tracing.ratio,
+        logged=settings.log.level == "debug",
+        resource={
+            "service.instance.id": ground.process.id,
+            "service.version": ground.process.version,
+            "omniline.roles": ground.process.roles,
+        },
+    )
+    try:
+        return await process.live()
+    finally:
+        await asyncio.to_thread(tracing.shut_down)
 
 
 class Process:

@@ -24,7 +24,17 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from broker.complaints import complaints, keys_of, unknown
 from broker.errors import ConfigError
 
-__all__ = ["FOR_TESTS", "PREFIX", "LogSettings", "LoginLimits", "OperatorLimits", "Settings", "VisitorLimits", "read_settings"]
+__all__ = [
+    "FOR_TESTS",
+    "PREFIX",
+    "LogSettings",
+    "LoginLimits",
+    "OperatorLimits",
+    "Settings",
+    "TracingSettings",
+    "VisitorLimits",
+    "read_settings",
+]
 
 PREFIX = "OMNILINE_"
 FILE = "omniline.toml"
@@ -57,6 +67,15 @@ def _origin(value: str | None) -> str | None:
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     usual = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _collector(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("write where the collector takes OTLP over HTTP, for example http://localhost:4318")
+    return value
 
 
 def _secret_address(*schemes: str, example: str) -> AfterValidator:
@@ -153,6 +172,15 @@ class LogSettings(_Group):
     """auto: console on a terminal, JSON lines elsewhere."""
 
 
+class TracingSettings(_Group):
+    """Spans of messages for OpenTelemetry; needs the extra `tracing`."""
+
+    endpoint: Annotated[str | None, AfterValidator(_collector)] = None
+    """Where a collector takes OTLP over HTTP: `http://localhost:4318`; nothing: no spans."""
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of all messages, how many are traced."""
+
+
 class Settings(BaseSettings):
     """Everything that the owner of the machine may set, with the defaults."""
 
@@ -193,6 +221,7 @@ class Settings(BaseSettings):
     visitor: VisitorLimits = VisitorLimits()
     operator: OperatorLimits = OperatorLimits()
     login: LoginLimits = LoginLimits()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def database(self) -> str | None:

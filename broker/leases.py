@@ -120,12 +120,12 @@ class Leases:
         while True:
             lease = await self._take(name)
             metrics.leases_held.labels(name).set(1)
-            log.info("lease_taken", lease=name, token=lease.token)
+            log.info("lease_taken", lease=name, fence=lease.token)
             try:
                 await self._work(lease, run)
             finally:
                 metrics.leases_held.labels(name).set(0)
-            log.warning("lease_lost", lease=name, token=lease.token)
+            log.warning("lease_lost", lease=name, fence=lease.token)
 
     async def _take(self, name: str) -> Lease:
         while True:

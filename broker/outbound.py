@@ -24,7 +24,7 @@ import msgspec
 import structlog
 from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, select, text, update
 
-from broker import metrics
+from broker import metrics, tracing
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
@@ -328,6 +328,7 @@ class Sender:
 
     async def step(self, conversation_id: ConversationId) -> bool:
         """Send the conversation's next row; False when there is none to send now."""
+        begun = tracing.begin()
         leased = await self._store.write_each(lease_each, (conversation_id, self._owner, self._fence, self._clock.monotonic()))
         if leased is None:
             return False
@@ -337,6 +338,8 @@ class Sender:
             return True
         outcome = await self._send(leased, channel)
         metrics.sent_total.labels(channel.kind, outcome).inc()
+        if begun:
+            tracing.hop("send", leased.conversation_id, leased.seq, begun, leased.message_id, kind=channel.kind, outcome=outcome)
         return True
 
     async def _send(self, leased: Leased, channel: Channel) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
+from broker import tracing
 from broker.domain import Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
@@ -76,12 +77,16 @@ class Feed:
         if board is None or not len(self._hall):
             self.board = None
             return False
+        begun = tracing.begin()
         found = await self._store.read(lambda tx: news.read(tx, board.at, board.sessions))
         if board is not self.board or not found.rows:
             return False
         directory = self._directory()
         folded = board.fold(found, directory, self._hall.shown)
         self._tell(board, folded, directory)
+        if begun:
+            for conversation_id, seq, message_id in found.messages():
+                tracing.hop("show", conversation_id, seq, begun, message_id)
         self._completed.update(dict.fromkeys(folded.contacts))
         return found.more
 

@@ -180,6 +180,10 @@ class News:
     pins: dict[str, tuple[str, ...]]
     """Of operators whose pins changed, or are to be known from now on."""
 
+    def messages(self) -> list[tuple[str, int, str]]:
+        """Return the messages that the page tells of: conversation, seq and id of each."""
+        return [(row[_CONVERSATION], row[_SEQ], row[_MESSAGE]) for row in self.rows if row[_MESSAGE] is not None]
+
     @property
     def more(self) -> bool:
         """Return whether another page may follow."""

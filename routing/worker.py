@@ -8,14 +8,16 @@ An input nobody can decide becomes a dead letter, and the conversation goes on w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import get_args
 
 import msgspec
 import structlog
 from sqlalchemy import bindparam, or_, select, update
 
-from broker import metrics
+from broker import metrics, tracing
 from broker.domain import Author, ConversationId, Fate, MessageKind
 from broker.errors import StoreError
 from broker.events import Codec, Event, Rated, Receipt, SessionEvent
@@ -94,6 +96,7 @@ class Undecidable(Exception):
 
 def step(tx: Tx, conversation_id: ConversationId, house: House) -> int:
     """Decide the conversation's next inputs; return how many. Raises Undecidable, and then nothing of it has happened."""
+    begun = tracing.begin()
     work = claim(tx, conversation_id, house)
     if work is None:
         return 0
@@ -101,10 +104,10 @@ def step(tx: Tx, conversation_id: ConversationId, house: House) -> int:
     if not pending:
         return 0
     if tx.shared:
-        locks.operators(tx, concerned(work, [Codec.decode(body) for _, body, dead, _ in pending if dead is None]))
+        locks.operators(tx, concerned(work, _readable(body for _, body, dead, _ in pending if dead is None)))
     for seq, body, dead, message_session in pending:
         try:
-            _drain(tx, work, house, seq, body, dead, message_session)
+            _drain(tx, work, house, seq, body, dead, message_session, begun)
             tx.settle()  # a row that cannot be written is this input's fault, and told as such
         except Exception as error:
             if isinstance(error, (StoreError, BudgetExceeded)) or _is_the_stores(error):
@@ -123,6 +126,7 @@ def step_each(tx: Tx, asked: Sequence[tuple[ConversationId, House]]) -> list[int
     """
     if len(asked) == 1:
         return [step(tx, *asked[0])]
+    begun = tracing.begin()
     house = asked[-1][1]  # the newest; an older one is no better for anybody
     ids = sorted({conversation_id for conversation_id, _ in asked})
     decided = dict.fromkeys(ids, 0)
@@ -136,7 +140,7 @@ def step_each(tx: Tx, asked: Sequence[tuple[ConversationId, House]]) -> list[int
     if tx.shared:
         _lock_operators(tx, works, pending)
     for conversation_id, seq, body, dead, message_session in pending:
-        _drain(tx, works[conversation_id], house, seq, body, dead, message_session)
+        _drain(tx, works[conversation_id], house, seq, body, dead, message_session, begun)
         decided[conversation_id] += 1
     flush_each(tx, [work for work in works.values() if decided[work.id]])
     return [decided[conversation_id] for conversation_id, _ in asked]
@@ -144,16 +148,30 @@ def step_each(tx: Tx, asked: Sequence[tuple[ConversationId, House]]) -> list[int
 
 def _lock_operators(tx: Tx, works: dict[ConversationId, Work], pending: Sequence[Row]) -> None:
     """Lock everybody whose budget the *pending* inputs may change, before the first of them is decided."""
-    events: dict[ConversationId, list[Event]] = {}
+    bodies: dict[ConversationId, list[str]] = {}
     for conversation_id, _, body, dead, _ in pending:
         if dead is None:
-            events.setdefault(conversation_id, []).append(Codec.decode(body))
-    locks.operators(tx, (operator for id_, theirs in events.items() for operator in concerned(works[id_], theirs)))
+            bodies.setdefault(conversation_id, []).append(body)
+    locks.operators(tx, (operator for id_, theirs in bodies.items() for operator in concerned(works[id_], _readable(theirs))))
 
 
-def _drain(tx: Tx, work: Work, house: House, seq: int, body: str, dead: str | None, message_session: str | None) -> None:
+def _readable(bodies: Iterable[str]) -> list[Event]:
+    """Return the events that can be read; of the others it is told when their turn comes, and by then nothing depends on the locks."""
+    events = []
+    for body in bodies:
+        with suppress(msgspec.MsgspecError):
+            events.append(Codec.decode(body))
+    return events
+
+
+def _drain(
+    tx: Tx, work: Work, house: House, seq: int, body: str, dead: str | None, message_session: str | None, begun: int
+) -> None:
     if dead is None:
-        _decide(tx, work, Codec.decode(body), house, seq, message_session)
+        event = Codec.decode(body)
+        _decide(tx, work, event, house, seq, message_session)
+        if begun:
+            tx.count(partial(tracing.hop, "decide", work.id, seq, begun, getattr(event, "message_id", None)))
     work.worked_seq = seq
 
 

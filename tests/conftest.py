@@ -6,6 +6,7 @@ With OMNILINE_TEST_STORE=postgresql only those tests are run that use what tests
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import MutableMapping
 from functools import cache
@@ -14,6 +15,10 @@ from typing import Any
 
 import pytest
 import structlog
+
+# What a shell starts in the background ignores Ctrl-C, and so does whatever that starts: servers and commands of tests must hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOR_EITHER = {"MemoryStore", "open_store", "store_opener"}
 

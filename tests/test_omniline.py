@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -62,15 +63,18 @@ def command(tmp_path):
 class Serving:
     """A process that serves, and what it said at its start."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        line = [sys.executable, "-m", "omniline", "serve", "--demo"]
+    def __init__(
+        self, environment: dict[str, str], arguments: Sequence[str] = ("serve", "--demo"), last: str = "demo shop"
+    ) -> None:
+        """*last* is in the last line that is waited for."""
+        line = [sys.executable, "-m", "omniline", *arguments]
         self.process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self._output = self.process.stdout
         self.said = ""
         for line_said in self._output:
             self.said += line_said
-            if "demo shop" in line_said:
+            if last in line_said:
                 break
 
     def stop(self) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import bindparam, select, update
 
+from broker import tracing
 from broker.domain import (
     NAME_MAX,
     Author,
@@ -203,6 +205,7 @@ def _is_plain(one: Prepared) -> bool:
 
 def _accept_plain(tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepared]]]) -> dict[int, list[Accepted]]:
     """Store those of *asked* whose conversation has begun; return what became of them by their number."""
+    begun = tracing.begin()
     keys = {(channel_id, one.incoming.key) for _, channel_id, prepared in asked for one in prepared if one.incoming}
     found = {(row[0], row[1]): _Conversation(*row[2:]) for row in tx.each(_FIND_EACH, sorted(keys))}
     accepted: dict[int, list[Accepted]] = {}
@@ -227,6 +230,8 @@ def _accept_plain(tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepare
             session = conversation.session_id
             new_messages.append((message, id_, seq, session, _SAID, _CONTACT, words.text, words.client_id, _RECEIVED, at_us))
             accepted[at].append(Accepted(id_, seq, tx.now, fresh=True))
+            if begun:
+                _count(tx, channel_id, id_, seq, begun, message)
     tx.each(_INPUTS, new_inputs)
     tx.each(_MESSAGES, new_messages)
     tx.each(_ADVANCES, [(conversation_id, seq, seq) for conversation_id, seq in last.items()])
@@ -235,7 +240,12 @@ def _accept_plain(tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepare
     return accepted
 
 
+def _count(tx: Tx, origin: str, conversation_id: str, seq: int, begun: int, message_id: str | None) -> None:
+    tx.count(partial(tracing.hop, tracing.ROOT, conversation_id, seq, begun, message_id, origin=origin))
+
+
 def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
+    begun = tracing.begin()
     incoming = one.incoming
     if incoming is None:
         return _dead_letter(tx, channel_id, one.raw, one.problem)
@@ -274,6 +284,8 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     if completed:
         _tell(tx, found.id, completed, seq)
     tx.ring(Bell.CONVERSATION, found.id)
+    if begun:
+        _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, Wrote) else None)
     return Accepted(found.id, seq, tx.now, fresh=True)
 
 
@@ -281,14 +293,18 @@ def enter(
     tx: Tx, origin: str, external_id: str, conversation_id: ConversationId, make: Callable[[datetime], Event], raw: bytes = b""
 ) -> Accepted:
     """Store an input that is not a provider's: an operator's deed, a timer. Raises NotFound for an unknown conversation."""
+    begun = tracing.begin()
     row = tx.one(_LOCK, conversation=conversation_id)
     if row is None:
         raise NotFound(f"there is no conversation {conversation_id}")
     seq = row[3] + 1
-    if not _store(tx, origin, Raw(external_id, raw), conversation_id, seq, make(tx.now)):
+    event = make(tx.now)
+    if not _store(tx, origin, Raw(external_id, raw), conversation_id, seq, event):
         return _repeated(tx, origin, external_id)
     tx.run(_ADVANCE, conversation=conversation_id, seq=seq)
     tx.ring(Bell.CONVERSATION, conversation_id)
+    if begun:
+        _count(tx, origin, conversation_id, seq, begun, getattr(event, "message_id", None))
     return Accepted(conversation_id, seq, tx.now, fresh=True)
 
 

@@ -5,6 +5,8 @@ The browser side knows the frames of the two sockets by TypeScript made from the
     channels/widget/frames.py   →   web/shared/frames/visitor.ts
     operators/frames.py         →   web/shared/frames/operator.ts
 
+Administrators know the numbers of `/metrics` by the table in docs/monitoring.md, made from broker/metrics.py.
+
 A struct becomes an interface, a union of structs a union told apart by `t`, a named Literal a type of its name. A field with
 a default is optional: the server leaves defaults out, and so may the browser; the default stands in the comment.
 """
@@ -30,6 +32,8 @@ SOURCES = {
     "web/shared/frames/visitor.ts": "channels.widget.frames",
     "web/shared/frames/operator.ts": "operators.frames",
 }
+METRICS = "docs/monitoring.md"
+METRICS_BEGIN, METRICS_END = "<!-- from broker/metrics.py -->\n", "<!-- to here -->\n"
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 WIDTH = 120
 
@@ -40,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is out of date")
     check = parser.parse_args(arguments).check
     stale = 0
-    for name, source in SOURCES.items():
+    made = {name: (source, TypeScript(importlib.import_module(source)).module()) for name, source in SOURCES.items()}
+    made[METRICS] = ("broker.metrics", metrics_page((ROOT / METRICS).read_text(encoding="utf-8")))
+    for name, (source, text) in made.items():
         path = ROOT / name
-        text = TypeScript(importlib.import_module(source)).module()
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         stale += 1
@@ -53,6 +58,20 @@ def main(arguments: list[str] | None = None) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {name}")
     return 1 if check and stale else 0
+
+
+def metrics_page(page: str) -> str:
+    """Return *page* with the table of what `/metrics` shows as it is now."""
+    from broker.metrics import REGISTRY
+
+    rows = ["| name | kind | labels | what |", "|---|---|---|---|"]
+    for collector in sorted(REGISTRY._collector_to_names, key=lambda one: one._name):  # type: ignore[attr-defined]
+        (family,) = collector.describe()  # type: ignore[attr-defined]
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in collector._labelnames)  # type: ignore[attr-defined]
+        rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    before, rest = page.split(METRICS_BEGIN)
+    return before + METRICS_BEGIN + "\n".join(rows) + "\n" + METRICS_END + rest.split(METRICS_END)[1]
 
 
 class TypeScript:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -24,7 +25,7 @@ def value(text: str, sample: str) -> float | None:
 @pytest.fixture
 def watched(make_site):
     """A site whose Prometheus asks from 10.1.0.0/16, with a row in the journal that a reader has not read."""
-    site = make_site(settings=Settings(metrics_from="10.1.0.0/16"))
+    site = make_site(settings=Settings(metrics_from=(ip_network("10.1.0.0/16"),)))
     site.write(add_line)
     site.write(lambda tx: journal.append(tx, "presence", "{}"))
     site.write(lambda tx: journal.move(tx, "crm", journal.BEGINNING))

@@ -1,0 +1,151 @@
+"""`omniline serve --role`: a house of several processes, on a real PostgreSQL and a real Redis, seen from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection
+
+from tests.support import postgres
+from tests.support.collector import Collector, Span, running_collector
+from tests.support.postgres import wait_until
+from tests.support.redis import running_redis
+from tests.test_omniline import Command, Serving, command_in
+from tests.test_omniline_move import Console, Enter, Visitor, address, operator
+
+ROLES = ("web", "router", "sender,crm")
+
+
+class House:
+    """Three processes, a supervisor called Ann who sits in the shop, and a collector of what they tell."""
+
+    def __init__(self, folder: Path, enter: Enter) -> None:
+        server = postgres.server()
+        name = server.migrated()
+        enter(contextlib.closing(Dropped(server, name)))
+        self.collector: Collector = enter(running_collector())
+        command = command_in(folder)
+        command.environment.pop("OMNILINE_DATA")
+        command.environment |= {
+            "OMNILINE_DATABASE_URL": server.url(name),
+            "OMNILINE_REDIS_URL": enter(running_redis()).url,
+            "OMNILINE_TRACING__ENDPOINT": self.collector.url,
+            "OMNILINE_TRACING__RATIO": "1",
+        }
+        self.command: Command = command
+        assert command("migrate").returncode == 0
+        operator(command, folder)
+        (folder / "house.toml").write_text(
+            '[lines.shop]\noperators = ["ann"]\n[channels.shop]\nkind = "widget"\nline = "shop"\n[operators.ann]\n'
+        )
+        applied = command("apply", str(folder / "house.toml"))
+        assert applied.returncode == 0, applied.stderr
+        self.processes = {roles: enter(serving(command, roles)) for roles in ROLES}
+
+    def base(self, roles: str = "web") -> str:
+        """Return the address of a process."""
+        return address(self.processes[roles]).partition(" ")[0]
+
+
+class Dropped:
+    """A database that is dropped at the end."""
+
+    def __init__(self, server: postgres.Server, name: str) -> None:
+        self._server, self._name = server, name
+
+    def close(self) -> None:
+        """Drop it."""
+        self._server.drop(self._name)
+
+
+@contextlib.contextmanager
+def serving(command: Command, roles: str) -> Iterator[Serving]:
+    """Give a process that serves *roles* and ends well."""
+    started = Serving(command.environment, ["serve", "--role", roles], last="Omniline serves")
+    yield started
+    assert started.stop() == 0
+
+
+@pytest.fixture
+def enter() -> Iterator[Enter]:
+    """Return what opens what is closed at the end."""
+    with contextlib.ExitStack() as opened:
+        yield opened.enter_context
+
+
+@pytest.fixture
+def house(tmp_path: Path, enter: Enter) -> House:
+    """Return a house that serves."""
+    return House(tmp_path, enter)
+
+
+def metrics(base: str) -> dict[str, float]:
+    """Return what a process shows, by sample."""
+    text = httpx.get(f"{base}/metrics", trust_env=False).text
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return {sample: float(value) for sample, _, value in lines}
+
+
+def until(socket: ClientConnection, done: Callable[[dict[str, Any]], Any]) -> Any:
+    """Return what *done* finds in the frames that come, once it finds something. Raises TimeoutError."""
+    while not (found := done(json.loads(socket.recv(30)))):
+        pass
+    return found
+
+
+def test_a_message_and_its_answer_go_through_three_processes_and_are_told_of(house: House, enter: Enter):
+    """From the visitor by the router to the console and back: seen on both screens, in the numbers, and as two traces."""
+    console, visitor = Console(enter, house.base(), "ann"), Visitor(enter, house.base())
+    console.socket.send('{"t": "presence", "state": "online"}')
+    assert visitor.write(str(uuid4()))["t"] == "ack"
+    session = until(console.socket, lambda frame: next((one for one in sessions_of(frame, "offered")), None))
+    answered = console.http.post(
+        f"/api/v1/sessions/{session}/reply", json={"id": str(uuid4()), "text": "good day"}, headers={"Origin": house.base()}
+    )
+    assert answered.status_code == 202, answered.text
+    until(visitor.socket, lambda frame: "good day" in json.dumps(frame))
+
+    asked, told = traces(house.collector, "send")
+    assert {span.parent for name, span in told.items() if name != "accept"} == {told["accept"].id}
+    web, router, sender = told["accept"].process, told["decide"].process, told["send"].process
+    assert len({web, router, sender}) == len(ROLES)
+    assert (asked["accept"].process, asked["decide"].process, asked["show"].process) == (web, router, web)
+    assert told["send"].attributes["omniline.outcome"] == "sent"
+    assert asked["accept"].trace != told["accept"].trace
+
+    numbers = {roles: metrics(house.base(roles)) for roles in ROLES}
+    assert numbers["web"]['omniline_accepted_inputs_total{origin="widget"}'] == 1
+    assert numbers["router"]["omniline_decided_total"] >= 2
+    assert numbers["router"]['omniline_offers_total{outcome="taken"}'] == numbers["router"]["omniline_wait_seconds_count"] == 1
+    assert numbers["sender,crm"]['omniline_sent_total{kind="widget",outcome="sent"}'] >= 1
+    assert numbers["sender,crm"]['omniline_house_sessions{line="shop",status="active"}'] == 1
+    assert numbers["web"]["omniline_processes"] == len(ROLES)
+
+
+def traces(collector: Collector, last: str) -> tuple[dict[str, Span], dict[str, Span]]:
+    """Return the spans, by name, of the customer's message and of the operator's, once *last* of the latter has come."""
+
+    def of(root: Span) -> dict[str, Span]:
+        return {span.name: span for span in collector.spans if span.trace == root.trace}
+
+    def roots() -> list[Span]:
+        """The operator's last."""
+        found = [span for span in collector.spans if span.name == "accept"]
+        return sorted(found, key=lambda span: span.attributes["omniline.origin"] == "console")
+
+    wait_until(lambda: len(roots()) == 2 and {"decide", "show", last} <= of(roots()[1]).keys() and "show" in of(roots()[0]))
+    asked, told = roots()
+    return of(asked), of(told)
+
+
+def sessions_of(frame: dict[str, Any], status: str) -> list[str]:
+    """Return the sessions in *status* of which a console's frame tells."""
+    cards = [update["card"] for update in frame.get("list", ()) if "card" in update]
+    return [card["session"] for card in cards if card["status"] == status]
