@@ -20,6 +20,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 import omniline
+from broker import metrics
 from broker.config import read_settings
 from broker.store.postgres import READERS, WRITERS
 from tests.support.redis import free_port, redis_server
@@ -367,7 +368,71 @@ def test_every_command_that_the_page_shows_is_one_of_the_programs():
 
 def test_every_file_that_the_page_shows_exists():
     """In deploy/, and none lies there that no page speaks of."""
-    page = (ROOT / "docs" / "running.md").read_text()
-    spoken = set(re.findall(r"deploy/([\w.@-]+\w)", page + (ROOT / "compose.yaml").read_text()))
+    pages = [ROOT / "docs" / "running.md", ROOT / "docs" / "monitoring.md", ROOT / "compose.yaml"]
+    spoken = set(re.findall(r"deploy/([\w.@-]+\w)", "".join(page.read_text() for page in pages)))
 
     assert {path.name for path in DEPLOY.iterdir()} == spoken
+
+
+# --- what watches them
+
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
+ALERTS: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text()
+EXPRESSIONS = {
+    **{
+        f"panel {panel['title']} {target['refId']}": target["expr"]
+        for panel in DASHBOARD["panels"]
+        for target in panel["targets"]
+    },
+    **{f"alert {rule['alert']}": rule["expr"] for rule in ALERTS},
+    **{f"page {expr}": expr for expr in re.findall(r"`([^`\n]*omniline_[^`\n]*)`", MONITORING.split("## Every number")[0])},
+}
+
+
+def _samples() -> dict[str, set[str]]:
+    """Return the samples that a process may show, by name with their labels, as Prometheus writes them."""
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+    found: dict[str, set[str]] = {}
+    for collector in set(metrics.REGISTRY._names_to_collectors.values()):
+        (family,) = collector.describe()  # type: ignore[attr-defined]
+        for ending in endings[family.type]:
+            found[family.name + ending] = {*collector._labelnames, *(("le",) if ending == "_bucket" else ())}  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(EXPRESSIONS))
+def test_every_number_that_is_looked_at_is_shown(name):
+    """By its name, with the labels it has: a misspelt one is an empty panel, or an alarm that never comes."""
+    samples, expression = _samples(), EXPRESSIONS[name]
+    named = set(re.findall(r"omniline_\w+", expression)) if "*" not in expression else set()
+    asked = set(re.findall(r"by \(([\w, ]+)\)", expression)) | set(re.findall(r"\{(\w+)=", expression))
+    labels = {label for one in asked for label in one.split(", ")} - {"instance", "job"}  # Prometheus gives these
+    bare = {sample.rsplit("_", 1)[0] for sample in samples if sample.endswith("_sum")}  # a histogram as the page names it
+
+    assert named <= samples.keys() | bare
+    if named and named <= samples.keys():
+        assert labels <= set().union(*(samples[one] for one in named))
+
+
+def test_every_alert_is_explained_and_every_process_is_asked():
+    """The page says what to do about each; the scraper asks the roles of the compose file."""
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"][0]["targets"]
+
+    assert {rule["alert"] for rule in ALERTS} == set(re.findall(r"^\| (Omniline\w+) \|", MONITORING, re.MULTILINE))
+    assert {target.partition(":")[0] for target in scraped} == {name for name in SERVING if name in CLUSTER["services"]}
+
+
+def test_panels_stand_side_by_side():
+    """None over another, each with words of its own."""
+    taken = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+    assert all(panel["title"] and panel["description"] for panel in DASHBOARD["panels"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
