@@ -561,7 +561,15 @@ class Process:
             self._say_where(password)
         await self.directory.refresh()
         fence = await self.store.write(_next_fence)
-        sender = Sender(self.store, self.clock, self._channel, self._sender_name, owner=self.ground.process.id, fence=fence)
+        sender = Sender(
+            self.store,
+            self.clock,
+            self._channel,
+            self._sender_name,
+            owner=self.ground.process.id,
+            fence=fence,
+            take=self.transport.take,
+        )
         self._make_outgoing = partial(
             SenderLoop,
             sender,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, NewType
+from typing import Annotated, Literal, Any, NewType
 
 import msgspec
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -207,6 +207,16 @@ class OperatorIdentity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How many messages a provider takes; what is above is not sent, and waits."""
+
+    per_second: float
+    burst: int
+    """At once, after a rest."""
+    of: Literal["channel", "conversation"] = "channel"
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a channel can do, as data; the core asks this and never a channel's name."""
 
@@ -221,6 +231,8 @@ class Capabilities:
     """A message may offer answers to press; without it the customer is asked to write one."""
     polled: bool = False
     """Its messages must be asked for, in one process of the house at a time (`Channel.receive`)."""
+    rates: tuple[Rate, ...] = ()
+    """What the provider takes, of all processes together; a conversation's before the channel's."""
 
 
 ReplyText = Annotated[str, MaxLen(2_000)]

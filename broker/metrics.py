@@ -58,7 +58,7 @@ wait_seconds = Histogram(
 )
 sent_total = Counter(
     "omniline_sent",
-    "Attempts to send, by channel kind and outcome: sent, delivered, failed, unconfirmed, cancelled, backed_off.",
+    "Attempts to send, by channel kind and outcome: sent, failed, unconfirmed, backed_off, paced (the provider's rate), lease_lost.",
     ["kind", "outcome"],
     registry=REGISTRY,
 )

@@ -25,7 +25,7 @@ import structlog
 from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, select, text, update
 
 from broker import metrics, tracing
-from broker.domain import ChannelId, ConversationId, Fate, MessageId, to_us
+from broker.domain import ChannelId, ConversationId, Fate, MessageId, Rate, to_us
 from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal, locks
@@ -43,6 +43,8 @@ SEND_SECONDS = 20.0
 GRACE_SECONDS = 10.0
 """After a lease has ended, before another takes over: for clocks, and for a process that stood still between look and write."""
 BACKOFF_MAX_SECONDS = 300.0
+PACE_SECONDS = 2.0
+"""How long a message waits for its provider's rate before it makes room for others; well below the lease."""
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
@@ -304,6 +306,11 @@ def _tell(tx: Tx, conversation_id: ConversationId, seq: int, fate: Fate, problem
     journal.append(tx, "fate", body, conversation_id=conversation_id, seq=journal.next_seq(tx, conversation_id), message_seq=seq)
 
 
+async def unlimited(bucket: str, per_second: float, burst: float) -> float:
+    """Return 0: nobody else sends, and nothing is limited."""
+    return 0.0
+
+
 class Sender:
     """Sends what is queued of one conversation at a time; `step` is what the loop and the simulation both run."""
 
@@ -317,10 +324,15 @@ class Sender:
         owner: str,
         fence: int,
         within: Callable[[Awaitable[str], float], Awaitable[str]] = asyncio.wait_for,
+        take: Callable[[str, float, float], Awaitable[float]] = unlimited,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """*take* is `Transport.take`."""
         self._store = store
         self._clock = clock
         self._within = within
+        self._take = take
+        self._sleep = sleep
         self._channel = channel
         self._sender_name = sender_name
         self._owner = owner
@@ -344,6 +356,9 @@ class Sender:
 
     async def _send(self, leased: Leased, channel: Channel) -> str:
         """Send what was leased and write down what became of it; return that in a word."""
+        if wait_seconds := await self._pace(leased, channel.capabilities.rates):
+            await self._end(leased, "queued", after_seconds=wait_seconds)
+            return "paced"
         if self._clock.monotonic() > leased.lease_ends - SEND_SECONDS:
             # This process slept (a suspended machine): another may hold the lease already, so nothing leaves from here. If none
             # does, the row is as good as never leased; left `sending`, it would be put before a human without any doubt.
@@ -374,6 +389,18 @@ class Sender:
             log.exception("send_failed_unexpectedly", channel=channel.kind, conversation_id=leased.conversation_id)
             return await self._doubt(leased, channel, f"the channel failed: {type(error).__name__}")
         return await self._end(leased, "sent", external_id=external_id)
+
+    async def _pace(self, leased: Leased, rates: Sequence[Rate]) -> float:
+        """Wait a little for the provider's rate; return 0, or in how many seconds to come back when that is longer."""
+        waited = 0.0
+        for rate in rates:
+            bucket = f"{leased.channel_id}:{leased.key}" if rate.of == "conversation" else leased.channel_id
+            while wait_seconds := await self._take(bucket, rate.per_second, rate.burst):
+                waited += wait_seconds
+                if waited > PACE_SECONDS:
+                    return wait_seconds
+                await self._sleep(wait_seconds)
+        return 0.0
 
     async def _doubt(self, leased: Leased, channel: Channel, problem: str) -> str:
         """Send again where the far side takes our key for one message; elsewhere a human decides."""

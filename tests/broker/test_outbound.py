@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
-from broker.domain import ChannelId, ConversationId, MessageId, to_us
+from broker.domain import ChannelId, ConversationId, MessageId, Rate, to_us
 from broker.inbound import accept, prepare
 from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
 from broker.ports import Bell, Button, Tx
 from broker.store import processes
 from broker.store.sql import insert_row
 from broker.store.tables import messages
+from broker.transport.memory import MemoryTransport
 from tests.support.channels import PUSH, PUSH_BUTTONS, STREAM, STREAM_BUTTONS, FakeChannel, Fault, wrote
 from tests.support.clock import MovedClock
 from tests.support.house import add_channel, add_line, add_process, load_house
@@ -75,7 +77,7 @@ class Post:
 
         self.store.write(work)
 
-    def step(self, within: Any = None) -> bool:
+    def step(self, within: Any = None, **more: Any) -> bool:
         """Run the shipped sender once."""
         sender = Sender(
             Answered(self.store),
@@ -85,6 +87,7 @@ class Post:
             owner="test",
             fence=self.fence,
             **({"within": within} if within else {}),
+            **more,
         )
         return asyncio.run(sender.step(self.conversation))
 
@@ -279,6 +282,62 @@ def test_a_sender_that_slept_sends_nothing():
     asyncio.run(sender.step(post_.conversation))
 
     assert (post_.arrived(), post_.states()) == ([], ["queued"])
+
+
+class Paced:
+    """A provider's rate as processes share it, and a clock that sleeping moves."""
+
+    def __init__(self, post_: Post, *rates: Rate) -> None:
+        self.post = post_
+        self.transport = MemoryTransport(monotonic=post_.clock.monotonic)
+        post_.channel.capabilities = replace(PUSH, rates=rates)
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        self.slept.append(round(seconds, 3))
+        self.post.clock.move(seconds)
+
+    def step(self) -> bool:
+        """Send the next."""
+        return self.post.step(take=self.transport.take, sleep=self.sleep)
+
+
+def test_a_message_waits_a_little_for_the_rate_of_its_provider(push: Post):
+    """The burst leaves at once, the rest as the bucket fills; an attempt it is not until it leaves."""
+    paced = Paced(push, Rate(per_second=2, burst=2))
+    push.say(2, 3, 4)
+    for _ in range(3):
+        paced.step()
+
+    assert (push.arrived(), paced.slept) == (["2", "3", "4"], [0.5])
+
+
+def test_what_would_wait_long_for_the_rate_makes_room_for_others(push: Post):
+    """It goes back with its time, and is sent then; nobody is told of a trouble."""
+    paced = Paced(push, Rate(per_second=0.1, burst=1, of="conversation"), Rate(per_second=30, burst=30))
+    push.say(2, 3)
+    paced.step()
+    paced.step()
+
+    assert (push.arrived(), push.states(), paced.slept) == (["2"], ["sent", "queued"], [])
+    assert paced.step() is False
+    push.clock.move(10.1)
+    assert paced.step() is True
+    assert (push.arrived(), push.fates()) == (["2", "3"], ["sent", "sent"])
+
+
+def test_the_rate_of_a_conversation_is_its_own_and_that_of_a_channel_everybodys(push: Post):
+    """Of two who are written to, neither waits for the other's rate, both wait for the channel's."""
+    other = push.begin("other")
+    paced = Paced(push, Rate(per_second=0.1, burst=1, of="conversation"), Rate(per_second=1, burst=1))
+    push.say(2)
+    push.say(2, conversation=other)
+    paced.step()
+    push.conversation = other
+    paced.step()
+
+    assert (push.arrived(), paced.slept) == (["2", "2"], [1.0])
 
 
 def test_a_channel_that_was_switched_off_fails_its_messages(push: Post):
