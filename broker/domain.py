@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, Any, NewType
+from typing import Annotated, Any, Literal, NewType
 
 import msgspec
 from annotated_types import Ge, Le, MaxLen, MinLen
