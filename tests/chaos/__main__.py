@@ -9,17 +9,25 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.chaos.checker import Ledger
 from tests.chaos.cluster import Cluster
 from tests.chaos.cluster import plan as cluster_plan
 from tests.chaos.trials import Chaos, ServerFailed, plan
+
+HOUSES: dict[str, tuple[int, Callable[[Path, int, int, int], Chaos | Cluster]]] = {
+    "alone": (50, lambda folder, seed, kills, points: Chaos(folder, seed, plan(seed, kills, points), progress)),
+    "cluster": (200, lambda folder, seed, kills, points: Cluster(folder, seed, cluster_plan(seed, kills, points), progress)),
+}
+"""Each house: how many random kills it suffers by default, and what makes its run."""
 
 
 def main() -> int:
     """Run it; return 1 when anything was lost, doubled, reordered, stuck or left in doubt."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--cluster", action="store_true", help="several processes on PostgreSQL and Redis, instead of one alone")
+    parser.add_argument("--house", choices=HOUSES, help="one process alone, or several on PostgreSQL and Redis (default: both)")
     parser.add_argument("--kills", type=int, default=None, help="kills at random moments (default: 50; of a cluster 200)")
     parser.add_argument("--points", type=int, default=5, help="kills at each named crash point; of a cluster, each other fault")
     parser.add_argument(
@@ -28,26 +36,36 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the data folder of a sound run too")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
+    whole = Ledger(0)
+    for house in [options.house] if options.house else HOUSES:
+        ledger = _run(house, seed, options.kills, options.points, keep=options.keep)
+        if ledger is None:
+            return 1
+        whole.trials += ledger.trials
+        whole.faults += ledger.faults
+    print(whole.line(), flush=True)
+    return 0 if whole.ok else 1
+
+
+def _run(house: str, seed: int, kills: int | None, points: int, *, keep: bool) -> Ledger | None:
+    """Run one house and tell of it; None when a process did what none may."""
     folder = Path(tempfile.mkdtemp(prefix="omniline-chaos-"))
-    progress(f"seed {seed}, folder {folder}")
+    progress(f"{house}: seed {seed}, folder {folder}")
     began = time.monotonic()
-    chaos: Chaos | Cluster
-    if options.cluster:
-        chaos = Cluster(folder, seed, cluster_plan(seed, options.kills or 200, options.points), progress)
-    else:
-        chaos = Chaos(folder, seed, plan(seed, options.kills or 50, options.points), progress)
+    usual, make = HOUSES[house]
+    chaos = make(folder, seed, kills or usual, points)
     try:
         ledger = asyncio.run(chaos.run())
     except ServerFailed as error:
         progress(f"{error}\nseed {seed}; the data is kept in {folder}")
-        return 1
+        return None
     progress(f"{chaos.summary()}\ntook {time.monotonic() - began:.0f} s")
     if not ledger.ok:
         progress(f"{ledger.evidence()}\n{chaos.log_tail()}\nseed {seed}; the data is kept in {folder}")
-    elif not options.keep:
+    elif not keep:
         shutil.rmtree(folder)
-    print(ledger.line(), flush=True)
-    return 0 if ledger.ok else 1
+    progress(f"{house}: {ledger.line()}")
+    return ledger
 
 
 def progress(text: str) -> None:

@@ -228,12 +228,14 @@ class Cluster:
         run.house.unlike = words if replayed != 0 else ""
         if any(status != 0 for status in stopped):
             raise ServerFailed(f"the last stops ended with {stopped}\n{self.log_tail()}")
-        self._remove()
-        return check(run)
-
-    def _remove(self) -> None:
         self.redis.kill()
-        self.postgres.remove()
+        ledger = check(run)
+        if ledger.ok:
+            self.postgres.remove()
+        else:
+            self.postgres.keep()
+            self.say(f"the database is kept in {self.postgres.folder}")
+        return ledger
 
     async def _command(self, *arguments: str) -> tuple[int, str]:
         line = [sys.executable, "-m", "omniline", *arguments]

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from tests.chaos.cluster import OF_POSTGRES, OF_REDIS, Cluster
+from tests.chaos.cluster import plan as cluster_plan
 from tests.chaos.server import POINTS
 from tests.chaos.trials import Chaos, plan
 
@@ -25,3 +27,20 @@ def test_killed_server_loses_doubles_and_reorders_nothing(tmp_path):
     )
     assert chaos.traffic.said >= 100
     assert set(POINTS) <= set(chaos.ends)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and_of_what_they_stand_on(tmp_path):
+    """Every process killed once, and once more at a crash point or so; PostgreSQL and Redis crashed, cut off, emptied, standing still."""
+    said: list[str] = []
+    trials = cluster_plan(SEED, kills=8, faults=1)
+    cluster = Cluster(tmp_path, SEED, trials, said.append)
+    ledger = asyncio.run(cluster.run())
+
+    assert f"lost 0 doubled 0 reordered 0 stuck 0 unconfirmed 0 trials {len(trials)}" == ledger.line(), (
+        f"{ledger.evidence()}\n{cluster.summary()}\n{said[-1]}\n{cluster.log_tail()}"
+    )
+    assert cluster.traffic is not None
+    assert cluster.traffic.said >= 100
+    assert {*OF_POSTGRES, *OF_REDIS, "freeze", "term", "all"} <= set(cluster.ends)

@@ -208,6 +208,11 @@ class Server:
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def keep(self) -> None:
+        """Stop the server and leave its folder for who looks for a fault."""
+        atexit.unregister(self.remove)
+        self.stop("fast")
+
 
 @cache
 def server() -> Server:
