@@ -1334,19 +1334,18 @@ def _snapshots(options: argparse.Namespace) -> Read:
 
 def _refuse_other_schema(tx: Tx, path: Path) -> None:
     """Raise StoreTooNew or ConfigError: of a schema we do not know we cannot say "clean"."""
-    from sqlalchemy import column, select, table
+    from sqlalchemy import column, select, table, text
 
-    from broker.errors import ConfigError, StoreTooNew
-    from broker.store.migrations import CHAIN, HEAD
+    from broker.errors import ConfigError
+    from broker.store.migrate import as_ours
+    from broker.store.migrations import HEAD
     from broker.store.sql import sql
 
     named = sql(select(column("name")).select_from(table("sqlite_master")).where(column("name") == "alembic_version"))
-    row = tx.one(sql(select(column("version_num")).select_from(table("alembic_version")))) if tx.one(named) else None
+    row = tx.one(sql(select(text("*")).select_from(table("alembic_version")))) if tx.one(named) else None
     version = str(row[0]) if row is not None else None
-    if version is not None and version not in CHAIN:
-        raise StoreTooNew(
-            f"{path} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); read it with the newer version"
-        )
+    serves = row[1] if row is not None and len(row) > 1 else None
+    version = as_ours(version, serves, str(path), "read it with the newer version")
     if version != HEAD:
         raise ConfigError(
             f"data: {path} is not of this version (schema {version or 'none'}, this one reads {HEAD}); "

@@ -198,7 +198,7 @@ def test_database_of_a_newer_version_is_refused(command, tmp_path, asked):
     (tmp_path / "data").mkdir()
     path = on_disk(tmp_path / "data")
     with closing(connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999', serves = '9998'")
 
     refused = command(asked)
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from websockets.sync.client import ClientConnection
 
@@ -47,6 +48,7 @@ class House:
         )
         applied = command("apply", str(folder / "house.toml"))
         assert applied.returncode == 0, applied.stderr
+        self.url = server.url(name)
         self.processes = {roles: enter(serving(command, roles)) for roles in ROLES}
 
     def base(self, roles: str = "web") -> str:
@@ -127,6 +129,38 @@ def test_a_message_and_its_answer_go_through_three_processes_and_are_told_of(hou
     assert numbers["sender,crm"]['omniline_sent_total{kind="widget",outcome="sent"}'] >= 1
     assert numbers["sender,crm"]['omniline_house_sessions{line="shop",status="active"}'] == 1
     assert numbers["web"]["omniline_processes"] == len(ROLES)
+
+
+NEXT_RELEASE = (
+    "ALTER TABLE messages ADD COLUMN next_release text NOT NULL DEFAULT ''",
+    "ALTER TABLE sessions ADD COLUMN next_release bigint",
+    "UPDATE alembic_version SET serves = version_num, version_num = '9999'",
+)
+
+
+def test_old_processes_go_on_with_the_schema_of_the_next_release_and_may_be_started_again(house: House, enter: Enter):
+    """It is made under their traffic, in their prepared statements; a new schema that does not serve them keeps them from starting."""
+    visitor = Visitor(enter, house.base())
+    assert visitor.write(str(uuid4()))["t"] == "ack"
+    with psycopg.connect(house.url) as connection:
+        for statement in NEXT_RELEASE:
+            connection.execute(statement)
+
+    def greeted() -> bool:
+        with psycopg.connect(house.url) as connection:
+            (left,) = connection.execute("SELECT count(*) FROM conversations WHERE worked_seq < input_seq").fetchone() or (1,)
+        return bool(left == 0)
+
+    assert visitor.write(str(uuid4()))["t"] == "ack"
+    wait_until(greeted)
+    again = enter(serving(house.command, "router"))
+    assert "Omniline serves" in again.said
+    assert house.command("migrate").returncode == 0
+
+    with psycopg.connect(house.url) as connection:
+        connection.execute("UPDATE alembic_version SET serves = '9998'")
+    refused = house.command("serve", "--role", "router")
+    assert (refused.returncode, "written by a newer Omniline" in refused.stderr) == (1, True)
 
 
 def traces(collector: Collector, last: str) -> tuple[dict[str, Span], dict[str, Span]]:

@@ -213,7 +213,7 @@ def test_no_database_is_refused(command):
 @pytest.mark.parametrize(
     ("done", "says"),
     [
-        ("UPDATE alembic_version SET version_num = '9999'", "newer Omniline"),
+        ("UPDATE alembic_version SET version_num = '9999', serves = '9998'", "newer Omniline"),
         ("DELETE FROM alembic_version", "is not of this version"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigError, StoreBusy, StoreTooNew
-from broker.store.migrations import CHAIN, HEAD
+from broker.store.migrations import CHAIN, HEAD, OLDEST
 from broker.store.sqlite import connect, driver
 
 if TYPE_CHECKING:
@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 def migrate_sqlite(path: Path) -> bool:
     """Create or upgrade the database at *path*; True when something changed. Raises StoreTooNew, SqliteTooOld."""
     with closing(connect(path)) as connection:
-        version = _version(connection)
-    if version == HEAD:
+        version, serves = _version(connection)
+    if as_ours(version, serves, str(path), "start the newer version, or restore a backup made before the upgrade") == HEAD:
         return False
-    if version is not None and version not in CHAIN:
-        raise StoreTooNew(
-            f"{path} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); "
-            "start the newer version, or restore a backup made before the upgrade"
-        )
     _upgrade(path)
     return True
 
@@ -78,16 +73,27 @@ def check_postgres(url: str, *, forced: bool = False) -> None:
 
 
 def schema_of(connection: psycopg.Connection[Any]) -> str | None:
-    """Return the revision of the schema on PostgreSQL, None when there is none. Raises StoreTooNew when it is not of this version."""
+    """Return the revision of the schema on PostgreSQL, None when there is none; HEAD also for a newer one that serves this version.
+
+    Raises StoreTooNew when it is newer and does not.
+    """
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
         return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    row = connection.execute("SELECT * FROM alembic_version").fetchone()
     version = str(row[0]) if row else None
-    if version is not None and version not in CHAIN:
-        raise StoreTooNew(
-            f"the database was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); start the newer version"
-        )
-    return version
+    return as_ours(version, row[1] if row and len(row) > 1 else None, "the database", "start the newer version")
+
+
+def as_ours(version: str | None, serves: str | None, what: str, remedy: str) -> str | None:
+    """Return *version*, or HEAD for a newer schema that *serves* this version too. Raises StoreTooNew for one that does not.
+
+    *serves* is what the newer version has written: the schema of the oldest code that goes on with its own.
+    """
+    if version is None or version in CHAIN:
+        return version
+    if serves in CHAIN:
+        return HEAD
+    raise StoreTooNew(f"{what} was written by a newer Omniline (schema {version}, this one knows up to {HEAD}); {remedy}")
 
 
 def _upgrade_postgres(url: str) -> bool:
@@ -129,13 +135,17 @@ def _run(connection: Any) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
+    # Alembic's own table, in its transaction: whoever reads the version knows whom it serves.
+    if len(connection.exec_driver_sql("SELECT * FROM alembic_version").one()) == 1:
+        connection.exec_driver_sql("ALTER TABLE alembic_version ADD COLUMN serves VARCHAR(32)")
+    connection.exec_driver_sql(f"UPDATE alembic_version SET serves = '{OLDEST}'")  # noqa: S608 -- our own number
 
 
-def _version(connection: Any) -> str | None:
+def _version(connection: Any) -> tuple[str | None, str | None]:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
-        return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(row[0]) if row else None
+        return None, None
+    row = connection.execute("SELECT * FROM alembic_version").fetchone()
+    return (str(row[0]), row[1] if len(row) > 1 else None) if row else (None, None)
 
 
 def _upgrade(path: Path) -> None:

@@ -26,8 +26,8 @@ from broker import inbound, timers
 from broker.domain import ChannelId, LineId, LineSettings, rank_of, to_us
 from broker.errors import ConfigError, StoreBusy, StoreTooNew
 from broker.store import migrations
-from broker.store.migrate import migrate_postgres, migrate_sqlite, schema_of
-from broker.store.migrations import CHAIN, HEAD
+from broker.store.migrate import check_postgres, migrate_postgres, migrate_sqlite, schema_of
+from broker.store.migrations import CHAIN, HEAD, OLDEST
 from broker.store.sqlite import connect, driver
 from broker.store.tables import metadata
 from routing import clockwork, distributor, worker
@@ -94,7 +94,7 @@ def test_a_database_from_a_newer_version_is_refused(tmp_path: Path):
     """And says what to do; nothing of it is changed."""
     path = on_disk(tmp_path)
     with closing(connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999', serves = '9998'")
 
     with pytest.raises(StoreTooNew, match=f"schema 9999, this one knows up to {HEAD}"):
         migrate_sqlite(path)
@@ -206,10 +206,35 @@ def test_a_postgresql_of_a_newer_version_is_refused(empty: str):
     """And says what to do."""
     migrate_postgres(empty, forced=True)
     with psycopg.connect(empty) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999', serves = '9998'")
 
     with pytest.raises(StoreTooNew, match=f"schema 9999, this one knows up to {HEAD}"):
         migrate_postgres(empty, forced=True)
+
+
+def test_what_a_newer_version_has_made_serves_the_release_before(empty: str, tmp_path: Path):
+    """It says so in the schema: its own code is not there to be asked. What serves nobody we know is refused."""
+    path = on_disk(tmp_path)
+    migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty) as postgresql, closing(connect(path)) as sqlite:
+        for one in (postgresql, sqlite):
+            assert one.execute("SELECT serves FROM alembic_version").fetchone() == (OLDEST,)
+            one.execute("UPDATE alembic_version SET serves = version_num, version_num = '9999'")
+        postgresql.commit()
+
+        assert (migrate_postgres(empty, forced=True), migrate_sqlite(path)) == (False, False)
+        check_postgres(empty, forced=True)
+
+        for one in (postgresql, sqlite):
+            one.execute("UPDATE alembic_version SET serves = '9998'")
+        postgresql.commit()
+    for asked in (
+        lambda: migrate_postgres(empty, forced=True),
+        lambda: check_postgres(empty, forced=True),
+        lambda: migrate_sqlite(path),
+    ):
+        with pytest.raises(StoreTooNew, match=f"schema 9999, this one knows up to {HEAD}"):
+            asked()
 
 
 def test_a_server_that_may_forget_is_not_migrated(empty: str):

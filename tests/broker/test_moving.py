@@ -365,7 +365,7 @@ def test_another_house_of_an_earlier_version_is_left_as_it_is(server, url, datab
 def test_a_target_of_a_newer_version_is_refused(server, url, database):
     """We do not know what its tables mean."""
     look(url, forced=True)
-    server.run("UPDATE alembic_version SET version_num = '9999'", database)
+    server.run("UPDATE alembic_version SET version_num = '9999', serves = '9998'", database)
 
     with pytest.raises(StoreTooNew, match="schema 9999"):
         look(url, forced=True)

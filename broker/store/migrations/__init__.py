@@ -5,3 +5,6 @@
 
 CHAIN = ("0001", "0002", "0003", "0004")
 HEAD = CHAIN[-1]
+OLDEST = HEAD
+"""The schema that the oldest code needs which goes on with HEAD's: that of the release before, whose processes run on while the new ones
+are started. A migration takes away or renames only what that release has not used; so it takes two releases to remove a column."""
