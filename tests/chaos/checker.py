@@ -107,7 +107,7 @@ def _visitor(visitor: VisitorRecord, run: Run) -> Iterator[Fault]:
     for before, after in pairwise(told):
         if after < before:
             yield Fault("reordered", f"{name}: what was said after the message of place {before} has place {after}")
-    yield from _forward(name, visitor.pushed)
+    yield from _forward(name, visitor.pushed, {seq for said in visitor.said for seq in said.acks})
 
 
 def _one_content(where: str, lines: Sequence[Line]) -> Iterator[Fault]:
@@ -135,9 +135,9 @@ def _each_once(where: str, history: Sequence[Line]) -> Iterator[Fault]:
             yield Fault("reordered", f"{where}: the history has place {after.seq} after {before.seq}")
 
 
-def _forward(where: str, shown: Sequence[Line]) -> Iterator[Fault]:
-    """What is new to a screen is below what it has; repeats are not shown again."""
-    known: set[int] = set()
+def _forward(where: str, shown: Sequence[Line], own: set[int]) -> Iterator[Fault]:
+    """What is new to a screen is below what it has; repeats, and what was written on it and acknowledged, are not shown again."""
+    known = set(own)
     highest = 0
     for line in shown:
         if line.seq not in known and line.seq < highest:

@@ -147,6 +147,8 @@ class Visitor(Client):
         self.texts: set[str] = set()
         """Answers that stand on the screen."""
         self.talking = True
+        self.silent = False
+        """Writes nothing more, whatever is missing: what there is will be looked at."""
         self._in_air = ""
         self._last_seen = 0
         self._loose: set[asyncio.Task[None]] = set()
@@ -164,12 +166,12 @@ class Visitor(Client):
 
     async def think_and_talk(self) -> None:
         """Write a message now and then, whether the server is there or not; later only when closed without an answer."""
-        while not self.leaving:
+        while not (self.leaving or self.silent):
             await asyncio.sleep(self.chance.uniform(*THINK_SECONDS))
             pending = sum(not said.settled for said in self.record.said)
             if self.talking:
                 self._write(min(self.chance.randint(1, BURST_MAX), BURST_MAX - pending))
-            elif self.state == "closed" and not pending and self.waits:
+            elif self.state == "closed" and not (pending or self.silent) and self.waits:
                 self._write(1)
             with suppress(*LOST):
                 await self._say_next()
@@ -582,14 +584,26 @@ class Traffic:
         return [one.waits for one in [*self.visitors, *self.operators] if one.waits]
 
     async def drain(self, seconds: float) -> None:
-        """Write nothing new, answer and close everything; return when nobody waits, or after *seconds*."""
+        """Write nothing new, answer and close everything; return when nobody waits, or when for *seconds* nobody has got on."""
         for visitor in self.visitors:
             visitor.talking = False
         for operator in self.operators:
             operator.closing = True
             with suppress(*LOST):
                 await operator.send({"t": "ping"})  # its answer has the operator look around
-        await self.until(lambda: not self.waits, seconds)
+        got = -1
+        while self._got > got:
+            got = self._got
+            if await self.until(lambda: not self.waits, seconds):
+                break
+        for visitor in self.visitors:
+            visitor.silent = True
+
+    @property
+    def _got(self) -> int:
+        """Return how many answers have come and how many deeds were accepted: it grows while anybody gets on."""
+        answers = sum(len(visitor.texts) for visitor in self.visitors)
+        return answers + sum(did.accepted for operator in self.operators for did in operator.record.did)
 
     async def until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Return once it is *done*, looking whenever a client heard something; False when *seconds* have passed."""
