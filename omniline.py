@@ -450,6 +450,8 @@ class Process:
         # Before anything is written: a port that is taken must not cost the house its first password.
         self.doors = open_port(settings.host, settings.port)
         self.kinds = kinds()
+        self._strange: set[str] = set()
+        """Kinds of channels that this version does not know."""
         self.clock = SystemClock()
         self.transport = ground.transport
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -521,10 +523,18 @@ class Process:
 
     def _know(self, directory: Directory) -> None:
         """Make the channels of a new directory, and what the other parts must know of each."""
+        from channels import unknown
         from routing.applying import House
 
+        kinds_here = {row.kind for row in directory.channels.values()}
+        for kind in sorted(kinds_here - self.kinds.keys() - self._strange):
+            log.warning(
+                "channel_kind_unknown", kind=kind, remedy="a newer version has made it: bring this process to that version"
+            )
+        self._strange = kinds_here - self.kinds.keys()
+        known = {kind: one.capabilities for kind, one in self.kinds.items()}
         self.capabilities.clear()
-        self.capabilities.update({row.id: self.kinds[row.kind].capabilities for row in directory.channels.values()})
+        self.capabilities.update({row.id: known.get(row.kind, unknown.CAPABILITIES) for row in directory.channels.values()})
         rows = {row.id: row for row in directory.channels.values() if row.active}
         # What has not changed stays the same: a receiver need not begin anew.
         self.channels = {
@@ -538,7 +548,9 @@ class Process:
         )
 
     def _make_channel(self, row: ChannelRow) -> Channel:
-        return self.gate.channel(row)
+        from channels.unknown import UnknownChannel
+
+        return self.gate.channel(row) if row.kind in self.kinds else UnknownChannel(row)
 
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""

@@ -135,6 +135,9 @@ NEXT_RELEASE = (
     "ALTER TABLE messages ADD COLUMN next_release text NOT NULL DEFAULT ''",
     "ALTER TABLE sessions ADD COLUMN next_release bigint",
     "UPDATE alembic_version SET serves = version_num, version_num = '9999'",
+    "INSERT INTO channels (id, line_id, slug, kind, name, settings) "
+    "SELECT '01900000-0000-7000-8000-0000000000c1', id, 'next', 'of the next release', 'Next', '{}' FROM lines LIMIT 1",
+    "UPDATE lines SET version = version + 1",
 )
 
 

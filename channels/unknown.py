@@ -1,0 +1,41 @@
+"""A channel of a kind that this version does not know: a newer one has made it, and its processes are beside us while a house is upgraded.
+
+Nothing is asked of its provider here. What is to be sent by it goes back to the queue until one who knows it takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from broker.domain import Capabilities, ChannelRow, Delivered, LoadKind
+from broker.errors import BadInput, Unavailable
+from broker.events import Incoming
+from broker.ports import Delivery, Outbound, Raw
+
+CAPABILITIES = Capabilities(Delivered.PUSH, LoadKind.CHAT, idempotent=False, reaches_absent=True)
+"""The most careful there are: nothing is sent twice."""
+RETRY_SECONDS = 5.0
+
+
+class UnknownChannel:
+    """See the module."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, row: ChannelRow) -> None:
+        self.id = row.id
+        self.line_id = row.line_id
+        self.kind = row.kind
+
+    async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
+        """Yield nothing."""
+        return
+        yield
+
+    def parse(self, raw: Raw) -> Incoming:
+        """Raise BadInput."""
+        raise BadInput(f"this version does not know the channel kind {self.kind}")
+
+    async def send(self, outbound: Outbound) -> str:
+        """Raise Unavailable: nothing has left."""
+        raise Unavailable(f"this version does not know the channel kind {self.kind}", retry_after=RETRY_SECONDS)
