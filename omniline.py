@@ -397,20 +397,21 @@ async def serve(
             raise ConfigError("--role: one process alone does everything; set database_url and redis_url to divide the work")
         if settings.redis_url is not None:
             raise ConfigError("redis_url: several processes need one database; set database_url too, or leave redis_url out")
-        with embedded(settings, make_store) as ground:
-            return await _traced(settings, ground, Process(settings, ground, demo=demo))
+        with embedded(settings, make_store) as ground, _traced(settings, ground):
+            return await Process(settings, ground, demo=demo).live()
     if set(roles) != set(ROLES) and settings.redis_url is None:
         raise ConfigError("redis_url: processes with roles wake each other by it; set it, or leave --role out")
-    with shared(settings, roles) as ground:
-        return await _traced(settings, ground, Process(settings, ground, roles, demo=demo))
+    with shared(settings, roles) as ground, _traced(settings, ground):
+        return await Process(settings, ground, roles, demo=demo).live()
 
 
-async def _traced(settings: Settings, ground: Ground, process: Process) -> int:
-    """Let *process* live, and tell of the hops of its messages where the settings say so. Raises ConfigError."""
+@contextmanager
+def _traced(settings: Settings, ground: Ground) -> Iterator[None]:
+    """Tell of the hops of messages where the settings say so; at the end nobody is served any more. Raises ConfigError."""
     from broker import tracing
 
     tracing.set_up(
-        endpoint=settings.tracing.endpoint,
+        endpoint=settings.tracing.endpoint.get_secret_value() if settings.tracing.endpoint is not None else None,
         ratio=settings.tracing.ratio,
         logged=settings.log.level == "debug",
         resource={
@@ -420,9 +421,9 @@ async def _traced(settings: Settings, ground: Ground, process: Process) -> int:
         },
     )
     try:
-        return await process.live()
+        yield
     finally:
-        await asyncio.to_thread(tracing.shut_down)
+        tracing.shut_down()
 
 
 class Process:
@@ -504,7 +505,7 @@ class Process:
         return self.ground.folder is None
 
     def _reading(self) -> dict[str, Position]:
-        return self.gateway.reading()
+        return self.gateway.reading()  # made after the parts it is one of
 
     def _late(self) -> list[str]:
         """Return what makes news late, in words for an administrator."""
@@ -526,12 +527,12 @@ class Process:
         from channels import unknown
         from routing.applying import House
 
-        kinds_here = {row.kind for row in directory.channels.values()}
-        for kind in sorted(kinds_here - self.kinds.keys() - self._strange):
+        strange = {row.kind for row in directory.channels.values()} - self.kinds.keys()
+        for kind in sorted(strange - self._strange):
             log.warning(
                 "channel_kind_unknown", kind=kind, remedy="a newer version has made it: bring this process to that version"
             )
-        self._strange = kinds_here - self.kinds.keys()
+        self._strange = strange
         known = {kind: one.capabilities for kind, one in self.kinds.items()}
         self.capabilities.clear()
         self.capabilities.update({row.id: known.get(row.kind, unknown.CAPABILITIES) for row in directory.channels.values()})
@@ -747,7 +748,7 @@ class Process:
         from crm_bridge.loop import Loop
         from crm_bridge.reader import Reader
 
-        reader = Reader(self.store, BuiltInCrm(self.store), self.capabilities, fence=fence)
+        reader = Reader(self.store, BuiltInCrm(self.store, fence), self.capabilities, fence=fence)
         await Loop(reader, self.transport).run()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -1355,9 +1356,7 @@ def _refuse_other_schema(tx: Tx, path: Path) -> None:
 
     named = sql(select(column("name")).select_from(table("sqlite_master")).where(column("name") == "alembic_version"))
     row = tx.one(sql(select(text("*")).select_from(table("alembic_version")))) if tx.one(named) else None
-    version = str(row[0]) if row is not None else None
-    serves = row[1] if row is not None and len(row) > 1 else None
-    version = as_ours(version, serves, str(path), "read it with the newer version")
+    version = as_ours(row, str(path), "read it with the newer version")
     if version != HEAD:
         raise ConfigError(
             f"data: {path} is not of this version (schema {version or 'none'}, this one reads {HEAD}); "

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 GIVEN_MAX = 60
 """Characters of a wrong value that are shown."""
-_SECRET = ("password", "token", "secret", "url")
+_SECRET = ("password", "token", "secret", "url", "endpoint")
 
 
 def complaints(errors: Iterable[Mapping[str, Any]], model: object = None) -> list[tuple[str, str]]:

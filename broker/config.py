@@ -69,12 +69,13 @@ def _origin(value: str | None) -> str | None:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
 
 
-def _collector(value: str | None) -> str | None:
-    if value is None:
-        return None
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("write where the collector takes OTLP over HTTP, for example http://localhost:4318")
+def _collector(value: SecretStr | None) -> SecretStr | None:
+    """Check the address of a collector. What is wrong is not repeated: there may be a password in it."""
+    parts = urlsplit(value.get_secret_value()) if value is not None else None
+    if parts is not None and (
+        parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment
+    ):
+        raise ValueError("write where the collector takes OTLP over HTTP, without a user, for example http://localhost:4318")
     return value
 
 
@@ -175,7 +176,7 @@ class LogSettings(_Group):
 class TracingSettings(_Group):
     """Spans of messages for OpenTelemetry; needs the extra `tracing`."""
 
-    endpoint: Annotated[str | None, AfterValidator(_collector)] = None
+    endpoint: Annotated[SecretStr | None, AfterValidator(_collector)] = None
     """Where a collector takes OTLP over HTTP: `http://localhost:4318`; nothing: no spans."""
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Of all messages, how many are traced."""

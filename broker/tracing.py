@@ -18,6 +18,7 @@ import logging
 import threading
 import time
 from hashlib import blake2b
+from typing import Any
 
 import structlog
 
@@ -29,28 +30,33 @@ ROOT = "accept"
 FLUSH_SECONDS = 3.0
 """How long a stop waits for a collector to take the last spans."""
 
-_spans: _Spans | None = None
-_logged = False
+
+class _Wanted:
+    """Who wants to know of hops in this process: one of a process, as logging is, and there before anything that speaks to it."""
+
+    logged = False
+    spans: _Spans | None = None
+
+
+_wanted = _Wanted()
 
 
 def set_up(*, endpoint: str | None, ratio: float, logged: bool, resource: dict[str, str] | None = None) -> None:
     """Begin: *logged* writes the lines, *endpoint* (of OTLP over HTTP) sends spans of *ratio* of all messages. Raises ConfigError."""
-    global _spans, _logged  # noqa: PLW0603 -- as logging is: one of a process, and there before anything that speaks to it
-    _logged = logged
-    _spans = _Spans(endpoint, ratio, resource or {}) if endpoint else None
+    _wanted.logged = logged
+    _wanted.spans = _Spans(endpoint, ratio, resource or {}) if endpoint else None
 
 
 def shut_down() -> None:
     """Send what is left, and end; blocks for a moment."""
-    global _spans
-    ending, _spans = _spans, None
+    ending, _wanted.spans = _wanted.spans, None
     if ending is not None:
         ending.close()
 
 
 def is_on() -> bool:
     """Return whether anybody wants to know of hops."""
-    return _logged or _spans is not None
+    return _wanted.logged or _wanted.spans is not None
 
 
 def begin() -> int:
@@ -60,11 +66,13 @@ def begin() -> int:
 
 def hop(name: str, conversation_id: str, seq: int, begun: int, message_id: str | None, **what: str | int | bool) -> None:
     """Tell that the input or message *seq* has passed *name*, which began at *begun*; on the loop's thread."""
-    if _logged:
+    if _wanted.logged:
         trace = {"trace_id": f"{trace_of(message_id)[0]:032x}"} if message_id is not None else {}
         log.debug("hop", hop=name, conversation_id=conversation_id, seq=seq, **trace, **what)
-    if _spans is not None and begun and message_id is not None:
-        _spans.tell(name, message_id, begun, {"conversation_id": conversation_id, "seq": seq, "message_id": message_id, **what})
+    if _wanted.spans is not None and begun and message_id is not None:
+        _wanted.spans.tell(
+            name, message_id, begun, {"conversation_id": conversation_id, "seq": seq, "message_id": message_id, **what}
+        )
 
 
 def trace_of(message_id: str) -> tuple[int, int]:
@@ -110,7 +118,7 @@ class _Spans:
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
-        self._exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=FLUSH_SECONDS)
+        self._exporter: Any = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=FLUSH_SECONDS)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         # Each try that is to be made again would be a line.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
@@ -137,7 +145,7 @@ class _Spans:
         flushing = threading.Thread(target=self._provider.force_flush, daemon=True)
         flushing.start()
         flushing.join(FLUSH_SECONDS)
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(1.0)

@@ -10,17 +10,21 @@ appends none: screens learn of leads there. Our own reader finds nothing to do i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import bindparam, or_, select, update
 
 from broker.domain import to_us
+from broker.leases import Fence, free
 from broker.ports import LeadDraft, Store, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.sql import insert_new, sql
 from broker.store.tables import conversations, leads, sessions, transcripts
 from crm_bridge.rules import external_id_of
+
+T = TypeVar("T")
 
 NEW = "new"
 """The stage a lead begins in."""
@@ -97,22 +101,36 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class BuiltInCrm:
-    """A `Crm` in the store's own tables `leads` and `transcripts`."""
+    """A `Crm` in the store's own tables `leads` and `transcripts`; the fence keeps out who writes what was true before."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, fence: Fence = free) -> None:
         self._store = store
+        self._fence = fence
 
     async def put_lead(self, lead: LeadDraft) -> str:
-        """See `Crm.put_lead`. Raises StoreError."""
-        return await self._store.write(lambda tx: put_lead(tx, lead))
+        """See `Crm.put_lead`. Raises StoreError, LeaseLost."""
+        return await self._write(lambda tx: put_lead(tx, lead))
 
     async def put_transcript(self, transcript: TranscriptDraft) -> None:
-        """See `Crm.put_transcript`. Raises StoreError."""
-        await self._store.write_each(_put_transcripts, transcript)
+        """See `Crm.put_transcript`. Raises StoreError, LeaseLost."""
+        await self._store.write_each(self._put_transcripts, transcript)
 
     async def follow_contact(self, moved_from: str, into: str) -> None:
-        """See `Crm.follow_contact`. Raises StoreError."""
-        await self._store.write(lambda tx: follow_contact(tx, moved_from, into))
+        """See `Crm.follow_contact`. Raises StoreError, LeaseLost."""
+        await self._write(lambda tx: follow_contact(tx, moved_from, into))
+
+    def _put_transcripts(self, tx: Tx, transcripts_: Sequence[TranscriptDraft]) -> list[None]:
+        self._fence(tx)
+        for one in transcripts_:
+            put_transcript(tx, one)
+        return [None] * len(transcripts_)
+
+    def _write(self, work: Callable[[Tx], T]) -> Awaitable[T]:
+        def held(tx: Tx) -> T:
+            self._fence(tx)
+            return work(tx)
+
+        return self._store.write(held)
 
 
 def put_lead(tx: Tx, lead: LeadDraft) -> str:
@@ -169,12 +187,6 @@ def _tell(tx: Tx, lead_id: str, what: str) -> None:
         seq=journal.next_seq(tx, conversation_id) if conversation_id is not None else None,
         line_id=line_id,
     )
-
-
-def _put_transcripts(tx: Tx, transcripts_: Sequence[TranscriptDraft]) -> list[None]:
-    for one in transcripts_:
-        put_transcript(tx, one)
-    return [None] * len(transcripts_)
 
 
 def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:

@@ -106,14 +106,11 @@ _TOUCHED = sql(
     .order_by(sessions.c.opened_us.desc())
     .limit(1)
 )
+_later = sessions.alias("later")
 _SUPERSEDED = sql(
     select(sessions.c.id)
-    .join_from(sessions, conversations, conversations.c.id == sessions.c.conversation_id)
-    .where(
-        sessions.c.conversation_id == bindparam("conversation"),
-        sessions.c.status == Status.CLOSED.value,
-        sessions.c.id != conversations.c.session_id,
-    )
+    .join(_later, _later.c.conversation_id == sessions.c.conversation_id)
+    .where(_later.c.id == bindparam("session"), sessions.c.opened_us < _later.c.opened_us)
     .order_by(sessions.c.opened_us.desc())
     .limit(1)
 )
@@ -157,9 +154,9 @@ def opened_between(tx: Tx, low_us: int, high_us: int) -> set[tuple[str, int]]:
     return {(id_, opened_us) for id_, opened_us in tx.all(_OPENED, low=low_us, high=high_us)}
 
 
-def superseded_session(tx: Tx, conversation_id: str) -> str | None:
-    """Return the closed session before the present one: nothing can open it again, whether or not its time was up."""
-    row = tx.one(_SUPERSEDED, conversation=conversation_id)
+def superseded_session(tx: Tx, session_id: str) -> str | None:
+    """Return the session before this one in its conversation: nothing can open it again, whether or not its time was up."""
+    row = tx.one(_SUPERSEDED, session=session_id)
     return str(row[0]) if row else None
 
 

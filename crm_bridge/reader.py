@@ -89,7 +89,7 @@ class Page:
 
 
 class Reader:
-    """Reads on, a page a step. One process runs it; another one beside it would only do the same work twice."""
+    """Reads on, a page a step. One process runs it: another one beside it would write what was true when it had read."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAG
         for session in facts.opened_between(tx, min(moments), max(moments)) & noticed.maybe_opened.keys():
             conversation_id = noticed.maybe_opened[session]
             noticed.conversations[conversation_id] = None
-            if (before := facts.superseded_session(tx, conversation_id)) is not None:
+            if (before := facts.superseded_session(tx, session[0])) is not None:
                 noticed.closed[before] = None
     for conversation_id, low, high in noticed.fates:
         session_id = facts.closed_session_of_fate(tx, conversation_id, low, high)

@@ -20,10 +20,10 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 import omniline
-from broker import metrics
 from broker.config import read_settings
 from broker.store.postgres import READERS, WRITERS
 from tests.support.redis import free_port, redis_server
+from tests.tools.generated import families
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -394,10 +394,9 @@ def _samples() -> dict[str, set[str]]:
     """Return the samples that a process may show, by name with their labels, as Prometheus writes them."""
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
     found: dict[str, set[str]] = {}
-    for collector in set(metrics.REGISTRY._names_to_collectors.values()):
-        (family,) = collector.describe()  # type: ignore[attr-defined]
+    for family, labels in families():
         for ending in endings[family.type]:
-            found[family.name + ending] = {*collector._labelnames, *(("le",) if ending == "_bucket" else ())}  # type: ignore[attr-defined]
+            found[family.name + ending] = {*labels, *(("le",) if ending == "_bucket" else ())}
     return found
 
 

@@ -126,6 +126,28 @@ def test_the_first_password_is_said_before_anything_else_can_fail(command, tmp_p
     assert "control.sock cannot be made" in failed.stderr
 
 
+def test_tracing_without_its_libraries_is_refused_and_holds_nothing(command, tmp_path):
+    """In a sentence, before anything is opened: the process ends, and costs no password."""
+    (tmp_path / "opentelemetry.py").touch()  # where the command looks first
+    refused = command("serve", OMNILINE_TRACING__ENDPOINT="http://127.0.0.1:4318")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "pip install 'omniline[tracing]'" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["localhost:4318", "grpc://collector:4317", "http://me:secret@collector:4318", "http://c/?a=1"]
+)
+def test_a_collector_that_cannot_be_is_refused(command, endpoint):
+    """With an example, and without repeating what may be a secret."""
+    refused = command("serve", OMNILINE_TRACING__ENDPOINT=endpoint)
+
+    assert refused.returncode == 1
+    assert "for example http://localhost:4318" in refused.stderr
+    assert "secret" not in refused.stderr
+
+
 def test_all_addresses_of_a_name_share_the_port():
     """A browser may try either of what localhost is: 127.0.0.1 and, where there is IPv6, ::1."""
     doors = open_port("localhost", 0)

@@ -30,7 +30,7 @@ class House:
     def __init__(self, folder: Path, enter: Enter) -> None:
         server = postgres.server()
         name = server.migrated()
-        enter(contextlib.closing(Dropped(server, name)))
+        enter(contextlib.ExitStack()).callback(server.drop, name)
         self.collector: Collector = enter(running_collector())
         command = command_in(folder)
         command.environment.pop("OMNILINE_DATA")
@@ -54,17 +54,6 @@ class House:
     def base(self, roles: str = "web") -> str:
         """Return the address of a process."""
         return address(self.processes[roles]).partition(" ")[0]
-
-
-class Dropped:
-    """A database that is dropped at the end."""
-
-    def __init__(self, server: postgres.Server, name: str) -> None:
-        self._server, self._name = server, name
-
-    def close(self) -> None:
-        """Drop it."""
-        self._server.drop(self._name)
 
 
 @contextlib.contextmanager
@@ -149,13 +138,13 @@ def test_old_processes_go_on_with_the_schema_of_the_next_release_and_may_be_star
         for statement in NEXT_RELEASE:
             connection.execute(statement)
 
-    def greeted() -> bool:
+    def decided() -> bool:
         with psycopg.connect(house.url) as connection:
             (left,) = connection.execute("SELECT count(*) FROM conversations WHERE worked_seq < input_seq").fetchone() or (1,)
         return bool(left == 0)
 
     assert visitor.write(str(uuid4()))["t"] == "ack"
-    wait_until(greeted)
+    wait_until(decided)
     again = enter(serving(house.command, "router"))
     assert "Omniline serves" in again.said
     assert house.command("migrate").returncode == 0

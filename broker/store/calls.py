@@ -40,11 +40,11 @@ class After:
         return self
 
     def carry_out(self, ring: Callable[[Sequence[tuple[Bell, str]]], None]) -> None:
-        """Count and ring; on the loop's thread."""
-        for count in self.counts:
-            count()
+        """Ring and count; on the loop's thread. A bell waits for no number."""
         if self.bells:
             ring(self.bells)
+        for count in self.counts:
+            count()
 
 
 class Each:

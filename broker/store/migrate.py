@@ -5,6 +5,7 @@ Alembic is imported only when there is something to migrate: it costs a third of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def migrate_sqlite(path: Path) -> bool:
     """Create or upgrade the database at *path*; True when something changed. Raises StoreTooNew, SqliteTooOld."""
     with closing(connect(path)) as connection:
-        version, serves = _version(connection)
-    if as_ours(version, serves, str(path), "start the newer version, or restore a backup made before the upgrade") == HEAD:
+        row = _version(connection)
+    if as_ours(row, str(path), "start the newer version, or restore a backup made before the upgrade") == HEAD:
         return False
     _upgrade(path)
     return True
@@ -79,16 +80,16 @@ def schema_of(connection: psycopg.Connection[Any]) -> str | None:
     """
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
         return None
-    row = connection.execute("SELECT * FROM alembic_version").fetchone()
-    version = str(row[0]) if row else None
-    return as_ours(version, row[1] if row and len(row) > 1 else None, "the database", "start the newer version")
+    return as_ours(connection.execute("SELECT * FROM alembic_version").fetchone(), "the database", "start the newer version")
 
 
-def as_ours(version: str | None, serves: str | None, what: str, remedy: str) -> str | None:
-    """Return *version*, or HEAD for a newer schema that *serves* this version too. Raises StoreTooNew for one that does not.
+def as_ours(row: Sequence[Any] | None, what: str, remedy: str) -> str | None:
+    """Return the schema that Alembic's *row* names, or HEAD for a newer one that serves this version too; None without a row.
 
-    *serves* is what the newer version has written: the schema of the oldest code that goes on with its own.
+    The row is the version and, since there is one, the schema of the oldest code that goes on with it. Raises StoreTooNew for a newer
+    one that does not serve this version; *what* and *remedy* are words of the sentence.
     """
+    version, serves = (str(row[0]), row[1] if len(row) > 1 else None) if row else (None, None)
     if version is None or version in CHAIN:
         return version
     if serves in CHAIN:
@@ -130,6 +131,7 @@ _ONE_AT_A_TIME = 7_266_100_001
 def _run(connection: Any) -> None:
     from alembic import command
     from alembic.config import Config
+    from sqlalchemy import text
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -138,14 +140,14 @@ def _run(connection: Any) -> None:
     # Alembic's own table, in its transaction: whoever reads the version knows whom it serves.
     if len(connection.exec_driver_sql("SELECT * FROM alembic_version").one()) == 1:
         connection.exec_driver_sql("ALTER TABLE alembic_version ADD COLUMN serves VARCHAR(32)")
-    connection.exec_driver_sql(f"UPDATE alembic_version SET serves = '{OLDEST}'")  # noqa: S608 -- our own number
+    connection.execute(text("UPDATE alembic_version SET serves = :oldest"), {"oldest": OLDEST})
 
 
-def _version(connection: Any) -> tuple[str | None, str | None]:
+def _version(connection: Any) -> Sequence[Any] | None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
-        return None, None
-    row = connection.execute("SELECT * FROM alembic_version").fetchone()
-    return (str(row[0]), row[1] if len(row) > 1 else None) if row else (None, None)
+        return None
+    row: Sequence[Any] | None = connection.execute("SELECT * FROM alembic_version").fetchone()
+    return row
 
 
 def _upgrade(path: Path) -> None:

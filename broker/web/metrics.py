@@ -6,8 +6,6 @@ administrators; they tell strangers how busy a business is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -24,13 +22,6 @@ routes = APIRouter(tags=["operations"])
 
 FRESH_SECONDS = 5.0
 """How old what was read of the house may be: several who ask cost the database no more than one."""
-
-
-@dataclass(slots=True)
-class _Latest:
-    """When the house was last measured, by the monotonic clock."""
-
-    at: float = float("-inf")
 
 
 @routes.get(
@@ -54,17 +45,15 @@ async def show_metrics(request: Request, parts: PartsOf) -> Response:
 async def _measure_house(request: Request, parts: Parts) -> None:
     """Read how the house stands; while the database does not answer, what this process counts is shown all the same."""
     state = request.app.state
-    latest: _Latest = getattr(state, "measured", None) or _Latest()
-    state.measured = latest
-    now = parts.clock.monotonic()
-    if now - latest.at < FRESH_SECONDS:
+    before, now = getattr(state, "measured_at", float("-inf")), parts.clock.monotonic()
+    if now - before < FRESH_SECONDS:
         return
-    before, latest.at = latest.at, now  # who asks meanwhile gets the last ones
+    state.measured_at = now  # who asks meanwhile gets the last ones
     reading = parts.reading()
     try:
         found = await parts.store.read(lambda tx: measure(tx, reading))
     except StoreError as error:
-        latest.at = before
+        state.measured_at = before
         _forget()
         log.warning("house_not_measured", problem=str(error))
     else:
@@ -73,9 +62,14 @@ async def _measure_house(request: Request, parts: Parts) -> None:
 
 def _forget() -> None:
     """Show nothing of the house: an old number would be taken for a true one."""
-    for gauge in (metrics.house_sessions, metrics.house_wait, metrics.house_unsent, metrics.house_outbox):
-        gauge.clear()
-    for gauge in (metrics.reader_rows, metrics.reader_seconds):
+    for gauge in (
+        metrics.house_sessions,
+        metrics.house_wait,
+        metrics.house_unsent,
+        metrics.house_outbox,
+        metrics.reader_rows,
+        metrics.reader_seconds,
+    ):
         gauge.clear()
     for gauge in (metrics.house_undecided, metrics.oldest_writer):
         gauge.set(float("nan"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
+import pytest
+
 from broker.domain import PresenceState
 from broker.events import Close
 from broker.ports import Tx
@@ -12,6 +15,7 @@ from broker.store.journal import Position
 from broker.store.measures import Behind, measure
 from tests.routing.test_clockwork import Place
 from tests.support.clock import NOON
+from tests.support.store import ON_POSTGRESQL, PostgresMemory
 
 
 def test_an_empty_house_waits_for_nothing():
@@ -92,3 +96,16 @@ def test_every_reader_of_the_journal_tells_how_far_it_is_behind():
     found = place.store.read(of)
     assert (found["consoles"], found["crm"]) == (Behind(0, 0.0), Behind(last - half.last, 1.0))
     assert (found["new"].rows, found["new"].seconds) == (last, 21.0)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no transactions beside the writer's")
+def test_the_oldest_transaction_that_has_written_is_told():
+    """One that only reads holds nobody back, nor does one that is over."""
+    place = Place(NOON, hours=None)
+    assert isinstance(place.store, PostgresMemory)
+    with psycopg.connect(place.store.database.url) as other:
+        other.execute("SELECT 1")
+        assert place.store.read(measure).oldest_writer == 0.0
+        other.execute("SELECT pg_current_xact_id()")
+        assert place.store.read(measure).oldest_writer > 0.0
+    assert place.store.read(measure).oldest_writer == 0.0

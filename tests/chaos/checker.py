@@ -219,6 +219,7 @@ def _house(run: Run) -> Iterator[Fault]:
         ("offers never ended", house.open_offers),
         ("sessions never closed", house.open_sessions),
         ("inputs never decided", house.unrouted),
+        ("news never read", house.unread),
     ):
         for id_ in ids:
             yield Fault("stuck", f"{what}: {id_}")

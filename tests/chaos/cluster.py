@@ -42,6 +42,7 @@ from tests.chaos.trials import (
     Say,
     ServerFailed,
     left_behind,
+    settled,
     summary_of,
 )
 from tests.support.postgres import Server as Postgres
@@ -215,12 +216,13 @@ class Cluster:
             await traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in traffic.visitors], [one.record for one in traffic.operators])
             run.trials = len(self.trials)
-            await self._settle()
+            rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again(traffic)
         finally:
             await traffic.stop()
             stopped = await asyncio.gather(*(one.stop() for one in self.members.values()), return_exceptions=True)
         run.house = await asyncio.to_thread(self._left_behind)
+        run.house.unread = rested.unread  # who leaves is news that nobody is there to read
         run.house.threads = threads
         reconciled, run.house.report = await self._command("reconcile")
         run.house.reconciled = reconciled == 0
@@ -340,14 +342,6 @@ class Cluster:
             go_on()
 
     # --- the end
-
-    async def _settle(self) -> None:
-        until = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < until:
-            house = await asyncio.to_thread(self._left_behind)
-            if not (house.open_outbox or house.open_offers or house.open_sessions or house.unrouted):
-                return
-            await asyncio.sleep(0.2)  # between two looks
 
     def _left_behind(self) -> House:
         return read_once(self.url, left_behind)

@@ -84,12 +84,19 @@ class House:
     open_offers: list[str] = field(default_factory=list)
     open_sessions: list[str] = field(default_factory=list)
     unrouted: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Readers of the journal that did not come to its end while the processes ran."""
     threads: dict[str, list[Line]] = field(default_factory=dict)
     """By conversation, the whole thread as an operator reads it at the end, notes left out."""
     reconciled: bool = True
     report: str = ""
     unlike: str = ""
     """What `omniline replay` says of a journal that does not come out as it was written."""
+
+    @property
+    def rests(self) -> bool:
+        """Tell whether nothing is under way."""
+        return not (self.open_outbox or self.open_offers or self.open_sessions or self.unrouted or self.unread)
 
 
 @dataclass(slots=True)

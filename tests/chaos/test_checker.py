@@ -36,6 +36,16 @@ def sound() -> Run:
     )
 
 
+def test_own_words_that_come_once_more_are_no_step_back():
+    """They stand on the screen since their ack: a process that does not know that shows them again."""
+    run = sound()
+    visitor = run.visitors[0]
+    visitor.pushed.append(visitor.history[2])
+
+    assert visitor.history[2].seq < visitor.pushed[-2].seq
+    assert check(run).ok
+
+
 def _never_stored(run):
     for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
         lines[:] = [line for line in lines if line.seq != 4]
@@ -134,6 +144,10 @@ def _input_undecided(run):
     run.house.unrouted = ["c1/9"]
 
 
+def _news_unread(run):
+    run.house.unread = ["crm, 3 rows"]
+
+
 def _in_doubt(run):
     run.house.unconfirmed = ["o1"]
 
@@ -152,7 +166,15 @@ PLANTED = {
     ],
     "doubled": [_stored_twice, _acknowledged_twice, _answered_twice, _another_content, _another_history],
     "reordered": [_said_in_another_order, _answered_in_another_order, _screen_went_back],
-    "stuck": [_never_acknowledged, _deed_never_answered, _outbox_open, _offer_open, _session_open, _input_undecided],
+    "stuck": [
+        _never_acknowledged,
+        _deed_never_answered,
+        _outbox_open,
+        _offer_open,
+        _session_open,
+        _input_undecided,
+        _news_unread,
+    ],
     "unconfirmed": [_in_doubt],
 }
 

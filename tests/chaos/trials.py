@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from broker.ports import Row, Tx
+from broker.store.measures import measure
 from broker.store.sql import adhoc
 from broker.store.sqlite import read_once
 from broker.store.tables import conversations, inputs, offers, outbox, sessions
@@ -200,12 +201,13 @@ class Chaos:
             await self.traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in self.traffic.visitors], [one.record for one in self.traffic.operators])
             run.trials = len(self.trials)
-            await self._settle()
+            rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again()
         finally:
             await self.traffic.stop()
             stopped = await self.server.stop()
         run.house = self._left_behind()
+        run.house.unread = rested.unread  # who leaves is news that nobody is there to read
         run.house.threads = threads
         reconciled, run.house.report = await asyncio.to_thread(self.server.command, "reconcile")
         run.house.reconciled = reconciled == 0
@@ -268,15 +270,6 @@ class Chaos:
 
     # --- the end
 
-    async def _settle(self) -> None:
-        """Wait until nothing is on its way any more, or the drain's time is over: another process's rows ring no bell here."""
-        until = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < until:
-            house = await asyncio.to_thread(self._left_behind)
-            if not (house.open_outbox or house.open_offers or house.open_sessions or house.unrouted):
-                return
-            await asyncio.sleep(0.2)  # between two looks
-
     async def _read_again(self) -> dict[str, list[Line]]:
         """Have everybody read the whole of it once more, as a new page does; return the conversations as a supervisor reads them."""
         for visitor in self.traffic.visitors:
@@ -327,6 +320,16 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"
 
 
+async def settled(look: Callable[[], House], seconds: float) -> House:
+    """Return what *look* finds once nothing is on its way any more, or after *seconds*: others' rows ring no bell here."""
+    until = time.monotonic() + seconds
+    while True:
+        house = await asyncio.to_thread(look)
+        if house.rests or time.monotonic() >= until:
+            return house
+        await asyncio.sleep(0.2)  # between two looks
+
+
 def left_behind(tx: Tx) -> House:
     """Return what is open, failed or in doubt in a database."""
 
@@ -348,4 +351,5 @@ def left_behind(tx: Tx) -> House:
         open_offers=ids(tx.all(adhoc(select(offers.c.session_id, offers.c.operator_id).where(offers.c.state == "open")))),
         open_sessions=ids(tx.all(adhoc(select(sessions.c.id, sessions.c.status).where(sessions.c.status != "closed")))),
         unrouted=ids(tx.all(adhoc(undecided))),
+        unread=[f"{name}, {behind.rows} rows" for name, behind in measure(tx).readers.items() if behind.rows],
     )

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.domain import Fate, LeadRule, Outside, Source
-from broker.errors import Rejected, Unavailable
+from broker.domain import ConversationId, Fate, LeadRule, Outside, Source
+from broker.errors import LeaseLost, Rejected, Unavailable
 from broker.hours import Hours, raw_of
-from broker.ports import LeadDraft, TranscriptDraft
+from broker.ports import LeadDraft, TranscriptDraft, Tx
 from broker.store import journal
+from broker.store.reconcile import reconcile
 from crm_bridge.builtin import BuiltInCrm
-from crm_bridge.reader import NAME, Reader
+from crm_bridge.reader import NAME, Reader, look
 from crm_bridge.transcript import Document
 from crm_bridge.transcript import read as document_of
 from tests.crm_bridge.house import House
@@ -321,6 +322,70 @@ def test_a_transcript_is_frozen_when_a_later_session_came_first(shop):
 
     assert len(shop.house.rows("sessions")) == 2
     assert [row["frozen"] for row in shop.transcripts] == [1]
+
+
+def between_sessions(shop: Shop) -> ConversationId:
+    """Have a transcript written while a message that will open the next session still lies with the closed one; return the conversation."""
+    conversation: ConversationId = closed(shop)
+    shop.house.settle()
+    shop.house.clock.move(660)
+    shop.house.say(shop.site, "v1", "me again")
+    while asyncio.run(shop.reader.step()):
+        pass
+    assert "me again" in [line.text for line in shop.document().messages]
+    return conversation
+
+
+def test_a_reader_that_is_behind_by_sessions_writes_each_that_was_superseded(shop):
+    """Not only the latest: the words that opened the second session are no part of the first, and all but the last are frozen."""
+    conversation = between_sessions(shop)
+    shop.house.settle()
+    for words in ("and again", "and once more"):
+        shop.house.take(conversation, shop.ann)
+        shop.house.end(conversation, shop.ann)
+        shop.house.settle()
+        shop.house.clock.move(660)
+        shop.house.say(shop.site, "v1", words)
+        shop.house.decide()
+    shop.read()
+
+    first, *others = sorted(shop.transcripts, key=lambda row: str(row["session_id"]))
+    assert "me again" not in [line.text for line in document_of(first["body"]).messages]
+    assert [row["frozen"] for row in (first, *others)] == [1, 1, 1]
+    assert [one.says for one in reconcile(shop.house.store.looking()).broken if one.table == "transcripts"] == []
+
+
+def test_what_the_reader_has_not_read_yet_is_not_called_wrong(shop):
+    """The row that takes the words away stands in the next session: the transcript is right as of what was read."""
+    between_sessions(shop)
+    shop.house.settle()
+    behind = reconcile(shop.house.store.looking())
+    shop.read()
+
+    assert [one.says for one in behind.broken if one.table == "transcripts"] == []
+    assert "me again" not in [line.text for line in shop.document().messages]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        lambda crm, page: crm.put_lead(page.leads[0]),
+        lambda crm, page: crm.put_transcript(page.transcripts[0]),
+        lambda crm, page: crm.follow_contact("a", "b"),
+    ],
+)
+def test_who_has_lost_the_lease_writes_nothing(shop, deed):
+    """They have read what was true before; whoever took over may have written what is true now."""
+    closed(shop)
+    shop.house.settle()
+    page = shop.house.store.read(lambda tx: look(tx, shop.house.capabilities))
+
+    def lost(tx: Tx) -> None:
+        raise LeaseLost("crm")
+
+    with pytest.raises(LeaseLost):
+        asyncio.run(deed(BuiltInCrm(shop.house, lost), page))
+    assert (shop.leads, shop.transcripts) == ([], [])
 
 
 def test_a_line_without_a_window_freezes_at_closing():
