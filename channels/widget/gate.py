@@ -304,6 +304,8 @@ class VisitorGate:
         self._show = shown.shower(transport)
         self._behind = False
         """Words may have been lost: what comes waits until that has been looked at."""
+        self._losses = 0
+        """How often they may have been."""
         self._telling: dict[Callable[[], Coroutine[None, None, None]], asyncio.Task[None]] = {}
         transport.listen(Bell.SESSION, self._session_changed)
         transport.listen(Bell.HOURS, self._hours_changed)
@@ -697,16 +699,17 @@ class VisitorGate:
     async def run(self) -> None:
         """Show what words that were lost would have said; until cancelled. A process alone loses none.
 
-        Lost with this process's way to the others at once; lost with another's way, of which nobody here knows, at the next look.
+        Lost with this process's way to the others, or with another's, who tells: at once. Of other losses nobody knows: at the next look.
         """
         restored = asyncio.Event()
 
-        def fall_behind() -> None:
+        def fall_behind(_: bytes = b"") -> None:
             # At once, before any other word is heard.
             self._behind = True
+            self._losses += 1
             restored.set()
 
-        stop = self._transport.on_restored(fall_behind)
+        stops = (self._transport.on_restored(fall_behind), self._transport.follow(shown.LOST, fall_behind))
         try:
             while True:
                 restored.clear()
@@ -719,11 +722,12 @@ class VisitorGate:
                     async with asyncio.timeout(CATCH_UP_SECONDS if self._behind else LOOK_SECONDS):
                         await restored.wait()
         finally:
-            stop()
+            for stop in stops:
+                stop()
 
     async def _catch_up(self) -> None:
         """Show every visitor what stands in their history and was not shown, in its order. Raises StoreError."""
-        behind, lost = self._behind, self._transport.lost is not None
+        behind, lost, losses = self._behind, self._transport.lost is not None, self._losses
         here = [visitor for visitor in self._visitors.values() if visitor.conversation_id is not None]
         for begin in range(0, len(here), CATCH_UP_PAGE):
             page = here[begin : begin + CATCH_UP_PAGE]
@@ -748,6 +752,8 @@ class VisitorGate:
                     self._push(visitor, told)
                 if missed is not None:
                     visitor.looked = missed.upto
+        if self._losses != losses:
+            return  # lost meanwhile: what comes waits for the next look, which is at once
         if not lost and self._transport.lost is None:
             self._behind = False
         for visitor in self._visitors.values():

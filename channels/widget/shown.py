@@ -2,7 +2,8 @@
 
     <socket that said it, or nothing> SP <seq> LF <frame>
 
-A word may be lost with the transport; the gate then reads what it missed (`VisitorGate.catch_up`).
+A word may be lost with the transport of who tells it or of who hears it; the gate then reads what it missed (`VisitorGate.run`). Who told
+words that were lost says so before anything else, when they are heard again: nobody else can know, and the next word would overtake.
 """
 
 from __future__ import annotations
@@ -46,8 +47,13 @@ def read(word: bytes) -> Word:
     return Word(said_by.decode(), int(seq), frame.decode())
 
 
+LOST = "shown-lost"
+"""The topic under which a process tells that words of its own were lost."""
+
+
 def shower(transport: Transport) -> Callable[[ChannelId, Outbound], None]:
     """Return what puts an outgoing message on its visitor's screens, wherever they are."""
+    transport.on_restored(lambda: transport.tell(LOST, b""))
 
     def show(channel_id: ChannelId, outbound: Outbound) -> None:
         who = "operator" if outbound.from_operator else "system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from broker.store.tables import channels
 from broker.transport.memory import MemoryTransport
 from broker.web.addresses import Addresses
 from broker.web.server import make_server
+from channels.widget import shown
+from channels.widget.adapter import WidgetChannel
 from channels.widget.gate import VisitorGate
 from channels.widget.limits import Limits
 from channels.widget.settings import check
@@ -107,6 +109,7 @@ class Place:
         self.directory = Directory({}, {}, {}, {}, {})
         self.port = 0
         self.gate: VisitorGate | None = None
+        self.speaker = Speaker(transport)
 
     @asynccontextmanager
     async def visitor(self, *, origin: str | None = None, line: str = "shop", host: str = "127.0.0.1") -> AsyncIterator[Visitor]:
@@ -130,6 +133,16 @@ class Place:
                 news.clear()
         stop()
 
+    async def sent(self) -> None:
+        """Wait until everything has left."""
+        news = asyncio.Event()
+        stop = self.transport.listen(Bell.NEWS, lambda _: news.set())
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await self.rows("SELECT id FROM outbox WHERE state <> 'sent'"):
+                await news.wait()
+                news.clear()
+        stop()
+
     async def texts(self) -> list[str]:
         """Return what visitors wrote, in its order."""
         return [
@@ -142,11 +155,45 @@ class Place:
         return await self.store.read(lambda tx: list(plain(tx, text).fetchall()))
 
 
+class Speaker(MemoryTransport):
+    """The way of another process to the gate's: what it tells while that is lost reaches nobody, and it knows of the loss alone."""
+
+    def __init__(self, gates: MemoryTransport) -> None:
+        super().__init__()
+        self._gates = gates
+        self._restored: list[Callable[[], None]] = []
+        self.cut = False
+
+    def tell(self, topic: str, word: bytes, /) -> None:
+        """Pass the word on, or lose it."""
+        if not self.cut:
+            self._gates.tell(topic, word)
+
+    def on_restored(self, hear: Callable[[], None], /) -> Callable[[], None]:
+        """Remember who wants to know."""
+        self._restored.append(hear)
+        return lambda: self._restored.remove(hear)
+
+    def restore(self) -> None:
+        """Be there again."""
+        self.cut = False
+        for hear in self._restored:
+            hear()
+
+
 @asynccontextmanager
 async def place(
-    folder: Path, *, limits: Limits | None = None, settings: dict[str, Any] | None = None, line: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    settings: dict[str, Any] | None = None,
+    line: dict[str, Any] | None = None,
+    apart: bool = False,
 ) -> AsyncIterator[Place]:
-    """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online; *line* changes the line's settings."""
+    """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online; *line* changes the line's settings.
+
+    *apart*: the sender speaks to the gate as from another process, by the place's `speaker`.
+    """
     transport = MemoryTransport()
     store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
 
@@ -172,7 +219,8 @@ async def place(
         own_origin=addresses.own_origin,
     )
     made.gate = gate
-    channel = gate.channel(made.directory.channels[made.channel])
+    row = made.directory.channels[made.channel]
+    channel = WidgetChannel(row, shown.shower(made.speaker)) if apart else gate.channel(row)
     routing = House(made.directory, {made.channel: LoadKind.CHAT}, frozenset({made.channel}))
     await store.write(lambda tx: keep_time(tx, routing))
     sender = Sender(
@@ -188,6 +236,8 @@ async def place(
         Distributor(store, transport, lambda: routing).run(),
         SenderLoop(sender, store, transport, fence=1, idempotent=lambda _: True).run(),
     ]
+    if apart:
+        loops.append(gate.run())
     tasks = [asyncio.create_task(loop) for loop in loops]
     server = make_server(gate, "127.0.0.1", 0)
     serving = asyncio.create_task(server.serve())

@@ -118,6 +118,29 @@ def test_history_is_resumed_where_it_was_left(tmp_path):
     run(journey())
 
 
+def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(tmp_path):
+    """It alone knows that its words were lost: a screen does not show the next one first and the others seconds later."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("hello")
+            await visitor.next("message")
+            await operator_does(here, take)
+            await here.sent()
+            here.speaker.cut = True
+            for text in (b"one", b"two"):
+                await operator_does(here, reply, text)
+                await here.sent()
+            here.speaker.restore()
+            await operator_does(here, reply, b"three")
+            shown = [(await visitor.next("message"))["message"]["text"] for _ in range(3)]
+
+            assert shown == ["one", "two", "three"]
+
+    run(journey())
+
+
 def test_note_never_reaches_the_visitor(tmp_path):
     """A note is neither pushed nor in any history, nor on a page of what is older."""
 
