@@ -64,6 +64,10 @@ _BEHIND: ColumnElement[bool] = literal_column(
     "EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
     " AND other.state IN ('queued', 'sending') AND other.seq > outbox.seq)"
 )
+_BEFORE: ColumnElement[int] = literal_column(
+    "(SELECT coalesce(max(other.seq), 0) FROM outbox AS other"
+    " WHERE other.conversation_id = outbox.conversation_id AND other.seq < outbox.seq)"
+)
 _LEASE = sql(
     update(outbox)
     .values(
@@ -78,7 +82,7 @@ _LEASE = sql(
         outbox.c.state == "queued",
         outbox.c.due_us <= bindparam("now_us"),
     )
-    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND)
+    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND, _BEFORE)
 )
 _MESSAGE = sql(
     select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
@@ -168,6 +172,8 @@ class Leased:
     more: bool = False
     """Another one waited behind it."""
     buttons: tuple[Button, ...] = ()
+    after: int = 0
+    """The seq of the message that went out before it; 0: none."""
 
 
 def post(
@@ -204,7 +210,7 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
     )
     if row is None:
         return None
-    id_, seq, channel_id, message_id, attempt, created_us, buttons, more = row
+    id_, seq, channel_id, message_id, attempt, created_us, buttons, more, after = row
     found = tx.one(_MESSAGE, conversation=conversation_id, seq=seq)
     assert found is not None
     text, operator_id, at_us, key = found
@@ -225,6 +231,7 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
         monotonic + LEASE_SECONDS,
         bool(more),
         _read_buttons(buttons) if buttons is not None else (),
+        after,
     )
 
 
@@ -375,6 +382,7 @@ class Sender:
             from_operator=leased.operator_id is not None,
             at_ms=leased.at_us // 1000,
             buttons=leased.buttons if channel.capabilities.buttons else (),
+            after=leased.after,
         )
         try:
             external_id = await self._within(channel.send(outbound), SEND_SECONDS)

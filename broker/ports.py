@@ -212,6 +212,8 @@ class Outbound:
     """When it was written, milliseconds since 1970."""
     buttons: tuple[Button, ...] = ()
     """Empty where the channel's capabilities have none."""
+    after: int = 0
+    """The seq of the message that went out in the conversation before it; 0: none."""
 
 
 @runtime_checkable

@@ -132,6 +132,7 @@ class _Visitor:
         "known",
         "looked",
         "messages",
+        "out",
         "read",
         "refused",
         "sockets",
@@ -158,6 +159,8 @@ class _Visitor:
         self.read = 0
         self.upto = 0
         """The highest seq that they were shown while the transport worked."""
+        self.out = 0
+        """The highest seq they were shown of what went out to them."""
         self.looked = 0
         """The seq up to which their history was looked at for what they were not shown."""
         self.kept: list[shown.Word] = []
@@ -306,6 +309,7 @@ class VisitorGate:
         """Words may have been lost: what comes waits until that has been looked at."""
         self._losses = 0
         """How often they may have been."""
+        self._look_now = asyncio.Event()
         self._telling: dict[Callable[[], Coroutine[None, None, None]], asyncio.Task[None]] = {}
         transport.listen(Bell.SESSION, self._session_changed)
         transport.listen(Bell.HOURS, self._hours_changed)
@@ -408,6 +412,7 @@ class VisitorGate:
                 self._begun(visitor, visit.conversation_id)
             socket.has.extend(message.seq for message in visit.messages)
             visitor.upto = max(visitor.upto, *socket.has, 0)
+            visitor.out = max(visitor.out, frame.since, *(message.seq for message in visit.messages if message.who != "me"))
             visitor.known |= visit.known
             visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
@@ -682,6 +687,9 @@ class VisitorGate:
 
     def _shown(self, visitor: _Visitor, word: bytes) -> None:
         told = shown.read(word)
+        is_behind_another = told.after is not None and told.after > visitor.out
+        if is_behind_another and not (self._behind or self._transport.alone):
+            self._fall_behind()
         if self._behind:
             visitor.kept.append(told)
         else:
@@ -690,6 +698,8 @@ class VisitorGate:
     @staticmethod
     def _push(visitor: _Visitor, told: shown.Word) -> None:
         visitor.upto = max(visitor.upto, told.seq)
+        if told.after is not None:
+            visitor.out = max(visitor.out, told.seq)
         for socket in visitor.sockets:
             if told.seq not in socket.has:
                 socket.has.append(told.seq)
@@ -699,20 +709,12 @@ class VisitorGate:
     async def run(self) -> None:
         """Show what words that were lost would have said; until cancelled. A process alone loses none.
 
-        Lost with this process's way to the others, or with another's, who tells: at once. Of other losses nobody knows: at the next look.
+        Lost with this process's way to the others, or before another that came: at once. Of other losses nobody knows: at the next look.
         """
-        restored = asyncio.Event()
-
-        def fall_behind(_: bytes = b"") -> None:
-            # At once, before any other word is heard.
-            self._behind = True
-            self._losses += 1
-            restored.set()
-
-        stops = (self._transport.on_restored(fall_behind), self._transport.follow(shown.LOST, fall_behind))
+        stop = self._transport.on_restored(self._fall_behind)
         try:
             while True:
-                restored.clear()
+                self._look_now.clear()
                 self._behind = self._behind or self._transport.lost is not None
                 try:
                     await self._catch_up()
@@ -720,10 +722,15 @@ class VisitorGate:
                     log.warning("visitors_wait_for_store", problem=str(error))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(CATCH_UP_SECONDS if self._behind else LOOK_SECONDS):
-                        await restored.wait()
+                        await self._look_now.wait()
         finally:
-            for stop in stops:
-                stop()
+            stop()
+
+    def _fall_behind(self) -> None:
+        """Let what comes wait until it has been looked at what was lost: from now on, before any other word is heard."""
+        self._behind = True
+        self._losses += 1
+        self._look_now.set()
 
     async def _catch_up(self) -> None:
         """Show every visitor what stands in their history and was not shown, in its order. Raises StoreError."""
@@ -734,7 +741,8 @@ class VisitorGate:
             asked = {
                 visitor.conversation_id: (
                     visitor.looked,
-                    max(0, visitor.upto - CATCH_UP_AGAIN),
+                    # Their own words may have brought them further than what went out to them.
+                    max(0, min(visitor.upto, visitor.out) - CATCH_UP_AGAIN),
                     self._names(visitor.channel_id),
                 )
                 for visitor in page
@@ -744,7 +752,7 @@ class VisitorGate:
             for visitor in page:
                 missed = found.get(visitor.conversation_id) if visitor.conversation_id is not None else None
                 words = [
-                    shown.Word("", message.seq, _encode(Message(message)).decode())
+                    shown.Word("", message.seq, None if message.who == "me" else 0, _encode(Message(message)).decode())
                     for message in (missed.messages if missed is not None else ())
                 ]
                 kept, visitor.kept = visitor.kept, []

@@ -1,9 +1,9 @@
 """What is put on a visitor's open screens, passed to whichever process has them: a word of the transport for each message.
 
-    <socket that said it, or nothing> SP <seq> LF <frame>
+    <socket that said it, or nothing> SP <seq> SP <seq of what went out before it, or nothing> LF <frame>
 
-A word may be lost with the transport of who tells it or of who hears it; the gate then reads what it missed (`VisitorGate.run`). Who told
-words that were lost says so before anything else, when they are heard again: nobody else can know, and the next word would overtake.
+A word may be lost with the transport of who tells it or of who hears it. Whoever hears the next one sees by what it comes after that one is
+missing, and reads it first (`VisitorGate.run`): what the visitor wrote themselves comes after nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Word(NamedTuple):
     said_by: str
     """The socket that has it already."""
     seq: int
+    after: int | None
+    """What went out before it; None: it did not go out, the visitor wrote it."""
     frame: str
 
 
@@ -35,25 +37,23 @@ def topic(channel_id: ChannelId, visitor: str) -> str:
     return f"shown:{channel_id}:{visitor}"
 
 
-def tell(transport: Transport, channel_id: ChannelId, visitor: str, message: Shown, said_by: str = "") -> None:
+def tell(
+    transport: Transport, channel_id: ChannelId, visitor: str, message: Shown, *, said_by: str = "", after: int | None = None
+) -> None:
     """Pass *message* to every open screen of the visitor but the one that said it."""
-    transport.tell(topic(channel_id, visitor), b"%b %d\n%b" % (said_by.encode(), message.seq, _encode(Message(message))))
+    head = f"{said_by} {message.seq} {'' if after is None else after}\n"
+    transport.tell(topic(channel_id, visitor), head.encode() + _encode(Message(message)))
 
 
 def read(word: bytes) -> Word:
     """Return what a word says."""
     head, _, frame = word.partition(b"\n")
-    said_by, _, seq = head.partition(b" ")
-    return Word(said_by.decode(), int(seq), frame.decode())
-
-
-LOST = "shown-lost"
-"""The topic under which a process tells that words of its own were lost."""
+    said_by, seq, after = head.decode().split(" ")
+    return Word(said_by, int(seq), int(after) if after else None, frame.decode())
 
 
 def shower(transport: Transport) -> Callable[[ChannelId, Outbound], None]:
     """Return what puts an outgoing message on its visitor's screens, wherever they are."""
-    transport.on_restored(lambda: transport.tell(LOST, b""))
 
     def show(channel_id: ChannelId, outbound: Outbound) -> None:
         who = "operator" if outbound.from_operator else "system"
@@ -65,6 +65,6 @@ def shower(transport: Transport) -> Callable[[ChannelId, Outbound], None]:
             name=outbound.sender_name,
             buttons=history.buttons(outbound.buttons),
         )
-        tell(transport, channel_id, outbound.key, message)
+        tell(transport, channel_id, outbound.key, message, after=outbound.after)
 
     return show

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -156,29 +156,17 @@ class Place:
 
 
 class Speaker(MemoryTransport):
-    """The way of another process to the gate's: what it tells while that is lost reaches nobody, and it knows of the loss alone."""
+    """The way of another process to the gate's: what it tells while that is cut reaches nobody, and the gate knows nothing of it."""
 
     def __init__(self, gates: MemoryTransport) -> None:
         super().__init__()
         self._gates = gates
-        self._restored: list[Callable[[], None]] = []
         self.cut = False
 
     def tell(self, topic: str, word: bytes, /) -> None:
         """Pass the word on, or lose it."""
         if not self.cut:
             self._gates.tell(topic, word)
-
-    def on_restored(self, hear: Callable[[], None], /) -> Callable[[], None]:
-        """Remember who wants to know."""
-        self._restored.append(hear)
-        return lambda: self._restored.remove(hear)
-
-    def restore(self) -> None:
-        """Be there again."""
-        self.cut = False
-        for hear in self._restored:
-            hear()
 
 
 @asynccontextmanager
@@ -195,6 +183,7 @@ async def place(
     *apart*: the sender speaks to the gate as from another process, by the place's `speaker`.
     """
     transport = MemoryTransport()
+    transport.alone = not apart
     store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
 
     def furnish(tx: Tx) -> tuple[LineId, ChannelId]:

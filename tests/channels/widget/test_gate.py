@@ -119,7 +119,7 @@ def test_history_is_resumed_where_it_was_left(tmp_path):
 
 
 def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(tmp_path):
-    """It alone knows that its words were lost: a screen does not show the next one first and the others seconds later."""
+    """By what the next word comes after the gate sees that some are missing: it is not shown first, and the others seconds later."""
 
     async def journey():
         async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
@@ -132,7 +132,7 @@ def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(
             for text in (b"one", b"two"):
                 await operator_does(here, reply, text)
                 await here.sent()
-            here.speaker.restore()
+            here.speaker.cut = False
             await operator_does(here, reply, b"three")
             shown = [(await visitor.next("message"))["message"]["text"] for _ in range(3)]
 
