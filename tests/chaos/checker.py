@@ -136,14 +136,18 @@ def _each_once(where: str, history: Sequence[Line]) -> Iterator[Fault]:
 
 
 def _forward(where: str, shown: Sequence[Line], own: set[int]) -> Iterator[Fault]:
-    """What is new to a screen is below what it has; repeats, and what was written on it and acknowledged, are not shown again."""
+    """What is new to a screen is below what it has of the same side; repeats, and what was written on it and acknowledged, are not new.
+
+    Each side for itself: what a visitor writes is on every screen of theirs at once, what is told to them when its turn has come.
+    """
     known = set(own)
-    highest = 0
+    highest = {True: 0, False: 0}
     for line in shown:
-        if line.seq not in known and line.seq < highest:
-            yield Fault("reordered", f"{where}: {_quote(line)} came to the screen after place {highest}")
+        side = line.who == "contact"
+        if line.seq not in known and line.seq < highest[side]:
+            yield Fault("reordered", f"{where}: {_quote(line)} came to the screen after place {highest[side]}")
         known.add(line.seq)
-        highest = max(highest, line.seq)
+        highest[side] = max(highest[side], line.seq)
 
 
 def _quote(line: Line) -> str:

@@ -46,6 +46,16 @@ def test_own_words_that_come_once_more_are_no_step_back():
     assert check(run).ok
 
 
+def test_own_words_that_come_before_what_is_on_its_way_are_no_step_forward():
+    """What they wrote meanwhile is on every screen of theirs before what stood above it and had not been told yet."""
+    run = sound()
+    visitor = run.visitors[0]
+    visitor.pushed.insert(0, visitor.history[2])
+
+    assert visitor.pushed[0].seq > visitor.pushed[1].seq
+    assert check(run).ok
+
+
 def _never_stored(run):
     for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
         lines[:] = [line for line in lines if line.seq != 4]
