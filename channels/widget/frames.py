@@ -21,9 +21,10 @@ JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared 
                                  ←   refused(id, code, text, retry_after?)   that frame was not accepted, the socket stays
                                  ←   error(code, text, retry_after?)         followed by a close
 
-`seq` orders a conversation and only grows; a client keeps the highest it has shown and says it as `since`. `id` is the
-client's own UUID of a frame: the same id again with the same content is answered with the first ack and stored once, with other
-content it is refused `id_used`.
+`seq` orders a conversation and only grows. A client says as `since` the highest of its last `welcome` and of every `message` after it that
+is not `me`: the visitor's own words are shown at once, while an answer with a lower `seq` may still be on its way. `id` is the client's own
+UUID of a frame: the same id again with the same content is answered with the first ack and stored once, with other content it is refused
+`id_used`.
 
 Close codes: 4400 a frame that cannot be read; 4401 the token is wrong (forget it and come again without); 4404 no such line;
 4408 no hello within 5 s; 4409 this visitor's history went to too slow a reader (resume); 4429 too many; 1009 a frame over

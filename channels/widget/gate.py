@@ -203,7 +203,7 @@ class _Socket:
         self.limits = limits
         self.closing: int | None = None
         self.name = secrets.token_hex(8)
-        self.has: deque[int] = deque(maxlen=CATCH_UP_AGAIN)
+        self.has: deque[int] = deque(maxlen=CATCH_UP_AGAIN + history.PAGE)
         """The last messages that it was shown, or sent itself."""
         self.ready = False
         self.source: Source | None = None

@@ -1,7 +1,7 @@
 """Customers and operators of a chaos run: real clients that behave as our browsers do, and write down all they see.
 
 A visitor says numbered messages, one in the air at a time, keeps each until its ack, comes back with its token and the highest place
-that was pushed to it, and says the unacknowledged again under the same id. An operator logs in, resumes, takes what is offered or
+that was told to it, and says the unacknowledged again under the same id. An operator logs in, resumes, takes what is offered or
 waits, answers every message of a customer once, keeps each deed until it is accepted, and closes a session now and then.
 
 Every second one is strict: where our browsers are content to see their own words in a history, it says them again until it is
@@ -211,7 +211,7 @@ class Visitor(Client):
                 self._in_air = ""
                 await self._say_next()
             case "message":
-                self._show([frame["message"]])
+                self._show([frame["message"]], own=frame["message"]["who"] == "me")
                 if frame["message"]["who"] != "me" and self.since > self._last_seen:
                     self._last_seen = self.since
                     await self.send({"t": "seen", "upto": self.since, "read": True})
@@ -233,11 +233,12 @@ class Visitor(Client):
         with suppress(*LOST):
             await self._say_next()
 
-    def _show(self, messages: list[Frame]) -> None:
+    def _show(self, messages: list[Frame], *, own: bool = False) -> None:
         for message in messages:
             line = line_of(message)
             self.record.pushed.append(line)
-            self.since = max(self.since, line.seq)
+            if not own:  # an answer above it may still be on its way
+                self.since = max(self.since, line.seq)
             if line.who == "operator":
                 self.texts.add(line.text)
             for said in self.record.said:

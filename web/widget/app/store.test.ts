@@ -73,6 +73,14 @@ describe("the thread", () => {
     expect([chat.since, unread(chat)]).toEqual([1, 1]);
   });
 
+  test("own words from another tab do not move the mark to resume from: an answer below them may still be on its way", () => {
+    const here = after(NOTHING, heard(welcome({ history: [shown(3), shown(4, "me")] })), heard({ t: "message", message: shown(6, "me") }));
+
+    expect([here.since, seqs(here)]).toEqual([4, [3, 4, 6]]);
+    expect(after(here, heard({ t: "message", message: shown(5) })).since).toBe(5);
+    expect(seqs(after(here, { t: "closed", code: 1006 }, heard(welcome({ history: [shown(5), shown(6, "me")] }))))).toEqual([3, 4, 5, 6]);
+  });
+
   test("an ack does not move the mark to resume from: an answer below it may still be on its way", () => {
     const chat = after(
       NOTHING,

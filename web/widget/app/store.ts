@@ -1,8 +1,8 @@
 // Everything the panel shows, as one value, and how frames and deeds change it. Pure: time and chance are arguments.
 //
 // The thread is what the server has stored, by seq, each once. What it has not acknowledged is in the outbox and is
-// shown after the thread. `since` is the highest seq that was pushed to us; an ack does not raise it, because an answer
-// with a lower seq may still be on its way when the connection breaks.
+// shown after the thread. `since` is the highest seq of a welcome, or of what was told to us later: own words do not raise
+// it, be they acknowledged here or come from another tab, because an answer with a lower seq may still be on its way.
 
 import type { Hours, Refused, ServerFrame, Shown, Welcome } from "../../shared/frames/visitor";
 import { lengthOf } from "./characters";
@@ -155,7 +155,9 @@ function heard(chat: Chat, frame: ServerFrame, now: number, chance: number): Cha
     case "ack":
       return acknowledged(chat, frame.id, frame.seq, frame.at);
     case "message":
-      return shown(frame.message.who === "me" ? chat : { ...chat, typing: null }, [frame.message]);
+      return frame.message.who === "me"
+        ? { ...shown(chat, [frame.message]), since: chat.since }
+        : shown({ ...chat, typing: null }, [frame.message]);
     case "history":
       return { ...chat, thread: merged(chat.thread, frame.messages), more: frame.more, paging: false };
     case "state":
