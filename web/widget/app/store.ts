@@ -155,9 +155,7 @@ function heard(chat: Chat, frame: ServerFrame, now: number, chance: number): Cha
     case "ack":
       return acknowledged(chat, frame.id, frame.seq, frame.at);
     case "message":
-      return frame.message.who === "me"
-        ? { ...shown(chat, [frame.message]), since: chat.since }
-        : shown({ ...chat, typing: null }, [frame.message]);
+      return { ...shown(chat, [frame.message]), ...(frame.message.who === "me" ? { since: chat.since } : { typing: null }) };
     case "history":
       return { ...chat, thread: merged(chat.thread, frame.messages), more: frame.more, paging: false };
     case "state":
