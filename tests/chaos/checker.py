@@ -5,7 +5,7 @@ lost        acknowledged and not in the history, never on an operator's screen, 
             a decision whose reasons are not those that the journal has: it comes out otherwise
 doubled     one id under two places, one place with two contents, two readers with two histories
 reordered   places in another order than the words were said; a screen that went back
-stuck       after the drain: not acknowledged, not decided, not sent, not ended
+stuck       after the drain: not acknowledged, not decided, not sent, not ended; of a crowd somebody not served again
 unconfirmed left, and nobody knows whether it arrived: never so for the widget
 """
 
@@ -68,6 +68,7 @@ def check(run: Run) -> Ledger:
         ledger.faults += _visitor(visitor, run)
     for operator in run.operators:
         ledger.faults += _operator(operator, run)
+    ledger.faults += (Fault("stuck", says) for says in run.absent)
     ledger.faults += _threads(run)
     ledger.faults += _house(run)
     return ledger

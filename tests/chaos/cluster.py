@@ -4,13 +4,18 @@ Two processes serve people, two route, two do the rest; whoever watches over pro
 the run. What may happen to any of them, at random moments:
 
     kill, point, term, freeze, all         a process: killed, killed at a crash point, stopped in order, stopped for a while; all killed
-    restart, sever, stall                  PostgreSQL: as after a power cut, every connection cut, standing still
+    clock                                  a process: its wall clock jumps for a while
+    crowd                                  both that serve people are killed under a crowd of open widgets, which comes back at once
+    restart, sever, stall, full            PostgreSQL: as after a power cut, every connection cut, standing still, its disk full
     empty, flush, silence                  Redis: killed and started empty, FLUSHALL, standing still
+
+All the while a provider of messages has its own troubles (`tests.chaos.provider`), and two consoles read slowly, or nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -25,8 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from broker.clock import SystemIds
 from broker.store.postgres import read_once
 from tests.chaos.checker import Ledger, check
+from tests.chaos.crowd import Console, Crowd
+from tests.chaos.provider import Provider
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
 from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
@@ -45,6 +55,7 @@ from tests.chaos.trials import (
     settled,
     summary_of,
 )
+from tests.support.postgres import DISK_FULL
 from tests.support.postgres import Server as Postgres
 from tests.support.redis import RedisServer, free_port
 
@@ -56,31 +67,40 @@ MEMBERS = (
     ("rest-1", "sender,channels,crm"),
     ("rest-2", "sender,channels,crm"),
 )
+CUSTOMERS = 4
+"""In the provider's chats, beside the visitors."""
+CROWD = 2_000
+COMES_SECONDS = 120.0
+"""Within which all of a crowd is served again."""
 DRAIN_SECONDS = 60.0
 """The bound for anything to be stuck: a lease, the time for another to take over, and the work."""
-OF_POSTGRES = ("restart", "sever", "stall")
+OF_POSTGRES = ("restart", "sever", "stall", "full")
 OF_REDIS = ("empty", "flush", "silence")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fault. *what*: see the module; *whom*: a member; *before*: seconds of traffic until then; *seconds*: how long it lasts."""
+    """One fault. *what*: see the module; *whom*: a member; *before*: seconds of traffic until then; *seconds*: how long it lasts.
+
+    *jump*: by how many seconds a clock jumps.
+    """
 
     what: str
     before: float
     whom: str = ""
     point: str = ""
     seconds: float = 0.0
+    jump: float = 0.0
 
     @property
     def kills(self) -> int:
         """How many processes of ours it kills."""
-        return len(MEMBERS) if self.what == "all" else int(self.what in ("kill", "point"))
+        return {"all": len(MEMBERS), "crowd": 2, "kill": 1, "point": 1}.get(self.what, 0)
 
     def __str__(self) -> str:
-        return " ".join(
-            word for word in (self.what, self.whom, self.point, f"{self.seconds:.1f} s" if self.seconds else "") if word
-        )
+        jump = f"{self.jump:+.0f} s for" if self.jump else ""
+        words = (self.what, self.whom, self.point, jump, f"{self.seconds:.1f} s" if self.seconds else "")
+        return " ".join(word for word in words if word)
 
 
 def plan(seed: int, kills: int, faults: int) -> list[Trial]:
@@ -98,13 +118,15 @@ def plan(seed: int, kills: int, faults: int) -> list[Trial]:
         trials += [Trial(what, chance.uniform(0.2, 1.0), seconds=_lasts(what, chance)) for what in (*OF_POSTGRES, *OF_REDIS)]
         trials.append(Trial("freeze", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 15.0)))
         trials.append(Trial("term", chance.uniform(0.2, 1.0), chance.choice(names)))
-    trials += [Trial("all", chance.uniform(0.2, 1.0)) for _ in range(max(1, faults // 3))]
+        jump = chance.choice((-1, 1)) * chance.uniform(2.0, 4_000.0)
+        trials.append(Trial("clock", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 4.0), jump=jump))
+    trials += [Trial(what, chance.uniform(0.2, 1.0)) for what in ("all", "crowd") for _ in range(max(1, faults // 3))]
     chance.shuffle(trials)
     return trials
 
 
 def _lasts(what: str, chance: random.Random) -> float:
-    return chance.uniform(0.3, 4.0) if what in ("stall", "silence") else 0.0
+    return chance.uniform(0.3, 4.0) if what in ("stall", "full", "silence") else 0.0
 
 
 class Member:
@@ -114,7 +136,8 @@ class Member:
         self.name = name
         self.port = free_port()
         self._roles = roles
-        self._environment = environment | {"OMNILINE_LISTEN": f"{HOST}:{self.port}"}
+        self._mischief = folder / f"{name}.json"
+        self._environment = environment | {"OMNILINE_LISTEN": f"{HOST}:{self.port}", "CHAOS_MISCHIEF": str(self._mischief)}
         self.log = folder / f"{name}.log"
         self._process: Process | None = None
 
@@ -153,6 +176,11 @@ class Member:
         with suppress(ProcessLookupError):
             self._running.send_signal(number)
 
+    def trouble(self, **wrong: object) -> None:
+        """Have this be wrong with its machine (`tests.chaos.server`)."""
+        self._mischief.write_text(json.dumps(wrong))
+        self.send(signal.SIGUSR1)
+
     async def kill(self) -> int:
         """Kill it; return its status."""
         self.send(signal.SIGKILL)
@@ -177,13 +205,17 @@ class Member:
 class Cluster:
     """One run."""
 
-    def __init__(self, folder: Path, seed: int, trials: Sequence[Trial], say: Say) -> None:
+    def __init__(self, folder: Path, seed: int, trials: Sequence[Trial], say: Say, crowd: int = CROWD) -> None:
+        """*crowd*: how many widgets one has."""
         self.trials = trials
+        self.crowd = crowd
+        self.absent: list[str] = []
         self.seed = seed
         self.say = say
         self.folder = folder
         self.postgres = Postgres(durable=True)
         self.redis = RedisServer(folder)
+        self.provider = Provider(seed, CUSTOMERS)
         self.url = self.postgres.url(self.postgres.empty())
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")} | {
             "CHAOS_PASSWORD": PASSWORD,
@@ -204,9 +236,16 @@ class Cluster:
     async def run(self) -> Ledger:
         """Do every trial, drain, audit; return the ledger."""
         self.redis.start()
+        await self.provider.start()
         self.environment["OMNILINE_REDIS_URL"] = self.redis.url
         self.members = {name: Member(name, roles, self.folder, self.environment) for name, roles in MEMBERS}
-        traffic = self.traffic = Traffic([self.members["web-1"].port, self.members["web-2"].port], self.seed, VISITORS, OPERATORS)
+        ports = [self.members["web-1"].port, self.members["web-2"].port]
+        consoles = [
+            Console(AUDITOR, ports, random.Random(f"{self.seed} console {stares}"), lambda: None, stares=stares)
+            for stares in (True, False)
+        ]
+        traffic = self.traffic = Traffic(ports, self.seed, VISITORS, OPERATORS, self.provider, consoles)
+        self.provider.changed = traffic.changed
         try:
             await self._open(traffic)
             for number, trial in enumerate(self.trials, 1):
@@ -216,14 +255,17 @@ class Cluster:
             await traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in traffic.visitors], [one.record for one in traffic.operators])
             run.trials = len(self.trials)
+            run.absent = self.absent
             rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again(traffic)
         finally:
             await traffic.stop()
+            await self.provider.stop()
             stopped = await asyncio.gather(*(one.stop() for one in self.members.values()), return_exceptions=True)
         run.house = await asyncio.to_thread(self._left_behind)
         run.house.unread = rested.unread  # who leaves is news that nobody is there to read
         run.house.threads = threads
+        run.visitors += self.provider.records(threads)
         reconciled, run.house.report = await self._command("reconcile")
         run.house.reconciled = reconciled == 0
         replayed, words = await self._command("replay")
@@ -253,10 +295,22 @@ class Cluster:
             status, words = await self._command(*arguments)
             if status:
                 raise ServerFailed(words)
+        await asyncio.to_thread(self._connect_provider)
         await asyncio.gather(*(self._serve(one) for one in self.members.values()))
         traffic.start()
+        self.provider.begin()
         if not await traffic.until(lambda: all(visitor.texts for visitor in traffic.visitors), DRAIN_SECONDS):
             raise ServerFailed(f"not everybody was answered before the first trial\n{self.summary()}\n{self.log_tail()}")
+
+    def _connect_provider(self) -> None:
+        """Add its channel by hand: `omniline apply` knows the kinds that there are."""
+        settings = json.dumps({"url": self.provider.url})
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "INSERT INTO channels (id, line_id, slug, kind, name, settings) "
+                "SELECT %s, id, 'provider', 'provider', 'Provider', %s FROM lines",
+                [SystemIds().new(), settings],
+            )
 
     async def _serve(self, member: Member, crash: str = "") -> None:
         """Start it until it serves: while the database is away it cannot, and whoever watches over it tries again."""
@@ -300,12 +354,42 @@ class Cluster:
                 member.send(signal.SIGSTOP)
                 await asyncio.sleep(trial.seconds)  # what it sleeps through
                 member.send(signal.SIGCONT)
+            case "clock":
+                assert member is not None
+                member.trouble(clock=trial.jump)
+                await asyncio.sleep(trial.seconds)  # how long it goes wrong
+                member.trouble()
+            case "crowd":
+                await self._overrun()
             case "all":
                 await asyncio.gather(*(one.kill() for one in self.members.values()))
                 await asyncio.gather(*(self._serve(one) for one in self.members.values()))
             case what:
                 await self._disturb(what, trial.seconds)
         self.ends[trial.what] += 1
+
+    async def _overrun(self) -> None:
+        """Have a crowd come, cut them all off at once, and see them all served again."""
+        doors = [self.members[name] for name in ("web-1", "web-2")]
+        crowd = Crowd([one.port for one in doors], self.crowd, self.seed)
+        crowd.come()
+        try:
+            await self._all_there(crowd, "came")
+            await asyncio.gather(*(one.kill() for one in doors))
+            await asyncio.gather(*(self._serve(one) for one in doors))
+            await self._all_there(crowd, "came back")
+        finally:
+            await crowd.leave()
+
+    async def _all_there(self, crowd: Crowd, what: str) -> None:
+        began = time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMES_SECONDS):
+                await crowd.complete.wait()
+        if crowd.complete.is_set():
+            self.say(f"a crowd of {crowd.size} {what} in {time.monotonic() - began:.1f} s")
+        else:
+            self.absent.append(f"of a crowd of {crowd.size} only {crowd.here} {what} within {COMES_SECONDS:.0f} s")
 
     async def _killed(self, member: Member, trial: Trial) -> None:
         status = await member.kill()
@@ -323,6 +407,16 @@ class Cluster:
                 await asyncio.to_thread(self.postgres.run, statement)
             case "stall":
                 await self._stand_still(self.postgres.pause, lambda: self.postgres.pause(paused=False), seconds)
+            case "full":
+                with psycopg.connect(self.url) as connection:
+                    connection.execute(
+                        f"{DISK_FULL}; CREATE TRIGGER disk_full BEFORE INSERT ON journal EXECUTE FUNCTION disk_full()"
+                    )
+                try:
+                    await asyncio.sleep(seconds)  # how long there is no room
+                finally:
+                    with psycopg.connect(self.url) as connection:
+                        connection.execute("DROP FUNCTION disk_full CASCADE")
             case "empty":
                 await asyncio.to_thread(self.redis.kill)
                 await asyncio.to_thread(self.redis.start)
@@ -355,7 +449,12 @@ class Cluster:
     def summary(self) -> str:
         """Return what happened, in lines."""
         assert self.traffic is not None
-        return f"processes killed: {self.kills}\n{summary_of(self.traffic, self.ends, self.start_seconds)}"
+        provider = self.provider
+        return (
+            f"processes killed: {self.kills}\n{summary_of(self.traffic, self.ends, self.start_seconds)}\n"
+            f"provider: {sum(len(one.said) for one in provider.customers.values())} said, {len(provider.sent)} taken, "
+            f"{provider.repeats} sent again; troubles: {dict(provider.troubles)}"
+        )
 
     def log_tail(self) -> str:
         """Return the ends of what the processes wrote."""

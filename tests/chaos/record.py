@@ -106,4 +106,6 @@ class Run:
     visitors: list[VisitorRecord] = field(default_factory=list)
     operators: list[OperatorRecord] = field(default_factory=list)
     house: House = field(default_factory=House)
+    absent: list[str] = field(default_factory=list)
+    """Of whom not all came back in time."""
     trials: int = 0

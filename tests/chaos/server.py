@@ -7,6 +7,9 @@ At the N-th pass of the point the process kills itself with SIGKILL: nothing is 
     before_send     the outbox row is leased and committed, nothing has left
     after_send      the message is on the visitor's screens, its row is not marked
 
+At SIGUSR1 it reads what is wrong with its machine from the file that CHAOS_MISCHIEF names, as at its start: `{"clock": 30.0}`, the wall
+clock is so many seconds ahead; `{"full": true}`, the disk of its SQLite database is full.
+
 Everything else is what `omniline serve` runs: the points sit in subclasses that the composition root is given.
 """
 
@@ -14,20 +17,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
+import secrets
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Collection
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import omniline
 from broker import config, log
+from broker.clock import SystemClock, SystemIds
 from broker.domain import ChannelRow
 from broker.events import Incoming
 from broker.ports import Channel, Delivery, Outbound, Raw
 from broker.store.postgres import Link
 from broker.store.sqlite import SqliteStore, Writer
+from tests.chaos import provider
 
 POINTS = ("before_commit", "after_commit", "before_send", "after_send")
 
@@ -50,14 +59,49 @@ class CrashPoint:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Mischief:
+    """What is wrong with the machine: read from *file*, when there is one."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.ahead = timedelta()
+        self.full = False
+        self.read()
+
+    def read(self, *_: object) -> None:
+        """Read it anew."""
+        if self._file is not None and self._file.exists():
+            wrong = json.loads(self._file.read_text())
+            self.ahead = timedelta(seconds=wrong.get("clock", 0.0))
+            self.full = wrong.get("full", False)
+
+    def now(self) -> datetime:
+        """Return what the wall clock shows."""
+        return datetime.now(UTC) + self.ahead
+
+    def new(self) -> str:
+        """Return an id as it is made by that clock: a UUIDv7 (RFC 9562), with its moment to the quarter of a microsecond."""
+        micros = (self.now() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        parts = (micros // 1_000) << 80 | 7 << 76 | (micros % 1_000 * 4) << 64 | 2 << 62 | secrets.randbits(62)
+        return str(uuid.UUID(int=parts))
+
+
+mischief = Mischief(Path(os.environ["CHAOS_MISCHIEF"]) if "CHAOS_MISCHIEF" in os.environ else None)
+
+
 class _Cursor:
-    """The writer's cursor, with a point on either side of its COMMIT."""
+    """The writer's cursor, with a point on either side of its COMMIT, on a disk that may be full."""
 
     def __init__(self, cursor: Any, passed: Pass) -> None:
         self._cursor = cursor
         self._passed = passed
+        self._full = False
 
     def execute(self, text: str, *values: Any) -> Any:
+        if text.startswith("BEGIN") and self._full != mischief.full:
+            self._full = mischief.full
+            # No page more than there are; SQLite takes its largest number for no limit.
+            self._cursor.execute(f"PRAGMA max_page_count = {1 if self._full else 4_294_967_294}").fetchall()
         if text != "COMMIT":
             return self._cursor.execute(text, *values)
         self._passed("before_commit")
@@ -120,9 +164,11 @@ class _Process(omniline.Process):
     def __init__(self, settings: config.Settings, ground: omniline.Ground, roles: Collection[str], passed: Pass) -> None:
         self._passed = passed
         super().__init__(settings, ground, roles)
+        self.kinds[provider.KIND_NAME] = provider.KIND
 
     def _make_channel(self, row: ChannelRow) -> Channel:
-        return _Channel(super()._make_channel(row), self._passed)
+        channel = provider.ProviderChannel(row) if row.kind == provider.KIND_NAME else super()._make_channel(row)
+        return _Channel(channel, self._passed)
 
 
 async def serve(settings: config.Settings, roles: Collection[str], passed: Pass) -> int:
@@ -163,6 +209,9 @@ def main() -> int:
     options = parser.parse_args()
     settings = config.read_settings(options.config)
     log.set_up(settings.log.level, settings.log.format)
+    signal.signal(signal.SIGUSR1, mischief.read)
+    SystemClock.now = mischief.now  # type: ignore[assignment, method-assign]
+    SystemIds.new = mischief.new  # type: ignore[assignment, method-assign]
     try:
         import uvloop
     except ImportError:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.cluster import OF_POSTGRES, OF_REDIS, Cluster
 from tests.chaos.cluster import plan as cluster_plan
+from tests.chaos.provider import TROUBLES
 from tests.chaos.server import POINTS
 from tests.chaos.trials import Chaos, plan
 
@@ -26,7 +27,7 @@ def test_killed_server_loses_doubles_and_reorders_nothing(tmp_path):
         f"{ledger.evidence()}\n{chaos.summary()}\n{chaos.server.log_tail()}"
     )
     assert chaos.traffic.said >= 100
-    assert set(POINTS) <= set(chaos.ends)
+    assert {*POINTS, "full", "clock"} <= set(chaos.ends)
 
 
 @pytest.mark.slow
@@ -35,7 +36,7 @@ def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and
     """Every process killed once, and once more at a crash point or so; PostgreSQL and Redis crashed, cut off, emptied, standing still."""
     said: list[str] = []
     trials = cluster_plan(SEED, kills=8, faults=1)
-    cluster = Cluster(tmp_path, SEED, trials, said.append)
+    cluster = Cluster(tmp_path, SEED, trials, said.append, crowd=200)
     ledger = asyncio.run(cluster.run())
 
     assert f"lost 0 doubled 0 reordered 0 stuck 0 unconfirmed 0 trials {len(trials)}" == ledger.line(), (
@@ -43,4 +44,6 @@ def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and
     )
     assert cluster.traffic is not None
     assert cluster.traffic.said >= 100
-    assert {*OF_POSTGRES, *OF_REDIS, "freeze", "term", "all"} <= set(cluster.ends)
+    assert {*OF_POSTGRES, *OF_REDIS, "freeze", "clock", "crowd", "term", "all"} <= set(cluster.ends)
+    assert cluster.provider.sent
+    assert set(TROUBLES) <= set(cluster.provider.troubles)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket as sockets
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +25,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.chaos.provider import Provider
 from tests.chaos.record import REPLY, Did, Line, OperatorRecord, Said, VisitorRecord
 
 HOST = "127.0.0.1"
@@ -183,8 +185,8 @@ class Visitor(Client):
 
     @asynccontextmanager
     async def dial(self) -> AsyncIterator[ClientConnection]:
-        async with connect(f"ws://{HOST}:{self.port}/ws/visitor?line=site", proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
-            yield socket
+        async with connect(f"ws://{HOST}:{self.port}/ws/visitor?line=site", proxy=None, open_timeout=PATIENCE_SECONDS) as one:
+            yield one
 
     async def live(self, socket: ClientConnection) -> None:
         await socket.send(json.dumps({"t": "hello", "token": self.token, "since": self.since, "page": "https://shop.example/"}))
@@ -316,12 +318,14 @@ class Operator(Client):
     async def dial(self) -> AsyncIterator[ClientConnection]:
         if not self._cookie:
             await self._log_in()
-        base = f"{HOST}:{self.port}"
+        port = self.port
+        base = f"{HOST}:{port}"
         headers = {"Cookie": self._cookie}
         try:
             async with connect(
                 f"ws://{base}/ws/operator",
                 proxy=None,
+                sock=await self.wired(port),
                 origin=f"http://{base}",  # type: ignore[arg-type]
                 additional_headers=headers,
                 open_timeout=PATIENCE_SECONDS,
@@ -332,6 +336,10 @@ class Operator(Client):
                 self._cookie = ""
                 self.surprises.append(f"refused at the door: {error}")
             raise
+
+    async def wired(self, port: int) -> sockets.socket | None:
+        """Return what to speak through, connected to *port*; None: any."""
+        return None
 
     async def _log_in(self) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as http:
@@ -550,9 +558,20 @@ class Operator(Client):
 class Traffic:
     """Everybody of a run, going on until told to come to an end."""
 
-    def __init__(self, ports: Sequence[int], seed: int, visitors: int, operators: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        ports: Sequence[int],
+        seed: int,
+        visitors: int,
+        operators: tuple[str, ...],
+        provider: Provider | None = None,
+        others: Sequence[Client] = (),
+    ) -> None:
+        """*provider*: whose customers take part, and whose changes are heard by `changed`. *others* are there, and wait for nothing."""
         self._changed = asyncio.Event()
-        changed = self._changed.set
+        changed = self.changed = self._changed.set
+        self.provider = provider
+        self.others = others
         self.visitors = [
             Visitor(f"v{n:02d}", ports, random.Random(f"{seed} v{n}"), changed, strict=n % 2 == 1) for n in range(visitors)
         ]
@@ -564,7 +583,7 @@ class Traffic:
 
     def start(self) -> None:
         """Begin."""
-        work: list[Coroutine[Any, Any, None]] = [one.run() for one in [*self.visitors, *self.operators]]
+        work: list[Coroutine[Any, Any, None]] = [one.run() for one in [*self.visitors, *self.operators, *self.others]]
         work += [visitor.think_and_talk() for visitor in self.visitors]
         self._tasks = [asyncio.get_running_loop().create_task(one) for one in work]
 
@@ -582,23 +601,30 @@ class Traffic:
     @property
     def waits(self) -> list[str]:
         """Return what anybody still waits for."""
-        return [one.waits for one in [*self.visitors, *self.operators] if one.waits]
+        waits = [one.waits for one in [*self.visitors, *self.operators] if one.waits]
+        return waits + (self.provider.waits if self.provider is not None else [])
 
     async def drain(self, seconds: float) -> None:
         """Write nothing new, answer and close everything; return when nobody waits, or when for *seconds* nobody has got on."""
         for visitor in self.visitors:
             visitor.talking = False
+        if self.provider is not None:
+            self.provider.talking = False
         for operator in self.operators:
             operator.closing = True
             with suppress(*LOST):
                 await operator.send({"t": "ping"})  # its answer has the operator look around
         # What they write meanwhile to come back to an answer is no measure: one who is stuck may write for ever.
-        owed = [(visitor, {REPLY + said.text for said in visitor.record.said}) for visitor in self.visitors]
+        owed = [(visitor.texts, {REPLY + said.text for said in visitor.record.said}) for visitor in self.visitors]
+        if self.provider is not None:
+            owed += [(one.answers, {REPLY + said.text for said in one.said}) for one in self.provider.customers.values()]
         before, left = None, sum(len(texts) for _, texts in owed)
         while (before is None or left < before) and not await self.until(lambda: not self.waits, seconds):
-            before, left = left, sum(len(texts - visitor.texts) for visitor, texts in owed)
+            before, left = left, sum(len(texts - answers) for answers, texts in owed)
         for visitor in self.visitors:
             visitor.silent = True
+        if self.provider is not None:
+            self.provider.silent = True
 
     async def until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Return once it is *done*, looking whenever a client heard something; False when *seconds* have passed."""
@@ -612,7 +638,7 @@ class Traffic:
 
     async def stop(self) -> None:
         """Have everybody leave."""
-        await asyncio.gather(*(one.leave() for one in [*self.visitors, *self.operators]), return_exceptions=True)
+        await asyncio.gather(*(one.leave() for one in [*self.visitors, *self.operators, *self.others]), return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

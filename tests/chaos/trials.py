@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -40,6 +41,7 @@ REACH_SECONDS = 20.0
 """A crash point that was not come to in so long is followed by a kill from outside."""
 DRAIN_SECONDS = 30.0
 OPENING_SECONDS = 20.0
+AFTER_SECONDS = 1.0
 TERM_EVERY = 8
 """After so many kills the server is stopped in order."""
 
@@ -78,14 +80,20 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One end of the server. *how*: `kill` after *seconds* of serving, `start` after *seconds* of starting, `term`, or a crash point."""
+    """One end of the server. *how*: `kill` after *seconds* of serving, `start` after *seconds* of starting, `term`, or a crash point.
+
+    `full`: its disk is full for *seconds*, then it is killed; `clock`: its wall clock jumps by *jump* seconds, and it is killed so.
+    """
 
     how: str
     seconds: float = 0.0
     passes: int = 0
+    jump: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.how}:{self.passes}" if self.passes else f"{self.how} {self.seconds:.2f} s"
+        if self.passes:
+            return f"{self.how}:{self.passes}"
+        return f"{self.how}{f' {self.jump:+.0f} s for' if self.jump else ''} {self.seconds:.2f} s"
 
 
 def plan(seed: int, kills: int, points: int) -> list[Trial]:
@@ -96,6 +104,9 @@ def plan(seed: int, kills: int, points: int) -> list[Trial]:
     ]
     # Sends are rarer than commits.
     trials += [Trial(point, passes=chance.randint(1, 25 if "send" in point else 100)) for point in POINTS for _ in range(points)]
+    for _ in range(points):
+        trials.append(Trial("full", chance.uniform(0.2, 3.0)))
+        trials.append(Trial("clock", chance.uniform(0.3, 2.0), jump=chance.choice((-1, 1)) * chance.uniform(2.0, 4_000.0)))
     chance.shuffle(trials)
     for place in range(TERM_EVERY, len(trials), TERM_EVERY + 1):
         trials.insert(place, Trial("term", chance.uniform(0.3, 1.5)))
@@ -117,6 +128,7 @@ class Server:
             "CHAOS_PASSWORD": PASSWORD,
             "OMNILINE_DATA": str(self.data),
             "OMNILINE_LISTEN": f"{HOST}:{self.port}",
+            "CHAOS_MISCHIEF": str(folder / "mischief.json"),
             "OMNILINE_ALLOW_UNSAFE_DISK": "true",
             "OMNILINE_LOG__LEVEL": "warning",
             "OMNILINE_LOG__FORMAT": "json",
@@ -152,6 +164,13 @@ class Server:
                     return True
         await self._process.wait()
         return False
+
+    def trouble(self, **wrong: object) -> None:
+        """Have this be wrong with its machine (`tests.chaos.server`), from now on and for those who start after it."""
+        assert self._process is not None
+        Path(self.environment["CHAOS_MISCHIEF"]).write_text(json.dumps(wrong))
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR1)
 
     async def kill(self) -> int:
         """Kill it and return its status: at once, with whatever it was doing."""
@@ -255,6 +274,19 @@ class Chaos:
                 await self._serve("")
                 await asyncio.sleep(trial.seconds)  # the moment of the stop
                 status = await self.server.stop()
+            case "full":
+                await self._serve("")
+                self.server.trouble(full=True)
+                await asyncio.sleep(trial.seconds)  # how long there is no room
+                self.server.trouble()
+                await asyncio.sleep(AFTER_SECONDS)  # what was refused comes again
+                status = await self.server.kill()
+            case "clock":
+                await self._serve("")
+                self.server.trouble(clock=trial.jump)
+                await asyncio.sleep(trial.seconds)  # the moment of the kill
+                status = await self.server.kill()
+                self.server.trouble()
             case point:
                 await self._serve(f"{point}:{trial.passes}")
                 try:
