@@ -249,11 +249,26 @@ def _serve(options: argparse.Namespace) -> int:
 
     settings = config.read_settings(options.config)
     log.set_up(settings.log.level, settings.log.format)
+    serving = _to_the_end(serve(settings, demo=options.demo, roles=options.role))
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(settings, demo=options.demo, roles=options.role))
-    return uvloop.run(serve(settings, demo=options.demo, roles=options.role))
+        return asyncio.run(serving)
+    return uvloop.run(serving)
+
+
+async def _to_the_end(serving: Coroutine[Any, Any, int]) -> int:
+    """Return the status of *serving*; whoever asks to stop after that asks for what is happening."""
+    try:
+        return await serving
+    finally:
+        # The loop's handlers end with the loop, and the interpreter takes a tenth of a second more: a signal would be the status then.
+        asked = (signal.SIGINT, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+        for number in asked:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
 
 
 def kinds() -> dict[str, ChannelKind]:
@@ -710,7 +725,7 @@ class Process:
         return self.leases.run(name, run) if self.shared else run(free)
 
     async def _keep_time(self, fence: Fence) -> None:
-        from broker.errors import LeaseLost
+        from broker.tasks import until_one_fails
         from broker.timers import TimerLoop
         from operators.presence import grace_over
         from routing import clockwork
@@ -725,11 +740,7 @@ class Process:
             clockwork.SHIFT: lambda tx, owner, *_: clockwork.shift_due(tx, owner, self.house),
         }
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(timekeeper.run())
-                tasks.create_task(TimerLoop(self.store, self.transport, timers, fence).run())
-        except* LeaseLost as lost:
-            raise lost.exceptions[0] from None
+            await until_one_fails(timekeeper.run(), TimerLoop(self.store, self.transport, timers, fence).run())
         finally:
             stop()
 

@@ -215,8 +215,6 @@ class Settings(BaseSettings):
     """Largest body of a request."""
     presence_grace_seconds: Seconds = 30.0
     """How long an operator whose connection broke still counts as present."""
-    send_seconds: Seconds = 30.0
-    """How long a provider may take to accept one message before its fate is in doubt."""
     log: LogSettings = LogSettings()
     connections: ConnectionLimits = ConnectionLimits()
     visitor: VisitorLimits = VisitorLimits()

@@ -23,6 +23,7 @@ from broker.errors import BadInput, NotFound, StoreError, StoreUncertain
 from broker.ports import Bell, Transport, Tx
 from broker.store import journal
 from broker.store.journal import Position
+from broker.tasks import until_one_fails
 from broker.web.asgi import Receive, Scope, Send, header
 from broker.web.server import abort_of
 from broker.web.wiring import Parts
@@ -131,9 +132,7 @@ class Gateway:
         """Read news for all sockets, cut who does not read, look at logins; until cancelled."""
         stop = self._transport.listen(Bell.LOGINS, self._logins_changed)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._feed.run())
-                tasks.create_task(self._sweep())
+            await until_one_fails(self._feed.run(), self._sweep())
         finally:
             self._stopping = True
             stop()

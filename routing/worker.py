@@ -26,6 +26,7 @@ from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import among, one_of, over_rows, sql
 from broker.store.tables import conversations, inputs, messages
+from broker.tasks import until_one_fails
 from routing.applying import (
     BudgetExceeded,
     House,
@@ -235,14 +236,15 @@ class Worker:
         """Go on until cancelled."""
         stop = self._transport.listen(Bell.CONVERSATION, self.wake)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._sweep())
-                while True:
-                    await self._rung.wait()
-                    self._rung.clear()
-                    self._start()
+            await until_one_fails(self._step(), self._sweep())
         finally:
             stop()
+
+    async def _step(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            self._start()
 
     def _start(self) -> None:
         for conversation_id in list(self._waiting):

@@ -98,6 +98,16 @@ def test_first_start_says_everything_a_newcomer_needs(serving):
         assert part in serving.said
 
 
+def test_asked_to_stop_again_and_again_it_stops_in_order(command):
+    """To the last moment of the process: whoever watches over it takes a status of a signal for a crash."""
+    started = Serving(command.environment)
+
+    while started.process.poll() is None:
+        started.process.terminate()
+
+    assert started.stop() == 0
+
+
 def test_a_taken_port_is_refused_and_costs_no_password(command):
     """Who has it, and how to take another; the administrator is made by the start that can say their password."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from broker import metrics
 from broker.errors import ConfigError
 from broker.ports import FOR_ONE, Bell
+from broker.tasks import until_one_fails
 from broker.transport.limits import OwnBuckets, whole
 from broker.transport.line import Address, Command, Line
 from broker.transport.memory import MemoryTransport, add_hearer
@@ -274,7 +275,7 @@ class RedisTransport:
             await self._make_groups(reading)
             # Only now: who sweeps because of it misses nothing that is rung from here on.
             self._find()
-            await _until_one_fails(self._send(sending, reader_id), self._read(reading), self._hear(hearing))
+            await until_one_fails(self._send(sending, reader_id), self._read(reading), self._hear(hearing))
 
     async def _prove(self, line: Line) -> None:
         """Raise unless this Redis is new enough and takes what we send: it may be full, a replica, or forbid it."""
@@ -501,22 +502,6 @@ class RedisTransport:
     def _change_bells(self) -> None:
         self._bells_changed.set()
         self._gathered.set()  # The reader may be blocked: the sender frees it.
-
-
-async def _until_one_fails(*endless: Coroutine[None, None, None]) -> None:
-    """Run all of them; raise what the first that fails raises, when the others have ended too.
-
-    No TaskGroup: one that is cancelled in the moment in which a task fails raises that failure, and the cancelling is forgotten.
-    """
-    tasks = [asyncio.create_task(each) for each in endless]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
