@@ -30,6 +30,7 @@ from sqlalchemy import BigInteger, LargeBinary, SmallInteger, String, Table
 
 from broker.errors import ConfigError, Conflict, OmnilineError, StoreBusy, StoreError, StoreFull, StoreUncertain
 from broker.store.migrate import migrate_postgres, schema_of
+from broker.store.migrations import CHAIN
 from broker.store.postgres import OUTCOME_SECONDS, RETRY_SECONDS, connect, refuse_unsafe
 from broker.store.sqlite import connect as connect_sqlite
 from broker.store.sqlite import driver
@@ -185,9 +186,9 @@ def carry(path: Path, url: str, keys: Mapping[str, bytes], *, settled: Callable[
 
 def _all(old: _Old, new: _New, watch: Watch) -> dict[str, Tally]:
     if new.schema != old.schema:
-        raise ConfigError(
-            f"the schemas differ, {old.schema} here and {new.schema} there; start this version here once, then move; {_GOES_ON}"
-        )
+        is_known = old.schema in CHAIN and new.schema in CHAIN
+        remedy = "start this version here once, then move" if is_known else "move with the newer version"
+        raise ConfigError(f"the schemas differ, {old.schema} here and {new.schema} there; {remedy}; {_GOES_ON}")
     new.lock()
     tables: dict[str, Tally] = {}
     for table in metadata.sorted_tables:  # whatever a row points at comes before it
