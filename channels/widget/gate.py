@@ -186,6 +186,7 @@ class _Socket:
         "limits",
         "name",
         "ready",
+        "since",
         "source",
         "text_language",
     )
@@ -205,6 +206,8 @@ class _Socket:
         self.name = secrets.token_hex(8)
         self.has: deque[int] = deque(maxlen=CATCH_UP_AGAIN + history.PAGE)
         """The last messages that it was shown, or sent itself."""
+        self.since = 0
+        """Up to where it had everything when it came."""
         self.ready = False
         self.source: Source | None = None
         self.text_language = ""
@@ -410,9 +413,12 @@ class VisitorGate:
             )
             if visit.conversation_id is not None:
                 self._begun(visitor, visit.conversation_id)
+            socket.since = frame.since
             socket.has.extend(message.seq for message in visit.messages)
             visitor.upto = max(visitor.upto, *socket.has, 0)
-            visitor.out = max(visitor.out, frame.since, *(message.seq for message in visit.messages if message.who != "me"))
+            if len(visitor.sockets) == 1:  # another may lack what this one has been given
+                visitor.out = max(frame.since, *socket.has, 0)
+                visitor.looked = visit.upto
             visitor.known |= visit.known
             visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
@@ -696,12 +702,13 @@ class VisitorGate:
             self._push(visitor, told)
 
     @staticmethod
-    def _push(visitor: _Visitor, told: shown.Word) -> None:
+    def _push(visitor: _Visitor, told: shown.Word, *, again: bool = False) -> None:
+        """Show a word; one that is shown *again*, to be sure, only to those who may not have it."""
         visitor.upto = max(visitor.upto, told.seq)
         if told.after is not None:
             visitor.out = max(visitor.out, told.seq)
         for socket in visitor.sockets:
-            if told.seq not in socket.has:
+            if told.seq not in socket.has and not (again and told.seq <= socket.since):
                 socket.has.append(told.seq)
                 if socket.name != told.said_by:
                     socket.push(told.frame)
@@ -756,8 +763,9 @@ class VisitorGate:
                     for message in (missed.messages if missed is not None else ())
                 ]
                 kept, visitor.kept = visitor.kept, []
-                for told in sorted([*words, *kept], key=lambda told: told.seq):
-                    self._push(visitor, told)
+                both = [(told, True) for told in words] + [(told, False) for told in kept]
+                for told, again in sorted(both, key=lambda one: one[0].seq):
+                    self._push(visitor, told, again=again)
                 if missed is not None:
                     visitor.looked = missed.upto
         if self._losses != losses:

@@ -19,7 +19,7 @@ from channels.widget.frames import Button, Shown
 PAGE = 100
 
 _CONVERSATION = sql(
-    select(conversations.c.id, conversations.c.told_name, conversations.c.told, sessions.c.status, sessions.c.operator_id)
+    select(*cols(conversations, "id last_seq told_name told"), *cols(sessions, "status operator_id"))
     .select_from(conversations)
     .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
@@ -54,6 +54,8 @@ class Visit:
     state: str
     operator: str
     messages: tuple[Shown, ...]
+    upto: int
+    """Where the conversation ended when it was read."""
     gap: bool
     more: bool
 
@@ -76,16 +78,15 @@ def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Vi
     """Return the visitor's conversation and what came after *since*, the newest page of it."""
     row = tx.one(_CONVERSATION, channel=channel_id, key=key)
     if row is None:
-        return Visit(None, frozenset(), "none", "", (), gap=since > 0, more=False)
-    conversation_id, told_name, told, status, operator_id = row
+        return Visit(None, frozenset(), "none", "", (), 0, gap=since > 0, more=False)
+    conversation_id, upto, told_name, told, status, operator_id = row
     known = {*told.split(), *(["name"] if told_name else [])}
     newest = tx.all(_SINCE, conversation=conversation_id, since=since)
     missed = len(newest) > PAGE
     shown = _shown(newest[:PAGE], name, _buttons(tx, conversation_id, newest))
     more = missed or (since > 0 if not shown else bool(tx.all(_BEFORE, conversation=conversation_id, before=shown[0].seq)[:1]))
-    return Visit(
-        conversation_id, frozenset(known), *_state(status, operator_id, name), shown, gap=missed and since > 0, more=more
-    )
+    state, operator = _state(status, operator_id, name)
+    return Visit(conversation_id, frozenset(known), state, operator, shown, upto, gap=missed and since > 0, more=more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,57 @@ def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(
     run(journey())
 
 
+def test_what_a_new_tab_was_given_is_not_missed_by_the_other(tmp_path):
+    """Its welcome has what was lost on the way to both: the tab that was there gets it too, before the next."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as one:
+            token = (await one.hello())["token"]
+            await one.say("hello")
+            await one.next("message")
+            await operator_does(here, take)
+            await here.sent()
+            here.speaker.cut = True
+            await operator_does(here, reply, b"lost")
+            await here.sent()
+            here.speaker.cut = False
+            async with here.visitor() as other:
+                assert "lost" in [message["text"] for message in (await other.hello(token=token))["history"]]
+                await operator_does(here, reply, b"next")
+                shown = [(await one.next("message"))["message"]["text"] for _ in range(2)]
+
+                assert shown == ["lost", "next"]
+                assert (await other.next("message"))["message"]["text"] == "next"
+
+    run(journey())
+
+
+def test_who_comes_again_is_not_shown_again_what_they_have(tmp_path):
+    """When what was lost is looked for, it is looked for behind what they said they had."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here:
+            async with here.visitor() as visitor:
+                token = (await visitor.hello())["token"]
+                await visitor.say("hello")
+                await operator_does(here, take)
+                await operator_does(here, reply, b"good day")
+                while (seen := (await visitor.next("message"))["message"])["text"] != "good day":
+                    pass
+            async with here.visitor() as visitor:
+                await visitor.hello(token=token, since=seen["seq"])
+                here.speaker.cut = True
+                await operator_does(here, reply, b"lost")
+                await here.sent()
+                here.speaker.cut = False
+                await operator_does(here, reply, b"next")
+                shown = [(await visitor.next("message"))["message"]["text"] for _ in range(2)]
+
+                assert shown == ["lost", "next"]
+
+    run(journey())
+
+
 def test_note_never_reaches_the_visitor(tmp_path):
     """A note is neither pushed nor in any history, nor on a page of what is older."""
 
