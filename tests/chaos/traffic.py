@@ -17,6 +17,7 @@ import json
 import random
 import socket as sockets
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -151,6 +152,11 @@ class Visitor(Client):
         self.talking = True
         self.silent = False
         """Writes nothing more, whatever is missing: what there is will be looked at."""
+        self._unsettled: dict[str, Said] = {}
+        """By id, in the order of writing: what there are thousands of is not looked through at each frame."""
+        self._by_id: dict[str, Said] = {}
+        self._unanswered: dict[str, Said] = {}
+        """By the answer that is waited for."""
         self._in_air = ""
         self._last_seen = 0
         self._loose: set[asyncio.Task[None]] = set()
@@ -158,19 +164,17 @@ class Visitor(Client):
     @property
     def waits(self) -> str:
         """Say what this visitor still waits for; empty: nothing."""
-        unsettled = [said for said in self.record.said if not said.settled]
-        if unsettled:
-            return f"{self.record.name} has no ack for “{unsettled[0].text}”"
-        unanswered = [said for said in self.record.said if REPLY + said.text not in self.texts]
-        if unanswered:
-            return f"{self.record.name} has no answer to “{unanswered[0].text}” ({self.state})"
+        if self._unsettled:
+            return f"{self.record.name} has no ack for “{next(iter(self._unsettled.values())).text}”"
+        if self._unanswered:
+            return f"{self.record.name} has no answer to “{next(iter(self._unanswered.values())).text}” ({self.state})"
         return ""
 
     async def think_and_talk(self) -> None:
         """Write a message now and then, whether the server is there or not; later only when closed without an answer."""
         while not (self.leaving or self.silent):
             await asyncio.sleep(self.chance.uniform(*THINK_SECONDS))
-            pending = sum(not said.settled for said in self.record.said)
+            pending = len(self._unsettled)
             if self.talking:
                 self._write(min(self.chance.randint(1, BURST_MAX), BURST_MAX - pending))
             elif self.state == "closed" and not (pending or self.silent) and self.waits:
@@ -181,7 +185,9 @@ class Visitor(Client):
     def _write(self, count: int) -> None:
         for _ in range(count):
             text = f"{self.record.name} {len(self.record.said) + 1}"
-            self.record.said.append(Said(str(uuid.UUID(int=self.chance.getrandbits(128), version=4)), text))
+            said = Said(str(uuid.UUID(int=self.chance.getrandbits(128), version=4)), text)
+            self.record.said.append(said)
+            self._unsettled[said.id] = self._unanswered[REPLY + text] = self._by_id[said.id] = said
 
     @asynccontextmanager
     async def dial(self) -> AsyncIterator[ClientConnection]:
@@ -208,8 +214,8 @@ class Visitor(Client):
                 self.socket = socket
                 await self._say_next()
             case "ack":
-                said = next(said for said in self.record.said if said.id == frame["id"])
-                said.acks.append(frame["seq"])
+                self._by_id[frame["id"]].acks.append(frame["seq"])
+                self._unsettled.pop(frame["id"], None)
                 self._in_air = ""
                 await self._say_next()
             case "message":
@@ -243,13 +249,14 @@ class Visitor(Client):
                 self.since = max(self.since, line.seq)
             if line.who == "operator":
                 self.texts.add(line.text)
-            for said in self.record.said:
-                if line.mark and said.id == line.mark and not self.strict:
-                    said.echoed = True
+                self._unanswered.pop(line.text, None)
+            if line.mark in self._by_id and not self.strict:
+                self._by_id[line.mark].echoed = True
+                self._unsettled.pop(line.mark, None)
 
     async def _say_next(self) -> None:
         """Say the first that has no ack, if nothing is in the air."""
-        said = next((said for said in self.record.said if not said.settled), None)
+        said = next(iter(self._unsettled.values()), None)
         if said is None or self._in_air or self.socket is None:
             return
         self._in_air = said.id
@@ -271,6 +278,29 @@ class Visitor(Client):
         self.record.history = [line_of(message) for message in history]
 
 
+class Thread:
+    """A conversation as an operator's screen has it."""
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+        """Places of what the customer said."""
+        self.unanswered: dict[int, Line] = {}
+        """By place, what has no answer."""
+        self._answers: set[str] = set()
+        self._by_answer: dict[str, int] = {}
+
+    def put(self, line: Line) -> None:
+        """Show *line*."""
+        if line.who == "operator":
+            self._answers.add(line.text)
+            self.unanswered.pop(self._by_answer.get(line.text, 0), None)
+        elif line.who == "contact":
+            self.asked.add(line.seq)
+            self._by_answer[REPLY + line.text] = line.seq
+            if REPLY + line.text not in self._answers:
+                self.unanswered[line.seq] = line
+
+
 class Operator(Client):
     """A console with somebody diligent before it."""
 
@@ -289,8 +319,8 @@ class Operator(Client):
         self._n = 0
         self._live = False
         self._cards: dict[str, Frame] = {}
-        self._lines: dict[str, dict[int, Line]] = {}
-        """By conversation and place."""
+        self._threads: dict[str, Thread] = {}
+        """By conversation."""
         self._mine: set[str] = set()
         self._to_open: list[str] = []
         self._opening = ""
@@ -303,6 +333,9 @@ class Operator(Client):
         self._patience: dict[str, int] = {}
         self._replied: dict[tuple[str, int], str] = {}
         """By message of a customer: the answer that is under way or was given."""
+        self._written: Counter[str] = Counter()
+        """How often each answer has been written."""
+        self._by_id: dict[str, Did] = {}
 
     @property
     def waits(self) -> str:
@@ -397,7 +430,7 @@ class Operator(Client):
             case "thread":
                 self._opening = ""
                 # It stands for all that is known: between an older page and this one there may be a colleague's answers.
-                self._lines[frame["card"]["conversation"]] = {}
+                self._threads[frame["card"]["conversation"]] = Thread()
                 for message in frame["messages"]:
                     self._show(frame["card"]["conversation"], message)
                 self._update_card(frame["card"])
@@ -450,7 +483,7 @@ class Operator(Client):
             return
         line = Line(message["seq"], message["who"], message["text"], message.get("command", ""))
         self.record.shown.setdefault(conversation, []).append(line)
-        self._lines.setdefault(conversation, {})[line.seq] = line
+        self._threads.setdefault(conversation, Thread()).put(line)
         if line.mark and not self.strict:
             self._accepted(line.mark)  # it is stored: an answer to the deed itself is not needed any more
 
@@ -480,18 +513,17 @@ class Operator(Client):
         """Answer what has no answer, in order; close when all is answered and it was enough."""
         if session == self._opening or session in self._to_open:
             return
-        lines = self._lines.get(conversation, {})
-        answered = {line.text for line in lines.values() if line.who == "operator"}
-        asked = [lines[seq] for seq in sorted(lines) if lines[seq].who == "contact"]
-        for line in asked:
-            if REPLY + line.text not in answered and (conversation, line.seq) not in self._replied:
+        thread = self._threads.setdefault(conversation, Thread())
+        for seq in sorted(thread.unanswered):
+            text = REPLY + thread.unanswered[seq].text
+            if (conversation, seq) not in self._replied:
                 # Made from what it answers, so that a repeat is the same deed; a refused id is never done, so it counts those.
-                refused = sum(did.verb == "reply" and did.text == REPLY + line.text for did in self.record.did)
-                id_ = self._replied[conversation, line.seq] = f"re-{conversation[-12:]}-{line.seq}-{refused}"
-                await self._do(Did(id_, "reply", session, REPLY + line.text))
-        if all(REPLY + line.text in answered for line in asked):
-            enough = self._patience.setdefault(session, len(asked) + self.chance.randint(1, 5))
-            if self.closing or len(asked) >= enough:
+                id_ = self._replied[conversation, seq] = f"re-{conversation[-12:]}-{seq}-{self._written[text]}"
+                self._written[text] += 1
+                await self._do(Did(id_, "reply", session, text))
+        if not thread.unanswered:
+            enough = self._patience.setdefault(session, len(thread.asked) + self.chance.randint(1, 5))
+            if self.closing or len(thread.asked) >= enough:
                 self._patience.pop(session)
                 await self._ask(session, "close")
 
@@ -503,6 +535,7 @@ class Operator(Client):
 
     async def _do(self, did: Did) -> None:
         self.record.did.append(did)
+        self._by_id[did.id] = did
         self._deeds[did.id] = did
         await self._send_deed(did)
 
@@ -517,11 +550,10 @@ class Operator(Client):
 
     def _refused(self, id_: str, code: str) -> None:
         self._deeds.pop(id_, None)
-        for did in self.record.did:
-            if did.id == id_:
-                did.refused = code
-                if did.verb == "reply":
-                    self.surprises.append(f"reply refused: {code}")
+        if (did := self._by_id.get(id_)) is not None:
+            did.refused = code
+            if did.verb == "reply":
+                self.surprises.append(f"reply refused: {code}")
         self._asked = {session: did for session, did in self._asked.items() if did.id != id_}
         self._replied = {message: reply for message, reply in self._replied.items() if reply != id_}
 
