@@ -2,13 +2,16 @@
 
 An event is a fixed snake_case past fact, the rest are keys. What libraries log the old way comes out as `library_said` in the
 same form. No message texts, phones, tokens or e-mail addresses: keys of those names are dropped, should one slip in.
+
+Of one warning LINES_MAX are written in WINDOW_SECONDS: a full disk is not filled further, nor a log by strangers.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -32,7 +35,42 @@ SENSITIVE = frozenset(
     }
 )
 """Keys that are dropped wherever they stand."""
+LINES_MAX = 20
+WINDOW_SECONDS = 10.0
 _LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "websockets", "alembic", "asyncio")
+
+
+class Thinner(logging.Filter):
+    """Leaves out what is said too often; the next line that is written tells how many were (`left_out`)."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[str, tuple[float, int]] = {}
+        """By event, when its window began, and how often it was said since."""
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Return *event*. Raises DropEvent when it is left out."""
+        if method in ("debug", "info"):
+            return event
+        left_out = self._left_out(str(event["event"]))
+        if left_out is None:
+            raise structlog.DropEvent
+        return {**event, "left_out": left_out} if left_out else event
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a library's line is written."""
+        return record.levelno < logging.WARNING or self._left_out(record.name) is not None
+
+    def _left_out(self, name: str) -> int | None:
+        """Return how many were left out before this one; None when it is left out itself."""
+        now = self._now()
+        begun, said = self._said.get(name, (now, 0))
+        if now - begun < WINDOW_SECONDS:
+            self._said[name] = (begun, said + 1)
+            return 0 if said < LINES_MAX else None
+        self._said[name] = (now, 1)
+        return max(0, said - LINES_MAX)
 
 
 def drop_sensitive(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -49,6 +87,7 @@ def set_up(
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
     number = getattr(logging, level.upper())
+    thinner = Thinner()
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -57,12 +96,13 @@ def set_up(
     ]
     last = _for_people(out) if console else _for_machines()
     structlog.configure(
-        processors=[*common, *last],
+        processors=[thinner, *common, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
+    handler.addFilter(thinner)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_as_library, *common],

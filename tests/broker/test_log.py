@@ -33,6 +33,36 @@ def test_an_event_is_one_json_line(lines):
     assert line["timestamp"].endswith("Z")
 
 
+def test_what_is_said_too_often_is_left_out_and_counted():
+    """A disk that is full is not filled by what is said of it; who reads the log learns how often it was said."""
+    now = [0.0]
+    thin = log.Thinner(lambda: now[0])
+
+    def said(event, method="warning"):
+        try:
+            return thin(None, method, {"event": event})
+        except structlog.DropEvent:
+            return None
+
+    many = [said("store_full") for _ in range(log.LINES_MAX + 7)]
+    other, asked = said("other"), said("store_full", "info")
+    now[0] = log.WINDOW_SECONDS
+    later = said("store_full"), said("store_full")
+
+    assert many == [{"event": "store_full"}] * log.LINES_MAX + [None] * 7
+    assert (other, asked) == ({"event": "other"}, {"event": "store_full"})
+    assert later == ({"event": "store_full", "left_out": 7}, {"event": "store_full"})
+
+
+def test_strangers_do_not_fill_the_log_through_a_library(lines):
+    """Each of its loggers is counted for itself."""
+    for _ in range(log.LINES_MAX + 5):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("websockets").warning("something else")
+
+    assert [line["library"] for line in lines()] == ["uvicorn.error"] * log.LINES_MAX + ["websockets"]
+
+
 def test_sensitive_keys_are_dropped_at_any_depth(lines):
     """A text, a phone, an e-mail address, a token or a password that slips in does not come out."""
     structlog.get_logger().info("slipped", text="hello", who={"email": "a@b.c", "id": "7"}, all=[{"Token": "t"}], password="p")
