@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def until_one_fails(*endless: Coroutine[Any, Any, None]) -> None:
+async def until_one_fails(*endless: Coroutine[Any, Any, object]) -> None:
     """Run all of them; raise what the first that fails raises, when the others have ended too.
 
     No TaskGroup: one that is cancelled in the moment in which a task fails raises that failure, and the cancelling is forgotten.
