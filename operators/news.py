@@ -442,7 +442,8 @@ class Board:
         watched = self.sessions.get(after.id)
         if watched is None:
             return  # erased since
-        if old != new or _on_card(watched, after):
+        # Compared with what it was, too: a session that has just been read says it already, and a screen that shows it does not.
+        if old != new or _on_card(watched) != _of_side(after) or (was is not None and _of_side(was) != _of_side(after)):
             self._move(folded, watched, row[_AT], old, new, after)
         watched.unanswered = ms(after.unanswered_since)
         if row[_MESSAGE] is not None:
@@ -533,10 +534,14 @@ class Board:
         folded.contacts.update(self.sessions[session].conversation for session in self._by_contact.get(told.contact, ()))
 
 
-def _on_card(watched: Watched, after: _Side) -> bool:
-    """Return whether the card says something else, though the session stands where it stood: it is snoozed for longer, or rated."""
-    told = (watched.snoozed_until, watched.priority, watched.outcome, watched.rating)
-    return told != (ms(after.snoozed_until), after.priority, after.outcome, after.rating or "")
+def _on_card(watched: Watched) -> tuple[int, int, str, str]:
+    """Return what a card says that may change while its session stands where it stood: it is snoozed for longer, or rated."""
+    return watched.snoozed_until, watched.priority, watched.outcome, watched.rating
+
+
+def _of_side(side: _Side) -> tuple[int, int, str, str]:
+    """Return the same of a record's side."""
+    return ms(side.snoozed_until), side.priority, side.outcome, side.rating or ""
 
 
 # --- who is told what

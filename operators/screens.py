@@ -102,7 +102,8 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
 def missed(tx: Tx, after: Position, actor: Actor) -> Missed | None:
     """Return what came after the journal's position *after*; None when that is too much, or no position of ours."""
     last = journal.now(tx).last
-    if not last - RESUME_ROWS <= after.last <= last:
+    # A mark is what a browser says: one of our own numbers few transactions as under way, and finds few rows that came late.
+    if not last - RESUME_ROWS <= after.last <= last or len(journal.late_rows(tx, after, RESUME_ROWS + 1)) > RESUME_ROWS:
         return None
     pages: list[News] = []
     known: dict[str, Watched] = {}

@@ -110,16 +110,17 @@ from routing.view import ConversationView, HoursView, OperatorView, TargetView, 
 
 TIMER_OWNER = CONVERSATION
 
-_WORK = (
-    select(
-        *cols(conversations, "id channel_id contact_id session_id last_seq input_seq worked_seq journal_seq"),
-        sessions.c.state,
-    )
-    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
-    .with_for_update(skip_locked=True, key_share=True, of=conversations)
-)
+_CONVERSATION = select(*cols(conversations, "id channel_id contact_id session_id last_seq input_seq worked_seq journal_seq"))
+_WORK = _CONVERSATION.add_columns(sessions.c.state).outerjoin(sessions, sessions.c.id == conversations.c.session_id)
 _CLAIM = sql(_WORK.where(conversations.c.id == bindparam("conversation")))
 _CLAIM_EACH = over_rows(_WORK.where(among(conversations.c.id)).order_by(conversations.c.id), [conversations.c.id])
+# Where others write beside us the session is read when the conversation has been locked: a row that was changed between a statement's
+# beginning and its lock is given as it is now, what is joined to it as it was.
+_LOCKED = over_rows(
+    _CONVERSATION.where(among(conversations.c.id)).order_by(conversations.c.id).with_for_update(skip_locked=True, key_share=True),
+    [conversations.c.id],
+)
+_STATES = over_rows(select(*cols(sessions, "id state")).where(among(sessions.c.id)), [sessions.c.id])
 _SAVE_CONVERSATION = sql(
     update(conversations)
     .values(
@@ -327,14 +328,23 @@ _NOBODY: frozenset[OperatorId] = frozenset()
 
 def claim(tx: Tx, conversation_id: ConversationId, house: House) -> Work | None:
     """Take the conversation's lock; None when another works on it or its channel is switched off."""
+    if tx.shared:
+        return next(iter(claim_each(tx, [conversation_id], house)), None)
     row = tx.one(_CLAIM, conversation=conversation_id)
     return _work(row, house) if row else None
 
 
 def claim_each(tx: Tx, conversations: Collection[ConversationId], house: House) -> list[Work]:
     """Take the locks of many conversations; those that `claim` would refuse are left out."""
-    rows = tx.each(_CLAIM_EACH, [(id_,) for id_ in conversations])
+    ids = [(id_,) for id_ in conversations]
+    rows = _locked(tx, ids) if tx.shared else tx.each(_CLAIM_EACH, ids)
     return [work for row in rows if (work := _work(row, house)) is not None]
+
+
+def _locked(tx: Tx, ids: list[Row]) -> list[Row]:
+    rows = tx.each(_LOCKED, ids)
+    states: dict[str, str] = dict(tx.each(_STATES, [(row[3],) for row in rows if row[3] is not None]))
+    return [(*row, states.get(row[3])) for row in rows]
 
 
 def _work(row: Row, house: House) -> Work | None:

@@ -24,7 +24,7 @@ from sqlalchemy import Select, bindparam, func, literal_column, select, text, up
 
 from broker.domain import to_us
 from broker.ports import Bell, Row, Tx
-from broker.store.sql import Sql, cols, insert_rows, page, postgresql_only, sql, upsert
+from broker.store.sql import Sql, among, cols, insert_rows, over_rows, page, postgresql_only, sql, upsert
 from broker.store.tables import conversations, journal, readers
 
 _COLUMNS = "conversation_id seq session_id line_id kind input_seq message_seq status operator_id at_us body"
@@ -83,12 +83,7 @@ class Following:
     def __init__(self, source: Select[Any], most: int) -> None:
         # Its own statement for each size: a bound LIMIT would be planned anew at every reading.
         self._new = page(source.where(journal.c.id > bindparam("after")).order_by(journal.c.id).limit(most))
-        self._late = postgresql_only(
-            source.where(
-                journal.c.id <= bindparam("after"),
-                text("(journal.xid >= :first_open OR journal.xid = ANY(CAST(:under_way AS bigint[])))"),
-            )
-        )
+        self._late = over_rows(source.where(among(journal.c.id)), [journal.c.id])
         self.most = most
 
     def read(self, tx: Tx, position: Position) -> tuple[list[Row], Position]:
@@ -96,13 +91,34 @@ class Following:
         rows = tx.all(self._new, after=position.last)
         if not tx.shared:
             return rows, Position(rows[-1][0]) if rows else position
-        late = (
-            tx.all(self._late, after=position.last, first_open=position.first_open, under_way=list(position.under_way))
-            if position.first_open
-            else []
-        )
+        late = tx.each(self._late, late_rows(tx, position))
         last = rows[-1][0] if rows else position.last
         return sorted([*late, *rows], key=lambda row: row[0]) if late else rows, _position(tx, last)
+
+
+# Numbers alone: they are few, and what belongs to them is then looked up by them. `+ 0` keeps the planner from the index of ids, of which
+# nearly all are below; the upper bound, which every row meets, from believing that a third of the journal came late.
+_LATE = postgresql_only(
+    select(journal.c.id)
+    .where(
+        text(
+            "journal.id + 0 <= :after AND ("
+            "journal.xid >= :first_open AND journal.xid < CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+            " OR journal.xid = ANY(CAST(:under_way AS bigint[])))"
+        )
+    )
+    .limit(bindparam("most"))
+)
+
+
+def late_rows(tx: Tx, position: Position, most: int | None = None) -> list[Row]:
+    """Return the ids of rows below *position* that were not there when it was taken (of *most* of them), a row each.
+
+    *tx* must be a reading one.
+    """
+    if not tx.shared or not position.first_open:
+        return []
+    return tx.all(_LATE, after=position.last, first_open=position.first_open, under_way=list(position.under_way), most=most)
 
 
 @lru_cache(maxsize=8)

@@ -41,8 +41,10 @@ def migrate_postgres(url: str, *, forced: bool = False) -> bool:
         with closing(connect(url, "migrate")) as connection:
             refuse_unsafe(connection, forced=forced)
             if schema_of(connection) == HEAD:
-                return False
-        return _upgrade_postgres(url)
+                return _forget_transactions(connection)
+        changed = _upgrade_postgres(url)
+        with closing(connect(url, "migrate")) as connection:
+            return _forget_transactions(connection) or changed
     except psycopg.OperationalError as error:
         raise StoreBusy(f"the database of database_url cannot be used ({' '.join(str(error).split())})") from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -65,12 +67,34 @@ def check_postgres(url: str, *, forced: bool = False) -> None:
         with closing(connect(url, "check")) as connection:
             refuse_unsafe(connection, forced=forced)
             version = schema_of(connection)
+            is_restored = version == HEAD and _is_of_another_server(connection)
     except psycopg.OperationalError as error:
         raise StoreBusy(f"the database of database_url cannot be used ({' '.join(str(error).split())})") from error
     if version != HEAD:
         raise ConfigError(
             f"database_url: the database has the schema {version or 'of nobody'}, this version needs {HEAD}; run: omniline migrate"
         )
+
+    if is_restored:
+        raise ConfigError("database_url: the database was restored from a backup of another server; run: omniline migrate")
+
+
+_LATER = "xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+"""Is true of no row that can be seen, but where a backup was restored: its transactions were another server's."""
+
+
+def _is_of_another_server(connection: psycopg.Connection[Any]) -> bool:
+    return connection.execute(f"SELECT 1 FROM journal WHERE {_LATER} LIMIT 1").fetchone() is not None  # noqa: S608
+
+
+def _forget_transactions(connection: psycopg.Connection[Any]) -> bool:
+    """Forget another server's transactions, which this one would take for its own to come; True when there were any."""
+    if not _is_of_another_server(connection):
+        return False
+    with connection.transaction():
+        connection.execute("UPDATE journal SET xid = NULL")
+        connection.execute("UPDATE readers SET under_way = ''")
+    return True
 
 
 def schema_of(connection: psycopg.Connection[Any]) -> str | None:

@@ -23,6 +23,7 @@ from broker.ports import Tx
 from broker.store import journal
 from broker.store.journal import BEGINNING, Entry, Position
 from broker.store.postgres import Link
+from broker.store.sql import POSTGRESQL
 from tests.support.channels import FakeChannel, wrote
 from tests.support.clock import CountedIds, MovedClock
 from tests.support.house import add_channel, add_line, load_house
@@ -265,3 +266,30 @@ def test_a_transaction_newer_than_all_that_have_ended_is_under_way():
 
     assert reader.go_on() == 1
     assert len({entry.id for entry in reader.read}) == 2
+
+
+def test_what_came_late_is_looked_for_in_no_long_history():
+    """By the numbers of transactions alone: nearly all ids lie below, and by those the whole journal would be read at each bell."""
+    store = PostgresMemory()
+    connection = store.database.connection
+    connection.execute(
+        "INSERT INTO journal (kind, at_us, body, xid) SELECT 'hours', 1, repeat('x', 200), n / 100 FROM generate_series(1, 50000) n"
+    )
+    connection.execute("ANALYZE journal")
+    connection.execute("SET plan_cache_mode = force_generic_plan")  # as the store has it
+    text = journal._LATE.text(POSTGRESQL)[0]
+    for number, name in enumerate(("after", "first_open", "under_way", "most"), 1):
+        text = text.replace(f"%({name})s", f"${number}")
+    connection.execute(f"PREPARE late (bigint, bigint, bigint[], bigint) AS {text}".encode(), prepare=False)
+    ((plan,),) = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE late (50000, 490, '{400}', NULL)", prepare=False)
+    nodes = list(_nodes(plan[0]["Plan"]))
+
+    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"ix_journal_xid"}
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+    assert nodes[0]["Actual Rows"] == 11 * 100 - 99 + 100
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _nodes(inner)

@@ -118,6 +118,26 @@ def test_postgresql_is_migrated_once(empty: str):
         assert schema_of(connection) == HEAD
 
 
+def test_a_backup_of_another_server_is_made_this_servers_own(empty: str):
+    """Its transactions' numbers are those of a server that has seen more: here they would be taken for transactions to come."""
+    migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "INSERT INTO journal (kind, at_us, body, xid) VALUES ('hours', 1, '{}', 999999999), ('hours', 1, '{}', NULL)"
+        )
+        connection.execute("INSERT INTO readers (name, cursor, under_way) VALUES ('crm', 2, '999999999 999999997')")
+
+    with pytest.raises(ConfigError, match="restored from a backup of another server; run: omniline migrate"):
+        check_postgres(empty, forced=True)
+    assert migrate_postgres(empty, forced=True)
+
+    check_postgres(empty, forced=True)
+    assert not migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty) as connection:
+        assert [(None,), (None,)] == connection.execute("SELECT xid FROM journal").fetchall()
+        assert [(2, "")] == connection.execute("SELECT cursor, under_way FROM readers").fetchall()
+
+
 def test_of_several_processes_that_start_at_once_one_migrates(empty: str):
     """The others wait for it and find it done."""
     with ThreadPoolExecutor(4) as threads:

@@ -295,6 +295,18 @@ def test_what_was_missed_is_told_as_if_one_had_listened(seed):
         assert (here.alerts, here.pins) == (back.alerts, back.pins)
 
 
+def test_a_mark_that_would_bring_the_whole_history_is_no_mark():
+    """It is what a browser says: a forged one names transactions from the first on as those that had not ended."""
+    life = Life(1)
+    for _ in range(screens.RESUME_ROWS + 1):
+        life.store.write(lambda tx: journal.append(tx, "hours", "{}"))
+    forged = life.store.write(lambda tx: journal.Position(journal.now(tx).last, 1))
+
+    missed, is_shared = life.store.write(lambda tx: (screens.missed(tx, forged, life.actors[0]), tx.shared))
+
+    assert (missed is None) == is_shared  # elsewhere a mark has no transactions
+
+
 def _steady(card: dict[str, Any]) -> dict[str, Any]:
     """A card without what a list does not follow.
 
