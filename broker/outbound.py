@@ -422,7 +422,7 @@ class Sender:
         seconds = (
             error.retry_after
             if error is not None and error.retry_after is not None
-            else min(BACKOFF_MAX_SECONDS, 2.0**leased.attempt)
+            else min(BACKOFF_MAX_SECONDS, 2.0 ** min(leased.attempt, 10))  # of thousands of attempts 2 has no power
         )
         await self._end(leased, "queued", problem=problem, after_seconds=seconds)
         return "backed_off"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 
 from broker import metrics
-from broker.domain import from_us, to_us
+from broker.domain import ConversationId, from_us, to_us
 from broker.errors import LeaseLost, NotFound, StoreError
 from broker.leases import Fence, free
 from broker.ports import Bell, Row, Store, Transport, Tx
+from broker.store import locks
 from broker.store.sql import among, cols, insert_rows, over_rows, sql
 from broker.store.tables import timers
 
@@ -26,19 +26,22 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 DUE_AT_ONCE = 100
+PUT_OFF_SECONDS = 60.0
+"""Until what has failed is tried again."""
 CONVERSATION = "conversation"
 """The kind of owner whose timers concern itself alone."""
 
 _NAMED = cols(timers, "owner_kind owner_id name")
-_SET = insert_rows(timers, "id owner_kind owner_id name due_us event")
+# Whoever waited here for another to set the same timer anew has not seen it, and sets it as well: the last word counts.
+_SET = insert_rows(timers, "id owner_kind owner_id name due_us event", "owner_kind owner_id name", "id due_us event")
 _CANCEL = over_rows(delete(timers).where(among(*_NAMED)), _NAMED)
 _DUE = sql(
     select(*cols(timers, "id owner_kind owner_id event"))
     .where(timers.c.due_us <= bindparam("now_us"))
     .order_by(timers.c.due_us, timers.c.id)
     .limit(DUE_AT_ONCE)
-    .with_for_update(skip_locked=True)
 )
+_PUT_OFF = sql(update(timers).values(due_us=bindparam("new_due_us")).where(timers.c.id == bindparam("timer")))
 _DONE = sql(delete(timers).where(timers.c.id == bindparam("id")))
 _EARLIEST = sql(select(timers.c.due_us).order_by(timers.c.due_us).limit(1))
 
@@ -58,20 +61,43 @@ def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
     tx.later(_CANCEL, (owner_kind, owner_id, name))
 
 
+class TimerFailed(Exception):
+    """What was to be done with a due timer has failed, for a reason of its own."""
+
+    def __init__(self, timer_id: str, owner_kind: str) -> None:
+        super().__init__(f"timer {timer_id} of a {owner_kind}")
+        self.timer_id = timer_id
+
+
 def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
-    """Enter the events of what is due, oldest first; return how many there were.
+    """Enter the events of what is due, oldest first; return how many there were. Raises TimerFailed: then nothing was entered.
 
     A timer whose owner is gone, or of a kind nobody here knows, is removed: it must not hold up the others.
     """
     due = tx.all(_DUE, now_us=to_us(tx.now))
     if tx.shared:
         due = _in_one_order(due)
+        locks.conversations(tx, (ConversationId(owner_id) for _, kind, owner_id, _ in due if kind == CONVERSATION))
+    fired = 0
     for timer_id, owner_kind, owner_id, event in due:
-        tx.run(_DONE, id=timer_id)
+        if not tx.run(_DONE, id=timer_id):
+            continue  # moved or cancelled by whoever had the conversation until now
+        fired += 1
         if (fire := enter.get(owner_kind)) is not None:
-            with suppress(NotFound):
+            try:
                 fire(tx, owner_id, timer_id, event)
-    return len(due)
+            except NotFound:
+                pass
+            except (StoreError, LeaseLost):
+                raise
+            except Exception as error:
+                raise TimerFailed(timer_id, owner_kind) from error
+    return fired
+
+
+def put_off(tx: Tx, timer_id: str) -> None:
+    """Let a timer fall due again in a while: the others do not wait for it."""
+    tx.run(_PUT_OFF, timer=timer_id, new_due_us=to_us(tx.now + timedelta(seconds=PUT_OFF_SECONDS)))
 
 
 def _in_one_order(due: list[Row]) -> list[Row]:
@@ -119,6 +145,10 @@ class TimerLoop:
                     raise
                 except StoreError as error:
                     log.warning("timers_wait_for_store", problem=str(error))
+                except TimerFailed as failed:
+                    metrics.unexpected_errors_total.labels("timers").inc()
+                    log.error("timer_failed", timer=str(failed), exc_info=failed.__cause__)
+                    wait = await self._put_off(failed.timer_id, wait)
                 except Exception:
                     metrics.unexpected_errors_total.labels("timers").inc()
                     log.exception("timers_failed")
@@ -127,6 +157,18 @@ class TimerLoop:
                     await _until(self._rung, wait)
         finally:
             stop()
+
+    async def _put_off(self, timer_id: str, wait: float) -> float:
+        def write(tx: Tx) -> None:
+            self._fence(tx)
+            put_off(tx, timer_id)
+
+        try:
+            await self._store.write(write)
+        except StoreError as error:
+            log.warning("timers_wait_for_store", problem=str(error))
+            return wait
+        return 0.0
 
     def _fire(self, tx: Tx) -> int:
         self._fence(tx)

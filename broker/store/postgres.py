@@ -379,7 +379,12 @@ class Link:
         if self._connection is None:
             self._connect()
         assert self._cursor is not None
-        result = self._raw(text)
+        try:
+            result = self._raw(text)
+        except _Undone as undone:
+            if not undone.away:
+                self._undo()  # it has begun: in a transaction that has failed nothing could be begun any more
+            raise
         now = self._clock.now() if self._clock is not None else from_us(int(result.get_value(0, 0) or 0))
         number = int(result.get_value(0, 1) or 0) if result.nfields > 1 else 0
         return PostgresTx(self._cursor, now, self._ids), number

@@ -163,13 +163,18 @@ def among(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
     return condition
 
 
-def insert_rows(table: Table, columns: str) -> RowsSql:
-    """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL."""
+def insert_rows(table: Table, columns: str, conflict: str = "", changes: str = "") -> RowsSql:
+    """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL.
+
+    Where *conflict* is taken, when it is given, *changes* are set to the new values instead.
+    """
     names = columns.split()
+    sets = ", ".join(f"{name} = excluded.{name}" for name in changes.split())
+    instead = f" ON CONFLICT ({', '.join(conflict.split())}) DO UPDATE SET {sets}" if conflict else ""
     listed = ", ".join(names)
     text = (
         f"WITH new ({listed}) AS ({_ROWS}) "  # noqa: S608  (the names of our own tables)
-        f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL"
+        f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL{instead}"
     )
     return RowsSql(text, [table.c[name] for name in names])
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from broker.domain import to_us
 from broker.errors import NotFound
 from broker.ports import Bell, Tx
-from broker.timers import TimerLoop, cancel_timer, earliest, fire_due, set_timer
+from broker.timers import TimerFailed, TimerLoop, cancel_timer, earliest, fire_due, set_timer
 from broker.transport.memory import MemoryTransport
 from tests.support.clock import MINUTE, NOON, SECOND, MovedClock
-from tests.support.store import MemoryStore, open_store
+from tests.support.store import MemoryStore, PostgresMemory, open_store, plain
 
 
 class Timed(MemoryStore):
@@ -105,10 +107,59 @@ def test_a_timer_whose_entering_fails_is_still_there(store: Timed):
     def broken(tx: Tx, owner: str, timer: str, event: str) -> None:
         raise RuntimeError(event)
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TimerFailed):
         store.write(lambda tx: fire_due(tx, {"conversation": broken}))
 
     assert fire(store) == [("c1", "offer")]
+
+
+def test_a_timer_that_cannot_be_entered_holds_up_nobody(tmp_path: Path):
+    """It is tried again in a minute; meanwhile the others fall due."""
+
+    async def body() -> tuple[list[tuple[str, str]], list[tuple[str]]]:
+        transport = MemoryTransport()
+        store = open_store(tmp_path, clock=MovedClock(), ring=transport.ring)
+        entered, done = Entered(), asyncio.Event()
+
+        def enter(tx: Tx, owner: str, timer: str, event: str) -> None:
+            if owner == "c1":
+                raise RuntimeError(event)
+            entered(tx, owner, timer, event)
+            tx.ring(Bell.NEWS)
+
+        stop = transport.listen(Bell.NEWS, lambda _: done.set())
+        await store.write(lambda tx: set_timer(tx, "conversation", "c1", "first", NOON - SECOND, "broken"))
+        await store.write(lambda tx: set_timer(tx, "conversation", "c2", "then", NOON, "sound"))
+        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}).run())
+        await asyncio.wait_for(done.wait(), 10)
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        stop()
+        left = await store.read(lambda tx: list(plain(tx, "SELECT owner_id FROM timers").fetchall()))
+        await store.close()
+        return entered.seen, left
+
+    assert asyncio.run(body()) == ([("c2", "sound")], [("c1",)])
+
+
+def test_of_two_who_set_a_timer_at_once_the_last_has_the_word():
+    """One fires it and sets it anew while the other moves it: whoever waited does not see the new one, and sets it all the same."""
+    store = PostgresMemory()
+    store.write(lambda tx: set_timer(tx, "line", "l1", "hours", NOON, "{}"))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(store.database.url) as first, psycopg.connect(store.database.url, autocommit=True) as looks:
+        first.execute("DELETE FROM timers")
+        first.execute(
+            "INSERT INTO timers (id, owner_kind, owner_id, name, due_us, event) VALUES ('t2', 'line', 'l1', 'hours', 7, '{}')"
+        )
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(store.write, lambda tx: set_timer(tx, "line", "l1", "hours", NOON + MINUTE, "{}"))
+            while looks.execute(waiting).fetchone() == (0,) and not second.done():
+                pass
+            first.commit()
+            second.result(10)
+
+    assert [(to_us(NOON + MINUTE),)] == store.rows("SELECT due_us FROM timers")
 
 
 def test_the_earliest_is_known(store: Timed):
