@@ -650,13 +650,16 @@ class Process:
         from broker.errors import StoreError
         from broker.store import processes
 
-        alone = True
+        alone, is_buried = True, False
         while True:
             try:
                 known, dead = await self.store.write(lambda tx: processes.seen(tx, self.ground.process))
                 if not known:
                     log.warning("process_was_taken_for_dead", process=self.ground.process.id)
+                    is_buried = True
+                if is_buried:
                     await self.gateway.enter_again()
+                    is_buried = False
                 for process in dead:
                     log.warning("process_found_dead", process=process)
                 self.others = len(await self.store.read(processes.alive)) - 1

@@ -72,7 +72,7 @@ class Attendance:
         """Begin the grace of everybody whose console was in a process that is dead. Raises StoreError."""
         for operator, process in await self._store.read(lambda tx: presence.abandoned(tx, self._process_id)):
             await self._store.write(
-                lambda tx, one=operator, where=process: presence.depart(tx, one, where, self._grace_seconds)  # type: ignore[misc]
+                lambda tx, one=operator, where=process: presence.abandon(tx, one, where, self._grace_seconds)  # type: ignore[misc]
             )
 
     async def settle(self) -> None:

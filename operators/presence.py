@@ -22,7 +22,7 @@ from broker import inbound
 from broker.domain import ConversationId, OperatorId, PresenceState, Status, to_us
 from broker.events import OperatorGone
 from broker.ports import Bell, Tx
-from broker.store import journal
+from broker.store import journal, locks
 from broker.store.sql import cols, insert_new, insert_row, sql, upsert
 from broker.store.tables import (
     consoles,
@@ -72,6 +72,7 @@ _ABANDONED = sql(
     .order_by(consoles.c.operator_id, consoles.c.process_id)
     .limit(1_000)
 )
+_LIVES = sql(select(processes.c.id).where(processes.c.id == bindparam("process")))
 _ABSENCE = sql(
     select(timers.c.event).where(
         timers.c.owner_kind == TIMER_OWNER, timers.c.owner_id == bindparam("operator"), timers.c.name == GONE
@@ -149,15 +150,24 @@ def switch_off(tx: Tx, operator_id: OperatorId) -> None:
 
 def arrive(tx: Tx, operator_id: OperatorId, process_id: str) -> None:
     """The operator has a console open in the process: they are here."""
+    locks.attendance(tx, operator_id)
     tx.run(_ARRIVE, operator_id=operator_id, process_id=process_id)
     come_back(tx, operator_id)
 
 
 def depart(tx: Tx, operator_id: OperatorId, process_id: str, grace_seconds: float = GRACE_SECONDS) -> None:
     """Their last console in the process has gone; when they have none elsewhere, their grace begins."""
+    locks.attendance(tx, operator_id)
     tx.run(_DEPART, operator=operator_id, process=process_id)
     if tx.one(_IS_HERE, operator=operator_id) is None:
         begin_grace(tx, operator_id, grace_seconds)
+
+
+def abandon(tx: Tx, operator_id: OperatorId, process_id: str, grace_seconds: float = GRACE_SECONDS) -> None:
+    """Do so for a process that is dead, unless it turns out to live: then it has said again who is in it, or will."""
+    locks.attendance(tx, operator_id)
+    if tx.one(_LIVES, process=process_id) is None:
+        depart(tx, operator_id, process_id, grace_seconds)
 
 
 def abandoned(tx: Tx, process_id: str) -> list[tuple[OperatorId, str]]:

@@ -1,4 +1,4 @@
-"""Locks of a shared database, taken by everybody in one order: pool, conversations by id, operators by id.
+"""Locks of a shared database, taken by everybody in one order: pool or attendance, conversations by id, operators by id.
 
 Whoever takes them so never waits in a circle. On a database of one's own (not `Tx.shared`) transactions come one after the other: there
 these functions do nothing.
@@ -6,6 +6,7 @@ these functions do nothing.
     the distributor     its pool, then operators; conversations only where nobody else has them (SKIP LOCKED), so it never waits for one
     a worker            conversations where nobody else has them, then the operators whose budgets may change
     whoever enters, sends or accepts    conversations
+    whoever opens their first console in a process, or closes the last    the operator's attendance
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from broker.store.tables import budgets
 from broker.store.tables import conversations as conversations_table
 
 _POOL = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("line"), 0))))
+_ATTENDANCE = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("operator"), 1))))
 _CONVERSATIONS = over_rows(
     select(conversations_table.c.id)
     .where(among(conversations_table.c.id))
@@ -41,6 +43,12 @@ def pool(tx: Tx, lines: Iterable[LineId]) -> None:
     """Wait until nobody else distributes the pool of *lines*, and keep others from it until the commit."""
     if tx.shared:
         tx.one(_POOL, line=min(lines))
+
+
+def attendance(tx: Tx, operator: OperatorId) -> None:
+    """Wait until nobody else changes where *operator* has consoles open: two who each close one of two must see it."""
+    if tx.shared:
+        tx.one(_ATTENDANCE, operator=operator)
 
 
 def conversations(tx: Tx, ids: Iterable[ConversationId]) -> None:
