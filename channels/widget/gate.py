@@ -128,6 +128,7 @@ class _Visitor:
         "delivered",
         "held",
         "held_until",
+        "hours",
         "kept",
         "known",
         "looked",
@@ -139,6 +140,7 @@ class _Visitor:
         "state",
         "stop_shown",
         "stop_typing",
+        "told",
         "upto",
         "visitor",
     )
@@ -147,8 +149,10 @@ class _Visitor:
         self.channel_id = channel_id
         self.visitor = visitor
         self.conversation_id: ConversationId | None = None
-        self.state = "none"
-        """Where their session stands, as they were told."""
+        self.told: tuple[str, str] | None = None
+        """Where their session stands, and who answers, as they were told; None: nothing yet."""
+        self.hours: Hours | None = None
+        """What they were told of the line's hours; None: nothing yet."""
         self.known: set[str] = set()
         self.messages = messages
         self.held: str | None = None
@@ -305,6 +309,8 @@ class VisitorGate:
         self._visitors: dict[tuple[ChannelId, str], _Visitor] = {}
         self._by_conversation: dict[ConversationId, _Visitor] = {}
         self._buckets: dict[tuple[ChannelId, str], Bucket] = {}
+        self._strangers: dict[tuple[ChannelId, str], None] = {}
+        """Visitors who have a conversation that is not known here."""
         self._states: dict[ConversationId, None] = {}
         self._hours: dict[LineId, None] = {}
         self._show = shown.shower(transport)
@@ -416,13 +422,14 @@ class VisitorGate:
             socket.since = frame.since
             socket.has.extend(message.seq for message in visit.messages)
             visitor.upto = max(visitor.upto, *socket.has, 0)
-            if len(visitor.sockets) == 1:  # another may lack what this one has been given
-                visitor.out = max(frame.since, *socket.has, 0)
-                visitor.looked = visit.upto
-            visitor.known |= visit.known
-            visitor.state = visit.state
             line = self._directory().lines[channel.line_id]
             ask, reach = _asked(line, settings, hours)
+            visitor.known |= visit.known
+            if visitor.told is None:  # the first: another may lack what this one has been given
+                visitor.out = max(visitor.out, frame.since, *socket.has)
+                visitor.looked = visit.upto
+                visitor.told = (visit.state, visit.operator)
+                visitor.hours = Hours(ask, reach, hours.opens_at_ms)
             await socket.say(
                 Welcome(
                     token=self._tokens.sign(channel.id, name),
@@ -545,7 +552,7 @@ class VisitorGate:
         settings = line.settings
         if settings.outside is not Outside.FORM or settings.hours is None or visitor.known & REACHES:
             return None
-        if visitor.state in ("waiting", "active"):  # the hours have ended in the middle of it
+        if visitor.told is not None and visitor.told[0] in ("waiting", "active"):  # the hours have ended in the middle of it
             return None
         # Not what they were told when they came, which may be hours ago: a clock of ours would be a second calendar.
         hours = await self._store.read(lambda tx: history.hours(tx, line.id))
@@ -693,13 +700,20 @@ class VisitorGate:
 
     def _shown(self, visitor: _Visitor, word: bytes) -> None:
         told = shown.read(word)
-        is_behind_another = told.after is not None and told.after > visitor.out
-        if is_behind_another and not (self._behind or self._transport.alone):
+        if visitor.conversation_id is None and visitor.told is not None:
+            self._strangers[visitor.channel_id, visitor.visitor] = None  # begun in a tab of theirs that is in another process
+            self._begin(self._meet)
+        if self._is_missing_one(visitor, told):
             self._fall_behind()
         if self._behind:
             visitor.kept.append(told)
         else:
             self._push(visitor, told)
+
+    def _is_missing_one(self, visitor: _Visitor, told: shown.Word) -> bool:
+        """Return whether what went out to a visitor before a word has not come, which can be looked up."""
+        is_here = visitor.told is not None and visitor.conversation_id is not None
+        return is_here and not self._transport.alone and told.after is not None and told.after > visitor.out
 
     @staticmethod
     def _push(visitor: _Visitor, told: shown.Word, *, again: bool = False) -> None:
@@ -755,6 +769,8 @@ class VisitorGate:
                 for visitor in page
                 if visitor.conversation_id is not None
             }
+            # What has come until now stands in the history with everything before it; of what comes from here on it may not.
+            early = {visitor: len(visitor.kept) for visitor in page}
             found = await self._store.read(lambda tx, a=asked: history.missed(tx, a))  # type: ignore[misc]
             for visitor in page:
                 missed = found.get(visitor.conversation_id) if visitor.conversation_id is not None else None
@@ -762,7 +778,7 @@ class VisitorGate:
                     shown.Word("", message.seq, None if message.who == "me" else 0, _encode(Message(message)).decode())
                     for message in (missed.messages if missed is not None else ())
                 ]
-                kept, visitor.kept = visitor.kept, []
+                kept, visitor.kept = visitor.kept[: early[visitor]], visitor.kept[early[visitor] :]
                 both = [(told, True) for told in words] + [(told, False) for told in kept]
                 for told, again in sorted(both, key=lambda one: one[0].seq):
                     self._push(visitor, told, again=again)
@@ -770,14 +786,16 @@ class VisitorGate:
                     visitor.looked = missed.upto
         if self._losses != losses:
             return  # lost meanwhile: what comes waits for the next look, which is at once
-        if not lost and self._transport.lost is None:
-            self._behind = False
         for visitor in self._visitors.values():
             # What came while others were read; of who has begun meanwhile too.
-            kept, visitor.kept = visitor.kept, []
-            for told in kept:
-                self._push(visitor, told)
-        if behind:
+            while visitor.kept and not self._is_missing_one(visitor, visitor.kept[0]):
+                self._push(visitor, visitor.kept.pop(0))
+        if any(visitor.kept for visitor in self._visitors.values()):
+            self._fall_behind()
+        elif not lost and self._transport.lost is None:
+            self._behind = False
+        if behind or not self._transport.alone:
+            # A bell may have been lost as a word may: who hears nothing new is told nothing.
             for conversation_id in list(self._by_conversation):
                 self._session_changed(conversation_id)
             for line_id in self._directory().lines:
@@ -811,6 +829,19 @@ class VisitorGate:
         if running is None or running.done():
             self._telling[tell] = asyncio.get_running_loop().create_task(tell())
 
+    async def _meet(self) -> None:
+        """Learn which conversations the strangers have."""
+        while self._strangers:
+            asked, self._strangers = list(self._strangers), {}
+            try:
+                found = await self._store.read(lambda tx, a=asked: {key: history.conversation_of(tx, *key) for key in a})  # type: ignore[misc]
+            except StoreError:
+                return  # their next word asks again
+            for key, conversation_id in found.items():
+                if conversation_id is not None and (visitor := self._visitors.get(key)) is not None:
+                    self._begun(visitor, conversation_id)
+                    self._session_changed(conversation_id)
+
     async def _tell_states(self) -> None:
         while self._states:
             changed, self._states = self._states, {}
@@ -819,9 +850,11 @@ class VisitorGate:
             try:
                 found = await self._store.read(lambda tx, a=asked: history.states(tx, a))  # type: ignore[misc]
             except StoreError:
-                continue
+                continue  # the next look asks again
             for one, (state, operator) in found.items():
-                here[one].state = state
+                if here[one].told == (state, operator):
+                    continue
+                here[one].told = (state, operator)
                 text = _encode(State(state, operator)).decode()  # type: ignore[arg-type]
                 for socket in here[one].sockets:
                     socket.push(text)
@@ -833,15 +866,20 @@ class VisitorGate:
                 found = await self._store.read(lambda tx, c=changed: {line: history.hours(tx, line) for line in c})  # type: ignore[misc]
             except StoreError:
                 continue  # they learn it when they write, or come again
-            told: dict[ChannelId, str] = {}
+            told: dict[ChannelId, tuple[Hours, str]] = {}
             for visitor in list(self._visitors.values()):
                 hours = found.get(self._line_of(visitor.channel_id).id)
                 if hours is None:
                     continue
                 if visitor.channel_id not in told:
-                    told[visitor.channel_id] = _encode(self._told(visitor.channel_id, hours)).decode()
+                    frame = self._told(visitor.channel_id, hours)
+                    told[visitor.channel_id] = frame, _encode(frame).decode()
+                frame, text = told[visitor.channel_id]
+                if visitor.hours == frame:
+                    continue
+                visitor.hours = frame
                 for socket in visitor.sockets:
-                    socket.push(told[visitor.channel_id])
+                    socket.push(text)
 
     def _told(self, channel_id: ChannelId, hours: history.Hours) -> Hours:
         """Return *hours* as the channel's visitors are told of them."""

@@ -74,6 +74,12 @@ def hours(tx: Tx, line_id: LineId) -> Hours:
     return Hours(state.open, (state.opens_at_us or 0) // 1000)
 
 
+def conversation_of(tx: Tx, channel_id: ChannelId, key: str) -> ConversationId | None:
+    """Return the visitor's conversation, when they have one."""
+    row = tx.one(_CONVERSATION, channel=channel_id, key=key)
+    return row[0] if row is not None else None
+
+
 def visit(tx: Tx, channel_id: ChannelId, key: str, since: int, name: Name) -> Visit:
     """Return the visitor's conversation and what came after *since*, the newest page of it."""
     row = tx.one(_CONVERSATION, channel=channel_id, key=key)

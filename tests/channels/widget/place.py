@@ -110,6 +110,8 @@ class Place:
         self.port = 0
         self.gate: VisitorGate | None = None
         self.speaker = Speaker(transport)
+        self.answers = LateAnswers(store)
+        """What the gate reads from."""
 
     @asynccontextmanager
     async def visitor(self, *, origin: str | None = None, line: str = "shop", host: str = "127.0.0.1") -> AsyncIterator[Visitor]:
@@ -169,6 +171,27 @@ class Speaker(MemoryTransport):
             self._gates.tell(topic, word)
 
 
+class LateAnswers:
+    """A store whose answers to readings may be late: what is read is of the moment in which it was asked."""
+
+    def __init__(self, store: AnyStore) -> None:
+        self._store = store
+        self.come = asyncio.Event()
+        self.come.set()
+        self.waiting = asyncio.Event()
+
+    async def read(self, work: Any) -> Any:
+        """Read, and wait until answers come."""
+        answer = await self._store.read(work)
+        if not self.come.is_set():
+            self.waiting.set()
+            await self.come.wait()
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 @asynccontextmanager
 async def place(
     folder: Path,
@@ -197,8 +220,9 @@ async def place(
     made = Place(store, transport, *await store.write(furnish))
     made.directory = await store.read(directories.load)
     addresses = Addresses()
+    made.answers = LateAnswers(store)
     gate = VisitorGate(
-        store,
+        made.answers,
         transport,
         SystemClock(),
         lambda: made.directory,

@@ -12,14 +12,18 @@ from sqlalchemy import update
 from broker import inbound
 from broker.domain import ContactId, LineSettings, Outside
 from broker.events import Close, Note, Reply, Take
+from broker.ports import Raw
 from broker.store.sql import sql
 from broker.store.tables import line_state
 from channels.widget import gate
+from channels.widget.adapter import Envelope, WidgetChannel, encode
+from channels.widget.frames import Say
 from channels.widget.limits import Limits
+from channels.widget.tokens import VisitorTokens
 from routing.applying import House
 from routing.clockwork import keep_time
-from tests.channels.widget.place import place
-from tests.support.store import set_full
+from tests.channels.widget.place import TOKEN_KEY, place
+from tests.support.store import plain, set_full
 
 
 def run(journey):
@@ -137,6 +141,78 @@ def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(
             shown = [(await visitor.next("message"))["message"]["text"] for _ in range(3)]
 
             assert shown == ["one", "two", "three"]
+
+    run(journey())
+
+
+def test_what_is_lost_while_it_is_looked_what_was_lost_is_not_overtaken_either(tmp_path):
+    """Of what comes while the history is read, what came before it may have been lost too."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("hello")
+            await visitor.next("message")
+            await operator_does(here, take)
+            await here.sent()
+            for lost, heard in ((b"one", b"two"), (b"three", b"four")):
+                here.speaker.cut = True
+                await operator_does(here, reply, lost)
+                await here.sent()
+                here.speaker.cut = False
+                here.answers.come.clear()
+                await operator_does(here, reply, heard)
+                await here.sent()
+                await asyncio.wait_for(here.answers.waiting.wait(), 10)
+            here.answers.come.set()
+            shown = [(await visitor.next("message"))["message"]["text"] for _ in range(4)]
+
+            assert shown == ["one", "two", "three", "four"]
+
+    run(journey())
+
+
+def test_a_conversation_begun_in_a_tab_of_another_process_is_known_by_its_first_word(tmp_path):
+    """The tab here is told how its session stands, and from then on misses nothing."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
+            token = (await visitor.hello())["token"]
+            name = VisitorTokens(TOKEN_KEY).check(here.channel, token) or ""
+            row = here.directory.channels[here.channel]
+            raw = Raw(f"{name}:message-a", encode(Envelope(name, Say("message-a", "hello"))))
+            prepared = inbound.prepare(WidgetChannel(row, lambda *_: None), [raw], LineSettings())
+            await here.store.write(lambda tx: inbound.accept(tx, here.channel, prepared))
+
+            assert (await visitor.next("message"))["message"]["who"] == "system"
+            assert (await visitor.next("state"))["state"] == "waiting"
+            await operator_does(here, take)
+            assert (await visitor.next("state"))["state"] == "active"
+
+    run(journey())
+
+
+def test_what_a_lost_bell_would_have_told_is_told_at_the_next_look(tmp_path):
+    """How a session stands is looked at with what was not shown; who has heard it is not told again."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
+            await visitor.hello()
+            await visitor.say("hello")
+            await operator_does(here, take)
+            await visitor.next("state", state="active")
+            await here.sent()
+            await here.store.write(lambda tx: plain(tx, "UPDATE sessions SET status = 'closed'"))  # and nobody rings
+            visitor.frames.clear()
+            assert here.gate is not None
+            for _ in range(2):
+                await here.gate._catch_up()
+                await asyncio.gather(*here.gate._telling.values())
+            await visitor.send(t="ping")
+            await visitor.next("pong")
+
+            assert ["closed"] == [frame["state"] for frame in visitor.frames if frame["t"] == "state"]
+            assert [] == [frame for frame in visitor.frames if frame["t"] == "hours"]
 
     run(journey())
 
