@@ -294,6 +294,8 @@ class _New:
         for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
             self._execute(f"SET LOCAL {name} = 0")
         self._execute("SET LOCAL client_encoding = 'UTF8'")
+        self._written: Table | None = None
+        """One that rows were written to."""
         self._number = str(self._execute("SELECT pg_current_xact_id()").fetchall()[0][0])
 
     def close(self) -> None:
@@ -310,6 +312,7 @@ class _New:
             copy.set_types(_kinds(table))
             for row in rows:
                 copy.write_row(row)
+                self._written = table
 
     def rows(self, table: Table) -> Iterator[Row]:
         with self._connection.cursor().copy(f"COPY {_named(table)} TO STDOUT (FORMAT BINARY)".encode()) as copy:
@@ -338,11 +341,12 @@ class _New:
         while True:
             try:
                 with closing(connect(self._url, "move")) as connection:
-                    row = connection.execute("SELECT pg_xact_status(%s::xid8)", [self._number]).fetchone()
-                if row is not None and row[0] in ("committed", "aborted"):
-                    return bool(row[0] == "committed")
-            except psycopg.DataError:
-                return False  # a number of the future: another server has taken over, and has never seen it
+                    if not self._is_under_way(connection):
+                        # Not what became of the number: a crash sets it free, and another has it then. Nobody had written here before.
+                        return (
+                            self._written is not None
+                            and connection.execute(f"SELECT 1 FROM {self._written.name} LIMIT 1".encode()).fetchone() is not None  # noqa: S608
+                        )
             except psycopg.OperationalError as error:
                 log.warning("move_outcome_unknown", problem=str(error))
             if time.monotonic() >= until:
@@ -351,6 +355,13 @@ class _New:
                     "house goes on where it is: empty the new database before you move again"
                 )
             time.sleep(RETRY_SECONDS)
+
+    def _is_under_way(self, connection: psycopg.Connection[Any]) -> bool:
+        try:
+            row = connection.execute("SELECT pg_xact_status(%s::xid8)", [self._number]).fetchone()
+        except psycopg.DataError:
+            return False  # a number of the future: another server has taken over, and has never seen it
+        return row is not None and row[0] == "in progress"
 
     def _execute(self, text: str, *values: object) -> psycopg.Cursor[Any]:
         return self._connection.execute(text.encode(), values or None)
