@@ -262,13 +262,9 @@ async def _to_the_end(serving: Coroutine[Any, Any, int]) -> int:
     try:
         return await serving
     finally:
-        # The loop's handlers end with the loop, and the interpreter takes a tenth of a second more: a signal would be the status then.
-        asked = (signal.SIGINT, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_BLOCK, asked)
-        for number in asked:
-            asyncio.get_running_loop().remove_signal_handler(number)
+        # The interpreter takes a tenth of a second more, and gives handlers up in it.
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
 
 
 def kinds() -> dict[str, ChannelKind]:
@@ -577,8 +573,7 @@ class Process:
         from operators.demo import first_data
 
         # First of all: whoever stops us from here on stops us in order, and hears the password of what has been committed.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._end, 0)
+        self._end_when_asked()
         await self._enter()
         password = None
         if not self.shared:
@@ -637,6 +632,17 @@ class Process:
                 await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
             await self.store.close()
         return status
+
+    def _end_when_asked(self) -> None:
+        # Not by the loop's own handlers: those end with the loop, and from then on a signal would end the process.
+        loop = asyncio.get_running_loop()
+
+        def asked(number: int, _: object) -> None:
+            with suppress(RuntimeError):  # the loop has ended: that is what was asked for
+                loop.call_soon_threadsafe(self._end, 0)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, asked)
 
     async def _enter(self) -> None:
         from broker.store import processes

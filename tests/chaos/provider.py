@@ -47,6 +47,7 @@ TROUBLES = ("429", "500 before", "500 after", "cut before", "cut after", "silenc
 POISON = 0.05
 """Of all updates, how many nobody can read."""
 THINK_SECONDS = (0.5, 2.0)
+UNANSWERED_MAX = 20
 COMES_BACK_SECONDS = 8.0
 """Whoever has waited so long for an answer, at the end, writes once more: a session may have been closed over their words."""
 
@@ -118,7 +119,8 @@ class Provider:
             await asyncio.sleep(self._chance.uniform(*THINK_SECONDS) / len(self.customers))
             customer = self._chance.choice(list(self.customers.values()))
             comes_back = customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS
-            if (self.talking or comes_back) and not self.silent:
+            is_patient = len(customer.said) - len(customer.answers) < UNANSWERED_MAX
+            if ((self.talking and is_patient) or comes_back) and not self.silent:
                 self._say(customer)
 
     def _say(self, customer: Customer) -> None:

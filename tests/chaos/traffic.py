@@ -38,6 +38,8 @@ QUIET_SECONDS = 2.0
 THINK_SECONDS = (0.2, 1.2)
 BURST_MAX = 4
 """Messages that a visitor writes at once, or while the server is away: there is often one in the air when it dies."""
+UNANSWERED_MAX = 20
+"""Without an answer to so many nobody writes more: what a screen shows at once is a page."""
 BACK_OFF_SECONDS = (0.02, 0.25)
 HOLDS_AT_MOST = 3
 """Sessions that an operator picks up unasked."""
@@ -175,7 +177,7 @@ class Visitor(Client):
         while not (self.leaving or self.silent):
             await asyncio.sleep(self.chance.uniform(*THINK_SECONDS))
             pending = len(self._unsettled)
-            if self.talking:
+            if self.talking and len(self._unanswered) < UNANSWERED_MAX:
                 self._write(min(self.chance.randint(1, BURST_MAX), BURST_MAX - pending))
             elif self.state == "closed" and not (pending or self.silent) and self.waits:
                 self._write(1)

@@ -216,7 +216,9 @@ def test_without_the_guard_in_flight_answers_overtake_one_another():
             .scalar_subquery()
         )
         .returning(
-            *(outbox.c[name] for name in "id seq channel_id message_id attempt created_us buttons".split()), literal_column("1")
+            *(outbox.c[name] for name in "id seq channel_id message_id attempt created_us buttons".split()),
+            literal_column("1"),  # another waits behind it
+            literal_column("0"),  # and nothing went before
         )
     )
 
