@@ -12,6 +12,8 @@ What the database does to a transaction is not the function's fault, and functio
 
     deadlock, cancelled for another's sake      run again at once
     connection lost before COMMIT               run again on a new connection; after PATIENCE_SECONDS without one: StoreBusy
+    no answer, and the connection stands        after STALL_SECONDS it is cut, which is the same; what waits behind such calls for
+                                                PATIENCE_SECONDS: StoreBusy
     connection lost at COMMIT                   the transaction's own number tells on a new connection whether it was committed
     statement or lock took too long             StoreBusy, for that item alone
     disk full                                   StoreFull, and the store goes on
@@ -20,13 +22,15 @@ What the database does to a transaction is not the function's fault, and functio
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import psycopg
 import structlog
@@ -50,6 +54,11 @@ WRITERS = 4
 READERS = 4
 PATIENCE_SECONDS = 5.0
 """How long a call waits for a database that does not answer; once that has passed, calls are refused at once until it does."""
+STALL_SECONDS = 40.0
+"""Without an answer for so long the connection is cut: a server that works has ended the statement before (`statement_timeout`)."""
+CLOSE_SECONDS = 10.0
+"""How long the end of a process waits for what was asked; what stands still then is cut off."""
+WATCH_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 """Between two tries to connect."""
 TRIES = 10
@@ -119,16 +128,32 @@ def _told(error: psycopg.Error) -> Exception:
     return _Undone(error)
 
 
+class _Asked:
+    """Since when an answer of the database is waited for, by `time.monotonic`; None: it is not."""
+
+    __slots__ = ("since",)
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def __enter__(self) -> None:
+        self.since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.since = None
+
+
 class PostgresTx:
     """A `Tx` on one psycopg cursor."""
 
     shared = True
 
-    __slots__ = ("_cursor", "_ids", "_later", "after", "now")
+    __slots__ = ("_asked", "_cursor", "_ids", "_later", "after", "now")
 
-    def __init__(self, cursor: psycopg.Cursor[Any], now: datetime, ids: Ids) -> None:
+    def __init__(self, cursor: psycopg.Cursor[Any], now: datetime, ids: Ids, asked: _Asked | None = None) -> None:
         self._cursor = cursor
         self._ids = ids
+        self._asked = asked or _Asked()
         self._later: dict[RowsSql, list[Row]] = {}
         self.now = now
         self.after = After()
@@ -158,7 +183,8 @@ class PostgresTx:
         if over.keys and len(rows) > 1:
             rows = list({row[: over.keys]: row for row in rows}.values())
         try:
-            self._cursor.execute(over.over_arrays(), [list(column) for column in zip(*rows, strict=True)], prepare=True)
+            with self._asked:
+                self._cursor.execute(over.over_arrays(), [list(column) for column in zip(*rows, strict=True)], prepare=True)
             return self._cursor.fetchall() if self._cursor.description is not None else []
         except psycopg.Error as error:
             raise _told(error) from error
@@ -182,7 +208,8 @@ class PostgresTx:
         text, fixed = statement.text(POSTGRESQL)
         try:
             # What is made for one request is not prepared: its text may never come again.
-            self._cursor.execute(text, {**fixed, **values} if fixed else values, prepare=not statement.adhoc)
+            with self._asked:
+                self._cursor.execute(text, {**fixed, **values} if fixed else values, prepare=not statement.adhoc)
         except psycopg.Error as error:
             raise _told(error) from error
 
@@ -238,6 +265,21 @@ class Link:
         """What life of which server the connection is to: see _LIFE."""
         self._tried = 0.0
         self._lost_since: float | None = None
+        self._asked = _Asked()
+        self._holds = threading.Lock()
+        """Nobody closes the connection while another thread cuts it: its number may be another's the next moment."""
+
+    def waits_for(self, now: float) -> float:
+        """Return for how many seconds the database owes this link an answer; 0: it owes none. *now* is `time.monotonic`."""
+        since = self._asked.since
+        return now - since if since is not None else 0.0
+
+    def cut(self) -> None:
+        """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
+        with self._holds:
+            if self._connection is not None and not self._connection.closed:
+                with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
 
     def run(self, work: Work) -> tuple[list[Answer], After]:
         """Run *work* in a transaction, or its parts each in one; return each item's fate and what to do then."""
@@ -266,9 +308,10 @@ class Link:
 
     def close(self) -> None:
         """Let go of the connection; what is asked next makes another one."""
-        connection, self._connection, self._cursor = self._connection, None, None
+        connection, self._cursor = self._connection, None
         if connection is not None:
-            with suppress(Exception):
+            with self._holds, suppress(Exception):
+                self._connection = None
                 connection.close()
 
     def _run(self, work: Work, after: After) -> list[Answer]:
@@ -354,7 +397,8 @@ class Link:
             self._connect()
         assert self._cursor is not None
         try:
-            (status,) = self._cursor.execute(_OUTCOME, [str(number)], prepare=False).fetchone() or (None,)
+            with self._asked:
+                (status,) = self._cursor.execute(_OUTCOME, [str(number)], prepare=False).fetchone() or (None,)
         except psycopg.Error as error:
             if error.sqlstate and error.sqlstate.startswith("22"):
                 return False  # a number of the future: another server has taken over, and has never seen it
@@ -387,7 +431,7 @@ class Link:
             raise
         now = self._clock.now() if self._clock is not None else from_us(int(result.get_value(0, 0) or 0))
         number = int(result.get_value(0, 1) or 0) if result.nfields > 1 else 0
-        return PostgresTx(self._cursor, now, self._ids), number
+        return PostgresTx(self._cursor, now, self._ids, self._asked), number
 
     def _end(self, text: bytes) -> None:
         """End the transaction with COMMIT or ROLLBACK. Raises _Undone."""
@@ -408,7 +452,8 @@ class Link:
         # The core of the driver: its own BEGIN and COMMIT would each be a statement more.
         assert self._connection is not None
         try:
-            result = self._connection.pgconn.exec_(text)
+            with self._asked:
+                result = self._connection.pgconn.exec_(text)
         except psycopg.Error as error:
             raise _Undone(error) from error
         if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
@@ -423,7 +468,8 @@ class Link:
         try:
             self._connection = connect(self._url, self._name)
             self._cursor = self._connection.cursor()
-            self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
+            with self._asked:
+                self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
         except psycopg.Error as error:
             self._lost_since = self._lost_since or now
             raise _Undone(error) from error
@@ -463,27 +509,34 @@ def _once(url: str, do: Callable[[Link], Answer]) -> Any:
     return answer.value
 
 
+class _Job(NamedTuple):
+    work: Any
+    items: list[Any] | None
+    """None: it is no function of items."""
+    futures: list[asyncio.Future[Any]]
+    since: float
+
+
 class _Jobs:
     """What waits for a thread: functions in the order they came, the items of one function together."""
 
     def __init__(self) -> None:
         self._ready = threading.Condition()
-        self._waiting: deque[tuple[Any, list[Any] | None, list[asyncio.Future[Any]]]] = deque()
-        self._open: dict[Any, tuple[Any, list[Any], list[asyncio.Future[Any]]]] = {}
+        self._waiting: deque[_Job] = deque()
+        self._open: dict[Any, _Job] = {}
         self._closed = False
 
     def put(self, work: Any, item: Any, future: asyncio.Future[Any]) -> None:
         with self._ready:
             shared = self._open.get(work) if item is not WHOLE else None
-            if shared is not None and len(shared[1]) < BATCH_MAX:
-                shared[1].append(item)
-                shared[2].append(future)
+            if shared is not None and shared.items is not None and len(shared.items) < BATCH_MAX:
+                shared.items.append(item)
+                shared.futures.append(future)
                 return
-            if item is WHOLE:
-                self._waiting.append((work, None, [future]))
-            else:
-                entry = self._open[work] = (work, [item], [future])
-                self._waiting.append(entry)
+            job = _Job(work, None if item is WHOLE else [item], [future], time.monotonic())
+            if job.items is not None:
+                self._open[work] = job
+            self._waiting.append(job)
             self._ready.notify()
 
     def take(self) -> tuple[Work, list[asyncio.Future[Any]]] | None:
@@ -493,12 +546,22 @@ class _Jobs:
                 if self._closed:
                     return None
                 self._ready.wait()
-            work, items, futures = entry = self._waiting.popleft()
-            if items is None:
-                return work, futures
-            if self._open.get(work) is entry:
-                del self._open[work]
-            return Each(work, items), futures
+            job = self._take()
+            return (job.work if job.items is None else Each(job.work, job.items)), job.futures
+
+    def late(self, before: float) -> list[asyncio.Future[Any]]:
+        """Take back what has waited since *before*; return whom it was for."""
+        with self._ready:
+            futures: list[asyncio.Future[Any]] = []
+            while self._waiting and self._waiting[0].since < before:
+                futures += self._take().futures
+            return futures
+
+    def _take(self) -> _Job:
+        job = self._waiting.popleft()
+        if job.items is not None and self._open.get(job.work) is job:
+            del self._open[job.work]
+        return job
 
     def close(self) -> None:
         with self._ready:
@@ -519,6 +582,7 @@ class PostgresStore:
         writers: int = WRITERS,
         readers: int = READERS,
         patience_seconds: float = PATIENCE_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
         make_link: Callable[..., Link] = Link,
     ) -> None:
         """*clock* is for tests, *make_link* too; without a clock time is the database's."""
@@ -528,19 +592,21 @@ class PostgresStore:
         self.full_since: datetime | None = None
         """When the disk was first found full; None once a commit has gone through again."""
         self._writes, self._reads = _Jobs(), _Jobs()
-        kinds = ((self._write_all, "writer", writers), (self._read_all, "reader", readers))
-        self._threads = [
-            threading.Thread(
-                target=target,
-                args=(make_link(url, f"{kind} {number}", ids, clock, patience_seconds),),
-                name=f"store-{kind}-{number}",
-                daemon=True,
-            )
-            for target, kind, count in kinds
-            for number in range(count)
-        ]
+        self._patience = patience_seconds
+        self._stall = stall_seconds
+        self._stands_still = False
+        self._links: dict[_Jobs, list[Link]] = {}
+        self._threads: list[threading.Thread] = []
+        kinds = ((self._write_all, self._writes, "writer", writers), (self._read_all, self._reads, "reader", readers))
+        for target, jobs, kind, count in kinds:
+            self._links[jobs] = [make_link(url, f"{kind} {number}", ids, clock, patience_seconds) for number in range(count)]
+            self._threads += [
+                threading.Thread(target=target, args=(link,), name=f"store-{kind}-{number}", daemon=True)
+                for number, link in enumerate(self._links[jobs])
+            ]
         for thread in self._threads:
             thread.start()
+        self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def write(self, work: Callable[[Tx], T], /) -> asyncio.Future[T]:
         """See `Store.write`."""
@@ -555,16 +621,58 @@ class PostgresStore:
         return self._put(self._reads, work, WHOLE)
 
     async def close(self) -> None:
-        """Finish what was asked, then close the connections; later calls raise StoreClosed."""
+        """Finish what was asked, then close the connections; later calls raise StoreClosed.
+
+        What a database that stands still does not answer within CLOSE_SECONDS is refused, and its connections are cut.
+        """
         if self._end is None:
             self._end = StoreClosed("the store has been closed")
-        self._writes.close()
-        self._reads.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._join)
+        for jobs in self._links:
+            jobs.close()
+        ended = asyncio.Event()
+        # No executor's thread: the interpreter would wait for it at its end, whatever it waits for.
+        threading.Thread(target=self._join, args=(ended,), daemon=True).start()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await ended.wait()
+        except TimeoutError:
+            log.error("database_stands_still", problem="its connections are cut at the end of the process")
+            for jobs, links in self._links.items():
+                self._refuse(jobs, time.monotonic())
+                for link in links:
+                    link.cut()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await ended.wait()
+        finally:
+            self._watching.cancel()
 
-    def _join(self) -> None:
+    def _join(self, ended: asyncio.Event) -> None:
         for thread in self._threads:
             thread.join()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(ended.set)
+
+    def _watch(self) -> None:
+        """Refuse what waits behind calls that are not answered, and cut connections that say nothing for too long."""
+        now = time.monotonic()
+        stands_still = False
+        for jobs, links in self._links.items():
+            if links and all(link.waits_for(now) > self._patience for link in links):
+                stands_still = True
+                self._refuse(jobs, now - self._patience)
+            for link in links:
+                if link.waits_for(now) > self._stall:
+                    link.cut()
+        if stands_still and not self._stands_still:
+            log.warning("database_stands_still", problem=f"no answer for {self._patience:g} s")
+        self._stands_still = stands_still
+        self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
+
+    def _refuse(self, jobs: _Jobs, before: float) -> None:
+        for future in jobs.late(before):
+            if not future.done():
+                future.set_exception(StoreBusy("the database stands still; try again in a moment"))
 
     def _put(self, jobs: _Jobs, work: Any, item: Any) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()

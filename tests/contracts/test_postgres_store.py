@@ -434,6 +434,47 @@ def test_a_server_that_stands_still_holds_up_and_loses_nothing(server: Server, u
     assert play(url, body) == (0, wanted, [*(f"before {n}" for n in range(4)), *wanted])
 
 
+def test_a_server_that_stands_still_for_long_keeps_nobody_waiting(server: Server, url: str):
+    """What waits behind calls without an answer is refused; those are cut off in the end, and the store works again when it can."""
+
+    async def body(store: PostgresStore):
+        await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
+        server.pause()
+        try:
+            begun = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(4)]
+            await asyncio.sleep(0)
+            behind = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(4, 20)]
+            refused = await asyncio.wait_for(asyncio.gather(*behind, return_exceptions=True), WAIT_SECONDS)
+            cut = await asyncio.wait_for(asyncio.gather(*begun, return_exceptions=True), WAIT_SECONDS)
+        finally:
+            server.pause(paused=False)
+        await when_it_can(lambda: store.write(add("after", 100)))
+        return {told(one) for one in refused}, {told(one) for one in cut}, await store.read(names)
+
+    refused, cut, kept = play(url, body, patience_seconds=0.3, stall_seconds=1.5)
+    assert refused == cut == {StoreBusy}
+    assert kept == [*(f"before {n}" for n in range(4)), "after"]
+
+
+def test_a_store_is_closed_though_its_server_stands_still(server: Server, url: str, monkeypatch):
+    """The process can end; what was asked is refused."""
+    monkeypatch.setattr(broker.store.postgres, "CLOSE_SECONDS", 0.5)
+
+    async def whole() -> list[Any]:
+        store = PostgresStore(url, ids=SystemIds(), ring=lambda bells: None, patience_seconds=0.3)
+        await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
+        server.pause()
+        try:
+            asked = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(20)]
+            await asyncio.wait_for(store.close(), WAIT_SECONDS)
+            done, _ = await asyncio.wait(asked, timeout=WAIT_SECONDS)
+        finally:
+            server.pause(paused=False)
+        return [told(one.exception()) for one in done]
+
+    assert asyncio.run(whole()) == [StoreBusy] * 20
+
+
 def test_a_server_with_no_connection_left_is_waited_for(server: Server, database: str):
     """It refuses whoever comes: they are told so, and get through when there is room."""
     server.run("DROP ROLE IF EXISTS few")
