@@ -60,7 +60,11 @@ class Thinner(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a library's line is written."""
-        return record.levelno < logging.WARNING or self._left_out(record.name) is not None
+        if record.levelno < logging.WARNING:
+            return True
+        left_out = self._left_out(record.name)
+        record.__dict__["left_out"] = left_out  # as logging's own `extra` is kept
+        return left_out is not None
 
     def _left_out(self, name: str) -> int | None:
         """Return how many were left out before this one; None when it is left out itself."""
@@ -138,7 +142,9 @@ def _for_machines() -> list[Processor]:
 
 def _as_library(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord | None = event.get("_record")
-    return {**event, "event": "library_said", "library": record.name if record else "", "said": event["event"]}
+    left_out = getattr(record, "left_out", None)
+    counted = {"left_out": left_out} if left_out else {}
+    return {**event, "event": "library_said", "library": record.name if record else "", "said": event["event"], **counted}
 
 
 def _without(value: Any) -> Any:

@@ -74,17 +74,14 @@ def check_postgres(url: str, *, forced: bool = False) -> None:
         raise ConfigError(
             f"database_url: the database has the schema {version or 'of nobody'}, this version needs {HEAD}; run: omniline migrate"
         )
-
     if is_restored:
         raise ConfigError("database_url: the database was restored from a backup of another server; run: omniline migrate")
 
 
-_LATER = "xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-"""Is true of no row that can be seen, but where a backup was restored: its transactions were another server's."""
-
-
 def _is_of_another_server(connection: psycopg.Connection[Any]) -> bool:
-    return connection.execute(f"SELECT 1 FROM journal WHERE {_LATER} LIMIT 1").fetchone() is not None  # noqa: S608
+    # No row that can be seen is of a transaction to come, but where a backup was restored: its transactions were another server's.
+    later = "SELECT 1 FROM journal WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint LIMIT 1"
+    return connection.execute(later).fetchone() is not None
 
 
 def _forget_transactions(connection: psycopg.Connection[Any]) -> bool:

@@ -798,8 +798,8 @@ class VisitorGate:
             # A bell may have been lost as a word may: who hears nothing new is told nothing.
             for conversation_id in list(self._by_conversation):
                 self._session_changed(conversation_id)
-            for line_id in self._directory().lines:
-                self._hours_changed(line_id)
+            for channel_id in {visitor.channel_id for visitor in self._visitors.values()}:
+                self._hours_changed(self._line_of(channel_id).id)
 
     # --- what a visitor is told beside messages
 

@@ -63,6 +63,19 @@ def test_strangers_do_not_fill_the_log_through_a_library(lines):
     assert [line["library"] for line in lines()] == ["uvicorn.error"] * log.LINES_MAX + ["websockets"]
 
 
+def test_a_library_tells_how_often_it_was_left_out_too():
+    """As our own lines do."""
+    now = [0.0]
+    thin = log.Thinner(lambda: now[0])
+    records = [logging.LogRecord("websockets", logging.WARNING, "", 0, "again", None, None) for _ in range(log.LINES_MAX + 4)]
+    for record in records[:-1]:
+        thin.filter(record)
+    now[0] = log.WINDOW_SECONDS
+
+    assert thin.filter(records[-1])
+    assert log._as_library(None, "warning", {"event": "again", "_record": records[-1]})["left_out"] == 3
+
+
 def test_sensitive_keys_are_dropped_at_any_depth(lines):
     """A text, a phone, an e-mail address, a token or a password that slips in does not come out."""
     structlog.get_logger().info("slipped", text="hello", who={"email": "a@b.c", "id": "7"}, all=[{"Token": "t"}], password="p")

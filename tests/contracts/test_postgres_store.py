@@ -417,17 +417,24 @@ def test_closing_while_the_server_is_away_answers_everybody(server: Server, url:
         server.start()
 
 
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """Let *server* answer nobody meanwhile."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.pause(paused=False)
+
+
 def test_a_server_that_stands_still_holds_up_and_loses_nothing(server: Server, url: str):
     """Nobody is answered before it goes on; then everybody is."""
 
     async def body(store: PostgresStore):
         await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
-        server.pause()
-        try:
+        with standing_still(server):
             asked = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(20)]
             done, _ = await asyncio.wait(asked, timeout=0.3)
-        finally:
-            server.pause(paused=False)
         return len(done), await asyncio.gather(*asked), await store.read(names)
 
     wanted = [f"{n}" for n in range(20)]
@@ -439,15 +446,12 @@ def test_a_server_that_stands_still_for_long_keeps_nobody_waiting(server: Server
 
     async def body(store: PostgresStore):
         await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
-        server.pause()
-        try:
+        with standing_still(server):
             begun = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(4)]
             await asyncio.sleep(0)
             behind = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(4, 20)]
             refused = await asyncio.wait_for(asyncio.gather(*behind, return_exceptions=True), WAIT_SECONDS)
             cut = await asyncio.wait_for(asyncio.gather(*begun, return_exceptions=True), WAIT_SECONDS)
-        finally:
-            server.pause(paused=False)
         await when_it_can(lambda: store.write(add("after", 100)))
         return {told(one) for one in refused}, {told(one) for one in cut}, await store.read(names)
 
@@ -463,13 +467,10 @@ def test_a_store_is_closed_though_its_server_stands_still(server: Server, url: s
     async def whole() -> list[Any]:
         store = PostgresStore(url, ids=SystemIds(), ring=lambda bells: None, patience_seconds=0.3)
         await asyncio.gather(*(store.write(add(f"before {n}", n)) for n in range(4)))
-        server.pause()
-        try:
+        with standing_still(server):
             asked = [asyncio.ensure_future(store.write(add(f"{n}", 10 + n))) for n in range(20)]
             await asyncio.wait_for(store.close(), WAIT_SECONDS)
             done, _ = await asyncio.wait(asked, timeout=WAIT_SECONDS)
-        finally:
-            server.pause(paused=False)
         return [told(one.exception()) for one in done]
 
     assert asyncio.run(whole()) == [StoreBusy] * 20

@@ -55,6 +55,25 @@ def take(at, ann, id_):
     return Take(at=at, operator_id=ann, command=id_)
 
 
+async def served(here, visitor):
+    """Let *visitor* say something and ann take it, until all that is told of that is on its way; return their token."""
+    token = (await visitor.hello())["token"]
+    await visitor.say("hello")
+    await visitor.next("message")
+    await operator_does(here, take)
+    await here.sent()
+    return token
+
+
+async def lost(here, *texts):
+    """Let ann answer with *texts*, none of which reaches the gate."""
+    here.speaker.cut = True
+    for text in texts:
+        await operator_does(here, reply, text)
+        await here.sent()
+    here.speaker.cut = False
+
+
 def close(at, ann, id_):
     return Close(at=at, operator_id=ann, command=id_)
 
@@ -127,16 +146,8 @@ def test_what_another_process_could_not_tell_is_shown_before_what_it_tells_next(
 
     async def journey():
         async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
-            await visitor.hello()
-            await visitor.say("hello")
-            await visitor.next("message")
-            await operator_does(here, take)
-            await here.sent()
-            here.speaker.cut = True
-            for text in (b"one", b"two"):
-                await operator_does(here, reply, text)
-                await here.sent()
-            here.speaker.cut = False
+            await served(here, visitor)
+            await lost(here, b"one", b"two")
             await operator_does(here, reply, b"three")
             shown = [(await visitor.next("message"))["message"]["text"] for _ in range(3)]
 
@@ -150,16 +161,9 @@ def test_what_is_lost_while_it_is_looked_what_was_lost_is_not_overtaken_either(t
 
     async def journey():
         async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
-            await visitor.hello()
-            await visitor.say("hello")
-            await visitor.next("message")
-            await operator_does(here, take)
-            await here.sent()
-            for lost, heard in ((b"one", b"two"), (b"three", b"four")):
-                here.speaker.cut = True
-                await operator_does(here, reply, lost)
-                await here.sent()
-                here.speaker.cut = False
+            await served(here, visitor)
+            for unheard, heard in ((b"one", b"two"), (b"three", b"four")):
+                await lost(here, unheard)
                 here.answers.come.clear()
                 await operator_does(here, reply, heard)
                 await here.sent()
@@ -222,15 +226,8 @@ def test_what_a_new_tab_was_given_is_not_missed_by_the_other(tmp_path):
 
     async def journey():
         async with place(tmp_path, apart=True) as here, here.visitor() as one:
-            token = (await one.hello())["token"]
-            await one.say("hello")
-            await one.next("message")
-            await operator_does(here, take)
-            await here.sent()
-            here.speaker.cut = True
-            await operator_does(here, reply, b"lost")
-            await here.sent()
-            here.speaker.cut = False
+            token = await served(here, one)
+            await lost(here, b"lost")
             async with here.visitor() as other:
                 assert "lost" in [message["text"] for message in (await other.hello(token=token))["history"]]
                 await operator_does(here, reply, b"next")
@@ -256,10 +253,7 @@ def test_who_comes_again_is_not_shown_again_what_they_have(tmp_path):
                     pass
             async with here.visitor() as visitor:
                 await visitor.hello(token=token, since=seen["seq"])
-                here.speaker.cut = True
-                await operator_does(here, reply, b"lost")
-                await here.sent()
-                here.speaker.cut = False
+                await lost(here, b"lost")
                 await operator_does(here, reply, b"next")
                 shown = [(await visitor.next("message"))["message"]["text"] for _ in range(2)]
 
