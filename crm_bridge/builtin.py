@@ -16,10 +16,10 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import bindparam, or_, select, update
 
-from broker.domain import to_us
+from broker.domain import ConversationId, to_us
 from broker.leases import Fence, free
 from broker.ports import LeadDraft, Store, TranscriptDraft, Tx
-from broker.store import journal
+from broker.store import journal, locks
 from broker.store.sql import insert_new, sql
 from broker.store.tables import conversations, leads, sessions, transcripts
 from crm_bridge.rules import external_id_of
@@ -121,8 +121,7 @@ class BuiltInCrm:
 
     def _put_transcripts(self, tx: Tx, transcripts_: Sequence[TranscriptDraft]) -> list[None]:
         self._fence(tx)
-        for one in transcripts_:
-            put_transcript(tx, one)
+        put_transcripts(tx, transcripts_)
         return [None] * len(transcripts_)
 
     def _write(self, work: Callable[[Tx], T]) -> Awaitable[T]:
@@ -174,10 +173,8 @@ def _tell(tx: Tx, lead_id: str, what: str) -> None:
     """Write into the journal that the lead is another now: *what* is made, filled, transcript, moved or merged."""
     row = tx.one(_SHOWN, lead=lead_id)
     assert row is not None
-    contact_id, session_id, line_id, responsible_id = row
-    home = tx.one(_CONVERSATION, session=session_id) if session_id is not None else None
-    home = home or tx.one(_LATEST_CONVERSATION, contact=contact_id)
-    conversation_id = home[0] if home is not None else None
+    contact_id, _, line_id, responsible_id = row
+    conversation_id = _home(tx, lead_id)
     body = _encode({"lead": lead_id, "contact": contact_id, "what": what, "responsible": responsible_id}).decode()
     journal.append(
         tx,
@@ -189,8 +186,27 @@ def _tell(tx: Tx, lead_id: str, what: str) -> None:
     )
 
 
-def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
-    """Create or replace the transcript, attached to the contact's lead; the same one again leaves no trace."""
+def _home(tx: Tx, lead_id: str) -> ConversationId | None:
+    """Return the conversation in whose journal the lead's changes stand: of its session, else the contact's latest."""
+    row = tx.one(_SHOWN, lead=lead_id)
+    assert row is not None
+    contact_id, session_id = row[:2]
+    home = tx.one(_CONVERSATION, session=session_id) if session_id is not None else None
+    home = home or tx.one(_LATEST_CONVERSATION, contact=contact_id)
+    return home[0] if home is not None else None
+
+
+def put_transcripts(tx: Tx, drafts: Sequence[TranscriptDraft]) -> None:
+    """Create or replace the transcripts, attached to their contacts' leads; the same ones again leave no trace."""
+    told = [lead for one in drafts if (lead := _put_transcript(tx, one)) is not None]
+    # Each is told in a conversation: of several that were locked one by one, two transactions could wait for each other.
+    locks.conversations(tx, filter(None, (_home(tx, lead) for lead in told)))
+    for lead in told:
+        _tell(tx, lead, "transcript")
+
+
+def _put_transcript(tx: Tx, transcript: TranscriptDraft) -> str | None:
+    """Write it; return the lead to which it has been attached just now, of which the journal is to tell."""
     lead = tx.one(_FIND, external=external_id_of(transcript.contact_id))
     lead_id = lead[0] if lead else None
     frozen = int(transcript.frozen)
@@ -217,8 +233,7 @@ def put_transcript(tx: Tx, transcript: TranscriptDraft) -> None:
             now_us=now_us,
         )
     # Receipts rewrite a transcript again and again; who looks at the lead is told of the first time.
-    if written and lead_id is not None and before != (lead_id,):
-        _tell(tx, lead_id, "transcript")
+    return lead_id if written and lead_id is not None and before != (lead_id,) else None
 
 
 def follow_contact(tx: Tx, moved_from: str, into: str) -> None:

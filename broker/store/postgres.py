@@ -706,9 +706,11 @@ class PostgresStore:
         link.close()
 
     def _settle(self, futures: list[asyncio.Future[Any]], answers: list[Answer], after: After) -> None:
-        metrics.store_commits_total.inc()
-        metrics.store_transactions_total.inc(len(futures))
-        metrics.store_batch_size.observe(len(futures))
+        done = sum(answer.error is None for answer in answers)
+        if done:
+            metrics.store_commits_total.inc()
+            metrics.store_transactions_total.inc(done)
+            metrics.store_batch_size.observe(done)
         for future, answer in zip(futures, answers, strict=True):
             if isinstance(answer.error, StoreFull):
                 self.full_since = self.full_since or from_us(time.time_ns() // 1000)

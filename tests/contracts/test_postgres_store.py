@@ -587,6 +587,19 @@ def test_what_breaks_a_constraint_harms_none_of_those_it_shared_a_call_with(url:
     assert play(url, body, writers=1) == (["a", psycopg.errors.UniqueViolation, "c"], ["b", "a", "c"])
 
 
+def test_a_transaction_that_cannot_begin_spoils_none_after_it(url: str, monkeypatch: pytest.MonkeyPatch):
+    """What is read at its beginning fails when it has begun already: it is undone, and the next begins on the same connection."""
+
+    async def body(store: PostgresStore):
+        await store.write(add("a"))
+        monkeypatch.setattr(broker.store.postgres, "_BEGIN", b"BEGIN; SELECT 1 / 0")
+        refused = await asyncio.gather(store.write(add("b")), return_exceptions=True)
+        monkeypatch.undo()
+        return told(refused[0]), await store.write(add("c")), await store.read(names)
+
+    assert play(url, body, writers=1) == (StoreBusy, "c", ["a", "c"])
+
+
 def test_a_text_that_no_database_keeps_harms_none_of_those_it_shared_a_call_with(url: str):
     """A NUL, or half a character: refused before it is sent."""
 

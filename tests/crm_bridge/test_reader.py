@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import msgspec
+import psycopg
 import pytest
 
 from broker.domain import ConversationId, Fate, LeadRule, Outside, Source
@@ -14,19 +16,20 @@ from broker.hours import Hours, raw_of
 from broker.ports import LeadDraft, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.reconcile import reconcile
-from crm_bridge.builtin import BuiltInCrm
+from crm_bridge.builtin import BuiltInCrm, put_transcripts
 from crm_bridge.reader import NAME, Reader, look
 from crm_bridge.transcript import Document
 from crm_bridge.transcript import read as document_of
 from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, Fault
+from tests.support.store import MemoryStore, PostgresMemory
 
 
 class Shop:
     """A house with a line, a site, a messenger, an operator and the built-in CRM's reader."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.house = House()
+    def __init__(self, store: type[MemoryStore] = MemoryStore, **settings: Any) -> None:
+        self.house = House(store)
         self.line = self.house.line(**settings)
         self.site = self.house.channel(self.line, "site")
         self.bot = self.house.channel(self.line, "bot", PUSH)
@@ -386,6 +389,36 @@ def test_who_has_lost_the_lease_writes_nothing(shop, deed):
     with pytest.raises(LeaseLost):
         asyncio.run(deed(BuiltInCrm(shop.house, lost), page))
     assert (shop.leads, shop.transcripts) == ([], [])
+
+
+def test_transcripts_of_several_take_their_conversations_in_everybodys_order():
+    """On a shared database: while one is waited for, no later one is held, so nobody waits in a circle."""
+    shop = Shop(store=cast(type[MemoryStore], PostgresMemory))
+    for visitor in ("v1", "v2"):
+        conversation = shop.house.say(shop.site, visitor, f"I am {visitor}@example.com")
+        shop.house.settle()
+        shop.house.take(conversation, shop.ann)
+        shop.house.end(conversation, shop.ann)
+        shop.house.settle()
+    page = shop.house.store.read(lambda tx: look(tx, shop.house.capabilities))
+    assert page is not None
+    for lead in page.leads:
+        asyncio.run(shop.crm.put_lead(lead))
+    first, second = (row["id"] for row in shop.house.rows("conversations"))
+    drafts = sorted(page.transcripts, key=lambda draft: draft.session_id, reverse=True)
+    lock = "SELECT id FROM conversations WHERE id = %s FOR NO KEY UPDATE"
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    url = cast(PostgresMemory, shop.house.store).database.url
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as looks, ThreadPoolExecutor(1) as crm:
+        other.execute(lock, [first])
+        writing = crm.submit(shop.house.store.write, lambda tx: put_transcripts(tx, drafts))
+        while looks.execute(waiting).fetchone() == (0,) and not writing.done():
+            pass
+        other.execute(f"{lock} NOWAIT", [second])
+        other.commit()
+        writing.result(10)
+
+    assert [row["session_id"] for row in shop.transcripts] == [draft.session_id for draft in reversed(drafts)]
 
 
 def test_a_line_without_a_window_freezes_at_closing():
