@@ -68,6 +68,8 @@ _BEFORE: ColumnElement[int] = literal_column(
     "(SELECT coalesce(max(other.seq), 0) FROM outbox AS other"
     " WHERE other.conversation_id = outbox.conversation_id AND other.seq < outbox.seq)"
 )
+# What was never tried waits for nothing: when its moment is still to come, the clock was turned back since it was queued.
+_UNTRIED = outbox.c.attempt == 0
 _LEASE = sql(
     update(outbox)
     .values(
@@ -80,7 +82,7 @@ _LEASE = sql(
     .where(
         outbox.c.id == _lowest,
         outbox.c.state == "queued",
-        outbox.c.due_us <= bindparam("now_us"),
+        or_(outbox.c.due_us <= bindparam("now_us"), _UNTRIED),
     )
     .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND, _BEFORE)
 )
@@ -127,12 +129,11 @@ _OF_THE_DEAD = sql(
     .order_by(outbox.c.conversation_id, outbox.c.seq)
     .limit(500)
 )
-_DUE = sql(
+_TO_SEND = (
     select(outbox.c.conversation_id)
     .where(
         text("outbox.state IN ('queued', 'sending')"),
         outbox.c.state == "queued",
-        outbox.c.due_us <= bindparam("now_us"),
         # Rows behind one that backs off are no work: a thousand of them would hide what is.
         not_(
             select(_other.c.id)
@@ -143,6 +144,8 @@ _DUE = sql(
     .order_by(outbox.c.due_us)
     .limit(1_000)
 )
+_DUE = sql(_TO_SEND.where(outbox.c.due_us <= bindparam("now_us")))
+_DUE_BY_ANOTHER_CLOCK = sql(_TO_SEND.where(outbox.c.due_us > bindparam("now_us"), _UNTRIED))
 
 
 _read_buttons = msgspec.json.Decoder(tuple[Button, ...]).decode
@@ -303,7 +306,9 @@ def orphaned(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> lis
 
 def due(tx: Tx) -> list[ConversationId]:
     """Return conversations with something to send now: what the sweep wakes."""
-    return [ConversationId(row[0]) for row in tx.all(_DUE, now_us=to_us(tx.now))]
+    now_us = to_us(tx.now)
+    rows = (*tx.all(_DUE, now_us=now_us), *tx.all(_DUE_BY_ANOTHER_CLOCK, now_us=now_us))
+    return [ConversationId(row[0]) for row in rows]
 
 
 def _tell(tx: Tx, conversation_id: ConversationId, seq: int, fate: Fate, problem: str) -> None:

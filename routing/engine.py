@@ -83,7 +83,7 @@ from routing.session import (
 )
 from routing.view import HoursView, OperatorView, View
 
-ENGINE = 3
+ENGINE = 4
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
 Step = tuple[Session, tuple[Decision, ...]]
@@ -116,6 +116,11 @@ def decide(session: Session | None, event: SessionEvent, view: View, now: dateti
 # --- the customer writes
 
 
+def _opening(before: Session | None, now: datetime) -> datetime:
+    """Return when a session opens: after the one before it, whatever became of the clock, for by that they are put in their order."""
+    return now if before is None else max(now, before.opened_at + timedelta(microseconds=1))
+
+
 def _open(session: Session | None, event: ContactMessage, view: View, now: datetime) -> Outcome:
     conversation = view.conversation
     if conversation.banned:
@@ -128,7 +133,7 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
         line_id=conversation.line_id,
         channel_id=conversation.channel_id,
         contact_id=conversation.contact_id,
-        opened_at=now,
+        opened_at=_opening(session, now),
         status=Status.QUEUED,
         weight=line.weights.of(load),
         load=load,
@@ -318,7 +323,7 @@ def _customer_wrote_after_closing(session: Session, event: ContactMessage, view:
     if view.conversation.banned:
         return session, (Ignore("banned"),)
     if _is_over(session, view, event.at):
-        opened, decisions = _open(None, event, view, now)
+        opened, decisions = _open(session, event, view, now)
         return opened, (*_frozen(session), *decisions)
     if session.operator_id is None and not view.hours.open and _answers_alone(session, view):
         # Nobody was asked about it and nobody would be now: the words join what was said, and were answered already.
@@ -1160,7 +1165,7 @@ def _start(session: Session | None, event: Start, view: View, now: datetime) -> 
             line_id=conversation.line_id,
             channel_id=conversation.channel_id,
             contact_id=conversation.contact_id,
-            opened_at=now,
+            opened_at=_opening(session, now),
             status=Status.ACTIVE,
             weight=weight,
             load=conversation.load,

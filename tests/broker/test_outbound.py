@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -188,6 +189,21 @@ def test_nothing_overtakes_one_that_backs_off(push: Post, fault: Fault):
     while push.step():
         pass
     assert push.arrived() == ["2", "3"]
+
+
+def test_a_clock_that_is_turned_back_holds_up_nothing_that_is_new(push: Post):
+    """What was queued while it ran an hour ahead is swept and sent at once; only what backs off keeps to its moment."""
+    push.clock.move(3600)
+    push.say(2)
+    push.channel.script.append(Fault.UNAVAILABLE)
+    assert push.step()
+    other = push.begin("bob")
+    push.say(3, conversation=other)
+    push.clock.set(push.clock.now() - timedelta(hours=1))
+
+    assert push.store.write(due) == [other]
+    assert push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0)) is None
+    assert push.store.write(lambda tx: lease(tx, other, "a", 1, 0.0)) is not None
 
 
 def test_back_off_grows_and_ends():

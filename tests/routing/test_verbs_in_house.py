@@ -316,6 +316,25 @@ def test_what_a_colleague_does_not_take_comes_back_in_the_house(shops: Shops, ho
     assert set(shop.timers()) == {SILENCE}
 
 
+@pytest.mark.parametrize("begins", ["customer", "operator"])
+def test_a_clock_that_is_turned_back_leaves_sessions_in_their_order(shops: Shops, begins: str):
+    """One that ran an hour ahead: the next session of the same conversation opens after the last, whatever it shows by then."""
+    shop = shops()
+    shop.clock.move(HOUR)
+    conversation = answered(shop)
+    assert shop.does(shop.ann, conversation, Close) == ""
+    before = shop.held()
+    shop.passes(660)
+    shop.clock.set(shop.clock.now() - HOUR)
+    if begins == "customer":
+        shop.writes("me again")
+    else:
+        assert shop.does(shop.ann, conversation, Start, "one more thing") == ""
+
+    assert shop.held().id != before.id
+    assert before.opened_at + timedelta(microseconds=1) == shop.held().opened_at
+
+
 def test_what_is_passed_on_by_who_has_gone_since_is_anybodys(shops: Shops):
     """Ann goes home while Bob thinks: it waits, and is offered to nobody who was just asked."""
     shop = shops()
