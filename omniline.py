@@ -545,8 +545,8 @@ class Process:
             )
         self._strange = strange
         known = {kind: one.capabilities for kind, one in self.kinds.items()}
-        self.capabilities.clear()
-        self.capabilities.update({row.id: known.get(row.kind, unknown.CAPABILITIES) for row in directory.channels.values()})
+        # Put in place at once: the store's threads look things up in it.
+        self.capabilities = {row.id: known.get(row.kind, unknown.CAPABILITIES) for row in directory.channels.values()}
         rows = {row.id: row for row in directory.channels.values() if row.active}
         # What has not changed stays the same: a receiver need not begin anew.
         self.channels = {
@@ -558,6 +558,10 @@ class Process:
             {id_: one.load for id_, one in self.capabilities.items()},
             frozenset(id_ for id_, one in self.capabilities.items() if one.buttons),
         )
+
+    def _is_idempotent(self, id_: ChannelId) -> bool:
+        known = self.capabilities.get(id_)
+        return known is not None and known.idempotent
 
     def _make_channel(self, row: ChannelRow) -> Channel:
         from channels.unknown import UnknownChannel
@@ -599,7 +603,7 @@ class Process:
             self.store,
             self.transport,
             fence=fence,
-            idempotent=lambda id_: id_ in self.capabilities and self.capabilities[id_].idempotent,
+            idempotent=self._is_idempotent,
         )
         server = self._web()
         tasks = self._start(self._loops())
@@ -709,14 +713,13 @@ class Process:
 
     def _working(self, outgoing: SenderLoop) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what is done without anybody's asking."""
-        from routing.distributor import Distributor
         from routing.worker import Worker
 
         loops: dict[str, Coroutine[Any, Any, None]] = {}
         if "router" in self.roles:
             loops |= {
                 "worker": Worker(self.store, self.transport, lambda: self.house).run(),
-                "distributor": Distributor(self.store, self.transport, lambda: self.house).run(),
+                "distributor": self._distribute(),
                 "timers": self._once("timers", self._keep_time),
             }
         if "sender" in self.roles:
@@ -753,6 +756,18 @@ class Process:
         finally:
             stop()
 
+    async def _distribute(self) -> None:
+        from routing.distributor import Distributor
+
+        distributor = Distributor(self.store, self.transport, lambda: self.house)
+        # Alone the timekeeper does it for the one distributor there is.
+        stop = self.directory.on_change(distributor.settings_changed) if self.shared else None
+        try:
+            await distributor.run()
+        finally:
+            if stop is not None:
+                stop()
+
     async def _receive(self) -> None:
         from broker.receiving import Receivers
 
@@ -768,7 +783,7 @@ class Process:
         from crm_bridge.loop import Loop
         from crm_bridge.reader import Reader
 
-        reader = Reader(self.store, BuiltInCrm(self.store, fence), self.capabilities, fence=fence)
+        reader = Reader(self.store, BuiltInCrm(self.store, fence), lambda: self.capabilities, fence=fence)
         await Loop(reader, self.transport).run()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from broker import metrics
 from broker.domain import to_us
@@ -44,7 +44,12 @@ _NEW = insert_new(leases, "name holder token until_us", "name")
 _TAKE = sql(
     update(leases)
     .values(holder=bindparam("me"), token=leases.c.token + 1, until_us=bindparam("until"))
-    .where(leases.c.name == bindparam("lease"), leases.c.until_us <= bindparam("now"))
+    .where(
+        leases.c.name == bindparam("lease"),
+        # Nobody takes it for longer than LEASE_SECONDS: what reaches further was written before the store's clock was set back (a standby
+        # took over, say), and a holder that lives has renewed it since, or learns from its token that it was taken.
+        or_(leases.c.until_us <= bindparam("now"), leases.c.until_us > bindparam("farthest")),
+    )
     .returning(leases.c.token)
 )
 _RENEW = sql(
@@ -79,7 +84,8 @@ def take(tx: Tx, name: str, holder: str) -> Lease | None:
     until = to_us(tx.now + timedelta(seconds=LEASE_SECONDS))
     if tx.run(_NEW, name=name, holder=holder, token=1, until_us=until):
         return Lease(name, 1)
-    row = tx.one(_TAKE, lease=name, me=holder, now=now, until=until)
+    farthest = to_us(tx.now + timedelta(seconds=2 * LEASE_SECONDS))
+    row = tx.one(_TAKE, lease=name, me=holder, now=now, farthest=farthest, until=until)
     return Lease(name, int(row[0])) if row else None
 
 

@@ -30,7 +30,7 @@ from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import cols, insert_rows, sql
-from broker.store.tables import conversations, messages, outbox, processes
+from broker.store.tables import channels, conversations, messages, outbox, processes
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +43,11 @@ SEND_SECONDS = 20.0
 GRACE_SECONDS = 10.0
 """After a lease has ended, before another takes over: for clocks, and for a process that stood still between look and write."""
 BACKOFF_MAX_SECONDS = 300.0
+UNHEARD_SECONDS = 1.0
+"""Until a message is tried again whose channel this process has not heard of."""
 PACE_SECONDS = 2.0
 """How long a message waits for its provider's rate before it makes room for others; well below the lease."""
+FAILURES_KEPT = 10_000
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
@@ -86,6 +89,7 @@ _LEASE = sql(
     )
     .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND, _BEFORE)
 )
+_ACTIVE = sql(select(channels.c.id).where(channels.c.id == bindparam("channel"), channels.c.active != 0))
 _MESSAGE = sql(
     select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
     .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
@@ -349,6 +353,8 @@ class Sender:
         self._sender_name = sender_name
         self._owner = owner
         self._fence = fence
+        self._failures: dict[str, int] = {}
+        """How often a row has failed here. A process that begins anew tries sooner."""
 
     async def step(self, conversation_id: ConversationId) -> bool:
         """Send the conversation's next row; False when there is none to send now."""
@@ -358,7 +364,11 @@ class Sender:
             return False
         channel = self._channel(leased.channel_id)
         if channel is None:
-            await self._end(leased, "failed", problem="its channel has been switched off")
+            if await self._store.read(lambda tx: tx.one(_ACTIVE, channel=leased.channel_id)):
+                # Another process has switched it on, and this one has not heard of that yet.
+                await self._later(leased, Unavailable("its channel is not known yet", retry_after=UNHEARD_SECONDS), "")
+            else:
+                await self._end(leased, "failed", problem="its channel has been switched off")
             return True
         outcome = await self._send(leased, channel)
         metrics.sent_total.labels(channel.kind, outcome).inc()
@@ -424,19 +434,24 @@ class Sender:
     async def _later(self, leased: Leased, error: Unavailable | None, problem: str) -> str:
         if leased.waiting_seconds > GIVE_UP_SECONDS:
             return await self._end(leased, "failed", problem=f"not sent within a day: {problem}")
-        seconds = (
-            error.retry_after
-            if error is not None and error.retry_after is not None
-            else min(BACKOFF_MAX_SECONDS, 2.0 ** min(leased.attempt, 10))  # of thousands of attempts 2 has no power
-        )
+        seconds = error.retry_after if error is not None else None
+        if seconds is None:
+            # Counted here and not by the row's leases: of those some only waited for the provider's rate.
+            failures = self._failures.pop(leased.row, 0) + 1
+            self._failures[leased.row] = failures
+            if len(self._failures) > FAILURES_KEPT:
+                del self._failures[next(iter(self._failures))]
+            seconds = min(BACKOFF_MAX_SECONDS, 2.0 ** min(failures, 10))  # of thousands of failures 2 has no power
         await self._end(leased, "queued", problem=problem, after_seconds=seconds)
         return "backed_off"
 
     async def _end(
         self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
     ) -> str:
-        await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
-        return state
+        if state != "queued":
+            self._failures.pop(leased.row, None)
+        ended = await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
+        return state if ended else "lease_lost"
 
 
 class SenderLoop:
@@ -472,6 +487,9 @@ class SenderLoop:
                         self.wake(conversation_id)
                 except StoreError as error:
                     log.warning("sender_waits_for_store", problem=str(error))
+                except Exception:
+                    metrics.unexpected_errors_total.labels("sender").inc()
+                    log.exception("sender_failed")
                 await self._serve_for(SWEEP_SECONDS)
         finally:
             stop()

@@ -64,9 +64,10 @@ def cancel_timer(tx: Tx, owner_kind: str, owner_id: str, name: str) -> None:
 class TimerFailed(Exception):
     """What was to be done with a due timer has failed, for a reason of its own."""
 
-    def __init__(self, timer_id: str, owner_kind: str) -> None:
-        super().__init__(f"timer {timer_id} of a {owner_kind}")
+    def __init__(self, timer_id: str, owner_kind: str, owner_id: str) -> None:
+        super().__init__(f"timer {timer_id} of the {owner_kind} {owner_id}")
         self.timer_id = timer_id
+        self.conversation_id = owner_id if owner_kind == CONVERSATION else None
 
 
 def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
@@ -91,7 +92,7 @@ def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
             except (StoreError, LeaseLost):
                 raise
             except Exception as error:
-                raise TimerFailed(timer_id, owner_kind) from error
+                raise TimerFailed(timer_id, owner_kind, owner_id) from error
     return fired
 
 
@@ -147,7 +148,8 @@ class TimerLoop:
                     log.warning("timers_wait_for_store", problem=str(error))
                 except TimerFailed as failed:
                     metrics.unexpected_errors_total.labels("timers").inc()
-                    log.error("timer_failed", timer=str(failed), exc_info=failed.__cause__)
+                    whose = {"conversation_id": failed.conversation_id} if failed.conversation_id else {}
+                    log.error("timer_failed", timer=str(failed), **whose, exc_info=failed.__cause__)
                     wait = await self._put_off(failed.timer_id, wait)
                 except Exception:
                     metrics.unexpected_errors_total.labels("timers").inc()

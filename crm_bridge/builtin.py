@@ -198,8 +198,9 @@ def _home(tx: Tx, lead_id: str) -> ConversationId | None:
 
 def put_transcripts(tx: Tx, drafts: Sequence[TranscriptDraft]) -> None:
     """Create or replace the transcripts, attached to their contacts' leads; the same ones again leave no trace."""
-    told = [lead for one in drafts if (lead := _put_transcript(tx, one)) is not None]
-    # Each is told in a conversation: of several that were locked one by one, two transactions could wait for each other.
+    # Leads and conversations are locked in one order: of several that were locked one by one, two transactions could wait for each other.
+    ordered = sorted(drafts, key=lambda draft: draft.contact_id)
+    told = [lead for one in ordered if (lead := _put_transcript(tx, one)) is not None]
     locks.conversations(tx, filter(None, (_home(tx, lead) for lead in told)))
     for lead in told:
         _tell(tx, lead, "transcript")

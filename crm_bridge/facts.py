@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import bindparam, exists, select
 
@@ -19,7 +21,7 @@ from broker.domain import (
     from_us,
 )
 from broker.ports import Row, Tx
-from broker.store.sql import page, sql
+from broker.store.sql import among, over_rows, page, sql
 from broker.store.tables import channels, contact_points, contacts, conversations, lines, messages, operators, sessions
 from crm_bridge.rules import Case, Way
 from crm_bridge.transcript import Channel, Facts, Line, Thing
@@ -55,11 +57,7 @@ _WAYS = sql(
     .where(contact_points.c.contact_id == bindparam("contact"))
     .order_by(contact_points.c.created_us, contact_points.c.id)
 )
-_OPENED = sql(
-    select(*sessions.c["id", "opened_us"]).where(
-        sessions.c.opened_us >= bindparam("low"), sessions.c.opened_us <= bindparam("high")
-    )
-)
+_BEGUN = over_rows(select(*sessions.c["id", "first_seq"]).where(among(sessions.c.id)), [sessions.c.id])
 _CLOSED = sql(
     select(
         *sessions.c["id", "conversation_id", "opened_us", "closed_us", "outcome", "frozen", "source", "first_seq"],
@@ -149,9 +147,9 @@ def ways_of(tx: Tx, contact_id: str) -> tuple[Way, ...]:
     )
 
 
-def opened_between(tx: Tx, low_us: int, high_us: int) -> set[tuple[str, int]]:
-    """Return sessions that were opened in this stretch of time, with their moments."""
-    return {(id_, opened_us) for id_, opened_us in tx.all(_OPENED, low=low_us, high=high_us)}
+def begun_by(tx: Tx, session_ids: Iterable[str]) -> set[tuple[str, int]]:
+    """Return the sessions with the seq of what opened each."""
+    return {(id_, first_seq) for id_, first_seq in tx.each(_BEGUN, [(id_,) for id_ in dict.fromkeys(session_ids)])}
 
 
 def superseded_session(tx: Tx, session_id: str) -> str | None:

@@ -17,7 +17,7 @@ doing and lead to nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ class Noticed:
     conversations: dict[str, None] = field(default_factory=dict)
     """Whose contact may want a lead."""
     maybe_opened: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(session, moment) -> conversation: those that were opened at that moment want a look too."""
+    """(session, seq of the input) -> conversation: those that were opened by it want a look too."""
     closed: dict[str, None] = field(default_factory=dict)
     """Sessions whose transcript may have changed."""
     fates: dict[tuple[str, int, int], None] = field(default_factory=dict)
@@ -95,12 +95,12 @@ class Reader:
         self,
         store: Store,
         crm: Crm,
-        capabilities: Mapping[ChannelId, Capabilities],
+        capabilities: Callable[[], Mapping[ChannelId, Capabilities]],
         *,
         most: int = PAGE,
         fence: Fence = free,
     ) -> None:
-        """*capabilities* may be a live view of the channels that run; *most* is how many rows make a page."""
+        """*capabilities* returns those of the channels that run now; *most* is how many rows make a page."""
         self._store = store
         self._crm = crm
         self._capabilities = capabilities
@@ -109,7 +109,7 @@ class Reader:
 
     async def step(self) -> int:
         """Read a page, keep what follows, move the cursor; return how many rows it had. Raises StoreError, SendError."""
-        page = await self._store.read(lambda tx: look(tx, self._capabilities, self.most))
+        page = await self._store.read(lambda tx: look(tx, self._capabilities(), self.most))
         if page is None:
             return 0
         for moved_from, into in page.merges:  # in their order: a contact may be moved twice
@@ -142,8 +142,7 @@ def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAG
         return None
     noticed = notice(entries)
     if noticed.maybe_opened:
-        moments = [at_us for _, at_us in noticed.maybe_opened]
-        for session in facts.opened_between(tx, min(moments), max(moments)) & noticed.maybe_opened.keys():
+        for session in facts.begun_by(tx, [session for session, _ in noticed.maybe_opened]) & noticed.maybe_opened.keys():
             conversation_id = noticed.maybe_opened[session]
             noticed.conversations[conversation_id] = None
             if (before := facts.superseded_session(tx, session[0])) is not None:
@@ -180,7 +179,8 @@ def _notice(noticed: Noticed, entry: Entry, conversation_id: str) -> None:
     closed = entry.status == Status.CLOSED and entry.session_id is not None
     match entry.kind:
         case "contact_message" if entry.status in (Status.QUEUED, Status.CLOSED) and entry.session_id is not None:
-            noticed.maybe_opened[entry.session_id, entry.at_us] = conversation_id
+            if entry.input_seq is not None:
+                noticed.maybe_opened[entry.session_id, entry.input_seq] = conversation_id
             if closed:  # shut outside the hours as soon as it was opened, or a word said after the closing
                 noticed.closed[entry.session_id] = None
         case "contact":

@@ -184,8 +184,10 @@ def begin_grace(tx: Tx, operator_id: OperatorId, seconds: float = GRACE_SECONDS)
 
 def come_back(tx: Tx, operator_id: OperatorId) -> None:
     """The operator is back: within the grace nothing has happened, after it they are what they were when they vanished."""
-    absence = tx.one(_ABSENCE, operator=operator_id)
     cancel_timer(tx, TIMER_OWNER, operator_id, GRACE)
+    # Whoever lets their grace run out in this moment is waited for here, and what they have written is seen from then on.
+    tx.settle()
+    absence = tx.one(_ABSENCE, operator=operator_id)
     cancel_timer(tx, TIMER_OWNER, operator_id, GONE)
     if absence is not None and (was := _as_absence(absence[0]).was) is not None:
         set_presence(tx, operator_id, was)

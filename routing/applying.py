@@ -36,6 +36,7 @@ from broker.domain import (
     Role,
     SessionId,
     Status,
+    Vanished,
     base_language,
     rank_of,
     to_us,
@@ -378,11 +379,13 @@ def _work(row: Row, house: House) -> Work | None:
 def concerned(work: Work, events: Iterable[Event]) -> set[OperatorId]:
     """Return the operators whose budgets deciding *events* may change: most messages change nobody's."""
     session = work.session
-    people = {session.operator_id, *session.offered_to} if session is not None else set()
+    people = {session.operator_id, session.passed_by, *session.offered_to} if session is not None else set()
     weighs = session is not None and session.status in _RESERVED and session.counted
+    # Whose operator is gone, and who waits for nothing yet: it may be taken from them (`vanished`).
+    may_go = session is not None and session.unanswered_since is None and work.line.settings.vanished is not Vanished.KEEP
     found: set[OperatorId] = set()
     for event in events:
-        if isinstance(event, ContactMessage) and (session is None or session.status is Status.QUEUED or weighs):
+        if isinstance(event, ContactMessage) and (session is None or session.status is Status.QUEUED or (weighs and not may_go)):
             continue
         if isinstance(event, Receipt | ContactDetails | Rated):
             continue

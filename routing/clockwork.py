@@ -31,6 +31,8 @@ LINE, SHIFT = "line", "shift"
 """The owner kinds of these timers: a line's id, an operator's id."""
 HOURS_CHANGED, UNSTAFFED = "hours changed", "nobody there"
 """Reasons of marks of single sessions: their line closed over them or opens at another time; nobody is there who could be asked."""
+SETTINGS_READ = "settings read"
+"""The reason of a pool's mark: whoever distributes knows its settings of now."""
 OPENED = "line opened"
 """The reason of a pool's mark: all who waited for it may be asked, if anybody is there."""
 HOURS, PACE = "hours", "pace"
@@ -53,7 +55,7 @@ def keep_time(tx: Tx, house: House) -> None:
     for line_id in house.directory.lines:
         _line(tx, line_id, house)
         # What marked the pool when the settings changed may have been taken by a distributor that had not read them yet.
-        mark_pool(tx, line_id, "settings read")
+        mark_pool(tx, line_id, SETTINGS_READ)
     for operator_id in house.directory.operators:
         _shift(tx, operator_id, house)
 

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, delete, select, tuple_
 
-from broker.domain import ConversationId, LineId, OperatorId, PresenceState, Status, from_us, to_us
+from broker.domain import ConversationId, Directory, LineId, OperatorId, PresenceState, Status, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
 from broker.ports import Bell, Row, Store, Transport, Tx
@@ -404,10 +404,16 @@ class Distributor:
         self._house = house
         self._waiting: dict[LineId, None] = {}
         self._rung = asyncio.Event()
+        self._read_anew = False
 
     def wake(self, line_id: str) -> None:
         """Have the line's pool distributed soon."""
         self._waiting[LineId(line_id)] = None
+        self._rung.set()
+
+    def settings_changed(self, _: Directory) -> None:
+        """Have every pool looked at again: what marked it may have been taken here by the settings of before."""
+        self._read_anew = True
         self._rung.set()
 
     async def run(self) -> None:
@@ -422,6 +428,8 @@ class Distributor:
                         sweep_at = now() + SWEEP_SECONDS
                         for line_id in await self._store.read(marked):
                             self.wake(line_id)
+                    if self._read_anew:
+                        await self._mark_all()
                     while self._waiting:
                         line_id = next(iter(self._waiting))
                         del self._waiting[line_id]
@@ -431,6 +439,18 @@ class Distributor:
                 await self._rest(sweep_at)
         finally:
             stop()
+
+    async def _mark_all(self) -> None:
+        def mark(tx: Tx) -> None:
+            for line_id in self._house().directory.lines:
+                mark_pool(tx, line_id, clockwork.SETTINGS_READ)
+
+        self._read_anew = False
+        try:
+            await self._store.write(mark)
+        except StoreError:
+            self._read_anew = True
+            raise
 
     async def _distribute(self, line_id: LineId) -> None:
         house = self._house()

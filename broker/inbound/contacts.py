@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from broker.domain import NAME_MAX, ChannelId, ContactId, OperatorId, Person, PointKind, to_us
 from broker.inbound.points import Evidence, Point
@@ -29,6 +29,7 @@ _OWNER = sql(
 )
 _POINT = insert_new(contact_points, "id contact_id kind scope value written evidence created_us", "kind scope value")
 _NEW = insert_row(contacts, "id name language created_us changed_us")
+_FORGET = sql(delete(contacts).where(contacts.c.id == bindparam("contact")))
 _NAME = sql(
     update(contacts)
     .values(name=bindparam("new_name"), changed_us=bindparam("now_us"))
@@ -98,13 +99,20 @@ class Completed:
 
 def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -> tuple[ContactId, Completed]:
     """Return the contact of a new conversation: by identity, else by what was told, else a new one; completed with *points*."""
-    contact = _owner(tx, PointKind.CHANNEL, channel, person.identity)
+    known = contact = _owner(tx, PointKind.CHANNEL, channel, person.identity)
     claimed = contact is None and (contact := _known_by(tx, points)) is not None
     if contact is None:
         contact = ContactId(tx.new_id())
         now_us = to_us(tx.now)
         tx.run(_NEW, id=contact, name="", language=person.language, created_us=now_us, changed_us=now_us)
-    _add(tx, contact, Point(PointKind.CHANNEL, person.identity, person.identity, Evidence.IDENTITY), channel)
+    identity = Point(PointKind.CHANNEL, person.identity, person.identity, Evidence.IDENTITY)
+    if known is None and not _add(tx, contact, identity, channel):
+        # Waited for: another process has met them in the same moment.
+        if not claimed:
+            tx.run(_FORGET, contact=contact)
+        met = _owner(tx, PointKind.CHANNEL, channel, person.identity)
+        assert met is not None
+        contact, claimed = met, False
     return contact, replace(complete(tx, contact, person, points), claimed=claimed)
 
 

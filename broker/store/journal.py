@@ -5,7 +5,7 @@ and so miss nothing while they are down.
 
 On SQLite `id` is the order of commits, and a position is the last row's. On PostgreSQL a row with a lower id may be committed after one
 with a higher: whoever reads on by `id` alone never sees it. So a position also tells which transactions had not ended when it was
-taken, as PostgreSQL's snapshot does: those of a list, and all from the first number on that nobody had ended with. What follows it is
+taken: a list, in which PostgreSQL's snapshot and the next number that it would give stand for all there were. What follows it is
 
     every row above the last one, and of those up to it the rows of the transactions that had not ended
 
@@ -41,7 +41,9 @@ _NEXT = sql(
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
 _MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
-_SNAPSHOT = postgresql_only(select(literal_column("pg_current_snapshot()::text")))
+# The age of the first number there is tells the next one to be given, in 32 bits. It is read after the snapshot was taken, never before.
+_SNAPSHOT = postgresql_only(select(literal_column("pg_current_snapshot()::text"), literal_column("age('3'::xid)")))
+_FIRST_XID = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Position:
 
     last: int = 0
     first_open: int = 0
-    """Of the transactions from this number on none had ended; 0: there are no others, on SQLite."""
+    """The transactions from this number on had not begun; 0: there are none, on SQLite."""
     under_way: tuple[int, ...] = ()
     """Those below it that had not ended."""
 
@@ -97,16 +99,10 @@ class Following:
 
 
 # Numbers alone: they are few, and what belongs to them is then looked up by them. `+ 0` keeps the planner from the index of ids, of which
-# nearly all are below; the upper bound, which every row meets, from believing that a third of the journal came late.
+# nearly all are below.
 _LATE = postgresql_only(
     select(journal.c.id)
-    .where(
-        text(
-            "journal.id + 0 <= :after AND ("
-            "journal.xid >= :first_open AND journal.xid < CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
-            " OR journal.xid = ANY(CAST(:under_way AS bigint[])))"
-        )
-    )
+    .where(text("journal.id + 0 <= :after AND journal.xid = ANY(CAST(:under_way AS bigint[]))"))
     .limit(bindparam("most"))
 )
 
@@ -116,9 +112,9 @@ def late_rows(tx: Tx, position: Position, most: int | None = None) -> list[Row]:
 
     *tx* must be a reading one.
     """
-    if not tx.shared or not position.first_open:
+    if not tx.shared or not position.under_way:
         return []
-    return tx.all(_LATE, after=position.last, first_open=position.first_open, under_way=list(position.under_way), most=most)
+    return tx.all(_LATE, after=position.last, under_way=list(position.under_way), most=most)
 
 
 @lru_cache(maxsize=8)
@@ -248,8 +244,12 @@ def _position(tx: Tx, last: int) -> Position:
     """Return the position behind the row *last* for a reading *tx*."""
     row = tx.one(_SNAPSHOT)
     assert row is not None
-    _, first_open, under_way = str(row[0]).split(":")
-    return Position(last, int(first_open), tuple(int(xid) for xid in under_way.split(",") if xid))
+    snapshot, age = row
+    _, not_ended, listed = str(snapshot).split(":")
+    # From here on nobody had ended, yet the next may have begun by then: to leave them open would be to look through all rows since.
+    begun_above = (int(age) + _FIRST_XID - int(not_ended)) % 2**32
+    under_way = (*(int(xid) for xid in listed.split(",") if xid), *range(int(not_ended), int(not_ended) + begun_above))
+    return Position(last, int(not_ended) + begun_above, under_way)
 
 
 def distribution_of(tx: Tx, row: int, at_us: int) -> int | None:

@@ -129,18 +129,23 @@ def _told(error: psycopg.Error) -> Exception:
 
 
 class _Asked:
-    """Since when an answer of the database is waited for, by `time.monotonic`; None: it is not."""
+    """Since when an answer of the database is waited for, by `time.monotonic`; None: it is not. A wait may be part of a longer one."""
 
-    __slots__ = ("since",)
+    __slots__ = ("_depth", "since")
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self._depth = 0
 
     def __enter__(self) -> None:
-        self.since = time.monotonic()
+        if not self._depth:
+            self.since = time.monotonic()
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        self.since = None
+        self._depth -= 1
+        if not self._depth:
+            self.since = None
 
 
 class PostgresTx:
@@ -362,7 +367,9 @@ class Link:
                 self._undo()
                 raise
             self.close()
-            if not self._committed(number, server):
+            with self._asked:  # as one question: what waits behind it is told so
+                committed = self._committed(number, server)
+            if not committed:
                 raise
         return values, tx.after
 

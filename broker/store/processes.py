@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from broker.domain import to_us
 from broker.ports import Tx
@@ -24,7 +24,11 @@ _NEW = insert_new(processes, "id roles host pid version started_us seen_us", "id
 _SEEN = sql(update(processes).values(seen_us=bindparam("now")).where(processes.c.id == bindparam("process")))
 _BURY = sql(
     delete(processes)
-    .where(processes.c.seen_us < bindparam("dead"), processes.c.id != bindparam("process"))
+    .where(
+        # Nobody is seen in time to come, but before a clock was set back: who lives says so again within SEEN_SECONDS.
+        or_(processes.c.seen_us < bindparam("dead"), processes.c.seen_us > bindparam("to_come")),
+        processes.c.id != bindparam("process"),
+    )
     .returning(processes.c.id)
 )
 _ALL = sql(
@@ -64,7 +68,9 @@ def seen(tx: Tx, process: Process) -> tuple[bool, list[str]]:
     known = bool(tx.run(_SEEN, process=process.id, now=to_us(tx.now)))
     if not known:
         enter(tx, process)
-    dead = [id_ for (id_,) in tx.all(_BURY, process=process.id, dead=to_us(tx.now - timedelta(seconds=DEAD_SECONDS)))]
+    limit = timedelta(seconds=DEAD_SECONDS)
+    found = tx.all(_BURY, process=process.id, dead=to_us(tx.now - limit), to_come=to_us(tx.now + limit))
+    dead = [id_ for (id_,) in found]
     return known, dead
 
 

@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.domain import NAME_MAX, ContactId, Person, PointKind
+from broker.domain import NAME_MAX, ContactId, LineSettings, Person, PointKind
 from broker.errors import BadInput
 from broker.events import Incoming, Told, Wrote
-from broker.inbound import points
+from broker.inbound import accept, points, prepare
 from broker.inbound.points import Evidence
+from broker.ports import Tx
 from tests.crm_bridge.house import House, Provider
-from tests.support.channels import PUSH
+from tests.support.channels import PUSH, FakeChannel, told, wrote
+from tests.support.house import add_channel, add_line
+from tests.support.store import PostgresMemory
+from tests.support.together import together
 
 RU_PHONE = "+79123456789"
 
@@ -416,3 +420,25 @@ def test_a_session_follows_the_moved_conversation_by_a_message_too(shop):
     shop.house.settle()
 
     assert shop.house.session(conversation)["contact_id"] == known
+
+
+def test_a_stranger_whom_two_processes_meet_at_once_is_one_contact():
+    """The second waits for the first and finds out whom that has met: what the stranger tells of themselves is that contact's."""
+    store = PostgresMemory()
+
+    def build(tx: Tx) -> FakeChannel:
+        line = add_line(tx)
+        return FakeChannel(add_channel(tx, line), line)
+
+    channel = store.write(build)
+    hello, form = (
+        prepare(channel, [raw], LineSettings())
+        for raw in (wrote("m1", "eve", "hello"), told("m2", "eve", email="eve@example.com"))
+    )
+
+    together(store, lambda tx: accept(tx, channel.id, hello), lambda tx: accept(tx, channel.id, form))
+
+    ((contact,),) = store.rows("SELECT id FROM contacts")
+    owned = store.rows("SELECT kind, contact_id FROM contact_points ORDER BY kind")
+    assert [("channel", contact), ("email", contact)] == owned
+    assert [(contact,)] == store.rows("SELECT contact_id FROM conversations")

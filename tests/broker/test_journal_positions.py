@@ -278,15 +278,34 @@ def test_what_came_late_is_looked_for_in_no_long_history():
     connection.execute("ANALYZE journal")
     connection.execute("SET plan_cache_mode = force_generic_plan")  # as the store has it
     text = journal._LATE.text(POSTGRESQL)[0]
-    for number, name in enumerate(("after", "first_open", "under_way", "most"), 1):
+    for number, name in enumerate(("after", "under_way", "most"), 1):
         text = text.replace(f"%({name})s", f"${number}")
-    connection.execute(f"PREPARE late (bigint, bigint, bigint[], bigint) AS {text}".encode(), prepare=False)
-    ((plan,),) = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE late (50000, 490, '{400}', NULL)", prepare=False)
-    nodes = list(_nodes(plan[0]["Plan"]))
+    connection.execute(f"PREPARE late (bigint, bigint[], bigint) AS {text}".encode(), prepare=False)
+    # One who has just read, and one who stood still while nearly all of it was written.
+    for stands, found in ((50_000, 100), (5_050, 0), (40_050, 51)):
+        statement = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE late ({stands}, '{{400}}', NULL)"
+        ((plan,),) = connection.execute(statement.encode(), prepare=False)
+        nodes = list(_nodes(plan[0]["Plan"]))
 
-    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"ix_journal_xid"}
-    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
-    assert nodes[0]["Actual Rows"] == 11 * 100 - 99 + 100
+        assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"ix_journal_xid"}
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+        assert nodes[0]["Actual Rows"] == found
+        assert sum(node.get("Rows Removed by Filter", 0) for node in nodes) == 100 - found
+
+
+def test_who_stood_still_looks_for_no_more_than_was_under_way():
+    """What has begun since stands above: however many transactions that were, none of them is in the position."""
+    store = PostgresMemory()
+    waiting = Writer(Link(store.database.url, "test", CountedIds(), MovedClock()))
+    waiting.begin(None, [_told], commits=True)
+    stands = store.read(journal.now)
+    for _ in range(20):
+        store.write(_told)
+
+    assert len(stands.under_way) == 1
+    waiting.close()
+    assert len(store.read(lambda tx: journal.after(tx, stands))[0]) == 21
+    assert store.read(journal.now).under_way == ()
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

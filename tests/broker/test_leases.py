@@ -65,6 +65,16 @@ def test_a_dead_holders_lease_is_taken_over_and_its_work_refused():
     assert [(name, holder, token) for name, holder, token, _ in store.read(held)] == [("timers", "b", 2)]
 
 
+@pytest.mark.parametrize(("back", "token"), [(LEASE_SECONDS, None), (300.0, 2)])
+def test_a_dead_holders_lease_does_not_last_because_the_clock_was_set_back(back: float, token: int | None):
+    """A standby took over whose clock is behind: nobody who lives holds a lease for so long."""
+    store, clock = _store()
+    _taken(store, "timers", "a")
+    clock.set(clock.now() - timedelta(seconds=back))
+
+    assert store.write(lambda tx: take(tx, "timers", "b")) == (Lease("timers", token) if token else None)
+
+
 def test_what_is_given_up_is_anybodys_at_once():
     """A process that ends in order keeps nobody waiting."""
     store, _ = _store()
@@ -250,6 +260,19 @@ def test_a_process_that_says_nothing_is_taken_for_dead():
     assert {one.id for one in store.read(processes.alive)} == {"a", "b"}
     store.write(lambda tx: processes.leave(tx, "b"))
     assert [one.id for one in store.read(processes.alive)] == ["a"]
+
+
+def test_who_was_seen_in_time_to_come_is_taken_for_dead():
+    """The clock was set back since: whoever lives says so again soon, and the others would seem to live for as long as that."""
+    store, clock = _store()
+    a, b = (Process(name, "all", "here", 1, "1", 0, 0) for name in ("a", "b"))
+    for one in (a, b):
+        store.write(lambda tx, one=one: processes.enter(tx, one))  # type: ignore[misc]
+    clock.set(clock.now() - timedelta(minutes=5))
+
+    assert store.write(lambda tx: processes.seen(tx, b)) == (True, ["a"])
+    assert store.write(lambda tx: processes.seen(tx, a)) == (False, [])
+    assert {one.id for one in store.read(processes.alive)} == {"a", "b"}
 
 
 def test_who_is_alone_buries_everybody_else():

@@ -22,6 +22,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+import broker.store.postgres
 from broker import inbound, timers
 from broker.domain import ChannelId, LineId, LineSettings, rank_of, to_us
 from broker.errors import ConfigError, StoreBusy, StoreTooNew
@@ -136,6 +137,21 @@ def test_a_backup_of_another_server_is_made_this_servers_own(empty: str):
     with psycopg.connect(empty) as connection:
         assert [(None,), (None,)] == connection.execute("SELECT xid FROM journal").fetchall()
         assert [(2, "")] == connection.execute("SELECT cursor, under_way FROM readers").fetchall()
+
+
+def test_a_backup_of_any_size_is_made_this_servers_own(empty: str, monkeypatch: pytest.MonkeyPatch):
+    """It takes as long as it takes: no statement's limit ends it."""
+    migrate_postgres(empty, forced=True)
+    with psycopg.connect(empty) as connection:
+        connection.execute("INSERT INTO journal (kind, at_us, body, xid) VALUES ('hours', 1, '{}', 999999999)")
+        connection.execute(
+            "CREATE FUNCTION large() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END'"
+        )
+        connection.execute("CREATE TRIGGER large BEFORE UPDATE ON journal EXECUTE FUNCTION large()")
+    monkeypatch.setitem(broker.store.postgres.SETTINGS, "statement_timeout", "100ms")
+
+    assert migrate_postgres(empty, forced=True)
+    check_postgres(empty, forced=True)
 
 
 def test_of_several_processes_that_start_at_once_one_migrates(empty: str):

@@ -12,6 +12,7 @@ import pytest
 
 from broker.domain import ChannelId, ConversationId, MessageId, Rate, to_us
 from broker.inbound import accept, prepare
+from broker.metrics import REGISTRY
 from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
 from broker.ports import Bell, Button, Tx
 from broker.store import processes
@@ -78,9 +79,13 @@ class Post:
 
         self.store.write(work)
 
-    def step(self, within: Any = None, **more: Any) -> bool:
-        """Run the shipped sender once."""
-        sender = Sender(
+    def step(self, within: Any = None, sender: Sender | None = None, **more: Any) -> bool:
+        """Run the shipped sender once: a new one, as after a start, but where *sender* is given."""
+        return asyncio.run((sender or self.sender(within, **more)).step(self.conversation))
+
+    def sender(self, within: Any = None, **more: Any) -> Sender:
+        """Return the shipped sender."""
+        return Sender(
             Answered(self.store),
             self.clock,
             lambda _: self.channel if self.on else None,
@@ -90,7 +95,6 @@ class Post:
             **({"within": within} if within else {}),
             **more,
         )
-        return asyncio.run(sender.step(self.conversation))
 
     def lives(self, process: str) -> None:
         """Let *process* be one of those that run."""
@@ -210,10 +214,11 @@ def test_back_off_grows_and_ends():
     """2, 4, 8 … at most 300 seconds while it is tried; after a day the operator is told that it has failed."""
     post_ = Post(STREAM)
     post_.say(2)
+    sender = post_.sender()
     waits = []
     while post_.states() == ["queued"]:
         post_.channel.script.append(Fault.UNCERTAIN_LOST)
-        post_.step()
+        post_.step(sender=sender)
         until = post_.store.one("SELECT due_us FROM outbox")
         wait = (until - to_us(post_.clock.now())) / 1_000_000
         waits.append(wait)
@@ -360,9 +365,57 @@ def test_a_channel_that_was_switched_off_fails_its_messages(push: Post):
     """They do not wait for ever for a sender that does not exist."""
     push.say(2)
     push.on = False
+    push.store.change("UPDATE channels SET active = 0")
     push.step()
 
     assert push.states() == ["failed"]
+
+
+def test_a_channel_that_was_switched_on_elsewhere_is_waited_for(push: Post):
+    """This process has not heard of it yet: the message is no failed one, which an operator would send again."""
+    push.say(2)
+    push.on = False
+    push.step()
+
+    assert (push.states(), push.fates()) == (["queued"], ["queued"])
+    push.on = True
+    push.clock.move(1)
+    push.step()
+    assert push.arrived() == ["2"]
+
+
+def test_waiting_for_the_rate_is_no_failure(push: Post):
+    """However often a message has made room for others: when it then fails, it is tried again as soon as any."""
+    paced = Paced(push, Rate(per_second=0.1, burst=1, of="conversation"))
+    push.channel.capabilities = replace(STREAM, rates=push.channel.capabilities.rates)
+    sender = push.sender(take=paced.transport.take, sleep=paced.sleep)
+    push.say(2, 3)
+    push.step(sender=sender)
+    for _ in range(5):
+        push.step(sender=sender)
+        push.store.change("UPDATE outbox SET due_us = 0")
+    push.clock.move(10.1)
+    push.channel.script.append(Fault.UNCERTAIN_LOST)
+    push.step(sender=sender)
+
+    until = push.store.one("SELECT due_us FROM outbox WHERE state = 'queued'")
+    assert until - to_us(push.clock.now()) == 2_000_000
+
+
+def test_whose_lease_was_taken_over_counts_nothing_as_sent(push: Post):
+    """It has left twice, and the second sender's word stands."""
+    labels = {"kind": push.channel.kind, "outcome": "lease_lost"}
+    before = REGISTRY.get_sample_value("omniline_sent_total", labels) or 0.0
+
+    async def taken_meanwhile(sending: Awaitable[str], seconds: float) -> str:
+        push.store.change("UPDATE outbox SET fence = fence + 1")
+        return await sending
+
+    push.say(2)
+    push.step(within=taken_meanwhile)
+
+    assert push.states() == ["sending"]
+    assert REGISTRY.get_sample_value("omniline_sent_total", labels) == before + 1
 
 
 @pytest.mark.parametrize(("capabilities", "state"), [(PUSH, "unconfirmed"), (STREAM, "queued")])

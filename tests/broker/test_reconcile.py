@@ -54,7 +54,7 @@ def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
     house.operator("eve", mail, role=Role.SUPERVISOR)
     house.do(lambda tx: tx.run(insert_row(counters, "name value"), name="fence", value=1))
     house.do(lambda tx: keep_time(tx, load_house(tx)))
-    reader = Reader(house, BuiltInCrm(house), house.capabilities)
+    reader = Reader(house, BuiltInCrm(house), lambda: house.capabilities)
 
     def read() -> None:
         while asyncio.run(reader.step()):

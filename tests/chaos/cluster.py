@@ -15,6 +15,7 @@ All the while a provider of messages has its own troubles (`tests.chaos.provider
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -32,6 +33,7 @@ from typing import Any
 
 import psycopg
 
+from broker import leases
 from broker.clock import SystemIds
 from broker.store.postgres import read_once
 from tests.chaos.checker import Ledger, check
@@ -64,9 +66,11 @@ MEMBERS = (
     ("web-2", "web"),
     ("router-1", "router"),
     ("router-2", "router"),
-    ("rest-1", "sender,channels,crm"),
-    ("rest-2", "sender,channels,crm"),
+    ("rest-1", "sender,channels"),
+    ("rest-2", "sender,crm"),
+    ("rest-3", "channels,crm"),
 )
+SENDERS = tuple(name for name, roles in MEMBERS if "sender" in roles)
 CUSTOMERS = 4
 """In the provider's chats, beside the visitors."""
 CROWD = 2_000
@@ -108,12 +112,21 @@ def plan(seed: int, kills: int, faults: int) -> list[Trial]:
     chance = random.Random(f"{seed} cluster")
     names = [name for name, _ in MEMBERS]
     trials: list[Trial] = []
+    # Every member in turn, by kill -9 and at each point that it passes: sends are the senders', commits everybody's.
+    plain = itertools.cycle(names)
+    each_point = []
+    for number, point in enumerate(POINTS):
+        passing = SENDERS if point.endswith("send") else names
+        starts = 2 * number % len(passing)  # so that a short run takes others at each
+        each_point.append(itertools.cycle([(point, name) for name in (*passing[starts:], *passing[:starts])]))
+    points = itertools.chain.from_iterable(zip(*each_point, strict=False))
     for number in range(kills):
-        point = POINTS[number // 3 % len(POINTS)] if number % 3 == 2 else ""
-        # Every member in turn: a rare role dies as often as a common one. Sends are the senders', commits everybody's.
-        whom = chance.choice(("rest-1", "rest-2")) if point.endswith("send") else names[number % len(names)]
+        if number % 3 < 2:
+            trials.append(Trial("kill", chance.uniform(0.1, 1.2), next(plain)))
+            continue
+        point, whom = next(points)
         passes = chance.randint(1, 8 if point.endswith("send") else 40)
-        trials.append(Trial("point" if point else "kill", chance.uniform(0.1, 1.2), whom, f"{point}:{passes}" if point else ""))
+        trials.append(Trial("point", chance.uniform(0.1, 1.2), whom, f"{point}:{passes}"))
     for _ in range(faults):
         trials += [Trial(what, chance.uniform(0.2, 1.0), seconds=_lasts(what, chance)) for what in (*OF_POSTGRES, *OF_REDIS)]
         trials.append(Trial("freeze", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 15.0)))
@@ -227,6 +240,8 @@ class Cluster:
         self.traffic: Traffic | None = None
         self.ends: Counter[str] = Counter()
         self.start_seconds: list[float] = []
+        self.taken_over: dict[str, int] = {}
+        """How often each lease has changed hands."""
 
     @property
     def kills(self) -> int:
@@ -258,6 +273,8 @@ class Cluster:
             run.absent = self.absent
             rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again(traffic)
+            held = await asyncio.to_thread(read_once, self.url, leases.held)
+            self.taken_over = {name: token - 1 for name, _, token, _ in held}
         finally:
             await traffic.stop()
             await self.provider.stop()
@@ -343,6 +360,8 @@ class Cluster:
                 except TimeoutError:
                     self.ends[f"{trial.point.partition(':')[0]} not come to"] += 1
                     await member.kill()
+                else:
+                    self.ends[trial.point.partition(":")[0]] += 1
                 await self._serve(member)
             case "term":
                 assert member is not None
@@ -451,7 +470,8 @@ class Cluster:
         assert self.traffic is not None
         provider = self.provider
         return (
-            f"processes killed: {self.kills}\n{summary_of(self.traffic, self.ends, self.start_seconds)}\n"
+            f"processes killed: {self.kills}; leases taken over: {self.taken_over}\n"
+            f"{summary_of(self.traffic, self.ends, self.start_seconds)}\n"
             f"provider: {sum(len(one.said) for one in provider.customers.values())} said, {len(provider.sent)} taken, "
             f"{provider.repeats} sent again; troubles: {dict(provider.troubles)}"
         )

@@ -33,9 +33,9 @@ def test_killed_server_loses_doubles_and_reorders_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and_of_what_they_stand_on(tmp_path):
-    """Every process killed once, and once more at a crash point or so; PostgreSQL and Redis crashed, cut off, emptied, standing still."""
+    """Every process killed, and one at each crash point; PostgreSQL and Redis crashed, cut off, emptied, standing still."""
     said: list[str] = []
-    trials = cluster_plan(SEED, kills=8, faults=1)
+    trials = cluster_plan(SEED, kills=12, faults=1)
     cluster = Cluster(tmp_path, SEED, trials, said.append, crowd=200)
     ledger = asyncio.run(cluster.run())
 
@@ -44,6 +44,8 @@ def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and
     )
     assert cluster.traffic is not None
     assert cluster.traffic.said >= 100
-    assert {*OF_POSTGRES, *OF_REDIS, "freeze", "clock", "crowd", "term", "all"} <= set(cluster.ends)
+    assert {*POINTS, *OF_POSTGRES, *OF_REDIS, "freeze", "clock", "crowd", "term", "all"} <= set(cluster.ends)
     assert cluster.provider.sent
     assert set(TROUBLES) <= set(cluster.provider.troubles)
+    assert all(cluster.taken_over.values())
+    assert {"timers", "crm"} <= set(cluster.taken_over)

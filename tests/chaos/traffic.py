@@ -35,6 +35,8 @@ PATIENCE_SECONDS = 10.0
 """Without an answer for so long a socket is given up."""
 QUIET_SECONDS = 2.0
 """After so long without a frame a ping goes out."""
+PAGES_AT_ONCE = 80
+"""Pages of history on one socket: fewer than the frames that it may send in a burst."""
 THINK_SECONDS = (0.2, 1.2)
 BURST_MAX = 4
 """Messages that a visitor writes at once, or while the server is away: there is often one in the air when it dies."""
@@ -269,14 +271,21 @@ class Visitor(Client):
         """Ask for the whole conversation as a new page does: with the token alone, then page by page."""
         if self.token is None:
             return
-        async with self.dial() as socket:
-            await socket.send(json.dumps({"t": "hello", "token": self.token}))
-            frame = await self.receive_until(socket, "welcome")
-            history: list[Frame] = list(frame["history"])
-            while frame["more"]:
-                await socket.send(json.dumps({"t": "older", "before": history[0]["seq"]}))
-                frame = await self.receive_until(socket, "history")
-                history = [*frame["messages"], *history]
+        history: list[Frame] = []
+        more = True
+        while more:
+            async with self.dial() as socket:
+                await socket.send(json.dumps({"t": "hello", "token": self.token}))
+                frame = await self.receive_until(socket, "welcome")
+                history = history or list(frame["history"])
+                more = frame["more"]
+                for _ in range(PAGES_AT_ONCE):
+                    if not more:
+                        break
+                    await socket.send(json.dumps({"t": "older", "before": history[0]["seq"]}))
+                    frame = await self.receive_until(socket, "history")
+                    history = [*frame["messages"], *history]
+                    more = frame["more"]
         self.record.history = [line_of(message) for message in history]
 
 

@@ -284,6 +284,29 @@ def test_who_cannot_learn_what_became_of_a_commit_says_so(server: Server, databa
         assert play(made.url(database), lambda store: body(store, made), writers=1, readers=1) == ["before", "a"]
 
 
+def test_nobody_waits_behind_who_asks_what_became_of_a_commit(server: Server, database: str):
+    """That may take half a minute: what came after it is refused as at any standstill, and done when the server is back."""
+
+    async def body(store: PostgresStore, wire: Proxy):
+        await store.write(add("before"))
+        wire.breaks.append(Break.BEHIND)
+        wire.closed.set()
+        lost = store.write(add("a", 1))
+        behind = store.write(add("b", 2))
+        began = time.monotonic()
+        with pytest.raises(StoreBusy):
+            await behind
+        waited = time.monotonic() - began
+        wire.closed.clear()
+        await lost
+        return waited, await store.read(names)
+
+    with wire(server) as made:
+        waited, kept = play(made.url(database), lambda store: body(store, made), writers=1, readers=1, patience_seconds=0.5)
+    assert kept == ["before", "a"]
+    assert waited < broker.store.postgres.OUTCOME_SECONDS / 2
+
+
 # --- a server that goes
 
 

@@ -118,7 +118,7 @@ def test_the_real_reader_in_the_loop_makes_the_lead():
                 kept.set()
                 return answer
 
-        loop = asyncio.create_task(Loop(Reader(house, Told(house), house.capabilities), MemoryTransport()).run())
+        loop = asyncio.create_task(Loop(Reader(house, Told(house), lambda: house.capabilities), MemoryTransport()).run())
         await kept.wait()
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)

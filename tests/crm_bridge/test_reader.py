@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
@@ -35,7 +36,7 @@ class Shop:
         self.bot = self.house.channel(self.line, "bot", PUSH)
         self.ann = self.house.operator("ann", self.line)
         self.crm = BuiltInCrm(self.house)
-        self.reader = Reader(self.house, self.crm, self.house.capabilities)
+        self.reader = Reader(self.house, self.crm, lambda: self.house.capabilities)
 
     def read(self) -> None:
         """Let the machines run until they rest, then the reader until it has read everything."""
@@ -391,7 +392,31 @@ def test_who_has_lost_the_lease_writes_nothing(shop, deed):
     assert (shop.leads, shop.transcripts) == ([], [])
 
 
-def test_transcripts_of_several_take_their_conversations_in_everybodys_order():
+def test_an_opening_is_known_whatever_the_clock_shows(shop):
+    """The session opens after the one before it though the clock was set back: the lead is looked at, as at any opening."""
+    closed(shop)
+    shop.house.settle()
+    shop.house.clock.move(660)
+    shop.house.settle()
+    shop.read()
+    shop.house.store.change("UPDATE transcripts SET lead_id = NULL")
+    shop.house.store.change("DELETE FROM leads")
+    shop.house.clock.set(shop.house.clock.now() - timedelta(hours=1))
+    shop.house.say(shop.site, "v1", "me again")
+    shop.read()
+
+    assert len(shop.house.rows("sessions")) == 2
+    assert len(shop.leads) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "lock"),
+    [
+        ("conversations", "SELECT id FROM conversations WHERE id = %s FOR NO KEY UPDATE"),
+        ("leads", "SELECT id FROM leads WHERE id = %s FOR NO KEY UPDATE"),
+    ],
+)
+def test_transcripts_of_several_take_their_locks_in_everybodys_order(table: str, lock: str):
     """On a shared database: while one is waited for, no later one is held, so nobody waits in a circle."""
     shop = Shop(store=cast(type[MemoryStore], PostgresMemory))
     for visitor in ("v1", "v2"):
@@ -404,9 +429,8 @@ def test_transcripts_of_several_take_their_conversations_in_everybodys_order():
     assert page is not None
     for lead in page.leads:
         asyncio.run(shop.crm.put_lead(lead))
-    first, second = (row["id"] for row in shop.house.rows("conversations"))
+    first, second = sorted(row["id"] for row in shop.house.rows(table))
     drafts = sorted(page.transcripts, key=lambda draft: draft.session_id, reverse=True)
-    lock = "SELECT id FROM conversations WHERE id = %s FOR NO KEY UPDATE"
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     url = cast(PostgresMemory, shop.house.store).database.url
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as looks, ThreadPoolExecutor(1) as crm:
@@ -414,7 +438,7 @@ def test_transcripts_of_several_take_their_conversations_in_everybodys_order():
         writing = crm.submit(shop.house.store.write, lambda tx: put_transcripts(tx, drafts))
         while looks.execute(waiting).fetchone() == (0,) and not writing.done():
             pass
-        other.execute(f"{lock} NOWAIT", [second])
+        other.execute(lock + " NOWAIT", [second])
         other.commit()
         writing.result(10)
 
@@ -477,7 +501,7 @@ def test_a_reader_that_begins_again_changes_nothing(shop):
 def test_pages_of_any_size_come_to_the_same(most):
     """Where a page ends makes no difference to what is kept."""
     shop = Shop()
-    shop.reader = Reader(shop.house, shop.crm, shop.house.capabilities, most=most)
+    shop.reader = Reader(shop.house, shop.crm, lambda: shop.house.capabilities, most=most)
     conversation = closed(shop)
     shop.house.settle()
     shop.house.say(shop.site, "v1", "again")
@@ -532,7 +556,7 @@ def test_whatever_fails_on_the_way_comes_to_the_same(at, after):
     """A CRM that was not there, or whose answer was lost, is asked again; nothing is missed and nothing is kept twice."""
     calm, rough = Shop(), Shop()
     crm = Stumbling(rough.crm, at, Unavailable("resting"), after=after)
-    rough.reader = Reader(rough.house, crm, rough.house.capabilities)
+    rough.reader = Reader(rough.house, crm, lambda: rough.house.capabilities)
     for one in (calm, rough):
         closed(one)
         one.house.settle()
@@ -557,7 +581,7 @@ def _told(shop: Shop) -> object:
 
 def test_what_the_crm_refuses_for_good_holds_up_nobody(shop):
     """A refusal is logged; the reader goes on with the others."""
-    shop.reader = Reader(shop.house, Stumbling(shop.crm, 1, Rejected("too long"), after=False), shop.house.capabilities)
+    shop.reader = Reader(shop.house, Stumbling(shop.crm, 1, Rejected("too long"), after=False), lambda: shop.house.capabilities)
     shop.house.say(shop.bot, "u1", "hello")
     shop.house.say(shop.bot, "u2", "hello")
     shop.read()

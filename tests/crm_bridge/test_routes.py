@@ -40,7 +40,7 @@ class Site:
         self.asking = _actor(None)
 
     def _read(self) -> None:
-        reader = Reader(self.house, BuiltInCrm(self.house), self.house.capabilities)
+        reader = Reader(self.house, BuiltInCrm(self.house), lambda: self.house.capabilities)
         while asyncio.run(reader.step()):
             pass
 

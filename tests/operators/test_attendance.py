@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
-
-import psycopg
-
-from broker.domain import OperatorId
+from broker.domain import OperatorId, to_us
 from broker.ports import Tx
 from broker.store import processes
-from broker.store.postgres import Link
+from broker.store.sql import insert_row
+from broker.store.tables import logins
+from broker.timers import fire_due
 from operators import presence
 from tests.support import house
-from tests.support.clock import CountedIds, MovedClock
 from tests.support.store import PostgresMemory
-
-PATIENCE_SECONDS = 30.0
-_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+from tests.support.together import together
 
 
 def _ann_at(*process_ids: str) -> tuple[PostgresMemory, OperatorId]:
@@ -34,35 +27,17 @@ def _ann_at(*process_ids: str) -> tuple[PostgresMemory, OperatorId]:
     return store, store.write(build)
 
 
-def _together(store: PostgresMemory, first: Callable[[Tx], None], second: Callable[[Tx], None]) -> None:
-    """Let *second* begin when *first* has done everything but commit; it commits when the second waits for it, or has ended."""
-    did, may_commit = SimpleQueue[None](), SimpleQueue[None]()
-
-    def then_wait(tx: Tx) -> None:
-        first(tx)
-        did.put(None)
-        may_commit.get(timeout=PATIENCE_SECONDS)
-
-    links = [Link(store.database.url, "test", CountedIds(), MovedClock()) for _ in range(2)]
-    with ThreadPoolExecutor(2) as threads, psycopg.connect(store.database.url, autocommit=True) as looks:
-        one = threads.submit(links[0].run, then_wait)
-        did.get(timeout=PATIENCE_SECONDS)
-        other = threads.submit(links[1].run, second)
-        while looks.execute(_WAITING).fetchone() == (0,) and not other.done():
-            pass
-        may_commit.put(None)
-        for running in (one, other):
-            ((answer,), _) = running.result(PATIENCE_SECONDS)
-            assert answer.error is None
-    for link in links:
-        link.close()
+def _log_in(tx: Tx, operator: OperatorId) -> None:
+    ends_us = to_us(tx.now) + 3_600_000_000
+    values = {"token_hash": "t", "operator_id": operator, "created_us": 0, "seen_us": 0, "ends_us": ends_us}
+    tx.run(insert_row(logins, " ".join(values)), **values)
 
 
 def test_who_closes_a_console_in_each_of_two_processes_at_once_is_gone():
     """Each closing sees the other: the one that comes second begins the grace."""
     store, ann = _ann_at("p1", "p2")
 
-    _together(store, lambda tx: presence.depart(tx, ann, "p1"), lambda tx: presence.depart(tx, ann, "p2"))
+    together(store, lambda tx: presence.depart(tx, ann, "p1"), lambda tx: presence.depart(tx, ann, "p2"))
 
     assert [] == store.rows("SELECT * FROM consoles")
     assert [(presence.GRACE,)] == store.rows("SELECT name FROM timers")
@@ -77,7 +52,7 @@ def test_who_is_in_a_process_that_was_taken_for_dead_stays():
         processes.enter(tx, processes.Process("p1", "web", "host", 1, "0.1.0", 0, 0))
         presence.arrive(tx, ann, "p1")
 
-    _together(store, lives, lambda tx: presence.abandon(tx, ann, "p1"))
+    together(store, lives, lambda tx: presence.abandon(tx, ann, "p1"))
 
     assert [("p1",)] == store.rows("SELECT process_id FROM consoles")
     assert [] == store.rows("SELECT name FROM timers")
@@ -91,3 +66,19 @@ def test_who_was_in_a_process_that_is_dead_is_gone():
 
     assert [] == store.rows("SELECT * FROM consoles")
     assert [(presence.GRACE,)] == store.rows("SELECT name FROM timers")
+
+
+def test_who_comes_back_while_their_grace_runs_out_is_back_for_good():
+    """Whoever lets it run out has not committed yet: what they set for later is taken away all the same."""
+    store, ann = _ann_at("p1")
+    store.write(lambda tx: _log_in(tx, ann))
+    store.write(lambda tx: presence.depart(tx, ann, "p1", grace_seconds=0.0))
+
+    together(
+        store,
+        lambda tx: fire_due(tx, {presence.TIMER_OWNER: presence.grace_over}),
+        lambda tx: presence.arrive(tx, ann, "p2"),
+    )
+
+    assert [] == store.rows("SELECT name FROM timers")
+    assert [("online",)] == store.rows("SELECT state FROM presence")

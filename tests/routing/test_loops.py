@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from broker.domain import LineSettings, LoadKind
-from broker.inbound import accept, prepare
+from broker.inbound import accept, prepare, undecided
 from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Tx
 from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
-from routing import distributor
+from routing import distributor, worker
 from routing.applying import TIMER_OWNER, timer_fired
 from routing.distributor import Distributor
 from routing.worker import Worker
@@ -168,6 +169,31 @@ def test_a_bell_distributes_at_once(opens: Opens, monkeypatch: pytest.MonkeyPatc
             for number in range(2):  # the first offer comes after that sweep, so the second can come by its bell alone
                 await house.say([number])
                 await house.until_there_are(number + 1, "SELECT count(*) FROM offers")
+
+    asyncio.run(play())
+
+
+def test_who_has_read_the_settings_distributes_anew(opens: Opens, monkeypatch: pytest.MonkeyPatch):
+    """What marked the pool may have been taken here, and distributed by the settings of before: who waited is offered to the new seat."""
+    monkeypatch.setattr(distributor, "SWEEP_SECONDS", 1e9)
+
+    async def play() -> None:
+        async with running(opens, CountedIds(), heard, loops=False) as house:
+            stale = await house.store.read(load_house)
+            stale.directory.seats.clear()
+            await house.say([1])
+            for conversation_id in await house.store.read(undecided):
+                await house.store.write(partial(worker.step, conversation_id=conversation_id, house=house.house))
+            for line_id in await house.store.read(distributor.marked):
+                await house.store.write(partial(distributor.step, line_id=line_id, house=stale))
+            assert await house.store.read(distributor.marked) == []
+
+            distributing = Distributor(house.store, house.transport, lambda: house.house)
+            distributing.settings_changed(house.house.directory)
+            running_on = asyncio.create_task(distributing.run())
+            await house.until_there_are(1, "SELECT count(*) FROM offers")
+            running_on.cancel()
+            await asyncio.gather(running_on, return_exceptions=True)
 
     asyncio.run(play())
 

@@ -33,6 +33,7 @@ from broker.domain import (
 )
 from broker.events import (
     Close,
+    ContactMessage,
     Decline,
     Event,
     Invite,
@@ -57,7 +58,7 @@ from broker.store.sql import insert_row
 from broker.store.tables import counters
 from broker.timers import earliest, fire_due
 from routing import clockwork, distributor, worker
-from routing.applying import TIMER_OWNER, timer_fired
+from routing.applying import TIMER_OWNER, claim, concerned, timer_fired
 from routing.engine import NO_ANSWER, OFFER, REOPEN, SILENCE, SNOOZE
 from routing.session import (
     Session,
@@ -314,6 +315,26 @@ def test_what_a_colleague_does_not_take_comes_back_in_the_house(shops: Shops, ho
     assert (shop.held().operator_id, shop.reserved(shop.ann, shop.bob)) == (shop.ann, [25, 0])
     assert shop.offers()[-1] == ("bob", how)
     assert set(shop.timers()) == {SILENCE}
+
+
+def _concerned(shop: Shop, conversation: ConversationId, event: Event) -> set[OperatorId]:
+    work = shop.store.write(lambda tx: claim(tx, conversation, shop.house))
+    assert work is not None
+    return concerned(work, [event])
+
+
+def test_whose_budgets_may_change_is_known_before(shops: Shops):
+    """They are locked in one order: whoever is missing would be locked when another has been."""
+    shop = shops()
+    conversation = answered(shop)
+    wrote_again = ContactMessage(at=shop.clock.now(), message_id=MessageId("m"))
+    assert _concerned(shop, conversation, wrote_again) == {shop.ann}, "she may be gone, and then it is taken from her"
+    shop.writes("and now?")
+    assert _concerned(shop, conversation, wrote_again) == set(), "it waits for her already"
+
+    shop.does(shop.ann, conversation, Transfer, to_operator=shop.bob)
+    declines = Decline(at=shop.clock.now(), operator_id=shop.bob, command="k")
+    assert _concerned(shop, conversation, declines) == {shop.ann, shop.bob}, "it comes back to who passed it on"
 
 
 @pytest.mark.parametrize("begins", ["customer", "operator"])
