@@ -92,6 +92,9 @@ transport_lost = Gauge(
     registry=REGISTRY,
 )
 transport_losses_total = Counter("omniline_transport_losses", "How often Redis was lost.", registry=REGISTRY)
+transport_emptied_total = Counter(
+    "omniline_transport_emptied", "How often Redis was found emptied: what lay in it is looked up instead.", registry=REGISTRY
+)
 transport_passed_total = Counter(
     "omniline_transport_passed", "Rings and words passed on to other processes, by what: ring, word.", ["what"], registry=REGISTRY
 )

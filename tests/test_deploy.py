@@ -38,8 +38,8 @@ NAMED = [
 ]
 
 KEYS = frozenset(
-    "build cap_add cap_drop command depends_on environment healthcheck image init logging networks ports profiles read_only restart "
-    "secrets security_opt shm_size stop_grace_period tmpfs user volumes".split()
+    "build cap_add cap_drop command depends_on env_file environment healthcheck image init logging networks ports profiles "
+    "read_only restart secrets security_opt shm_size stop_grace_period tmpfs user volumes".split()
 )
 """Of a service, as the Compose Specification names them: those that we use. A key that is misspelt is silently nothing."""
 

@@ -75,6 +75,8 @@ SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
+_PATIENT = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+"""For a command that reads the whole house: in a large one that takes as long as it takes, and it holds up nobody."""
 _LINK: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
@@ -219,9 +221,13 @@ class PostgresTx:
             raise _told(error) from error
 
 
-def connect(url: str, name: str) -> psycopg.Connection[Any]:
-    """Open a connection as the store needs it; *name* is what the database shows of it. Raises psycopg.Error."""
-    options = " ".join(f"-c {key}={value}" for key, value in SETTINGS.items())
+def connect(url: str, name: str, *, patient: bool = False) -> psycopg.Connection[Any]:
+    """Open a connection as the store needs it; *name* is what the database shows of it. Raises psycopg.Error.
+
+    On one that is *patient* a statement may take as long as it takes.
+    """
+    settings = SETTINGS | (_PATIENT if patient else {})
+    options = " ".join(f"-c {key}={value}" for key, value in settings.items())
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     connection = psycopg.connect(
         url, autocommit=True, application_name=f"omniline {name}", options=f"{options} {given}".strip(), **_LINK
@@ -257,9 +263,18 @@ class Link:
     """One connection to the database that comes back when it is lost, and what is done on it; used by one thread at a time."""
 
     def __init__(
-        self, url: str, name: str, ids: Ids, clock: Clock | None = None, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        url: str,
+        name: str,
+        ids: Ids,
+        clock: Clock | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        *,
+        patient: bool = False,
     ) -> None:
+        """*patient*: a statement may take as long as it takes."""
         self._url = url
+        self._patient = patient
         self._name = name
         self._ids = ids
         self._clock = clock
@@ -473,7 +488,7 @@ class Link:
             raise _Undone(psycopg.OperationalError("the database does not answer"))
         self._tried = now
         try:
-            self._connection = connect(self._url, self._name)
+            self._connection = connect(self._url, self._name, patient=self._patient)
             self._cursor = self._connection.cursor()
             with self._asked:
                 self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
@@ -492,8 +507,8 @@ def _does_not_answer(undone: _Undone) -> StoreBusy:
 
 
 def read_once(url: str, work: Callable[[Tx], T]) -> T:
-    """Run *work* on a snapshot of the database at *url*, beside whoever uses it. Raises StoreError."""
-    value: T = _once(url, lambda link: link.read(work))
+    """Run *work* on a snapshot of the database at *url*, beside whoever uses it, for as long as it takes. Raises StoreError."""
+    value: T = _once(url, lambda link: link.read(work), patient=True)
     return value
 
 
@@ -503,10 +518,10 @@ def run_once(url: str, work: Callable[[Tx], T]) -> T:
     return value
 
 
-def _once(url: str, do: Callable[[Link], Answer]) -> Any:
+def _once(url: str, do: Callable[[Link], Answer], *, patient: bool = False) -> Any:
     from broker.clock import SystemIds
 
-    link = Link(url, "command", SystemIds())
+    link = Link(url, "command", SystemIds(), patient=patient)
     try:
         answer = do(link)
     finally:

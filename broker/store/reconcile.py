@@ -75,6 +75,7 @@ from broker.store.tables import (
 )
 
 LISTED = 20
+SESSIONS_PAGE = 5_000
 """Ids a finding shows of those it counts."""
 CRM_READER = "crm"
 MERGED = "merged"
@@ -570,9 +571,15 @@ class _State(msgspec.Struct):
 
 
 _STATE = msgspec.json.Decoder(_State)
-_UNLIKE = select(
-    *sessions.c["id", "conversation_id", "line_id", "channel_id", "contact_id", "status", "operator_id", "rank", "weight"],
-    *sessions.c["opened_us", "queued_us", "answered_us", "closed_us", "frozen", "outcome", "state"],
+# Page by page: the states of all sessions are more than fits into memory.
+_SESSIONS = sql(
+    select(
+        *sessions.c["id", "conversation_id", "line_id", "channel_id", "contact_id", "status", "operator_id", "rank", "weight"],
+        *sessions.c["opened_us", "queued_us", "answered_us", "closed_us", "frozen", "outcome", "state"],
+    )
+    .where(sessions.c.id > bindparam("after"))
+    .order_by(sessions.c.id)
+    .limit(SESSIONS_PAGE)
 )
 
 
@@ -580,8 +587,15 @@ def _us(at: datetime | None) -> int | None:
     return to_us(at) if at is not None else None
 
 
+def _sessions(tx: Tx) -> Iterator[Row]:
+    rows = tx.all(_SESSIONS, after="")
+    while rows:
+        yield from rows
+        rows = tx.all(_SESSIONS, after=rows[-1][0])
+
+
 def _unlike_their_state(tx: Tx) -> Iterator[str]:
-    for *columns, body in tx.all(adhoc(_UNLIKE)):
+    for *columns, body in _sessions(tx):
         try:
             state = _STATE.decode(body)
         except msgspec.MsgspecError:

@@ -416,6 +416,7 @@ class RedisTransport:
                     raise
                 # Somebody has emptied Redis under us: the streams are gone, and with them what was in them.
                 await self._make_groups(line)
+                metrics.transport_emptied_total.inc()
                 log.warning("transport_emptied")
                 self._call_restored()
 

@@ -583,9 +583,11 @@ def test_an_emptied_redis_is_swept_for_and_goes_on(server: RedisServer):
             assert sorted(working.heard) == sorted(FOR_ONE)
             assert (ringing.transport.lost, working.transport.lost) == (None, None)
 
+    emptied = counted("emptied_total")
     with capture_logs() as logs:
         play(go())
     assert events(logs) == ["transport_emptied"]
+    assert counted("emptied_total") == emptied + 1
 
 
 def test_a_stream_that_came_back_without_its_group_is_read_again(server: RedisServer):

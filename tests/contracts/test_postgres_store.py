@@ -21,14 +21,14 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 import broker.store.postgres
 from broker.clock import SystemClock, SystemIds
 from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreFull, StoreUncertain
 from broker.ports import Bell, Tx
 from broker.store.postgres import PostgresStore, read_once, refuse_unsafe
-from broker.store.sql import insert_row, insert_rows, sql
+from broker.store.sql import adhoc, insert_row, insert_rows, sql
 from broker.store.tables import counters
 from tests.support.clock import NOON, MovedClock
 from tests.support.postgres import DISK_FULL, Server, wait_until
@@ -758,6 +758,17 @@ def test_a_command_reads_beside_whoever_writes(url: str):
         return await asyncio.to_thread(read_once, url, names)
 
     assert play(url, body) == ["a"]
+
+
+def test_a_command_that_reads_the_whole_house_takes_its_time(url: str, monkeypatch: pytest.MonkeyPatch):
+    """What limits a statement of the store, or a pause between two, does not limit it: a large house is read too."""
+    monkeypatch.setitem(broker.store.postgres.SETTINGS, "statement_timeout", "100ms")
+    monkeypatch.setitem(broker.store.postgres.SETTINGS, "idle_in_transaction_session_timeout", "100ms")
+    asked = (func.pg_sleep(0.3), *map(func.current_setting, ("statement_timeout", "idle_in_transaction_session_timeout")))
+
+    _, *shown = read_once(url, lambda tx: [tx.one(adhoc(select(one))) for one in asked])
+
+    assert shown == [("0",), ("0",)]
 
 
 def test_a_store_that_serves_one_function_long_serves_others_too(url: str):
