@@ -679,6 +679,7 @@ class Process:
                     log.error("processes_cannot_wake_each_other", others=self.others, remedy="set redis_url for all of them")
             except StoreError as error:
                 log.warning("process_not_seen", problem=str(error))
+                is_buried = True  # what was not answered may have been said all the same: that we were unknown
             await asyncio.sleep(processes.SEEN_SECONDS)
 
     def _start(self, loops: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
@@ -1362,7 +1363,7 @@ def _snapshots(options: argparse.Namespace) -> Read:
         from broker.store.migrate import check_postgres
 
         check_postgres(url, forced=True)
-        return partial(postgres.read_once, url)
+        return postgres.reader(url)
     folder = DataFolder(settings.data)
     if not folder.database.exists():
         raise ConfigError(f"data: there is no database in {folder.path}; set OMNILINE_DATA to the folder of the one to check")

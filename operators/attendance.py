@@ -66,7 +66,8 @@ class Attendance:
     async def enter_again(self) -> None:
         """Say once more who is here: the others have taken this process for dead. Raises StoreError."""
         for operator in list(self._back):
-            await self._store.write(lambda tx, one=operator: presence.arrive(tx, one, self._process_id))  # type: ignore[misc]
+            if operator in self._back:
+                await self._arrive(operator)
 
     async def clear(self) -> None:
         """Begin the grace of everybody whose console was in a process that is dead. Raises StoreError."""
@@ -77,20 +78,27 @@ class Attendance:
 
     async def settle(self) -> None:
         """Begin the grace of everybody who has gone; what the store refuses stays owed."""
-        gone = [operator for operator in self._owed if operator not in self._sockets]
-        self._owed.difference_update(gone)
-        for number, operator in enumerate(gone):
+        # Who is back meanwhile and still owed may stand as gone: whether the last writing happened, nobody has said.
+        owed = [operator for operator in self._owed if operator not in self._sockets or operator in self._back]
+        self._owed.difference_update(owed)
+        for number, operator in enumerate(owed):
             try:
-                await self._store.write(lambda tx, one=operator: self._depart(tx, one))  # type: ignore[misc]
+                if operator not in self._back:
+                    await self._store.write(lambda tx, one=operator: self._depart(tx, one))  # type: ignore[misc]
                 if operator in self._back:
                     # They came while this was written, and it stands after what took it away.
-                    await self._store.write(lambda tx, one=operator: presence.arrive(tx, one, self._process_id))  # type: ignore[misc]
+                    await self._arrive(operator)
             except StoreError as error:
                 self._owed.add(operator)
                 log.warning("grace_waits_for_store", problem=str(error))
             except BaseException:
-                self._owed.update(gone[number:])
+                self._owed.update(owed[number:])
                 raise
+
+    async def _arrive(self, operator: OperatorId) -> None:
+        await self._store.write(lambda tx: presence.arrive(tx, operator, self._process_id))
+        if operator not in self._back:
+            self._owed.add(operator)  # they have gone while this was written, and it stands after what said so
 
     def _depart(self, tx: Tx, operator: OperatorId) -> None:
         presence.depart(tx, operator, self._process_id, self._grace_seconds)

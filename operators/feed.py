@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 import structlog
@@ -138,14 +137,19 @@ class Feed:
 
     async def _show_contacts(self) -> None:
         """Give consoles the contact beside their thread again, each as its operator may see it."""
-        completed, self._completed = self._completed, {}
-        for conversation in completed:
+        while self._completed:
+            conversation, _ = self._completed.popitem()
             for socket in list(self._hall.showing(conversation)):
                 session = socket.session
-                with suppress(NotFound):
+                try:
                     contact = await self._store.read(lambda tx, who=socket, what=session: self._contact(tx, who, what))  # type: ignore[misc]
-                    if socket.session == session:
-                        socket.tell(socket.at, [_encode(Update(contact=contact))])
+                except NotFound:
+                    continue
+                except StoreError:
+                    self._completed[conversation] = None  # of them it is told at the next look
+                    raise
+                if socket.session == session:
+                    socket.tell(socket.at, [_encode(Update(contact=contact))])
 
     def _contact(self, tx: Tx, socket: Socket, session: str) -> Contact:
         watched = threads.seen_session(tx, socket.actor, session)

@@ -407,8 +407,17 @@ class Gateway:
         self._leave(socket)
         socket.hold()
         try:
-            watched, contact, messages, more = await self._store.read(read)
-            self._hall.show(socket, session, watched.conversation)
+            # It is told of the conversation before that is read: what is committed meanwhile is in one of the two, or in both.
+            board = self._feed.board
+            known = board.sessions.get(session) if board is not None else None
+            if known is None:
+                known = await self._store.read(lambda tx: threads.seen_session(tx, actor, session))
+            self._hall.show(socket, session, known.conversation)
+            try:
+                watched, contact, messages, more = await self._store.read(read)
+            except BaseException:
+                self._hall.hide(socket)
+                raise
             self._typists.follow(socket, [watched.conversation])
             if self._feed.board is not None:
                 self._feed.board.learn(watched)
@@ -443,9 +452,15 @@ class Gateway:
     async def _list(self, socket: Socket, frame: ListBox) -> None:
         actor, directory = socket.actor, self._directory()
         socket.hold()
+        listed_all = socket.lists_all
+        # From before it is read: what changes meanwhile is told after the page.
+        socket.lists_all = frame.box == "all"
         try:
-            found, following = await self._store.read(lambda tx: screens.page(tx, actor, directory, frame.box, frame.after))
-            socket.lists_all = frame.box == "all"
+            try:
+                found, following = await self._store.read(lambda tx: screens.page(tx, actor, directory, frame.box, frame.after))
+            except BaseException:
+                socket.lists_all = listed_all
+                raise
             socket.say(Page(frame.box, tuple(one.card_for(actor, directory) for one in found), following))
         finally:
             socket.release()

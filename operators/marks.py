@@ -11,10 +11,7 @@ from zlib import crc32
 
 from broker.access.authorize import Actor
 from broker.domain import Directory
-from broker.store.journal import Position
-
-LONGEST = 4_000
-"""Characters of a position: as many transactions under way as a database has connections. A console's hello has room for it."""
+from broker.store.journal import TEXT_MAX, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Mark:
     def read(cls, text: str | None, stamp: str) -> Mark | None:
         """Return the mark that *text* is; None for one that is not ours, or was made under another stamp."""
         at, dot, made_under = (text or "").partition(".")
-        position = Position.read(at) if dot and made_under == stamp and len(at) <= LONGEST else None
+        position = Position.read(at) if dot and made_under == stamp and len(at) <= TEXT_MAX else None
         return cls(position, stamp) if position is not None else None
 
     def text(self) -> str:

@@ -67,6 +67,13 @@ _OPERATORS = over_rows(
     .where(among(operators.c.id)),
     [operators.c.id],
 )
+_ONLINE_STILL = over_rows(
+    select(presence.c.operator_id)
+    .where(among(presence.c.operator_id), presence.c.state == PresenceState.ONLINE.value)
+    .order_by(presence.c.operator_id)
+    .with_for_update(read=True),
+    [presence.c.operator_id],
+)
 _TURNS = sql(select(*cols(turns, "operator_id turn paced_until_us")).where(turns.c.line_id == bindparam("line")))
 _CHANGES = sql(select(line_state.c.changes).where(line_state.c.line_id == bindparam("line")))
 _TURN = upsert(turns, "line_id operator_id turn paced_until_us", "line_id operator_id", "turn paced_until_us")
@@ -106,10 +113,14 @@ class Taken(Exception):
         self.sessions = frozenset(sessions)
 
 
+class Left(Exception):
+    """Somebody who was chosen is not online any more: nothing of it has happened; distribute again."""
+
+
 def step(tx: Tx, line_id: LineId, house: House, without: Collection[str] = ()) -> int:
     """Distribute the pool of *line_id* if it is marked, as if the sessions *without* were not there; return how many offers were made.
 
-    Raises BudgetExceeded to be run again, Taken to be run again without its sessions.
+    Raises BudgetExceeded and Left to be run again, Taken to be run again without its sessions.
     """
     pool_lines = house.directory.pools.get(line_id, (line_id,))
     locks.pool(tx, pool_lines)
@@ -333,6 +344,8 @@ def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
     # Before anything of it is written: what cannot be carried out was not decided.
     wanted = [*(offer.session_id for offer in result.offers), *(hold.session_id for hold in result.holds)]
     works = _claimed(tx, wanted, read.waiting, house)
+    if tx.shared:
+        _keep(tx, {operator for offer in result.offers for operator in offer.operators})
     record = DistributionRecord(ENGINE, tx.now, read, result)
     distribution_id = journal.append_numbered(tx, "distribution", ENCODER.encode(record).decode(), line_id=pool.lines[0].id)
     for turn in result.turns:
@@ -353,6 +366,13 @@ def _carry_out(tx: Tx, pool: Pool, result: Result, house: House) -> None:
     for hold in result.holds:
         held = Held(tx.now, hold.until, hold.why, hold.rounds_over, hold.renewed, hold.changes)
         _decide(tx, works.get(hold.session_id), held, house, distribution_id)
+
+
+def _keep(tx: Tx, chosen: Collection[OperatorId]) -> None:
+    """Let nobody of those *chosen* leave before the commit: who leaves after it finds the offer and gives it back. Raises Left."""
+    online = tx.each(_ONLINE_STILL, [(operator,) for operator in chosen])
+    if len(online) < len(chosen):
+        raise Left
 
 
 def _claimed(tx: Tx, session_ids: Sequence[str], read: Sequence[Waiting], house: House) -> dict[str, Work]:
@@ -463,7 +483,7 @@ class Distributor:
                     without |= taken.sessions
                 else:
                     return
-        except BudgetExceeded:
+        except (BudgetExceeded, Left):
             self.wake(line_id)
         except StoreError:
             raise

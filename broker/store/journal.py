@@ -41,7 +41,10 @@ _NEXT = sql(
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
 _MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
-# The age of the first number there is tells the next one to be given, in 32 bits. It is read after the snapshot was taken, never before.
+# The age of the first number there is tells the next one to be given, in 32 bits, as of when the transaction's snapshot was taken or just
+# after it, never before (broker.store.postgres).
+TEXT_MAX = 4_000
+"""Characters of a position that is told to others: two hundred transactions under way and more. A console's hello has room for it."""
 _SNAPSHOT = postgresql_only(select(literal_column("pg_current_snapshot()::text"), literal_column("age('3'::xid)")))
 _FIRST_XID = 3
 
@@ -63,8 +66,9 @@ class Position:
         return xid is None or not self.first_open or (xid < self.first_open and xid not in self.under_way)
 
     def text(self) -> str:
-        """Return the position in digits and dashes."""
-        return "-".join(map(str, (self.last, self.first_open, *self.under_way)))
+        """Return the position in digits and dashes; empty, which is no position, when that would be longer than TEXT_MAX."""
+        text = "-".join(map(str, (self.last, self.first_open, *self.under_way)))
+        return text if len(text) <= TEXT_MAX else ""
 
     @classmethod
     def read(cls, text: str) -> Position | None:

@@ -3,7 +3,8 @@
 Whoever takes them so never waits in a circle. On a database of one's own (not `Tx.shared`) transactions come one after the other: there
 these functions do nothing.
 
-    the distributor     its pool, then operators; conversations only where nobody else has them (SKIP LOCKED), so it never waits for one
+    the distributor     its pool, then operators; conversations only where nobody else has them (SKIP LOCKED), so it never waits for one;
+                        then the presence of those it has chosen
     a worker            conversations where nobody else has them, then the operators whose budgets may change
     whoever enters, sends or accepts    conversations
     whoever opens their first console in a process, or closes the last    the operator's attendance

@@ -75,7 +75,12 @@ SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
-_PATIENT = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+_PATIENT = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # Its statements are few and find much: how much depends on the values (of a page of a range all the rest was sorted otherwise).
+    "plan_cache_mode": "force_custom_plan",
+}
 """For a command that reads the whole house: in a large one that takes as long as it takes, and it holds up nobody."""
 _LINK: dict[str, Any] = {
     "connect_timeout": 3,
@@ -92,7 +97,8 @@ _NOW = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {_NOW}, pg_current_xact_id()".encode()
 # The number is taken before anything else: a row's place in the journal is given later, so no row can stand before what is counted as
 # read when the transaction began after the reading (broker.store.journal).
-_BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}".encode()
+# The age is read for the journal's positions: whenever it is asked for again in this transaction, it is that of its beginning.
+_BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}, 0, age('3'::xid)".encode()
 _OUTCOME = "SELECT pg_xact_status(%s::xid8)"
 # A crash ends what was under way and sets its numbers free. Of the whole server's the start of the postmaster tells; one of its
 # processes that is killed makes it recover and start nothing anew, but a recovery throws the statistics away, and they say since when.
@@ -510,6 +516,22 @@ def read_once(url: str, work: Callable[[Tx], T]) -> T:
     """Run *work* on a snapshot of the database at *url*, beside whoever uses it, for as long as it takes. Raises StoreError."""
     value: T = _once(url, lambda link: link.read(work), patient=True)
     return value
+
+
+def reader(url: str) -> Callable[[Callable[[Tx], T]], T]:
+    """Return what does as `read_once` again and again, on one connection."""
+    from broker.clock import SystemIds
+
+    link = Link(url, "command", SystemIds(), patient=True)
+
+    def read(work: Callable[[Tx], T]) -> T:
+        answer = link.read(work)
+        if answer.error is not None:
+            raise answer.error
+        value: T = answer.value
+        return value
+
+    return read
 
 
 def run_once(url: str, work: Callable[[Tx], T]) -> T:

@@ -576,13 +576,14 @@ class VisitorGate:
             visitor.known |= {field for field, value in told if value.strip()}
 
     async def _seen(self, socket: _Socket, visitor: _Visitor, frame: Seen) -> None:
-        # What was told before is not told again: a receipt is an input, and inputs cost a commit.
-        if visitor.conversation_id is None or frame.upto <= (visitor.read if frame.read else visitor.delivered):
+        # What was told before is not told again, nor of what there is not: a receipt is an input, and inputs cost a commit.
+        upto = min(frame.upto, max(visitor.upto, *socket.has, 0))
+        if visitor.conversation_id is None or upto <= (visitor.read if frame.read else visitor.delivered):
             return
-        visitor.delivered = max(visitor.delivered, frame.upto)
+        visitor.delivered = max(visitor.delivered, upto)
         if frame.read:
-            visitor.read = frame.upto
-        await self._accept(socket, visitor, [(frame, f"seen:{frame.upto}:{int(frame.read)}")])
+            visitor.read = upto
+        await self._accept(socket, visitor, [(Seen(upto, frame.read), f"seen:{upto}:{int(frame.read)}")])
 
     async def _older(self, socket: _Socket, visitor: _Visitor, frame: Older) -> None:
         conversation_id = visitor.conversation_id
@@ -647,9 +648,9 @@ class VisitorGate:
                 words = "we cannot take messages just now; try again in a moment"
                 await socket.say(*(Refused(id_, code, words, FULL_RETRY_SECONDS) for _, id_ in frames))
             return None
-        for one in accepted:
+        for (frame, _), one in zip(frames, accepted, strict=True):
             (_ACCEPTED if one.fresh else _REPEATED).inc()
-            if one.seq is not None:
+            if one.seq is not None and not isinstance(frame, Seen):  # a receipt is nothing that is shown
                 socket.has.append(one.seq)
         if asks:
             socket.source = None
@@ -756,6 +757,10 @@ class VisitorGate:
     async def _catch_up(self) -> None:
         """Show every visitor what stands in their history and was not shown, in its order. Raises StoreError."""
         behind, lost, losses = self._behind, self._transport.lost is not None, self._losses
+        if behind and not lost:
+            # Who has none yet may have begun one in a tab that is in another process: its first word may be among the lost.
+            self._strangers |= {key: None for key, visitor in self._visitors.items() if _may_have_begun(visitor)}
+            await self._meet()
         here = [visitor for visitor in self._visitors.values() if visitor.conversation_id is not None]
         for begin in range(0, len(here), CATCH_UP_PAGE):
             page = here[begin : begin + CATCH_UP_PAGE]
@@ -901,6 +906,11 @@ class VisitorGate:
             return shown_name(directory, line.name, line.settings.identity, operator_id)
 
         return name
+
+
+def _may_have_begun(visitor: _Visitor) -> bool:
+    """Return whether the visitor was greeted as one without a conversation."""
+    return visitor.conversation_id is None and visitor.told is not None
 
 
 def _asked(line: Line, settings: WidgetSettings, hours: history.Hours) -> tuple[tuple[Field, ...], bool]:

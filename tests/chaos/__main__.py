@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def _run(house: str, seed: int, kills: int | None, points: int, *, keep: bool) -
     chaos = make(folder, seed, kills or usual, points)
     try:
         ledger = asyncio.run(chaos.run())
-    except ServerFailed as error:
+    except Exception as error:  # whatever it is, the last line is a ledger, and no clean one
+        if not isinstance(error, ServerFailed):
+            traceback.print_exc()
         progress(f"{error}\nseed {seed}; the data is kept in {folder}")
         return Ledger(0, [Fault("stuck", str(error))])
     progress(f"{chaos.summary()}\ntook {time.monotonic() - began:.0f} s")

@@ -78,6 +78,7 @@ COMES_SECONDS = 120.0
 """Within which all of a crowd is served again."""
 DRAIN_SECONDS = 60.0
 """The bound for anything to be stuck: a lease, the time for another to take over, and the work."""
+COMMAND_SECONDS = 300
 OF_POSTGRES = ("restart", "sever", "stall", "full")
 OF_REDIS = ("empty", "flush", "silence")
 
@@ -300,9 +301,19 @@ class Cluster:
 
     async def _command(self, *arguments: str) -> tuple[int, str]:
         line = [sys.executable, "-m", "omniline", *arguments]
-        done = await asyncio.to_thread(
-            subprocess.run, line, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-        )
+        try:
+            done = await asyncio.to_thread(
+                subprocess.run,
+                line,
+                env=self.environment,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return 1, f"{arguments} took more than {COMMAND_SECONDS} s"
         return done.returncode, done.stdout + done.stderr
 
     async def _open(self, traffic: Traffic) -> None:

@@ -18,6 +18,7 @@ from broker.ports import LeadDraft
 from broker.store.journal import Position
 from crm_bridge.builtin import BuiltInCrm
 from operators import contacts, lines
+from operators.gateway import Gateway
 from tests.operators.desk import Console, Desk, played
 
 # --- the door
@@ -222,6 +223,39 @@ def test_a_reply_that_was_written_in_the_thread_shows_its_fate(tmp_path):
             await beside.said("on its way")
             await beside.caught_up()
             assert [] == [update for update in beside.updates if "fate" in update]
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("looks_at", ["thread", "list"])
+def test_what_is_committed_while_a_screen_is_read_reaches_it(tmp_path, looks_at: str):
+    """A supervisor looks at another's session: what happens between the reading and its answer is told after it."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        sue = await desk.operator("sue", role=Role.SUPERVISOR)
+        async with desk.console(ann) as console, desk.console(sue, presence=None) as looking:
+            session = await _taken(desk, console)
+            await looking.caught_up()
+
+            async def say() -> None:
+                await desk.say("v1", "are you there?")
+                await console.said("are you there?")
+
+            async def close() -> None:
+                await console.do(session, "close", outcome="helped")
+                await console.card(status="closed")
+
+            if looks_at == "thread":
+                desk.tight.meanwhile = f"{Gateway._open.__qualname__}.<locals>.read", say
+                await looking.send(t="open", session=session)
+                await looking.next("thread", session=session)
+                await looking.said("are you there?")
+            else:
+                desk.tight.meanwhile = Gateway._list.__qualname__, close
+                await looking.send(t="list", box="all")
+                await looking.next("page")
+                await looking.card(status="closed")
 
     played(tmp_path, story)
 

@@ -1,4 +1,4 @@
-"""A conversation and its session are claimed as they are, whoever commits meanwhile. On a real PostgreSQL."""
+"""What is decided is decided on what stands, whoever commits meanwhile. On a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import threading
 
 import psycopg
 
-from broker.domain import LineSettings, LoadKind
+from broker.domain import LineSettings, LoadKind, OperatorId, PresenceState
 from broker.inbound import accept, prepare
 from broker.ports import Tx
-from routing import worker
+from operators.presence import set_presence
+from routing import distributor, worker
 from routing.applying import claim, claim_each
 from tests.support.channels import FakeChannel, wrote
-from tests.support.house import add_channel, add_line, load_house
+from tests.support.house import add_channel, add_line, add_operator, load_house
 from tests.support.store import PostgresMemory
+from tests.support.together import together
 
 CONVERSATIONS, ROUNDS = 40, 300
 
@@ -49,6 +51,32 @@ def test_who_claims_a_conversation_reads_its_session_as_it_is_under_the_lock():
 
     assert [] == [both for both in seen if both[0] != both[1] and both[1] > 1_000]
     assert max(weight for _, weight in seen) > 1_010, "the colleague has changed nothing"
+
+
+def test_nobody_is_offered_a_session_who_is_leaving():
+    """Their going is not committed yet when they are chosen, and finds no offer to give back: so none is made."""
+    store = PostgresMemory()
+
+    def build(tx: Tx) -> tuple[FakeChannel, OperatorId]:
+        line = add_line(tx)
+        return FakeChannel(add_channel(tx, line), line), OperatorId(add_operator(tx, "ann", [line]))
+
+    channel, ann = store.write(build)
+    house = store.write(lambda tx: load_house(tx, {channel.id: LoadKind.CHAT}))
+    (accepted,) = store.write(lambda tx: accept(tx, channel.id, prepare(channel, [wrote("m", "eve", "hello")], LineSettings())))
+    assert accepted.conversation_id is not None
+    conversation_id = accepted.conversation_id
+    store.write(lambda tx: worker.step(tx, conversation_id, house))
+
+    together(
+        store,
+        lambda tx: set_presence(tx, ann, PresenceState.OFFLINE),
+        lambda tx: distributor.step(tx, channel.line_id, house),
+        refused=distributor.Left,
+    )
+
+    assert store.write(lambda tx: distributor.step(tx, channel.line_id, house)) == 0
+    assert [] == store.rows("SELECT * FROM offers")
 
 
 class _Colleague(threading.Thread):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -16,12 +17,14 @@ from broker.domain import from_us, to_us
 from broker.errors import NotFound
 from broker.ports import Tx
 from broker.store import journal, tables
-from broker.store.sql import insert_rows
+from broker.store.postgres import connect
+from broker.store.sql import POSTGRESQL, insert_rows
+from routing import replaying
 from routing.engine import ENGINE
 from routing.replaying import PAGE, Difference, Tally, between, of_session, replay
 from tests.crm_bridge.house import House
 from tests.support.clock import MINUTE, NOON
-from tests.support.store import MemoryStore, SqliteMemory, fewer
+from tests.support.store import MemoryStore, PostgresMemory, SqliteMemory, fewer
 
 T = TypeVar("T")
 
@@ -386,3 +389,22 @@ def test_a_range_is_whole_where_the_clock_was_set_back(data: st.DataObject, move
 
     expected = [n for n, at in enumerate(moments, 1) if n not in gone and since <= at < until]
     assert expected == [row.id for row in between(store.write, since, until)]
+
+
+def test_a_page_costs_no_more_where_much_follows():
+    """On PostgreSQL as the commands read it: the rows are walked by their ids as far as the page goes, and the rest is not sorted."""
+    store = PostgresMemory()
+    store.database.connection.execute(
+        "INSERT INTO journal (kind, at_us, body) SELECT 'hours', n, repeat('x', 200) FROM generate_series(1, 20000) n"
+    )
+    store.database.connection.execute("ANALYZE journal")
+    text = replaying._BETWEEN.text(POSTGRESQL)[0]
+    for number, name in enumerate(("after", "end", "since_us", "until_us"), 1):
+        text = text.replace(f"%({name})s", f"${number}")
+    with closing(connect(store.database.url, "test", patient=True)) as connection:
+        connection.execute(f"PREPARE page (bigint, bigint, bigint, bigint) AS {text}".encode(), prepare=False)
+        asked = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page (100, {2**62}, {-(2**62)}, {2**62})"
+        ((plan,),) = connection.execute(asked.encode(), prepare=False)
+    read = plan[0]["Plan"]["Plans"][0]
+
+    assert (read["Node Type"], read["Index Name"], read["Actual Rows"]) == ("Index Scan", "pk_journal", PAGE)

@@ -18,8 +18,13 @@ PATIENCE_SECONDS = 30.0
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
-def together(store: PostgresMemory, first: Callable[[Tx], Any], second: Callable[[Tx], Any]) -> None:
-    """Let *second* begin when *first* has done everything but commit; it commits when the second waits for it, or has ended."""
+def together(
+    store: PostgresMemory, first: Callable[[Tx], Any], second: Callable[[Tx], Any], *, refused: type[Exception] | None = None
+) -> None:
+    """Let *second* begin when *first* has done everything but commit; it commits when the second waits for it, or has ended.
+
+    *refused*: what the second is to fail with.
+    """
     did, may_commit = SimpleQueue[None](), SimpleQueue[None]()
 
     def then_wait(tx: Tx) -> None:
@@ -35,8 +40,8 @@ def together(store: PostgresMemory, first: Callable[[Tx], Any], second: Callable
         while looks.execute(WAITING).fetchone() == (0,) and not other.done():
             pass
         may_commit.put(None)
-        for running in (one, other):
+        for running, fails in ((one, None), (other, refused)):
             ((answer,), _) = running.result(PATIENCE_SECONDS)
-            assert answer.error is None
+            assert (type(answer.error) if answer.error is not None else None) is fails
     for link in links:
         link.close()

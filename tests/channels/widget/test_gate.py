@@ -65,6 +65,15 @@ async def served(here, visitor):
     return token
 
 
+async def begun_elsewhere(here, token):
+    """Let the visitor of *token* say hello in a tab that is in another process."""
+    name = VisitorTokens(TOKEN_KEY).check(here.channel, token) or ""
+    row = here.directory.channels[here.channel]
+    raw = Raw(f"{name}:message-a", encode(Envelope(name, Say("message-a", "hello"))))
+    prepared = inbound.prepare(WidgetChannel(row, lambda *_: None), [raw], LineSettings())
+    await here.store.write(lambda tx: inbound.accept(tx, here.channel, prepared))
+
+
 async def lost(here, *texts):
     """Let ann answer with *texts*, none of which reaches the gate."""
     here.speaker.cut = True
@@ -181,17 +190,50 @@ def test_a_conversation_begun_in_a_tab_of_another_process_is_known_by_its_first_
 
     async def journey():
         async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
-            token = (await visitor.hello())["token"]
-            name = VisitorTokens(TOKEN_KEY).check(here.channel, token) or ""
-            row = here.directory.channels[here.channel]
-            raw = Raw(f"{name}:message-a", encode(Envelope(name, Say("message-a", "hello"))))
-            prepared = inbound.prepare(WidgetChannel(row, lambda *_: None), [raw], LineSettings())
-            await here.store.write(lambda tx: inbound.accept(tx, here.channel, prepared))
+            await begun_elsewhere(here, (await visitor.hello())["token"])
 
             assert (await visitor.next("message"))["message"]["who"] == "system"
             assert (await visitor.next("state"))["state"] == "waiting"
             await operator_does(here, take)
             assert (await visitor.next("state"))["state"] == "active"
+
+    run(journey())
+
+
+def test_a_receipt_of_what_there_is_not_is_one_of_what_there_is(tmp_path):
+    """Whoever counts upwards in them stores no more than who has read everything."""
+
+    async def journey():
+        async with place(tmp_path) as here, here.visitor() as visitor:
+            await visitor.hello()
+            said = await visitor.say("hello")
+            greeted = (await visitor.next("message"))["message"]["seq"]
+            for upto in (said["seq"], 10**6, 10**6 + 1, 2**53):
+                await visitor.send(t="seen", upto=upto)
+            await visitor.send(t="ping")
+            await visitor.next("pong")
+            stored = await here.rows("SELECT external_id FROM inputs WHERE external_id LIKE '%seen:%' ORDER BY seq")
+
+            assert [row[0].split("seen:")[1] for row in stored] == [f"{said['seq']}:0", f"{greeted}:0"]
+
+    run(journey())
+
+
+def test_a_conversation_begun_elsewhere_while_nothing_could_be_told_is_shown(tmp_path):
+    """Not a word of it has come: when the way to the others is back, it is asked who has begun one."""
+
+    async def journey():
+        async with place(tmp_path, apart=True) as here, here.visitor() as visitor:
+            token = (await visitor.hello())["token"]
+            here.speaker.cut = True
+            await begun_elsewhere(here, token)
+            await here.sent()
+            here.speaker.cut = False
+            assert here.gate is not None
+            here.gate._fall_behind()
+
+            assert (await visitor.next("message"))["message"]["text"] == "hello"
+            assert (await visitor.next("message"))["message"]["who"] == "system"
 
     run(journey())
 
