@@ -59,6 +59,8 @@ log = structlog.get_logger(__name__)
 
 OWN_PACKAGES = ("broker", "channels", "routing", "operators", "crm_bridge")
 SEND_DRAIN_SECONDS = 25.0
+LEAVE_SECONDS = 5.0
+"""How long the end of a process waits for the database to hear of it."""
 RING_SECONDS = 2.0
 """How long a command waits to tell the processes that run what it has changed; they find out by themselves, if later."""
 
@@ -632,8 +634,10 @@ class Process:
             async with self._move_lock:  # a move that is under way sees the end, and gives up
                 await self._rest()
             await _cancelled(tasks)
-            with suppress(StoreError):
-                await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
+            # A database that stands still is not waited for: the others find out.
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
             await self.store.close()
         return status
 
@@ -649,10 +653,12 @@ class Process:
             signal.signal(number, asked)
 
     async def _enter(self) -> None:
+        from broker import metrics
         from broker.store import processes
 
         process = self.ground.process
         await self.store.write(lambda tx: (processes.enter if self.shared else processes.enter_alone)(tx, process))
+        metrics.processes_alive.set(1)  # those beside it are counted in _stay_known
 
     async def _stay_known(self) -> None:
         """Say every few seconds that this process is there, and see who else is."""

@@ -11,6 +11,7 @@ a setting that is misspelt and silently ignored is found out on the worst of day
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from broker.complaints import complaints, keys_of, unknown
@@ -83,8 +84,15 @@ def _secret_address(*schemes: str, example: str) -> AfterValidator:
     """Return the check of a server's address. What is wrong is not repeated: there may be a password in it."""
 
     def check(value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        if value is None:
+            return None
+        scheme, _, rest = value.get_secret_value().partition("://")
+        if scheme not in schemes:
             raise ValueError(f"write it as {example}")
+        place = re.split("[/?#]", rest, maxsplit=1)[0]
+        # What ends the place for one reader and belongs to the password for another is shown by one and not by the other.
+        if "#" in rest or "@" in rest[len(place) :] or re.search("%(?![0-9A-Fa-f]{2})", rest):
+            raise ValueError(f"write it as {example}, and percent-encode what a password has of / ? # @ %")
         return value
 
     return AfterValidator(check)
@@ -222,6 +230,13 @@ class Settings(BaseSettings):
     login: LoginLimits = LoginLimits()
     tracing: TracingSettings = TracingSettings()
 
+    @model_validator(mode="after")
+    def _no_password_of_nobody(self) -> Settings:
+        for file, address in (("database_password_file", "database_url"), ("redis_password_file", "redis_url")):
+            if getattr(self, file) is not None and getattr(self, address) is None:
+                raise ValueError(f"{file}: whose password that is, {address} must say; it is not set")
+        return self
+
     @property
     def database(self) -> str | None:
         """The address of PostgreSQL, with its password. Raises ConfigError when the password's file cannot be read."""
@@ -298,7 +313,14 @@ def _find(file: Path | None) -> Path | None:
             raise ConfigError(f"{file} does not exist; leave --config out to go without a file")
         return file
     places = (Path(FILE), Path(os.environ.get(f"{PREFIX}DATA") or "var") / FILE)
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if _is_there(place)), None)
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError:  # where one may not even look: a command as the service's user, in somebody's home
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 2.0
+GIVE_UP_SECONDS = 5.0
 TRY_SECONDS = 1.0
 """Between two tries to take what another holds: so it is taken over within 7 seconds of a death."""
 
@@ -156,8 +157,10 @@ class Leases:
             for task in (work, renewing):
                 task.cancel()
             await asyncio.gather(work, renewing, return_exceptions=True)
-            with suppress(StoreError):
-                await self._store.write(lambda tx: give_up(tx, lease))
+            # A database that stands still is not waited for: the lease ends by itself.
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(GIVE_UP_SECONDS):
+                    await self._store.write(lambda tx: give_up(tx, lease))
 
     async def _renew(self, lease: Lease) -> None:
         """Return when the lease is another's, or may be by now."""

@@ -138,11 +138,13 @@ house_undecided = Gauge(
 )
 house_unsent = Gauge(
     "omniline_house_oldest_unsent_seconds",
-    "How long the message is overdue that has been due longest and is not sent, by channel; a channel with none has no value.",
+    "How long the message has waited that has waited longest and is not sent, by channel; a channel with none has no value.",
     ["channel"],
     registry=REGISTRY,
 )
-house_outbox = Gauge("omniline_house_unsent", "Messages that are due or being sent, by channel.", ["channel"], registry=REGISTRY)
+house_outbox = Gauge(
+    "omniline_house_unsent", "Messages that are queued or being sent, by channel.", ["channel"], registry=REGISTRY
+)
 reader_rows = Gauge(
     "omniline_reader_behind_rows",
     "Rows of the journal that a reader has still to read, at most: crm (of the house), consoles (of this process).",

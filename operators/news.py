@@ -211,7 +211,8 @@ def read(tx: Tx, after: Position, known: Mapping[str, Watched]) -> News:
                     unknown[session] = None
             if row[_BODY] and kind == _WROTE:
                 opening[row[_ID]] = row[_BODY]
-            elif kind == _WROTE and before != state:
+            # What is said in a closed session may be what its customer thought of it.
+            elif kind == _WROTE and (before != state or row[_STATUS] == Status.CLOSED.value):
                 (opening[row[_ID]],) = tx.one(_BODY_OF, row=row[_ID]) or ("",)
             if kind != "fate":
                 states[session] = state

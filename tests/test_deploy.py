@@ -334,7 +334,8 @@ def test_the_example_of_the_units_settings_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in (DEPLOY / "omniline.env").read_text().splitlines():
         if not line.startswith("#"):
-            monkeypatch.setenv(*line.split("=", 1))
+            (unquoted,) = shlex.split(line)  # as systemd and a shell read it
+            monkeypatch.setenv(*unquoted.split("=", 1))
 
     assert read_settings().public_url == "https://chat.example.com"
 

@@ -40,9 +40,10 @@ _first = (
 )
 _UNDECIDED = sql(select(func.min(_first)).select_from(_some))
 _UNSENT = sql(
-    select(channels.c.slug, func.count(), func.min(outbox.c.due_us))
+    # Since when they wait, and not since when they are due: what backs off is due again and again, and never long.
+    select(channels.c.slug, func.count(), func.min(outbox.c.created_us))
     .join_from(outbox, channels, channels.c.id == outbox.c.channel_id)
-    .where(text("state IN ('queued', 'sending')"), outbox.c.due_us <= bindparam("now_us"))
+    .where(text("state IN ('queued', 'sending')"))
     .group_by(channels.c.slug)
 )
 _READERS = sql(select(readers.c.name, readers.c.cursor))
@@ -105,7 +106,7 @@ def measure(tx: Tx, reading: Mapping[str, Position] = {}) -> Measures:
         {(line, status): count for line, status, count, _ in found},
         longest,
         age(undecided),
-        {channel: (count, age(due_us)) for channel, count, due_us in tx.all(_UNSENT, now_us=now)},
+        {channel: (count, age(created_us)) for channel, count, created_us in tx.all(_UNSENT)},
         behind,
         float((tx.one(_OLDEST_WRITER) or (0.0,))[0] or 0.0) if tx.shared else 0.0,
     )

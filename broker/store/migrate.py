@@ -121,20 +121,25 @@ def as_ours(row: Sequence[Any] | None, what: str, remedy: str) -> str | None:
 
 
 def _upgrade_postgres(url: str) -> bool:
-    import psycopg
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    # A change of a table waits for whoever uses it, and everybody else then waits behind it: rather not for long.
-    options = "-c lock_timeout=5s"
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url, connect_timeout=3, options=options), poolclass=NullPool
-    )
+    from broker.store.postgres import connect
+
+    def dial() -> psycopg.Connection[Any]:
+        connection = connect(
+            url, "migrate", patient=True
+        )  # as everybody connects: to the one of several hosts that takes writings
+        connection.autocommit = False
+        return connection
+
+    engine = create_engine("postgresql+psycopg://", creator=dial, poolclass=NullPool)
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
+            # A change of a table waits for whoever uses it, and everybody else then waits behind it: rather not for long.
             connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
             made: Any = connection.connection.driver_connection
             if schema_of(made) == HEAD:

@@ -447,9 +447,11 @@ class SqliteStore:
             self._loop.call_soon_threadsafe(self._settle, settled, after, broken)
 
     def _settle(self, settled: list[tuple[asyncio.Future[Any], Answer]], after: After, broken: StoreBroken | None) -> None:
-        metrics.store_commits_total.inc()
-        metrics.store_transactions_total.inc(len(settled))
-        metrics.store_batch_size.observe(len(settled))
+        done = sum(answer.error is None for _, answer in settled)
+        if done:
+            metrics.store_commits_total.inc()
+            metrics.store_transactions_total.inc(done)
+            metrics.store_batch_size.observe(done)
         for future, answer in settled:
             if isinstance(answer.error, StoreFull):
                 self.full_since = self.full_since or self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,17 @@ def test_the_file_is_found_in_the_data_folder_too(folder, monkeypatch):
     assert read_settings().port == 9001
 
 
+def test_what_may_not_be_looked_at_is_not_there(folder, monkeypatch):
+    """A command as the service's user, in somebody's home, goes without a file."""
+
+    def refused(path: Path, **_: object) -> bool:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+
+    assert read_settings() == Settings()
+
+
 def test_a_named_file_must_exist(folder):
     """Asking for a file that is not there is a mistake, not a wish for defaults."""
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
@@ -65,6 +77,13 @@ def test_a_named_file_must_exist(folder):
         ("public_url = 'https://chat.example.com/path'\n", "without a path"),
         ("trusted_proxies = ['10.0.0.1/8']\n", "trusted_proxies"),
         ("database_url = 'mysql://u:geheim@h/d'\n", "write it as postgresql://"),
+        ("database_url = 'postgresql://u:geheim?x@h/d'\n", "percent-encode"),
+        ("database_url = 'postgresql://u:geheim#x@h/d'\n", "percent-encode"),
+        ("database_url = 'postgresql://u:geheim/x@h/d'\n", "percent-encode"),
+        ("database_url = 'postgresql://u:geheim%x@h/d'\n", "percent-encode"),
+        ("redis_url = 'redis://u:geheim#x@h'\n", "percent-encode"),
+        ("database_password_file = '/etc/omniline/database'\n", "whose password that is, database_url must say"),
+        ("redis_password_file = '/etc/omniline/redis'\n", "whose password that is, redis_url must say"),
         ("= 1", "cannot be read"),
     ],
 )

@@ -64,8 +64,8 @@ def test_the_oldest_input_that_nobody_has_decided():
     assert place.store.read(measure).oldest_undecided == 0.0
 
 
-def test_what_is_due_and_not_sent_is_told_by_channel():
-    """What is to be sent later is not late."""
+def test_what_is_not_sent_is_told_by_channel():
+    """Since when it waits, and not since when it is due: what backs off is due again and again, and never long."""
     place = Place(NOON, hours=None)
     conversation = place.say("eve")
     before = place.store.one("SELECT count(*) FROM outbox WHERE state = 'queued'")
@@ -74,7 +74,7 @@ def test_what_is_due_and_not_sent_is_told_by_channel():
     place.store.change("UPDATE outbox SET due_us = due_us + 60000000 WHERE seq = (SELECT max(seq) FROM outbox)")
     place.clock.move(4)
 
-    assert place.store.read(measure).unsent == {"page": (before + 1, 4.0)}
+    assert place.store.read(measure).unsent == {"page": (before + 2, 4.0)}
     place.store.change("UPDATE outbox SET state = 'sent'")
     assert place.store.read(measure).unsent == {}
 

@@ -227,6 +227,26 @@ def test_a_reply_that_was_written_in_the_thread_shows_its_fate(tmp_path):
     played(tmp_path, story)
 
 
+def test_a_rating_in_words_reaches_the_card(tmp_path):
+    """It changes neither the session's status nor its operator, and the closed card waits for no answer because of it."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as console:
+            session = await _taken(desk, console)
+            await console.send(t="list", box="all")
+            await console.next("page")
+            await console.do(session, "reply", text="hi")
+            await console.do(session, "close", outcome="helped")
+            await console.card(status="closed")
+            await desk.say("v1", "good")
+            rated = (await console.card(rating="good"))["card"]
+
+        assert (rated["status"], rated.get("unanswered")) == ("closed", None)
+
+    played(tmp_path, story)
+
+
 @pytest.mark.parametrize("looks_at", ["thread", "list"])
 def test_what_is_committed_while_a_screen_is_read_reaches_it(tmp_path, looks_at: str):
     """A supervisor looks at another's session: what happens between the reading and its answer is told after it."""

@@ -64,6 +64,8 @@ export function watchPresence(on: Shelf, operator: string, say: (presence: Prese
     change(change) {
       habit = { ...habit, ...change };
       write(on, habitKey, habit);
+      // Said once more though it is what was said last: another computer of theirs may have said something else since.
+      if (change.chosen !== undefined) said = null;
       look();
     },
     stop() {

@@ -163,7 +163,10 @@ export function connect(wire: Wire): Connection {
     nudge() {
       if (over) return;
       if (welcomedAt !== null) ping();
-      else if (socket === null && clock.now() >= notBefore) dial();
+      else if (socket === null) {
+        cancelNext();
+        cancelNext = clock.after(Math.max(0, notBefore - clock.now()), dial);
+      }
     },
     redial() {
       drop();
