@@ -14,6 +14,7 @@ from broker import inbound, timers
 from broker.access.authorize import Actor
 from broker.domain import ChannelId, LineId, LineSettings, LoadCounts, LoadKind, PresenceState, Role
 from broker.errors import NotFound
+from broker.ports import Tx
 from broker.store import directory as directories
 from broker.store import journal
 from operators import cards, contacts, deeds, news, pins, presence, screens
@@ -296,13 +297,19 @@ def test_what_was_missed_is_told_as_if_one_had_listened(seed):
 
 
 def test_a_mark_that_would_bring_the_whole_history_is_no_mark():
-    """It is what a browser says: a forged one names transactions from the first on as those that had not ended."""
+    """It is what a browser says: a forged one names as under way what has long ended, and wrote much."""
     life = Life(1)
-    for _ in range(screens.RESUME_ROWS + 1):
-        life.store.write(lambda tx: journal.append(tx, "hours", "{}"))
-    forged = life.store.write(lambda tx: journal.Position(journal.now(tx).last, 1))
 
-    missed, is_shared = life.store.write(lambda tx: (screens.missed(tx, forged, life.actors[0]), tx.shared))
+    def much(tx: Tx) -> None:
+        for _ in range(screens.RESUME_ROWS + 1):
+            journal.append(tx, "hours", "{}")
+
+    life.store.write(much)
+    is_shared = life.store.write(lambda tx: tx.shared)
+    under_way = tuple(xid for (xid,) in life.store.rows("SELECT max(xid) FROM journal")) if is_shared else ()
+    forged = life.store.write(lambda tx: journal.Position(journal.now(tx).last, 2**40, under_way))
+
+    missed = life.store.write(lambda tx: screens.missed(tx, forged, life.actors[0]))
 
     assert (missed is None) == is_shared  # elsewhere a mark has no transactions
 
