@@ -410,7 +410,7 @@ class Gateway:
             # It is told of the conversation before that is read: what is committed meanwhile is in one of the two, or in both.
             board = self._feed.board
             known = board.sessions.get(session) if board is not None else None
-            if known is None:
+            if known is None or not may_see(actor, known.where):
                 known = await self._store.read(lambda tx: threads.seen_session(tx, actor, session))
             self._hall.show(socket, session, known.conversation)
             try:

@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, literal_column, select, text, update
 
 from broker.domain import to_us
+from broker.errors import StoreBusy
 from broker.ports import Bell, Row, Tx
 from broker.store.sql import Sql, among, cols, insert_rows, over_rows, page, postgresql_only, sql, upsert
 from broker.store.tables import conversations, journal, readers
@@ -41,10 +42,12 @@ _NEXT = sql(
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
 _MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
-# The age of the first number there is tells the next one to be given, in 32 bits, as of when the transaction's snapshot was taken or just
-# after it, never before (broker.store.postgres).
 TEXT_MAX = 4_000
 """Characters of a position that is told to others: two hundred transactions under way and more. A console's hello has room for it."""
+UNDER_WAY_MAX = 100_000
+"""Transactions that a position names. Subtransactions have numbers too: somebody else's job may begin very many before anything ends."""
+# The age of the first number there is tells the next one to be given, in 32 bits, as of when the transaction's snapshot was taken or just
+# after it, never before (broker.store.postgres).
 _SNAPSHOT = postgresql_only(select(literal_column("pg_current_snapshot()::text"), literal_column("age('3'::xid)")))
 _FIRST_XID = 3
 
@@ -245,13 +248,17 @@ def last(tx: Tx) -> int:
 
 
 def _position(tx: Tx, last: int) -> Position:
-    """Return the position behind the row *last* for a reading *tx*."""
+    """Return the position behind the row *last* for a reading *tx*. Raises StoreBusy while more is under way than it can name."""
     row = tx.one(_SNAPSHOT)
     assert row is not None
     snapshot, age = row
     _, not_ended, listed = str(snapshot).split(":")
     # From here on nobody had ended, yet the next may have begun by then: to leave them open would be to look through all rows since.
     begun_above = (int(age) + _FIRST_XID - int(not_ended)) % 2**32
+    if begun_above >= 2**31:
+        begun_above = 0  # a writing transaction: the age tells its own number, and others have ended since
+    if begun_above > UNDER_WAY_MAX:
+        raise StoreBusy(f"{begun_above} transactions have begun on the server since the last one ended; try again in a moment")
     under_way = (*(int(xid) for xid in listed.split(",") if xid), *range(int(not_ended), int(not_ended) + begun_above))
     return Position(last, int(not_ended) + begun_above, under_way)
 

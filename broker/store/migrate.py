@@ -128,9 +128,8 @@ def _upgrade_postgres(url: str) -> bool:
     from broker.store.postgres import connect
 
     def dial() -> psycopg.Connection[Any]:
-        connection = connect(
-            url, "migrate", patient=True
-        )  # as everybody connects: to the one of several hosts that takes writings
+        # As everybody connects: to the one of several hosts that takes writings.
+        connection = connect(url, "migrate", patient=True)
         connection.autocommit = False
         return connection
 

@@ -75,8 +75,8 @@ from broker.store.tables import (
 )
 
 LISTED = 20
-SESSIONS_PAGE = 5_000
 """Ids a finding shows of those it counts."""
+SESSIONS_PAGE = 5_000
 CRM_READER = "crm"
 MERGED = "merged"
 """The stage of a lead that another lead of the same contact has replaced."""

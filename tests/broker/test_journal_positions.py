@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 
 from broker.domain import ConversationId
+from broker.errors import StoreBusy
 from broker.inbound import accept, prepare
 from broker.ports import Tx
 from broker.store import journal
@@ -306,6 +307,38 @@ def test_who_stood_still_looks_for_no_more_than_was_under_way():
     waiting.close()
     assert len(store.read(lambda tx: journal.after(tx, stands))[0]) == 21
     assert store.read(journal.now).under_way == ()
+
+
+class _Snapshot:
+    """A transaction that sees this snapshot, and this age of the first number."""
+
+    shared = True
+
+    def __init__(self, snapshot: str, age: int) -> None:
+        self._row = snapshot, age
+
+    def one(self, statement: object, **values: object) -> tuple[object, ...]:
+        return self._row if statement is journal._SNAPSHOT else (7,)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "age", "position"),
+    [
+        ("100:103:100,101", 102, Position(7, 105, (100, 101, 103, 104))),
+        ("100:103:100,101", 100, Position(7, 103, (100, 101))),
+        ("100:105:100", 97, Position(7, 105, (100,))),  # in a transaction that writes, and is the hundredth
+        (f"{2**32 - 1}:{2**32 - 1}:", -1, Position(7, 2**32 + 2, (2**32 - 1, 2**32, 2**32 + 1))),  # the 32 bits begin anew
+    ],
+)
+def test_a_position_names_all_that_had_begun(snapshot: str, age: int, position: Position):
+    """Those of the snapshot, and those above it up to the next number."""
+    assert journal.now(cast(Tx, _Snapshot(snapshot, age))) == position
+
+
+def test_a_position_that_would_name_too_many_is_refused():
+    """Somebody's job of very many subtransactions: nobody's memory is filled with their numbers, and the next look finds fewer."""
+    with pytest.raises(StoreBusy, match="100001 transactions have begun"):
+        journal.now(cast(Tx, _Snapshot("100:100:", 100_001 + 97)))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
