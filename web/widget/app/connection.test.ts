@@ -191,6 +191,7 @@ describe("a nudge", () => {
     const before = net.sockets.length;
 
     connection.nudge();
+    clock.pass(0);
     expect(net.sockets.length).toBe(before + 1);
     net.last.open().say(welcome());
     clock.pass(24_000);
@@ -224,5 +225,6 @@ test("a page that is put away holds no socket, and has one again when it comes b
   clock.pass(120_000);
   expect([told.at(-1), net.last.closedByUs, net.sockets.length]).toEqual(["closed 1001", true, 1]);
   connection.nudge();
+  clock.pass(0);
   expect(net.sockets.length).toBe(2);
 });
