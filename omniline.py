@@ -23,6 +23,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -380,6 +381,15 @@ def _need_cluster() -> None:
         )
 
 
+def _count(alive: Iterable[processes.Process]) -> None:
+    """Show how many processes do what."""
+    from broker import metrics
+
+    numbers = Counter(role for process in alive for role in (ROLES if process.roles == "all" else process.roles.split()))
+    for role in ROLES:
+        metrics.processes_alive.labels(role).set(numbers[role])
+
+
 def _this_process(roles: Collection[str]) -> processes.Process:
     from broker.clock import SystemIds
     from broker.store import processes
@@ -494,7 +504,8 @@ class Process:
             passwords=passwords,
             logins=Logins(self.store, passwords, settings.login),
             addresses=addresses,
-            is_full=lambda: self.store.full_since is not None or self.leaving is not None,
+            is_full=lambda: self.store.full_since is not None,
+            is_leaving=lambda: self.leaving is not None,
             process_id=ground.process.id,
             reading=self._reading,
             late=self._late,
@@ -653,16 +664,14 @@ class Process:
             signal.signal(number, asked)
 
     async def _enter(self) -> None:
-        from broker import metrics
         from broker.store import processes
 
         process = self.ground.process
         await self.store.write(lambda tx: (processes.enter if self.shared else processes.enter_alone)(tx, process))
-        metrics.processes_alive.set(1)  # those beside it are counted in _stay_known
+        _count([process])  # those beside it are counted in _stay_known
 
     async def _stay_known(self) -> None:
         """Say every few seconds that this process is there, and see who else is."""
-        from broker import metrics
         from broker.errors import StoreError
         from broker.store import processes
 
@@ -678,8 +687,9 @@ class Process:
                     is_buried = False
                 for process in dead:
                     log.warning("process_found_dead", process=process)
-                self.others = len(await self.store.read(processes.alive)) - 1
-                metrics.processes_alive.set(self.others + 1)
+                alive = await self.store.read(processes.alive)
+                _count(alive)
+                self.others = len(alive) - 1
                 if self.others and self.transport.alone and alone:
                     alone = False
                     log.error("processes_cannot_wake_each_other", others=self.others, remedy="set redis_url for all of them")
@@ -1023,8 +1033,12 @@ def _user_password(options: argparse.Namespace) -> int:
 
 
 def _apply(options: argparse.Namespace) -> int:
+    from operators.applying import given_passwords
+
     path: Path = options.file
-    return _do(options, "apply", {"name": str(path), "folder": str(path.resolve().parent), "text": _settings_text(path)})
+    text = _settings_text(path)
+    given = given_passwords(text, str(path), path.resolve().parent)
+    return _do(options, "apply", {"name": str(path), "given": given, "text": text})
 
 
 def _settings_text(path: Path) -> str:

@@ -119,7 +119,10 @@ leases_held = Gauge(
     registry=REGISTRY,
 )
 processes_alive = Gauge(
-    "omniline_processes", "Processes of this house that have said lately that they are there.", registry=REGISTRY
+    "omniline_processes",
+    "Processes of this house that have said lately that they are there, by role; one of several roles is in each of them.",
+    ["role"],
+    registry=REGISTRY,
 )
 # Of the whole house, read from the database when somebody asks (broker.web.metrics): every process says the same.
 house_sessions = Gauge(

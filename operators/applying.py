@@ -47,6 +47,10 @@ FILE_MAX = 1_048_576
 """Bytes of a file: thousands of lines and people."""
 
 
+Given = dict[str, tuple[str | None, str | None]]
+"""Login -> the password that the file names for them, or why it is not to be had. Who is not in it gets a generated one."""
+
+
 @dataclass(slots=True)
 class _Plan:
     """The file after everything that needs no database."""
@@ -56,21 +60,47 @@ class _Plan:
     channels: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-async def apply(store: Store, text: str, name: str, folder: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> str:
+async def apply(store: Store, text: str, name: str, given: Given, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> str:
     """Make the house as *text* says, all of it or nothing; return what changed. Raises ConfigError naming the place in *name*."""
     plan = parse(text, name, kinds, calendars)
     new_people = {login for login in plan.operators if not await store.read(lambda tx, who=login: _known(tx, who))}  # type: ignore[misc]
     secrets: dict[str, tuple[str, str, bool]] = {}
     for login in sorted(new_people):
-        given = _given_password(plan.operators[login], f"{name}: operators.{login}", Path(folder))
-        password = given or passwords.generate()
+        found, problem = given.get(login, (None, None))
+        if problem is not None:
+            raise ConfigError(problem)
+        password = found or passwords.generate()
         passwords.check_new(password)
-        secrets[login] = (password, await passwords.hash_password(password), given is None)
+        secrets[login] = (password, await passwords.hash_password(password), found is None)
     try:
         changes = await store.write(lambda tx: _carry_out(tx, plan, secrets, calendars))
     except BadInput as error:
         raise ConfigError(f"{name}: {error}") from error
     return "\n".join(changes) if changes else "nothing to change"
+
+
+def given_passwords(text: str, name: str, folder: Path) -> Given:
+    """Return what the people of *text* are given as passwords, by login; files are looked for in *folder*. Raises ConfigError for no TOML.
+
+    To be asked where the command was given: whoever carries it out may be another process, of another user, without these variables.
+    A password that is not to be had is no error yet. It is needed for who is new, and the file may be gone when nobody is.
+    """
+    people_of = tables_of(text, name).get("operators")
+    given: Given = {}
+    for login, entry in people_of.items() if isinstance(people_of, dict) else ():
+        if not isinstance(entry, dict):
+            continue
+        where = f"{name}: operators.{login}"
+        if variable := entry.get("password_env"):
+            password = os.environ.get(str(variable))
+            problem = None if password else f"{where}: password_env {variable} is not set; export it or use password_file"
+            given[login] = (password or None, problem)
+        elif path := entry.get("password_file"):
+            try:
+                given[login] = ((folder / str(path)).read_text(encoding="utf-8").rstrip("\r\n"), None)
+            except (OSError, UnicodeDecodeError) as error:
+                given[login] = (None, f"{where}: password_file {path} cannot be read ({error})")
+    return given
 
 
 def text_of(raw: bytes, name: str) -> str:
@@ -146,7 +176,8 @@ def _operator(login: str, entry: dict[str, Any], calendars: Calendars) -> dict[s
     if people.login_of(login) != login:
         raise BadInput("a login is written in small letters")
     _typed(entry, "name", str, login)
-    _typed(entry, "language", str, "en")
+    for key in ("language", "password_file", "password_env"):
+        _typed(entry, key, str, "")
     checked = people.as_kept(entry, calendars)
     role = _typed(entry, "role", str, Role.OPERATOR.value)
     if role not in set(Role):
@@ -200,19 +231,6 @@ def _typed(entry: dict[str, Any], key: str, kind: type, default: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise BadInput(f"{key}: {_WORDS[kind]} is needed, not {value!r}")
     return value
-
-
-def _given_password(entry: dict[str, Any], where: str, folder: Path) -> str | None:
-    if variable := entry.get("password_env"):
-        if not os.environ.get(str(variable)):
-            raise ConfigError(f"{where}: password_env {variable} is not set; export it or use password_file")
-        return os.environ[str(variable)]
-    if path := entry.get("password_file"):
-        try:
-            return (folder / str(path)).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: password_file {path} cannot be read ({error})") from error
-    return None
 
 
 def _known(tx: Tx, login: str) -> bool:

@@ -49,6 +49,6 @@ def commands(kinds: Mapping[str, ChannelKind], calendars: Calendars) -> dict[str
         text, name = arguments["text"], str(arguments["name"])
         if not isinstance(text, str):
             raise BadInput("the file must be text")
-        return await applying.apply(store, text, name, str(arguments["folder"]), kinds, calendars)
+        return await applying.apply(store, text, name, arguments["given"], kinds, calendars)
 
     return {"user add": add_user, "user password": set_password, "apply": apply}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, assert_never
 
 import msgspec
@@ -337,7 +338,7 @@ class Gateway:
                 case Open(session=session):
                     await self._open(socket, session)
                 case Leave():
-                    self._leave(socket)
+                    await self._leave(socket)
                 case Older(session=session, before=before):
                     await self._older(socket, session, before)
                 case ListBox():
@@ -404,7 +405,7 @@ class Gateway:
             contact = threads.contact(tx, actor, watched.contact, directory, watched)
             return watched, contact, *threads.before(tx, watched.conversation, threads.NEWEST, directory)
 
-        self._leave(socket)
+        await self._leave(socket)
         socket.hold()
         try:
             # It is told of the conversation before that is read: what is committed meanwhile is in one of the two, or in both.
@@ -425,13 +426,18 @@ class Gateway:
         finally:
             socket.release()
 
-    def _leave(self, socket: Socket) -> None:
+    async def _leave(self, socket: Socket) -> None:
         session, conversation = socket.session, socket.conversation
         if not session:
             return
         self._hall.hide(socket)
         board = self._feed.board
         watched = board.sessions.get(session) if board is not None else None
+        if watched is None:
+            # Not news for long: the board keeps the latest only, and this may be theirs all the same.
+            with suppress(NotFound):
+                watched = await self._store.read(lambda tx: threads.seen_session(tx, socket.actor, session))
+            board = self._feed.board
         where = watched.where if watched is not None else None
         if where is None or not holds(socket.actor, where):
             self._typists.unfollow(socket, [conversation])

@@ -38,7 +38,7 @@ NAMED = [
 ]
 
 KEYS = frozenset(
-    "build cap_add cap_drop command depends_on env_file environment healthcheck image init logging networks ports profiles "
+    "build cap_add cap_drop command depends_on deploy env_file environment healthcheck image init logging networks ports profiles "
     "read_only restart secrets security_opt shm_size stop_grace_period tmpfs user volumes".split()
 )
 """Of a service, as the Compose Specification names them: those that we use. A key that is misspelt is silently nothing."""
@@ -131,6 +131,17 @@ def test_every_role_has_a_service_of_its_own():
 
     assert {role: {role} for role in omniline.ROLES} == roles
     assert set(omniline.ROLES) == _parse(SERVICES["omniline"]["command"][1:]).role
+
+
+def test_every_role_runs_as_often_as_the_file_env_says():
+    """By a number of its own, which stands in the documentation: a count given on a command line is forgotten by the next one."""
+    counts = {name: service["deploy"]["replicas"] for name, service in CLUSTER["services"].items() if name in omniline.ROLES}
+    variables = {name: re.sub(r"^\$\{(\w+):-1\}$", r"\1", count) for name, count in counts.items()}
+    running = (ROOT / "docs" / "running.md").read_text()
+
+    assert set(variables) == set(omniline.ROLES)
+    assert len(set(variables.values())) == len(variables)
+    assert [variable for variable in variables.values() if f"`{variable}`" not in running] == []
 
 
 def test_roles_wait_for_the_schema_and_the_schema_for_the_database():
@@ -417,10 +428,11 @@ def test_every_number_that_is_looked_at_is_shown(name):
 
 def test_every_alert_is_explained_and_every_process_is_asked():
     """The page says what to do about each; the scraper asks the roles of the compose file."""
-    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"][0]["targets"]
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
 
     assert {rule["alert"] for rule in ALERTS} == set(re.findall(r"^\| (Omniline\w+) \|", MONITORING, re.MULTILINE))
-    assert {target.partition(":")[0] for target in scraped} == {name for name in SERVING if name in CLUSTER["services"]}
+    assert set(scraped["names"]) == {name for name in SERVING if name in CLUSTER["services"]}
+    assert (scraped["type"], scraped["port"]) == ("A", 8080)
 
 
 def test_panels_stand_side_by_side():

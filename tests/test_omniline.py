@@ -209,6 +209,22 @@ def test_commands_work_alone(command, tmp_path):
     assert command("apply", str(house)).stdout == "nothing to change\n"
 
 
+def test_passwords_of_a_file_are_looked_for_where_the_command_was_given(serving, command, tmp_path):
+    """In its variables and beside its file, whatever the running process may see; of who is there already nothing is needed."""
+    house = tmp_path / "house.toml"
+    house.write_text('[operators.ann]\npassword_env = "ANN_PASSWORD"\n[operators.bob]\npassword_file = "bob.txt"\n')
+    (tmp_path / "bob.txt").write_text("correct horse battery\n")
+
+    refused = command("apply", str(house))
+    command.environment["ANN_PASSWORD"] = "staple correct horse"
+    added = command("apply", str(house))
+    (tmp_path / "bob.txt").unlink()
+
+    assert (1, True) == (refused.returncode, "operators.ann: password_env ANN_PASSWORD is not set" in refused.stderr)
+    assert added.stdout == "added operator ann\nadded operator bob\n"
+    assert command("apply", str(house)).stdout == "nothing to change\n"
+
+
 def test_a_file_that_nobody_can_mean_is_refused_by_the_running_process(serving, command, tmp_path):
     """Nested without end, or without an end itself: a sentence, and it serves on."""
     deep, endless, house = (tmp_path / name for name in ("deep.toml", "endless.toml", "house.toml"))

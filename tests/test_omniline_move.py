@@ -228,6 +228,7 @@ def test_a_house_moves_under_load_and_nothing_that_was_acknowledged_is_missing(c
     assert "moving to another database" in login.json()["detail"]
     assert 503 == ready(base)
     assert 200 == httpx.get(f"{base}/healthz", trust_env=False).status_code
+    assert "\nomniline_store_full 0.0\n" in httpx.get(f"{base}/metrics", trust_env=False).text
     # What the command tells.
     assert "messages" in moved.stdout
     assert f"export OMNILINE_DATABASE_URL='{url}'" in moved.stdout

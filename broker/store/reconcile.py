@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,7 +43,7 @@ from sqlalchemy.schema import Column, Table
 from broker.domain import Author, Fate, MessageKind, PointKind, PresenceState, Status, rank_of, to_us
 from broker.ports import Row, Tx
 from broker.store.journal import position_of
-from broker.store.sql import Sql, adhoc, cols, one_of, sql
+from broker.store.sql import Sql, adhoc, among, cols, one_of, over_rows, sql
 from broker.store.tables import (
     budgets,
     channels,
@@ -76,7 +76,8 @@ from broker.store.tables import (
 
 LISTED = 20
 """Ids a finding shows of those it counts."""
-SESSIONS_PAGE = 5_000
+PAGE = 2_000
+"""Rows read at once of what is more than fits into memory: documents of all sessions, of all offers, of all transcripts."""
 CRM_READER = "crm"
 MERGED = "merged"
 """The stage of a lead that another lead of the same contact has replaced."""
@@ -571,7 +572,6 @@ class _State(msgspec.Struct):
 
 
 _STATE = msgspec.json.Decoder(_State)
-# Page by page: the states of all sessions are more than fits into memory.
 _SESSIONS = sql(
     select(
         *sessions.c["id", "conversation_id", "line_id", "channel_id", "contact_id", "status", "operator_id", "rank", "weight"],
@@ -579,7 +579,7 @@ _SESSIONS = sql(
     )
     .where(sessions.c.id > bindparam("after"))
     .order_by(sessions.c.id)
-    .limit(SESSIONS_PAGE)
+    .limit(bindparam("page"))
 )
 
 
@@ -588,10 +588,10 @@ def _us(at: datetime | None) -> int | None:
 
 
 def _sessions(tx: Tx) -> Iterator[Row]:
-    rows = tx.all(_SESSIONS, after="")
+    rows = tx.all(_SESSIONS, after="", page=PAGE)
     while rows:
         yield from rows
-        rows = tx.all(_SESSIONS, after=rows[-1][0])
+        rows = tx.all(_SESSIONS, after=rows[-1][0], page=PAGE)
 
 
 def _unlike_their_state(tx: Tx) -> Iterator[str]:
@@ -678,23 +678,47 @@ class _Offered(NamedTuple):
         return self.session, self.number, self.operator
 
 
-def _offered(tx: Tx) -> Iterator[_Offered]:
-    statement = select(journal.c.session_id, journal.c.line_id, journal.c.kind, journal.c.body).where(
+_OFFERS_TOLD = sql(
+    select(*cols(journal, "id session_id line_id kind body"))
+    .where(
+        journal.c.id > bindparam("after"),
         one_of(journal.c.kind, "offered", "transfer"),
         journal.c.session_id.is_not(None),
         journal.c.body.like('%"make_offers"%'),
     )
-    for session, line, kind, body in tx.all(adhoc(statement)):
-        told = _OFFERED.decode(body)
-        for made in told.decisions:
-            if made.do == "make_offers":
-                for operator in made.operators:
-                    yield _Offered(session, told.after.offer_no if told.after else 0, operator, line, kind, told.event.rule)
+    .order_by(journal.c.id)
+    .limit(bindparam("page"))
+)
+
+
+def _offered_by_page(tx: Tx) -> Iterator[list[_Offered]]:
+    """Yield the offers that the journal tells of, page by page."""
+    rows = tx.all(_OFFERS_TOLD, after=0, page=PAGE)
+    while rows:
+        page = []
+        for _, session, line, kind, body in rows:
+            told = _OFFERED.decode(body)
+            for made in told.decisions:
+                if made.do == "make_offers":
+                    number = told.after.offer_no if told.after else 0
+                    page += [_Offered(session, number, operator, line, kind, told.event.rule) for operator in made.operators]
+        yield page
+        rows = tx.all(_OFFERS_TOLD, after=rows[-1][0], page=PAGE)
+
+
+def _offered(tx: Tx) -> Iterator[_Offered]:
+    return chain.from_iterable(_offered_by_page(tx))
+
+
+_OFFERS_OF = over_rows(
+    select(*cols(offers, "session_id offer_no operator_id")).where(among(offers.c.session_id)), [offers.c.session_id]
+)
 
 
 def _offers_of_journal(tx: Tx) -> Iterator[str]:
-    kept = set(tx.all(adhoc(select(offers.c.session_id, offers.c.offer_no, offers.c.operator_id))))
-    yield from ("/".join(map(str, told.key)) for told in _offered(tx) if told.key not in kept)
+    for page in _offered_by_page(tx):
+        kept = set(tx.each(_OFFERS_OF, [(session,) for session in {told.session for told in page}]))
+        yield from ("/".join(map(str, told.key)) for told in page if told.key not in kept)
 
 
 def _offers_of_nobody(tx: Tx) -> Iterator[str]:
@@ -1086,6 +1110,14 @@ _SAID = sql(
 )
 
 
+def _by_page(tx: Tx, statement: Select[Any], key: Column[str]) -> Iterator[Row]:
+    """Yield the rows of *statement*, which is limited to a page and ordered by its first column, *key*."""
+    rows = tx.all(adhoc(statement))
+    while rows:
+        yield from rows
+        rows = tx.all(adhoc(statement.where(key > rows[-1][0])))
+
+
 def _wrong_transcripts(tx: Tx) -> Iterator[str]:
     news = exists().where(
         journal.c.conversation_id == sessions.c.conversation_id,
@@ -1095,10 +1127,12 @@ def _wrong_transcripts(tx: Tx) -> Iterator[str]:
     )
     statement = (
         select(*cols(sessions, "id conversation_id first_seq"), transcripts.c.body)
-        .join_from(transcripts, sessions, _of_session())
+        .join_from(sessions, transcripts, _of_session())
         .where(sessions.c.status == Status.CLOSED.value, not_(news))
+        .order_by(sessions.c.id)
+        .limit(PAGE)
     )
-    for session, conversation, first_seq, body in tx.all(adhoc(statement)):
+    for session, conversation, first_seq, body in _by_page(tx, statement, sessions.c.id):
         said = tx.all(_SAID, conversation=conversation, first=first_seq, session=session)
         try:
             written = [(line.seq, line.text) for line in _TRANSCRIPT.decode(body).messages]

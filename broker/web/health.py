@@ -44,7 +44,8 @@ async def not_ready(parts: Parts) -> list[str]:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             # Once full, only a write can tell that there is room again; whoever heeds this answer sends us none till then.
-            if parts.is_full():
+            # Of a house that moves a write says where it goes.
+            if parts.is_full() or parts.is_leaving():
                 await parts.store.write(_probe)
             else:
                 await parts.store.read(lambda tx: tx.one(_LOOK, name=_NAME))

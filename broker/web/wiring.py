@@ -40,6 +40,8 @@ class Parts:
     addresses: Addresses
     is_full: Callable[[], bool] = lambda: False
     """Whether the store last found the disk full."""
+    is_leaving: Callable[[], bool] = lambda: False
+    """Whether the house is being carried to another database, or has been: this one takes nothing more."""
     process_id: str = "alone"
     """Which process of the house this is."""
     reading: Callable[[], Mapping[str, Position]] = dict

@@ -9,7 +9,7 @@ import pytest
 from broker.domain import Role
 from broker.errors import ConfigError, NotFound
 from operators import lines, people
-from operators.applying import FILE_MAX, apply, parse, text_of
+from operators.applying import FILE_MAX, apply, given_passwords, parse, text_of
 from operators.commands import commands
 from operators.demo import first_data
 from tests.operators.conftest import CALENDARS, KINDS
@@ -46,7 +46,8 @@ def site(tmp_path):
 
 
 def _apply(site, tmp_path, text=HOUSE):
-    return site.do(apply(site.store, text, "house.toml", str(tmp_path), KINDS, CALENDARS))
+    given = given_passwords(text, "house.toml", tmp_path)
+    return site.do(apply(site.store, text, "house.toml", given, KINDS, CALENDARS))
 
 
 def _line(site):
@@ -121,6 +122,8 @@ def test_a_difference_is_applied_and_told(site, tmp_path):
         ("[operators.ann]\nactive = 'yes'", "true or false"),
         ("[operators.ann]\npassword_env = 'NOT_SET_ANYWHERE'", "NOT_SET_ANYWHERE is not set"),
         ("[operators.ann]\npassword_file = 'none.txt'", r"none\.txt cannot be read"),
+        ("[operators.ann]\npassword_file = 1", "password_file: text is needed"),
+        ("[operators.ann]\nlanguage = 7", "language: text is needed"),
         ("[channels.site]\nkind = 'pigeon'\nline = 'shop'", "pigeon is not known; known are fake"),
         ("[channels.site]\nkind = 'fake'\nline = 'none'", "there is no line none"),
         ("lines = 1", "must be tables"),

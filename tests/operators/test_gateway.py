@@ -1137,6 +1137,31 @@ def test_a_pinned_session_stays_on_the_screen_whoever_has_it(tmp_path):
     played(tmp_path, story)
 
 
+def test_a_session_that_has_been_quiet_for_long_is_still_theirs_when_they_leave_its_thread(tmp_path):
+    """The gateway keeps the latest news in memory and no more: what it has let go of it asks the store for."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as at_ann:
+            await desk.say("v1", "hello")
+            session = (await at_ann.card(status="offered"))["card"]["session"]
+            await at_ann.do(session, "take")
+            await at_ann.card(status="active")
+            await at_ann.send(t="open", session=session)
+            await at_ann.next("thread")
+            board = desk.gateway._feed.board
+            assert board is not None
+            board.kept = 1
+            await desk.say("v2", "good morning")
+            await at_ann.card(last_text="good morning")
+            assert session not in board.sessions
+            await at_ann.send(t="leave")
+            await at_ann.caught_up()
+            assert [] == [update for update in at_ann.updates if "gone" in update]
+
+    played(tmp_path, story)
+
+
 def test_a_snapshot_has_the_cards_of_pins_but_for_what_one_may_see_no_more(tmp_path):
     """A closed session, and one that went to a foreign line: both stay pinned, and only the first has a card."""
 

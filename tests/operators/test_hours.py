@@ -232,8 +232,8 @@ dates = [{ on = 2026-12-31, open = ["10:00-15:00"] }, { on = "2026-03-07" }]
 """
 
 
-def _apply(office, tmp_path, text):
-    return office.site.do(apply(office.site.store, text, "house.toml", str(tmp_path), KINDS, CALENDARS))
+def _apply(office, text):
+    return office.site.do(apply(office.site.store, text, "house.toml", {}, KINDS, CALENDARS))
 
 
 def _read(office):
@@ -241,9 +241,9 @@ def _read(office):
     return line, office.site.write(lambda tx: people.find(tx, people.id_of(tx, "ann")))
 
 
-def test_a_file_gives_hours_and_skills(office, tmp_path):
+def test_a_file_gives_hours_and_skills(office):
     """Dates may be TOML's own or text; what is kept is what REST would have kept."""
-    _apply(office, tmp_path, HOUSE)
+    _apply(office, HOUSE)
 
     line, ann = _read(office)
     assert line["settings"].hours == {
@@ -262,24 +262,24 @@ def test_a_file_gives_hours_and_skills(office, tmp_path):
     assert (ann["languages"], ann["skills"]) == (("ru", "en"), ("billing",))
 
 
-def test_applying_hours_again_changes_nothing(office, tmp_path):
+def test_applying_hours_again_changes_nothing(office):
     """Another spelling of the same is the same; what a file does not name stays."""
-    _apply(office, tmp_path, HOUSE)
+    _apply(office, HOUSE)
     before = _read(office)
     office.site.rung.clear()
 
-    assert _apply(office, tmp_path, HOUSE) == "nothing to change"
-    assert _apply(office, tmp_path, HOUSE.replace("9:00-18", "09:00 - 18")) == "nothing to change"
-    assert _apply(office, tmp_path, "[operators.ann]\n[lines.shop]\nsettings = { rounds = 3 }") == "nothing to change"
+    assert _apply(office, HOUSE) == "nothing to change"
+    assert _apply(office, HOUSE.replace("9:00-18", "09:00 - 18")) == "nothing to change"
+    assert _apply(office, "[operators.ann]\n[lines.shop]\nsettings = { rounds = 3 }") == "nothing to change"
     assert _read(office) == before
     assert office.site.rung == []
 
 
-def test_a_file_can_take_hours_away(office, tmp_path):
+def test_a_file_can_take_hours_away(office):
     """TOML has no null, so there is a word for it."""
-    _apply(office, tmp_path, HOUSE)
+    _apply(office, HOUSE)
 
-    told = _apply(office, tmp_path, '[operators.ann]\nhours = "always"\n[lines.shop]\nsettings = { hours = "always" }')
+    told = _apply(office, '[operators.ann]\nhours = "always"\n[lines.shop]\nsettings = { hours = "always" }')
 
     line, ann = _read(office)
     assert told.splitlines() == ["changed operator ann", "changed line shop"]
@@ -315,19 +315,19 @@ def test_a_file_can_take_hours_away(office, tmp_path):
         ('[operators.ann]\nskils = ["billing"]', "operators.ann: skils is not known; did you mean skills?"),
     ],
 )
-def test_a_file_with_wrong_hours_is_refused_whole(office, tmp_path, text, says):
+def test_a_file_with_wrong_hours_is_refused_whole(office, text, says):
     """The file, the place, and what to write instead."""
     with pytest.raises(ConfigError) as refused:
-        _apply(office, tmp_path, text)
+        _apply(office, text)
 
     assert str(refused.value).startswith(f"house.toml: {says}")
     assert office.site.write(lambda tx: lines.line_by_slug(tx, "shop")) is None
 
 
-def test_a_date_of_toml_that_does_not_exist_is_no_toml(office, tmp_path):
+def test_a_date_of_toml_that_does_not_exist_is_no_toml(office):
     """TOML itself refuses it; the text says where."""
     with pytest.raises(ConfigError, match=r"house\.toml: not TOML .*line 2"):
-        _apply(office, tmp_path, '[operators.ann]\nhours = { zone = "UTC", dates = [{ on = 2026-02-30 }] }')
+        _apply(office, '[operators.ann]\nhours = { zone = "UTC", dates = [{ on = 2026-02-30 }] }')
 
 
 def test_a_wrong_setting_beside_hours_is_named(office):

@@ -223,6 +223,19 @@ describe("deeds", () => {
     expect(sentDeeds()).toEqual([]);
     expect(store.state.deeds).toMatchObject([{ state: "refused", code: "bad_frame", text: "odd" }]);
   });
+
+  test("a mark the gateway could not read is not said again", () => {
+    page();
+    socket.connect();
+    socket.receive(snapshot());
+    socket.lose(1006);
+    socket.connect();
+    const first = socket.sent;
+    socket.lose(4400);
+    socket.connect();
+
+    expect([first, socket.sent]).toEqual([[{ t: "hello", resume: "mark-0" }], [{ t: "hello" }]]);
+  });
 });
 
 describe("threads and lists", () => {

@@ -187,6 +187,8 @@ export function reduce(state: State, action: Action): State {
     case "unreadable":
       return {
         ...state,
+        // It may have been the mark: without one, all is told anew.
+        at: null,
         deeds: state.deeds.map((deed) =>
           deed.state === "waiting" && action.ids.has(deed.id) ? { ...deed, state: "refused", code: "bad_frame" } : deed,
         ),
