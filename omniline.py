@@ -23,7 +23,6 @@ import os
 import signal
 import socket
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -127,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("file", type=Path)
     apply.set_defaults(run=_apply)
 
+    processes = commands.add_parser(
+        "processes",
+        help="show which processes of a house on PostgreSQL run, and what each holds",
+        description="The exit status is 0 when every role is done by somebody, 1 when not.",
+    )
+    processes.set_defaults(run=_processes)
+
     reconcile = commands.add_parser("reconcile", help="prove that every accepted message is stored, routed, answered or waiting")
     reconcile.set_defaults(run=_reconcile)
 
@@ -144,6 +150,23 @@ def _parser() -> argparse.ArgumentParser:
     # Differences have the status 1 for themselves.
     replay.set_defaults(run=_replay, refused=2)
 
+    _what_if_parser(commands)
+
+    move = commands.add_parser(
+        "move",
+        help="carry a house from its data folder to PostgreSQL",
+        description="Carries every row to a new, empty database and compares both. The process that serves refuses meanwhile, and stays "
+        "so; when anything fails it goes on. What lies in the data folder is only read.",
+    )
+    where = move.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", type=_postgres, metavar="URL", help="postgresql://USER@HOST/DATABASE, which nobody uses yet")
+    where.add_argument("--back", action="store_true", help="give the copy up, and go on with what lies in the data folder")
+    move.add_argument("--password-file", type=Path, default=None, help="a file with the password, when it is not in the address")
+    move.set_defaults(run=_move)
+    return parser
+
+
+def _what_if_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what_if = commands.add_parser(
         "what-if",
         help="play a line's traffic again under other settings, hours or people",
@@ -169,19 +192,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     what_if.add_argument("--json", action="store_true", help="a line of JSON with all of it")
     what_if.set_defaults(run=_what_if, refused=2)
-
-    move = commands.add_parser(
-        "move",
-        help="carry a house from its data folder to PostgreSQL",
-        description="Carries every row to a new, empty database and compares both. The process that serves refuses meanwhile, and stays "
-        "so; when anything fails it goes on. What lies in the data folder is only read.",
-    )
-    where = move.add_mutually_exclusive_group(required=True)
-    where.add_argument("--to", type=_postgres, metavar="URL", help="postgresql://USER@HOST/DATABASE, which nobody uses yet")
-    where.add_argument("--back", action="store_true", help="give the copy up, and go on with what lies in the data folder")
-    move.add_argument("--password-file", type=Path, default=None, help="a file with the password, when it is not in the address")
-    move.set_defaults(run=_move)
-    return parser
 
 
 def _postgres(text: str) -> str:
@@ -385,16 +395,16 @@ def _count(alive: Iterable[processes.Process]) -> None:
     """Show how many processes do what."""
     from broker import metrics
 
-    numbers = Counter(role for process in alive for role in (ROLES if process.roles == "all" else process.roles.split()))
+    known = list(alive)
     for role in ROLES:
-        metrics.processes_alive.labels(role).set(numbers[role])
+        metrics.processes_alive.labels(role).set(sum(process.does(role) for process in known))
 
 
 def _this_process(roles: Collection[str]) -> processes.Process:
     from broker.clock import SystemIds
     from broker.store import processes
 
-    named = "all" if set(roles) == set(ROLES) else " ".join(role for role in ROLES if role in roles)
+    named = processes.ALL if set(roles) == set(ROLES) else " ".join(role for role in ROLES if role in roles)
     return processes.Process(SystemIds().new(), named, socket.gethostname(), os.getpid(), _version(), 0, 0)
 
 
@@ -1276,6 +1286,20 @@ class Progress:
 
 
 # --- commands that only read: beside a running process as well as alone
+
+
+def _processes(options: argparse.Namespace) -> int:
+    from broker import config, leases
+    from broker.errors import ConfigError
+    from broker.store import processes
+
+    if config.read_settings(options.config).database is None:
+        raise ConfigError("a house in a data folder has one process; whether it runs says /readyz, or whoever started it")
+    alive, held, now = _snapshots(options)(lambda tx: (processes.alive(tx), leases.held(tx), tx.now))
+    print(processes.told(alive, held, now))
+    if missing := [role for role in ROLES if not any(one.does(role) for one in alive)]:
+        print(f"nobody does: {', '.join(missing)}")
+    return 1 if missing else 0
 
 
 def _reconcile(options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from broker import metrics
 from broker.errors import ConfigError, OmnilineError
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,7 @@ async def _answer(reader: asyncio.StreamReader, handle: Handle, asker: Asker) ->
     except OmnilineError as error:
         return {"error": str(error)}
     except Exception as error:
+        metrics.unexpected_errors_total.labels("control").inc()
         log.exception("control_command_failed", command=command)
         return {"error": f"{command} failed in the running process ({type(error).__name__}), which goes on; its log says where"}
 

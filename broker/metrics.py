@@ -85,6 +85,7 @@ store_lost_commits_total = Counter(
     "Commits whose answer was lost with the connection; each was then asked after, and run again or not.",
     registry=REGISTRY,
 )
+store_lost = Gauge("omniline_store_lost", "1 while the database does not answer: nothing is accepted then.", registry=REGISTRY)
 store_full = Gauge("omniline_store_full", "1 while the disk is full and new inputs are refused.", registry=REGISTRY)
 transport_lost = Gauge(
     "omniline_transport_lost",
@@ -171,3 +172,6 @@ unexpected_errors_total = Counter(
     ["where"],
     registry=REGISTRY,
 )
+for where in "consoles control crm distributor receivers sender store timers transport web worker".split():
+    # There from the start: of a row that begins with its first error nobody sees that it has grown.
+    unexpected_errors_total.labels(where)

@@ -528,6 +528,7 @@ class SenderLoop:
         except StoreError as error:
             log.warning("send_refused_by_store", conversation_id=conversation_id, problem=str(error))
         except Exception:
+            metrics.unexpected_errors_total.labels("sender").inc()
             log.exception("send_failed", conversation_id=conversation_id)
         finally:
             del self._busy[conversation_id]

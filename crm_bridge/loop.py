@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from broker import metrics
 from broker.errors import LeaseLost, SendError, StoreError, Unavailable
 from broker.ports import Bell, Transport
 from crm_bridge.reader import Reader
@@ -52,6 +53,7 @@ class Loop:
                     await asyncio.sleep(self._back_off(error, failures))
                 except Exception:
                     failures += 1
+                    metrics.unexpected_errors_total.labels("crm").inc()
                     log.exception("crm_step_failed", failures=failures)
                     await asyncio.sleep(self._back_off(None, failures))
                 else:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from broker import tracing
+from broker import metrics, tracing
 from broker.domain import Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
@@ -66,6 +66,7 @@ class Feed:
                     log.warning("news_wait_for_store", problem=str(error))
                 except Exception:
                     # What is in memory may be half changed: begin anew, and let every console do so too.
+                    metrics.unexpected_errors_total.labels("consoles").inc()
                     log.exception("news_failed")
                     self._begin_anew()
         finally:

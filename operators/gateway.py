@@ -204,6 +204,7 @@ class Gateway:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            metrics.unexpected_errors_total.labels("consoles").inc()
             log.error("gateway_task_failed", exc_info=error)
 
     # --- one socket, from its opening to its end
@@ -259,6 +260,7 @@ class Gateway:
             log.warning("console_refused_by_store", problem=str(error))
             socket.close(UNAVAILABLE, Error("unavailable", sentence("unavailable", socket.actor.language)))
         except Exception:
+            metrics.unexpected_errors_total.labels("consoles").inc()
             log.exception("console_failed", operator_id=socket.actor.operator_id)
             socket.close(FAULT)
         finally:
@@ -276,6 +278,7 @@ class Gateway:
         except TimeoutError:
             socket.abort()
         except Exception:
+            metrics.unexpected_errors_total.labels("consoles").inc()
             log.exception("console_writer_failed")
 
     async def _next(self, socket: Socket, receive: Receive) -> ConsoleFrame:

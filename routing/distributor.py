@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from sqlalchemy import bindparam, delete, select, tuple_
 
+from broker import metrics
 from broker.domain import ConversationId, Directory, LineId, OperatorId, PresenceState, Status, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
@@ -488,6 +489,7 @@ class Distributor:
         except StoreError:
             raise
         except Exception:
+            metrics.unexpected_errors_total.labels("distributor").inc()
             log.exception("distribution_failed", line_id=line_id)  # the marks are still there: the sweep tries again
 
     async def _rest(self, until: float) -> None:

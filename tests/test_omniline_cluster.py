@@ -123,6 +123,17 @@ def test_a_message_and_its_answer_go_through_three_processes_and_are_told_of(hou
     }
 
 
+def test_who_runs_and_who_does_not_is_told(house: House):
+    """A line for each process, with what it alone may do; a role that nobody has is said, and is the command's status."""
+    told = house.command("processes")
+    *lines, missing = told.stdout.splitlines()
+
+    assert (1, "nobody does: channels") == (told.returncode, missing)
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted(ROLES)
+    holds = {roles: " ".join(next(line for line in lines if line.startswith(roles + " ")).split()[-2:]) for roles in ROLES}
+    assert ("timers" in holds["router"], "crm" in holds["sender,crm"]) == (True, True)
+
+
 NEXT_RELEASE = (
     "ALTER TABLE messages ADD COLUMN next_release text NOT NULL DEFAULT ''",
     "ALTER TABLE sessions ADD COLUMN next_release bigint",

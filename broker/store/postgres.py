@@ -734,6 +734,7 @@ class PostgresStore:
             try:
                 answers, after = link.run(work)
             except Exception as error:  # whatever it is: a writer that ends without a word would leave everybody waiting
+                metrics.unexpected_errors_total.labels("store").inc()
                 log.exception("store_writer_failed")
                 link.close()
                 answers, after = [Answer(None, error)] * len(futures), After()

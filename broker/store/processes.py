@@ -6,12 +6,13 @@ rows it was sending are settled when their own leases end (broker.outbound).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from broker.domain import to_us
+from broker.domain import from_us, to_us
 from broker.ports import Tx
 from broker.store.sql import cols, insert_new, sql
 from broker.store.tables import processes
@@ -19,6 +20,8 @@ from broker.store.tables import processes
 SEEN_SECONDS = 2.0
 """Between two signs of life."""
 DEAD_SECONDS = 10.0
+
+ALL = "all"
 
 _NEW = insert_new(processes, "id roles host pid version started_us seen_us", "id")
 _SEEN = sql(update(processes).values(seen_us=bindparam("now")).where(processes.c.id == bindparam("process")))
@@ -43,12 +46,16 @@ class Process(NamedTuple):
 
     id: str
     roles: str
-    """Space-separated."""
+    """Space-separated; `ALL` for every one."""
     host: str
     pid: int
     version: str
     started_us: int
     seen_us: int
+
+    def does(self, role: str) -> bool:
+        """Return whether it has the role."""
+        return self.roles == ALL or role in self.roles.split()
 
 
 def enter(tx: Tx, process: Process) -> None:
@@ -82,3 +89,19 @@ def leave(tx: Tx, process_id: str) -> None:
 def alive(tx: Tx) -> list[Process]:
     """Return every process that runs, the oldest first."""
     return [Process(*row) for row in tx.all(_ALL)]
+
+
+def told(alive: Sequence[Process], held: Iterable[tuple[str, str, int, int]], now: datetime) -> str:
+    """Return a table for a terminal: who runs, and which leases (`broker.leases.held`) each holds."""
+    holds: dict[str, list[str]] = {}
+    for name, holder, _, until_us in held:
+        if until_us > to_us(now):
+            holds.setdefault(holder, []).append(name)
+    rows = [("ROLES", "VERSION", "HOST", "PID", "RUNS SINCE", "SEEN", "HOLDS")]
+    for one in alive:
+        since = from_us(one.started_us).strftime("%Y-%m-%d %H:%M UTC")
+        seen = f"{max(0.0, (to_us(now) - one.seen_us) / 1_000_000):.0f} s ago"
+        holding = ", ".join(holds.get(one.id, ())) or "-"
+        rows.append((one.roles.replace(" ", ","), one.version, one.host, str(one.pid), since, seen, holding))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from broker import metrics
 from broker.ports import Bell
 from broker.transport.limits import OwnBuckets
 
@@ -70,6 +71,7 @@ class MemoryTransport:
             try:
                 hear(word)
             except Exception:
+                metrics.unexpected_errors_total.labels("transport").inc()
                 log.exception("bell_listener_failed")
 
 

@@ -322,6 +322,7 @@ class RedisTransport:
             try:
                 hear()
             except Exception:
+                metrics.unexpected_errors_total.labels("transport").inc()
                 log.exception("restored_listener_failed")
 
     # --- sending

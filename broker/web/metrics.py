@@ -54,9 +54,11 @@ async def _measure_house(request: Request, parts: Parts) -> None:
         found = await parts.store.read(lambda tx: measure(tx, reading))
     except StoreError as error:
         state.measured_at = before
+        metrics.store_lost.set(1)
         _forget()
         log.warning("house_not_measured", problem=str(error))
     else:
+        metrics.store_lost.set(0)
         _show(found)
 
 

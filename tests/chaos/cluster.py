@@ -5,6 +5,7 @@ the run. What may happen to any of them, at random moments:
 
     kill, point, term, freeze, all         a process: killed, killed at a crash point, stopped in order, stopped for a while; all killed
     clock                                  a process: its wall clock jumps for a while
+    vanish                                 half of the visitors and operators: their sockets stay half-open, and they come by others
     crowd                                  both that serve people are killed under a crowd of open widgets, which comes back at once
     restart, sever, stall, full            PostgreSQL: as after a power cut, every connection cut, standing still, its disk full
     empty, flush, silence                  Redis: killed and started empty, FLUSHALL, standing still
@@ -132,6 +133,7 @@ def plan(seed: int, kills: int, faults: int) -> list[Trial]:
         trials += [Trial(what, chance.uniform(0.2, 1.0), seconds=_lasts(what, chance)) for what in (*OF_POSTGRES, *OF_REDIS)]
         trials.append(Trial("freeze", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 15.0)))
         trials.append(Trial("term", chance.uniform(0.2, 1.0), chance.choice(names)))
+        trials.append(Trial("vanish", chance.uniform(0.2, 1.0)))
         jump = chance.choice((-1, 1)) * chance.uniform(2.0, 4_000.0)
         trials.append(Trial("clock", chance.uniform(0.2, 1.0), chance.choice(names), seconds=chance.uniform(0.5, 4.0), jump=jump))
     trials += [Trial(what, chance.uniform(0.2, 1.0)) for what in ("all", "crowd") for _ in range(max(1, faults // 3))]
@@ -389,6 +391,12 @@ class Cluster:
                 member.trouble(clock=trial.jump)
                 await asyncio.sleep(trial.seconds)  # how long it goes wrong
                 member.trouble()
+            case "vanish":
+                assert self.traffic is not None
+                people = [*self.traffic.visitors, *self.traffic.operators]
+                await asyncio.gather(
+                    *(one.vanish() for one in random.Random(f"{self.seed} {trial.before}").sample(people, len(people) // 2))
+                )
             case "crowd":
                 await self._overrun()
             case "all":

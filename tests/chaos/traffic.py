@@ -67,6 +67,9 @@ class Client:
         self.surprises: list[str] = []
         """Refusals and errors."""
         self.leaving = False
+        self._living: asyncio.Task[None] | None = None
+        self._vanishes = False
+        self._half_open: list[ClientConnection] = []
 
     @property
     def port(self) -> int:
@@ -79,8 +82,12 @@ class Client:
             with suppress(*LOST):
                 async with self.dial() as socket:
                     self.connections += 1
+                    self._living = asyncio.get_running_loop().create_task(self.live(socket))
                     try:
-                        await self.live(socket)
+                        await self._living
+                    except asyncio.CancelledError:
+                        if not self._vanishes:
+                            raise
                     finally:
                         code = socket.close_code or 0
                         self.closes[code] = self.closes.get(code, 0) + 1
@@ -107,9 +114,37 @@ class Client:
     def lost(self) -> None:
         """The socket is gone."""
 
+    async def vanish(self) -> None:
+        """Lose the network in mid-sentence, and come by another: the socket stays open, and nobody is at its end any more."""
+        if self.socket is None or self._living is None:
+            return
+        with suppress(*LOST):
+            await self.last_words()
+        self._vanishes = True
+        self._living.cancel()
+
+    async def last_words(self) -> None:
+        """Say what is not heard the answer to."""
+
+    @asynccontextmanager
+    async def opened(self, connecting: connect) -> AsyncIterator[ClientConnection]:
+        """Open a socket; with the block it is closed, unless this client has vanished from it."""
+        socket = await connecting
+        try:
+            yield socket
+        finally:
+            if self._vanishes:
+                self._vanishes = False
+                socket.transport.pause_reading()
+                self._half_open.append(socket)
+            else:
+                await socket.close()
+
     async def leave(self) -> None:
         """Close the socket for good."""
         self.leaving = True
+        for one in self._half_open:
+            one.transport.abort()
         if self.socket is not None:
             await self.socket.close()
 
@@ -195,7 +230,8 @@ class Visitor(Client):
 
     @asynccontextmanager
     async def dial(self) -> AsyncIterator[ClientConnection]:
-        async with connect(f"ws://{HOST}:{self.port}/ws/visitor?line=site", proxy=None, open_timeout=PATIENCE_SECONDS) as one:
+        where = f"ws://{HOST}:{self.port}/ws/visitor?line=site"
+        async with self.opened(connect(where, proxy=None, open_timeout=PATIENCE_SECONDS)) as one:
             yield one
 
     async def live(self, socket: ClientConnection) -> None:
@@ -206,6 +242,11 @@ class Visitor(Client):
 
     def lost(self) -> None:
         self._in_air = ""
+
+    async def last_words(self) -> None:
+        if self.talking and len(self._unanswered) < UNANSWERED_MAX:
+            self._write(1)
+        await self._say_next()
 
     async def _hear(self, socket: ClientConnection, frame: Frame) -> None:
         match frame["t"]:
@@ -366,14 +407,15 @@ class Operator(Client):
         base = f"{HOST}:{port}"
         headers = {"Cookie": self._cookie}
         try:
-            async with connect(
+            connecting = connect(
                 f"ws://{base}/ws/operator",
                 proxy=None,
                 sock=await self.wired(port),
                 origin=f"http://{base}",  # type: ignore[arg-type]
                 additional_headers=headers,
                 open_timeout=PATIENCE_SECONDS,
-            ) as socket:
+            )
+            async with self.opened(connecting) as socket:
                 yield socket
         except WebSocketException as error:
             if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):

@@ -60,12 +60,14 @@ def test_the_house_is_measured_again_when_it_has_got_old(watched):
 
 def test_a_database_that_does_not_answer_leaves_no_old_numbers(watched):
     """What the process counts by itself is still shown: then it matters most."""
-    assert value(watched.ask("GET", "/metrics").text, 'omniline_reader_behind_rows{reader="crm"}') == 1.0
+    before = watched.ask("GET", "/metrics").text
+    assert (value(before, 'omniline_reader_behind_rows{reader="crm"}'), value(before, "omniline_store_lost")) == (1.0, 0.0)
     watched.do(watched.store.close())
     watched.clock.move(60)
     answer = watched.ask("GET", "/metrics")
 
     assert answer.status_code == 200
+    assert value(answer.text, "omniline_store_lost") == 1.0
     assert value(answer.text, 'omniline_reader_behind_rows{reader="crm"}') is None
     assert value(answer.text, "omniline_house_oldest_undecided_seconds") != value(
         answer.text, "omniline_house_oldest_undecided_seconds"
