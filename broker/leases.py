@@ -125,27 +125,29 @@ class Leases:
     async def run(self, name: str, run: Run) -> None:
         """Run *run* whenever this process holds *name*, until cancelled; whatever else *run* raises comes through."""
         while True:
-            lease = await self._take(name)
+            lease, until = await self._take(name)
             metrics.leases_held.labels(name).set(1)
             log.info("lease_taken", lease=name, fence=lease.token)
             try:
-                await self._work(lease, run)
+                await self._work(lease, until, run)
             finally:
                 metrics.leases_held.labels(name).set(0)
             log.warning("lease_lost", lease=name, fence=lease.token)
 
-    async def _take(self, name: str) -> Lease:
+    async def _take(self, name: str) -> tuple[Lease, float]:
+        """Return the lease, and until when it is ours at least, on this process's clock."""
         while True:
+            asked = self._clock.monotonic()
             with suppress(StoreError):
                 lease = await self._store.write(lambda tx: take(tx, name, self._process))
                 if lease is not None:
-                    return lease
+                    return lease, asked + LEASE_SECONDS
             await self._sleep(TRY_SECONDS)
 
-    async def _work(self, lease: Lease, run: Run) -> None:
+    async def _work(self, lease: Lease, until: float, run: Run) -> None:
         """Return when the lease is lost."""
         work = asyncio.get_running_loop().create_task(run(lambda tx: hold(tx, lease)), name=lease.name)
-        renewing = asyncio.get_running_loop().create_task(self._renew(lease))
+        renewing = asyncio.get_running_loop().create_task(self._renew(lease, until))
         try:
             await asyncio.wait((work, renewing), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
@@ -162,16 +164,28 @@ class Leases:
                 async with asyncio.timeout(GIVE_UP_SECONDS):
                     await self._store.write(lambda tx: give_up(tx, lease))
 
-    async def _renew(self, lease: Lease) -> None:
-        """Return when the lease is another's, or may be by now."""
-        until = self._clock.monotonic() + LEASE_SECONDS
+    async def _renew(self, lease: Lease, until: float) -> None:
+        """Return when the lease is another's, or may be by now: at *until*, if nothing has been heard of it before."""
         while True:
             await self._sleep(RENEW_SECONDS)
             asked = self._clock.monotonic()
+            if asked >= until:
+                return
             try:
-                if asked >= until or not await self._store.write(lambda tx: renew(tx, lease)):
+                if not await self._within(until - asked, self._store.write(lambda tx: renew(tx, lease))):
                     return
             except StoreError as error:
                 log.warning("lease_not_renewed", lease=lease.name, problem=str(error))
             else:
                 until = asked + LEASE_SECONDS
+
+    async def _within(self, seconds: float, answer: Awaitable[bool]) -> bool:
+        """Return the answer, False when there is none after so long. Raises StoreError."""
+        asked, patience = asyncio.ensure_future(answer), asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait((asked, patience), return_when=asyncio.FIRST_COMPLETED)
+            return asked.done() and asked.result()
+        finally:
+            for one in (asked, patience):
+                one.cancel()
+            await asyncio.gather(asked, patience, return_exceptions=True)

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, select, update
 from broker import metrics
 from broker.domain import ConversationId, from_us, to_us
 from broker.errors import LeaseLost, NotFound, StoreError
-from broker.leases import Fence, free
+from broker.leases import Fence
 from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import locks
 from broker.store.sql import among, cols, insert_rows, over_rows, sql
@@ -117,7 +117,7 @@ def earliest(tx: Tx) -> datetime | None:
 class TimerLoop:
     """Fires what is due, sleeps to the next."""
 
-    def __init__(self, store: Store, transport: Transport, enter: Mapping[str, Enter], fence: Fence = free) -> None:
+    def __init__(self, store: Store, transport: Transport, enter: Mapping[str, Enter], fence: Fence) -> None:
         self._store = store
         self._transport = transport
         self._enter = enter

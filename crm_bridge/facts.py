@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, select
 
 from broker.domain import (
     Author,
@@ -24,7 +24,9 @@ from broker.ports import Row, Tx
 from broker.store.sql import among, over_rows, page, sql
 from broker.store.tables import channels, contact_points, contacts, conversations, lines, messages, operators, sessions
 from crm_bridge.rules import Case, Way
-from crm_bridge.transcript import Channel, Facts, Line, Thing
+from crm_bridge.transcript import CHARACTERS_MAX, MESSAGES_MAX, Channel, Facts, Line, Thing
+
+SAID_PAGE = 100
 
 _CASE = sql(
     select(
@@ -87,22 +89,22 @@ _SAID = page(
         messages.c.kind == MessageKind.SAID.value,
     )
     .order_by(messages.c.seq)
+    .limit(SAID_PAGE)
 )
 _TOUCHED = sql(
     select(sessions.c.id)
     .where(
-        sessions.c.conversation_id == bindparam("conversation"),
-        sessions.c.status == Status.CLOSED.value,
-        exists().where(
-            messages.c.conversation_id == sessions.c.conversation_id,
-            messages.c.seq >= bindparam("low"),
-            messages.c.seq <= bindparam("high"),
-            messages.c.session_id == sessions.c.id,
-            messages.c.author != Author.CONTACT.value,
+        sessions.c.id.in_(
+            select(messages.c.session_id).where(
+                messages.c.conversation_id == bindparam("conversation"),
+                messages.c.seq >= bindparam("low"),
+                messages.c.seq <= bindparam("high"),
+                messages.c.author != Author.CONTACT.value,
+            )
         ),
+        sessions.c.status == Status.CLOSED.value,
     )
-    .order_by(sessions.c.opened_us.desc())
-    .limit(1)
+    .order_by(sessions.c.opened_us)
 )
 _later = sessions.alias("later")
 _SUPERSEDED = sql(
@@ -165,6 +167,7 @@ def closed_session(tx: Tx, session_id: str) -> Facts | None:
         return None
     (id_, conversation_id, opened_us, closed_us, outcome, frozen, source, first_seq) = row[:8]
     line_id, line_name, channel_id, channel_name, channel_kind, contact_id, contact_name, holder_id, holder_name, latest = row[8:]
+    said, more = _said(tx, conversation_id, id_, first_seq)
     return Facts(
         session_id=id_,
         conversation_id=conversation_id,
@@ -178,10 +181,25 @@ def closed_session(tx: Tx, session_id: str) -> Facts | None:
         # Only a conversation's latest session can open again.
         frozen=bool(frozen) or latest != id_,
         source=_source(source),
-        messages=[
-            _line(said, contact_name) for said in tx.all(_SAID, conversation=conversation_id, first=first_seq, session=id_)
-        ],
+        messages=[_line(one, contact_name) for one in said],
+        more=more,
     )
+
+
+def _said(tx: Tx, conversation_id: str, session_id: str, first_seq: int) -> tuple[list[Row], bool]:
+    """Return the session's first messages, as many as a transcript holds, and whether there are more."""
+    said: list[Row] = []
+    characters, first = 0, first_seq
+    while True:
+        page_ = tx.all(_SAID, conversation=conversation_id, first=first, session=session_id)
+        for row in page_:
+            if len(said) == MESSAGES_MAX or characters >= CHARACTERS_MAX:
+                return said, True
+            said.append(row)
+            characters += len(row[2])
+        if len(page_) < SAID_PAGE:
+            return said, False
+        first = page_[-1][0] + 1
 
 
 def _line(said: Row, contact_name: str) -> Line:
@@ -190,10 +208,9 @@ def _line(said: Row, contact_name: str) -> Line:
     return Line(seq, Author(author), name, text, from_us(at_us), Fate(fate))
 
 
-def closed_session_of_fate(tx: Tx, conversation_id: str, low_seq: int, high_seq: int) -> str | None:
-    """Return the latest closed session whose outgoing messages lie in this stretch of the conversation."""
-    row = tx.one(_TOUCHED, conversation=conversation_id, low=low_seq, high=high_seq)
-    return row[0] if row else None
+def closed_sessions_of_fate(tx: Tx, conversation_id: str, low_seq: int, high_seq: int) -> list[str]:
+    """Return the closed sessions whose outgoing messages lie in this stretch of the conversation, the oldest first."""
+    return [session_id for (session_id,) in tx.all(_TOUCHED, conversation=conversation_id, low=low_seq, high=high_seq)]
 
 
 def _source(body: str) -> Source:

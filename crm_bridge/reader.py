@@ -26,7 +26,7 @@ import structlog
 
 from broker.domain import Capabilities, ChannelId, Fate, Status
 from broker.errors import Rejected
-from broker.leases import Fence, free
+from broker.leases import Fence
 from broker.ports import Crm, LeadDraft, Store, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.journal import Entry, Position
@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 NAME = "crm"
 """The reader's name: its cursor stands in `readers` under it."""
 PAGE = 500
+AT_ONCE = 16
+"""Transcripts in memory at a time: each may be a megabyte (crm_bridge.transcript)."""
 RECEIPT_REACH = 500
 """How far back a receipt of everything up to a seq may still tell something new."""
 
@@ -85,7 +87,8 @@ class Page:
     rows: int
     merges: tuple[tuple[str, str], ...]
     leads: tuple[LeadDraft, ...]
-    transcripts: tuple[TranscriptDraft, ...]
+    closed: tuple[str, ...]
+    """Sessions whose transcript may have changed."""
 
 
 class Reader:
@@ -97,8 +100,8 @@ class Reader:
         crm: Crm,
         capabilities: Callable[[], Mapping[ChannelId, Capabilities]],
         *,
+        fence: Fence,
         most: int = PAGE,
-        fence: Fence = free,
     ) -> None:
         """*capabilities* returns those of the channels that run now; *most* is how many rows make a page."""
         self._store = store
@@ -115,7 +118,10 @@ class Reader:
         for moved_from, into in page.merges:  # in their order: a contact may be moved twice
             await self._keep([("contact", moved_from, self._crm.follow_contact(moved_from, into))])
         await self._keep(("lead", lead.external_id, self._crm.put_lead(lead)) for lead in page.leads)
-        await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in page.transcripts)
+        for first in range(0, len(page.closed), AT_ONCE):
+            some = page.closed[first : first + AT_ONCE]
+            drafts = await self._store.read(lambda tx, these=some: transcripts_of(tx, these))  # type: ignore[misc]
+            await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in drafts)
         await self._store.write(lambda tx: self._move(tx, page.behind))
         return page.rows
 
@@ -148,22 +154,25 @@ def look(tx: Tx, capabilities: Mapping[ChannelId, Capabilities], most: int = PAG
             if (before := facts.superseded_session(tx, session[0])) is not None:
                 noticed.closed[before] = None
     for conversation_id, low, high in noticed.fates:
-        session_id = facts.closed_session_of_fate(tx, conversation_id, low, high)
-        if session_id is not None:
-            noticed.closed[session_id] = None
+        noticed.closed |= dict.fromkeys(facts.closed_sessions_of_fate(tx, conversation_id, low, high))
     cases = (facts.case_of(tx, conversation_id) for conversation_id in noticed.conversations)
     leads: dict[str, LeadDraft] = {}
     for case in cases:
         if case is not None and (lead := lead_of(case, capabilities)) is not None:
             leads.setdefault(lead.external_id, lead)  # a contact in two conversations: the earlier one says where it came from
-    records = (facts.closed_session(tx, session_id) for session_id in noticed.closed)
     return Page(
         behind=behind,
         rows=len(entries),
         merges=tuple(noticed.merges),
         leads=tuple(leads.values()),
-        transcripts=tuple(transcript_of(record) for record in records if record is not None),
+        closed=tuple(noticed.closed),
     )
+
+
+def transcripts_of(tx: Tx, session_ids: Iterable[str]) -> list[TranscriptDraft]:
+    """Return the transcripts of those of the sessions that are closed."""
+    records = (facts.closed_session(tx, session_id) for session_id in session_ids)
+    return [transcript_of(record) for record in records if record is not None]
 
 
 def notice(entries: Iterable[Entry]) -> Noticed:

@@ -19,6 +19,10 @@ import msgspec
 from broker.domain import Author, ContactId, Fate, Source
 from broker.ports import TranscriptDraft
 
+MESSAGES_MAX = 2_000
+CHARACTERS_MAX = 500_000
+"""A transcript has no more messages, and ends with the one that brings its texts to so many characters: who writes without an end, also
+after the closing, is written down in the conversation, and makes no document that grows with every word."""
 VERSION = 1
 """Grows when a reader of the document must be told apart."""
 
@@ -65,6 +69,8 @@ class Document(msgspec.Struct, frozen=True):
     outcome: str
     source: Source
     messages: tuple[Line, ...]
+    more: bool = False
+    """More was said than a transcript holds; it is in the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Facts:
     frozen: bool
     source: Source
     messages: Sequence[Line]
+    more: bool = False
+    """Whether the session has more messages than these, its first."""
 
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -105,6 +113,7 @@ def transcript_of(facts: Facts) -> TranscriptDraft:
         outcome=facts.outcome,
         source=facts.source,
         messages=tuple(facts.messages),
+        more=facts.more,
     )
     return TranscriptDraft(
         external_id=external_id_of(facts.session_id),

@@ -15,6 +15,7 @@ from broker import metrics, tracing
 from broker.domain import Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
+from broker.store import journal
 from operators import news, screens, threads
 from operators.audience import holds, may_see
 from operators.deeds import sentence
@@ -46,6 +47,8 @@ class Feed:
         self._completed: dict[str, None] = {}
         self.board: Board | None = None
         """What is known of the house; None while nobody is connected."""
+        self._doubts = False
+        """Whether the store failed since the journal was read: another server may have taken over, and lack its last rows."""
 
     def wake(self) -> None:
         """Have the journal looked at soon, without its bell."""
@@ -63,6 +66,7 @@ class Feed:
                         pass
                     await self._show_contacts()
                 except StoreError as error:
+                    self._doubts = True
                     log.warning("news_wait_for_store", problem=str(error))
                 except Exception:
                     # What is in memory may be half changed: begin anew, and let every console do so too.
@@ -77,6 +81,8 @@ class Feed:
         if board is None or not len(self._hall):
             self.board = None
             return False
+        if self._doubts and await self._is_shorter(board):
+            return False
         begun = tracing.begin()
         found = await self._store.read(lambda tx: news.read(tx, board.at, board.sessions))
         if board is not self.board or not found.rows:
@@ -89,6 +95,18 @@ class Feed:
                 tracing.hop("show", conversation_id, seq, begun, message_id)
         self._completed.update(dict.fromkeys(folded.contacts))
         return found.more
+
+    async def _is_shorter(self, board: Board) -> bool:
+        """Return whether the journal ends before what *board* has read of it: then the numbers of its rows are given again."""
+        last = await self._store.read(journal.last)
+        self._doubts = False
+        if last >= board.at.last:
+            return False
+        log.error(
+            "journal_is_shorter", last=last, read=board.at.last, remedy="a standby that lacked the last moments has taken over"
+        )
+        self._begin_anew()
+        return True
 
     def _tell(self, board: Board, folded: Folded, directory: Directory) -> None:
         told: dict[Socket, list[bytes]] = {}

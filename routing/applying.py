@@ -669,13 +669,16 @@ def _mark_own_pool(tx: Tx, work: Work, operator_id: OperatorId, house: House) ->
         mark_pool(tx, own, "seat freed elsewhere", seats=True)
 
 
-def mark_pool(tx: Tx, line_id: LineId, reason: str, *, seats: bool = False, session_id: SessionId | None = None) -> None:
+def mark_pool(
+    tx: Tx, line_id: LineId, reason: str, *, seats: bool = False, session_id: SessionId | None = None, ring: bool = True
+) -> None:
     """Ask for the line's pool to be distributed; *seats*: because a seat was added, freed or came online.
 
     *session_id*: a session that waits; its customer is told if it turns out that nobody can be asked.
     """
     tx.later(_MARK, (line_id, reason, int(seats), session_id, to_us(tx.now)))
-    tx.ring(Bell.POOL, line_id)
+    if ring:
+        tx.ring(Bell.POOL, line_id)
 
 
 def mark_each_waiting(tx: Tx, line_id: LineId, reason: str) -> None:

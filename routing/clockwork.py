@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from broker.domain import Directory, LineId, OperatorId, to_us
 from broker.errors import StoreError
-from broker.leases import Fence, free
+from broker.leases import Fence
 from broker.ports import Bell, Store, Tx
 from broker.store import journal
 from broker.store.sql import cols, sql, upsert
@@ -153,7 +153,7 @@ def _late(tx: Tx, kind: str, owner: str, due: datetime | None) -> bool:
 class Timekeeper:
     """Keeps time after the start and after each change of settings; in between the timers do it."""
 
-    def __init__(self, store: Store, house: Callable[[], House], fence: Fence = free) -> None:
+    def __init__(self, store: Store, house: Callable[[], House], fence: Fence) -> None:
         self._store = store
         self._house = house
         self._fence = fence

@@ -49,6 +49,8 @@ TOLD_MAX = 200
 SWEEP_SECONDS = 1.0
 PASSED_OVER = "passed over"
 """The reason of the mark for sessions that others were at work on."""
+PASSED_OVER_SECONDS = 0.05
+"""After so long they are looked at again: others take no longer for a decision, unless their process stands still."""
 
 _MARKS = sql(
     select(*cols(pool_marks, "id line_id seats session_id reason"))
@@ -133,11 +135,11 @@ def step(tx: Tx, line_id: LineId, house: House, without: Collection[str] = ()) -
         tx.ring(Bell.POOL, line_id)
     tx.each(_UNMARK, [(mark[0],) for mark in marks])
     if without:
-        # Whoever has them decides; then they are looked at like the others.
-        mark_pool(tx, line_id, PASSED_OVER)
+        # Whoever has them decides; then they are looked at like the others. Not at once: they may have them for long.
+        mark_pool(tx, line_id, PASSED_OVER, ring=False)
         for _, line, seats, session, reason in marks:
             if session in without:
-                mark_pool(tx, line, reason, seats=bool(seats), session_id=session)
+                mark_pool(tx, line, reason, seats=bool(seats), session_id=session, ring=False)
     if any(mark[2] for mark in marks):
         clockwork.count_change(tx, pool_lines, house)
     lines = tuple(_line(tx, line, house) for line in pool_lines if line in house.directory.lines)
@@ -451,7 +453,8 @@ class Distributor:
                             self.wake(line_id)
                     if self._read_anew:
                         await self._mark_all()
-                    while self._waiting:
+                    # Pools that ring without an end keep nobody from the sweep.
+                    while self._waiting and now() < sweep_at and not self._read_anew:
                         line_id = next(iter(self._waiting))
                         del self._waiting[line_id]
                         await self._distribute(line_id)
@@ -483,7 +486,9 @@ class Distributor:
                 except Taken as taken:
                     without |= taken.sessions
                 else:
-                    return
+                    break
+            if without:
+                asyncio.get_running_loop().call_later(PASSED_OVER_SECONDS, self.wake, line_id)
         except (BudgetExceeded, Left):
             self.wake(line_id)
         except StoreError:

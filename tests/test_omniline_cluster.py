@@ -20,7 +20,7 @@ from tests.support.collector import Collector, Span, running_collector
 from tests.support.postgres import wait_until
 from tests.support.redis import running_redis
 from tests.test_omniline import Command, Serving, command_in
-from tests.test_omniline_move import Console, Enter, Visitor, address, operator
+from tests.test_omniline_move import Console, Enter, Visitor, address, operator, rows
 
 ROLES = ("web", "router", "sender,crm")
 
@@ -132,6 +132,18 @@ def test_who_runs_and_who_does_not_is_told(house: House):
     assert sorted(line.split()[0] for line in lines[1:]) == sorted(ROLES)
     holds = {roles: " ".join(next(line for line in lines if line.startswith(roles + " ")).split()[-2:]) for roles in ROLES}
     assert ("timers" in holds["router"], "crm" in holds["sender,crm"]) == (True, True)
+
+
+def test_a_process_that_was_taken_for_dead_says_again_who_is_in_it(house: House, enter: Enter):
+    """It was frozen, say, and the others have buried it: its consoles have never gone."""
+    Console(enter, house.base(), "ann")
+    wait_until(lambda: rows(house.url, "SELECT count(*) FROM consoles") == [(1,)])
+    with psycopg.connect(house.url, autocommit=True) as connection:
+        connection.execute("DELETE FROM consoles")
+        connection.execute("DELETE FROM processes WHERE roles = 'web'")
+
+    wait_until(lambda: rows(house.url, "SELECT roles FROM processes WHERE roles = 'web'") == [("web",)])
+    wait_until(lambda: rows(house.url, "SELECT count(*) FROM consoles") == [(1,)])
 
 
 NEXT_RELEASE = (

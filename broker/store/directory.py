@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
 from sqlalchemy import select
 
 from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role, pools_of
-from broker.errors import StoreError
+from broker.errors import StoreError, StoreTooNew
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store.sql import cols, sql
 from broker.store.tables import channels, lines, operators, seats
@@ -29,9 +30,12 @@ _SEATS = sql(select(*cols(seats, "line_id operator_id")).order_by(seats.c.line_i
 
 
 def load(tx: Tx) -> Directory:
-    """Return every line, channel and operator, switched off ones too, and who sits where."""
+    """Return every line, channel and operator, switched off ones too, and who sits where.
+
+    Raises StoreTooNew when something is set to what this version does not know: a newer one has been at it.
+    """
     known_lines = {
-        LineId(id_): Line(LineId(id_), slug, name, version, msgspec.json.decode(settings, type=LineSettings), bool(active))
+        LineId(id_): Line(LineId(id_), slug, name, version, _settings(slug, settings), bool(active))
         for id_, slug, name, version, settings, active in tx.all(_LINES)
     }
     known_channels = {
@@ -45,7 +49,7 @@ def load(tx: Tx) -> Directory:
             OperatorId(id_),
             login,
             name,
-            Role(role),
+            _role(login, role),
             language,
             bool(active),
             msgspec.json.decode(hours) if hours is not None else None,
@@ -59,6 +63,20 @@ def load(tx: Tx) -> Directory:
         if line in sitting and people[operator].active:
             sitting[line] += (operator,)
     return Directory(known_lines, known_channels, people, sitting, pools_of(sitting))
+
+
+def _settings(slug: str, settings: str) -> LineSettings:
+    try:
+        return msgspec.json.decode(settings, type=LineSettings)
+    except msgspec.MsgspecError as error:
+        raise StoreTooNew(f"line {slug} is set to what this version does not know ({error}); start a newer one") from error
+
+
+def _role(login: str, role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError as error:
+        raise StoreTooNew(f"{login} is a {role}, which this version does not know; start a newer one") from error
 
 
 class LiveDirectory:
@@ -99,12 +117,13 @@ class LiveDirectory:
         )
         try:
             while True:
-                rung = await self._rung()
+                await self._rung()
                 try:
-                    if rung:
-                        await self.refresh()
-                    elif (found := await self._store.read(load)) != self._now:
+                    if (found := await self._store.read(load)) != self._now:
                         self._take(found)
+                except StoreTooNew as error:
+                    # Whoever can read it goes on by it, and this process by what was set before.
+                    log.error("settings_not_understood", problem=str(error))
                 except StoreError as error:
                     self._changed.set()
                     log.warning("settings_wait_for_store", problem=str(error))
@@ -113,12 +132,9 @@ class LiveDirectory:
             for stop in stops:
                 stop()
 
-    async def _rung(self) -> bool:
-        """Return when the settings are to be looked at, and whether somebody has said so."""
-        try:
+    async def _rung(self) -> None:
+        """Return when the settings are to be looked at."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(SWEEP_SECONDS if self._shared else None):
                 await self._changed.wait()
-        except TimeoutError:
-            return False
         self._changed.clear()
-        return True

@@ -1093,6 +1093,7 @@ class _TranscriptLine(msgspec.Struct):
 
 class _TranscriptBody(msgspec.Struct):
     messages: tuple[_TranscriptLine, ...]
+    more: bool = False
 
 
 _TRANSCRIPT = msgspec.json.Decoder(_TranscriptBody)
@@ -1107,6 +1108,7 @@ _SAID = sql(
         messages.c.kind == MessageKind.SAID.value,
     )
     .order_by(messages.c.seq)
+    .limit(bindparam("most"))
 )
 
 
@@ -1133,12 +1135,15 @@ def _wrong_transcripts(tx: Tx) -> Iterator[str]:
         .limit(PAGE)
     )
     for session, conversation, first_seq, body in _by_page(tx, statement, sessions.c.id):
-        said = tx.all(_SAID, conversation=conversation, first=first_seq, session=session)
         try:
-            written = [(line.seq, line.text) for line in _TRANSCRIPT.decode(body).messages]
+            transcript = _TRANSCRIPT.decode(body)
         except msgspec.MsgspecError:
-            written = []
-        if written != said:
+            yield session
+            continue
+        written = [(line.seq, line.text) for line in transcript.messages]
+        # One more than it has: whether there is any it says itself.
+        said = tx.all(_SAID, conversation=conversation, first=first_seq, session=session, most=len(written) + 1)
+        if written != said[: len(written)] or transcript.more != (len(said) > len(written)):
             yield session
 
 

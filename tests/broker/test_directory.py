@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
 from broker.domain import Distribution, LineId, OperatorId
-from broker.ports import Tx
+from broker.errors import StoreTooNew
+from broker.ports import Bell, Store, Tx
 from broker.store import directory
+from broker.transport.memory import MemoryTransport
 from tests.support.house import add_channel, add_line, add_operator
 from tests.support.store import MemoryStore
 
@@ -81,3 +90,87 @@ def test_what_was_set_comes_back():
     assert (line.slug, line.settings.distribution, line.settings.offer_seconds) == ("shop", Distribution.STRICTLY, 7)
     assert line.settings.welcome_text == {"ru": "Привет"}
     assert (channel.slug, channel.line_id, channel.active) == ("page", line.id, True)
+
+
+# --- the settings of this moment
+
+
+class Readable:
+    """A store that is read on the loop."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def read(self, work: Callable[[Tx], Any], /) -> Any:
+        """See `Store.read`."""
+        return self._store.read(work)
+
+
+def test_what_a_newer_version_has_set_ends_no_process_of_this_one():
+    """It goes on by what was set before, says so, and follows again what it understands."""
+    store, transport = MemoryStore(), MemoryTransport()
+    store.write(lambda tx: add_line(tx, "shop", distribution=Distribution.STRICTLY))
+    live = directory.LiveDirectory(cast("Store", Readable(store)), transport)
+
+    def becomes(distribution: str) -> None:
+        store.change("UPDATE lines SET settings = json_set(settings, '$.distribution', ?)", distribution)
+        transport.ring([(Bell.SETTINGS, "")])
+
+    async def story() -> tuple[list[Any], list[str]]:
+        await live.refresh()
+        heard = asyncio.Event()
+        live.on_change(lambda _: heard.set())
+        following = asyncio.create_task(live.run())
+        await asyncio.sleep(0)
+        with capture_logs() as logs:
+            becomes("sideways")
+            for _ in range(100):
+                await asyncio.sleep(0)
+            kept = [line.settings.distribution for line in live().lines.values()]
+            becomes("evenly")
+            await asyncio.wait_for(heard.wait(), 5)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        return [*kept, *(line.settings.distribution for line in live().lines.values())], [one["event"] for one in logs]
+
+    assert asyncio.run(story()) == ([Distribution.STRICTLY, Distribution.EVENLY], ["settings_not_understood"])
+
+
+def test_nobody_hears_of_settings_that_have_not_changed():
+    """A bell that rings twice, or a Redis that comes and goes, is no reason for every console and pool to be looked at."""
+    store, transport = MemoryStore(), MemoryTransport()
+    store.write(add_line)
+    live = directory.LiveDirectory(cast("Store", Readable(store)), transport)
+
+    async def story() -> list[int]:
+        await live.refresh()
+        heard: list[int] = []
+        live.on_change(lambda house: heard.append(len(house.lines)))
+        following = asyncio.create_task(live.run())
+        await asyncio.sleep(0)
+        for _ in range(2):
+            transport.ring([(Bell.SETTINGS, "")])
+            for _ in range(100):
+                await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        return heard
+
+    assert asyncio.run(story()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("UPDATE lines SET settings = json_set(settings, '$.distribution', 'sideways')", "line shop is set to what"),
+        ("UPDATE operators SET role = 'bishop'", "ann is a bishop, which this version does not know"),
+    ],
+)
+def test_what_is_not_understood_is_named(change, says):
+    """Whoever starts an old process on a newer house reads why it does not start."""
+    store = MemoryStore()
+    store.write(lambda tx: add_operator(tx, "ann", [add_line(tx, "shop")]))
+    store.change(change)
+
+    with pytest.raises(StoreTooNew, match=says):
+        store.read(directory.load)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from broker.errors import LeaseLost
+from broker.errors import LeaseLost, StoreBusy
 from broker.leases import LEASE_SECONDS, RENEW_SECONDS, TRY_SECONDS, Fence, Lease, Leases, Run, give_up, held, hold, renew, take
 from broker.ports import Tx
 from broker.store import processes
+from broker.store.postgres import Link
 from broker.store.processes import DEAD_SECONDS, Process
 from broker.store.secret_keys import key_of
-from tests.support.clock import MovedClock
-from tests.support.store import MemoryStore, open_store
+from tests.support.clock import CountedIds, MovedClock
+from tests.support.store import MemoryStore, PostgresMemory, open_store, plain
 
 
 def _store() -> tuple[MemoryStore, MovedClock]:
@@ -86,6 +87,31 @@ def test_what_is_given_up_is_anybodys_at_once():
         store.write(lambda tx: hold(tx, first))
 
 
+def test_nobody_takes_over_in_the_middle_of_fenced_work():
+    """A holder whose time is over, but whom nobody has followed, keeps everybody out to the end of the transaction that has asked."""
+    clock = MovedClock()
+    store = PostgresMemory(clock)
+    first = store.write(lambda tx: take(tx, "timers", "a"))
+    assert first is not None
+    clock.move(LEASE_SECONDS)
+    other = Link(store.database.url, "test", CountedIds(1 << 20), clock)
+
+    def take_over(tx: Tx) -> Lease | None:
+        plain(tx, "SET LOCAL lock_timeout = '200ms'")
+        return take(tx, "timers", "b")
+
+    def fenced(tx: Tx) -> type[BaseException] | None:
+        hold(tx, first)
+        ((answer,), _) = other.run(take_over)
+        return type(answer.error) if answer.error is not None else None
+
+    try:
+        assert store.write(fenced) is StoreBusy
+        assert [answer.value for answer in other.run(take_over)[0]] == [Lease("timers", 2)]
+    finally:
+        other.close()
+
+
 class Asked:
     """A store that knows how many are waiting for its answers."""
 
@@ -127,12 +153,16 @@ class Hall:
         self.clock = clock
         self.store = Asked(store)
         self.paused: set[str] = set()
+        self.refused: set[str] = set()
+        """Whom the store does nothing for: their way to the database is broken."""
+        self.unanswered: set[str] = set()
+        """Whom it never answers."""
         self.running: dict[str, Fence] = {}
         self.changed = asyncio.Event()
         self.waiting: list[tuple[Any, str, asyncio.Future[None]]] = []
 
     def leases(self, process: str) -> Leases:
-        return Leases(self.store, self.clock, process, lambda seconds: self._sleep(process, seconds))
+        return Leases(Own(self, process), self.clock, process, lambda seconds: self._sleep(process, seconds))  # type: ignore[arg-type]
 
     async def _sleep(self, process: str, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()
@@ -161,6 +191,22 @@ class Hall:
                 if not future.done():
                     future.set_result(None)
             await self.store.quiet()
+
+
+class Own:
+    """The store as one process has it."""
+
+    def __init__(self, hall: Hall, process: str) -> None:
+        self._hall = hall
+        self._process = process
+
+    async def write(self, work: Callable[[Tx], Any]) -> Any:
+        """See `Store.write`."""
+        if self._process in self._hall.refused:
+            raise StoreBusy("the database does not answer; try again in a moment")
+        if self._process in self._hall.unanswered:
+            await asyncio.get_running_loop().create_future()
+        return await self._hall.store.write(work)
 
 
 def played(tmp_path: Path, story: Callable[[Hall], Awaitable[None]]) -> None:
@@ -204,6 +250,126 @@ def test_a_process_that_stands_still_is_taken_over_within_ten_seconds(tmp_path: 
             second.cancel()
 
     assert LEASE_SECONDS + TRY_SECONDS < 10
+    played(tmp_path, story)
+
+
+def test_work_goes_on_while_the_store_refuses_until_the_lease_has_ended(tmp_path: Path):
+    """Nobody takes over before that, and nobody can be asked after it: it stops by itself, and is there again when the store is."""
+
+    async def story(hall: Hall) -> None:
+        running = asyncio.create_task(hall.leases("a").run("timers", hall.run("a")))
+        while "a" not in hall.running:
+            await hall.pass_time(0.5)
+        hall.refused.add("a")
+
+        await hall.pass_time(LEASE_SECONDS - 0.5)
+        assert set(hall.running) == {"a"}
+        assert await hall.store.write(lambda tx: take(tx, "timers", "b")) is None
+        await hall.pass_time(0.5)
+        assert (set(hall.running), running.done()) == (set(), False)
+
+        hall.refused.clear()
+        await hall.pass_time(TRY_SECONDS)
+        assert set(hall.running) == {"a"}
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    played(tmp_path, story)
+
+
+def test_who_gets_no_answer_stops_when_the_lease_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One connection hangs and all others go on: whoever takes over is alone."""
+    monkeypatch.setattr("broker.leases.GIVE_UP_SECONDS", 0.0)
+
+    async def story(hall: Hall) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
+            while "a" not in hall.running:
+                await hall.pass_time(0.5)
+            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+            hall.unanswered.add("a")
+            await hall.pass_time(LEASE_SECONDS - 0.5)
+            assert set(hall.running) == {"a"}
+            await hall.pass_time(0.5 + TRY_SECONDS)
+            assert set(hall.running) == {"b"}
+            first.cancel()
+            second.cancel()
+
+    played(tmp_path, story)
+
+
+def test_a_store_that_refuses_for_a_moment_costs_nobody_their_lease(tmp_path: Path):
+    """It is asked again in time: the work goes on under the same token."""
+
+    async def story(hall: Hall) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
+            while "a" not in hall.running:
+                await hall.pass_time(0.5)
+            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+            hall.refused.add("a")
+            await hall.pass_time(LEASE_SECONDS - RENEW_SECONDS - 0.5)
+            hall.refused.clear()
+            await hall.pass_time(3 * LEASE_SECONDS)
+
+            assert set(hall.running) == {"a"}
+            assert [(holder, token) for _, holder, token, _ in await hall.store.read(held)] == [("a", 1)]
+            first.cancel()
+            second.cancel()
+
+    played(tmp_path, story)
+
+
+def test_who_cannot_ask_for_a_lease_asks_again(tmp_path: Path):
+    """A store that refuses ends no process: what is nobody's is taken when it answers."""
+
+    async def story(hall: Hall) -> None:
+        hall.refused.add("a")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
+            await hall.pass_time(3 * TRY_SECONDS)
+            assert set(hall.running) == set()
+            hall.refused.clear()
+            await hall.pass_time(TRY_SECONDS)
+
+            assert set(hall.running) == {"a"}
+            running.cancel()
+
+    played(tmp_path, story)
+
+
+def test_work_that_is_refused_by_its_fence_ends_nobodys_process(tmp_path: Path):
+    """Who slept learns from its own work that another has taken over, before it asks for more time: it waits for its next turn."""
+
+    async def story(hall: Hall) -> None:
+        woken = asyncio.Event()
+        begun = []
+
+        async def work(fence: Fence) -> None:
+            begun.append(fence)
+            await woken.wait()
+            await hall.store.write(fence)
+
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(hall.leases("a").run("timers", work))
+            while not begun:
+                await hall.pass_time(0.5)
+            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+            hall.paused.add("a")
+            await hall.pass_time(LEASE_SECONDS + TRY_SECONDS)
+            assert set(hall.running) == {"b"}
+            woken.set()
+            await hall.pass_time(0.5)
+            woken.clear()
+            assert len(begun) == 1
+
+            second.cancel()
+            hall.paused.clear()
+            await hall.pass_time(TRY_SECONDS)
+            assert len(begun) == 2
+            await hall.store.write(begun[1])
+            first.cancel()
+
     played(tmp_path, story)
 
 

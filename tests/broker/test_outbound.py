@@ -288,13 +288,21 @@ def test_a_send_without_an_answer_is_given_up_in_time(capabilities: Any, state: 
     assert SEND_SECONDS < LEASE_SECONDS
 
 
-def test_a_sender_that_slept_sends_nothing():
-    """Its lease may be another's: the row goes back, and it is not put before a human, for nothing left."""
+@pytest.mark.parametrize(
+    ("slept", "arrived", "states"),
+    [
+        (LEASE_SECONDS - SEND_SECONDS, ["2"], ["sent"]),
+        (LEASE_SECONDS - SEND_SECONDS + 0.001, [], ["queued"]),
+        (LEASE_SECONDS, [], ["queued"]),
+    ],
+)
+def test_a_sender_that_slept_sends_nothing_that_might_outlast_its_lease(slept: float, arrived: list[str], states: list[str]):
+    """It may be another's before the send ends: the row goes back, and it is not put before a human, for nothing left."""
 
     class Sleeper(Answered):
         async def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any, /) -> T:
             answer = await super().write_each(work, item)
-            post_.clock.move(LEASE_SECONDS)
+            post_.clock.move(slept)
             return answer
 
     post_ = Post(PUSH)
@@ -302,7 +310,7 @@ def test_a_sender_that_slept_sends_nothing():
     sender = Sender(Sleeper(post_.store), post_.clock, lambda _: post_.channel, lambda *_: "", owner="a", fence=1)
     asyncio.run(sender.step(post_.conversation))
 
-    assert (post_.arrived(), post_.states()) == ([], ["queued"])
+    assert (post_.arrived(), post_.states()) == (arrived, states)
 
 
 class Paced:
@@ -477,14 +485,15 @@ def test_recovery_of_its_own_waits_for_the_lease_and_grace(push: Post):
 
 
 @pytest.mark.parametrize("late", ["sent", "queued", "failed"])
-def test_a_step_that_lost_its_lease_changes_nothing(push: Post, late: str):
-    """Guarded by state, attempt and fence: a zombie's end comes to nothing."""
+@pytest.mark.parametrize("fence", [1, 2])
+def test_a_step_that_lost_its_lease_changes_nothing(push: Post, late: str, fence: int):
+    """Guarded by state, attempt and fence: a zombie's end comes to nothing, whether another process has the row now or its own."""
     push.say(2)
     zombie = push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
     assert zombie is not None
-    push.is_dead("a")
-    push.store.write(lambda tx: recover(tx, 2, lambda _: True))
-    again = push.store.write(lambda tx: lease(tx, push.conversation, "b", 2, 0.0))
+    push.clock.move(LEASE_SECONDS + GRACE_SECONDS + 0.001)
+    assert push.store.write(lambda tx: recover(tx, fence, lambda _: True)) == 1
+    again = push.store.write(lambda tx: lease(tx, push.conversation, "b", fence, 0.0))
     assert again is not None
     before = push.store.rows("SELECT * FROM outbox")
 
@@ -493,15 +502,32 @@ def test_a_step_that_lost_its_lease_changes_nothing(push: Post, late: str):
     assert push.store.write(lambda tx: mark(tx, again, "sent", external_id="1")) is True
 
 
-def test_a_receipt_is_not_taken_back_by_a_late_mark(stream: Post):
-    """The customer has read it before our own mark was written: it stays read."""
+@pytest.mark.parametrize("late", ["sent", "queued", "failed", "unconfirmed"])
+def test_what_was_put_before_a_human_is_not_taken_back_by_a_late_mark(push: Post, late: str):
+    """Its own process recovered it, under the same fence and attempt: whatever the send came to, an operator decides now."""
+    push.lives("a")
+    push.say(2)
+    zombie = push.store.write(lambda tx: lease(tx, push.conversation, "a", 1, 0.0))
+    assert zombie is not None
+    push.clock.move(LEASE_SECONDS + GRACE_SECONDS + 0.001)
+    assert push.store.write(lambda tx: recover(tx, 1, lambda _: False)) == 1
+    before = push.store.rows("SELECT * FROM outbox")
+
+    assert push.store.write(lambda tx: mark(tx, zombie, late, external_id="1")) is False
+    assert push.store.rows("SELECT * FROM outbox") == before
+    assert (push.states(), push.fates()) == (["unconfirmed"], ["unconfirmed"])
+
+
+@pytest.mark.parametrize("receipt", ["delivered", "read"])
+def test_a_receipt_is_not_taken_back_by_a_late_mark(stream: Post, receipt: str):
+    """The customer has it, or has read it, before our own mark was written: so it stays."""
     stream.say(2)
     leased = stream.store.write(lambda tx: lease(tx, stream.conversation, "a", 1, 0.0))
-    stream.store.change("UPDATE messages SET fate = 'read' WHERE author = 'system'")
+    stream.store.change("UPDATE messages SET fate = ? WHERE author = 'system'", receipt)
     assert leased is not None
     stream.store.write(lambda tx: mark(tx, leased, "sent"))
 
-    assert (stream.states(), stream.fates()) == (["sent"], ["read"])
+    assert (stream.states(), stream.fates()) == (["sent"], [receipt])
 
 
 def test_who_must_wake_is_rung_for(stream: Post):

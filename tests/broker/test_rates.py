@@ -13,6 +13,15 @@ def test_bucket_gives_its_burst_then_its_rate():
     assert bucket.take(0.2) == 0.0
 
 
+def test_a_rest_saves_up_no_more_than_the_burst():
+    """After an hour without a taker there is one burst, and then the rate again."""
+    bucket = Bucket(rate=5.0, burst=3, now=0.0)
+    while bucket.take(0.0) == 0.0:
+        pass
+
+    assert [0.0, 0.0, 0.0, 0.2] == [bucket.take(3_600.0) for _ in range(4)]
+
+
 def test_each_key_has_its_own():
     """One that asks too often slows itself alone."""
     asked = Rates(rate=2.0, burst=1)

@@ -11,6 +11,7 @@ import pytest
 
 from broker.access.authorize import Actor
 from broker.domain import OperatorId, Role, Source, to_us
+from broker.leases import free
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
 from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes, secrets
@@ -54,7 +55,7 @@ def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
     house.operator("eve", mail, role=Role.SUPERVISOR)
     house.do(lambda tx: tx.run(insert_row(counters, "name value"), name="fence", value=1))
     house.do(lambda tx: keep_time(tx, load_house(tx)))
-    reader = Reader(house, BuiltInCrm(house), lambda: house.capabilities)
+    reader = Reader(house, BuiltInCrm(house), lambda: house.capabilities, fence=free)
 
     def read() -> None:
         while asyncio.run(reader.step()):

@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from broker.domain import to_us
-from broker.errors import NotFound
+from broker.errors import LeaseLost, NotFound
+from broker.leases import free
 from broker.ports import Bell, Tx
-from broker.timers import TimerFailed, TimerLoop, cancel_timer, earliest, fire_due, set_timer
+from broker.timers import Enter, TimerFailed, TimerLoop, cancel_timer, earliest, fire_due, set_timer
 from broker.transport.memory import MemoryTransport
 from tests.support.clock import MINUTE, NOON, SECOND, MovedClock
 from tests.support.store import MemoryStore, PostgresMemory, open_store, plain
@@ -130,7 +131,7 @@ def test_a_timer_that_cannot_be_entered_holds_up_nobody(tmp_path: Path):
         stop = transport.listen(Bell.NEWS, lambda _: done.set())
         await store.write(lambda tx: set_timer(tx, "conversation", "c1", "first", NOON - SECOND, "broken"))
         await store.write(lambda tx: set_timer(tx, "conversation", "c2", "then", NOON, "sound"))
-        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}).run())
+        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}, free).run())
         await asyncio.wait_for(done.wait(), 10)
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
@@ -140,6 +141,45 @@ def test_a_timer_that_cannot_be_entered_holds_up_nobody(tmp_path: Path):
         return entered.seen, left
 
     assert asyncio.run(body()) == ([("c2", "sound")], [("c1",)])
+
+
+def after_the_loss(tmp_path: Path, enter: Enter, *, transactions: int) -> list[tuple[str, int]]:
+    """Have the loop's lease taken over after its first *transactions*, with a timer that is due; return the timers that are left."""
+    left = iter(range(transactions))
+
+    def fence(tx: Tx) -> None:
+        if next(left, None) is None:
+            raise LeaseLost("timers")
+
+    async def body() -> list[tuple[str, int]]:
+        transport = MemoryTransport()
+        store = open_store(tmp_path, clock=MovedClock(), ring=transport.ring)
+        try:
+            await store.write(lambda tx: set_timer(tx, "conversation", "c1", "offer", NOON, "offer"))
+            with pytest.raises(LeaseLost):
+                await asyncio.wait_for(TimerLoop(store, transport, {"conversation": enter}, fence).run(), 10)
+            return await store.read(lambda tx: list(plain(tx, "SELECT owner_id, due_us FROM timers").fetchall()))
+        finally:
+            await store.close()
+
+    return asyncio.run(body())
+
+
+def test_a_loop_that_has_lost_the_lease_fires_nothing(tmp_path: Path):
+    """What is due is for whoever took over; the loop ends."""
+    entered = Entered()
+
+    assert after_the_loss(tmp_path, entered, transactions=0) == [("c1", to_us(NOON))]
+    assert entered.seen == []
+
+
+def test_a_loop_that_has_lost_the_lease_puts_nothing_off(tmp_path: Path):
+    """What it could not enter may be no trouble to whoever took over: it stays due."""
+
+    def broken(tx: Tx, owner: str, timer: str, event: str) -> None:
+        raise RuntimeError(event)
+
+    assert after_the_loss(tmp_path, broken, transactions=1) == [("c1", to_us(NOON))]
 
 
 def test_of_two_who_set_a_timer_at_once_the_last_has_the_word():
@@ -193,7 +233,7 @@ def test_the_loop_fires_what_is_due_when_it_is_rung(tmp_path: Path):
             tx.ring(Bell.NEWS)
 
         stop = transport.listen(Bell.NEWS, lambda _: done.set())
-        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}).run())
+        loop = asyncio.create_task(TimerLoop(store, transport, {"conversation": enter}, free).run())
         await store.write(lambda tx: set_timer(tx, "conversation", "c1", "later", NOON + MINUTE, "later"))
         await store.write(lambda tx: set_timer(tx, "conversation", "c1", "now", NOON, "now"))
         await asyncio.wait_for(done.wait(), 10)

@@ -1,9 +1,11 @@
 """The auditor of a chaos run: compares what was promised to the clients with what they were shown. Pure.
 
 lost        acknowledged and not in the history, never on an operator's screen, or never answered;
-            accepted of an operator and never on the visitor's screen; in the history and never pushed;
+            accepted of an operator and never on the visitor's screen; in the history and never pushed; pushed and not in the history;
+            a dead letter of what can be read, or none of what cannot;
             a decision whose reasons are not those that the journal has: it comes out otherwise
-doubled     one id under two places, one place with two contents, two readers with two histories
+doubled     one id under two places, one place with two contents, two readers with two histories; a message that a provider took twice;
+            a text of the house's own said more often in a session than there was reason to
 reordered   places in another order than the words were said; a screen that went back
 stuck       after the drain: not acknowledged, not decided, not sent, not ended; of a crowd somebody not served again
 unconfirmed left, and nobody knows whether it arrived: never so for the widget
@@ -16,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.chaos.record import REPLY, Line, OperatorRecord, Run, VisitorRecord
+from routing.replies import CATALOGUE
+from tests.chaos.record import MISSED, REPLY, Line, OperatorRecord, Run, VisitorRecord
 
 KINDS = ("lost", "doubled", "reordered", "stuck", "unconfirmed")
 EVIDENCE_MAX = 20
@@ -102,6 +105,14 @@ def _visitor(visitor: VisitorRecord, run: Run) -> Iterator[Fault]:
     for line in visitor.history:
         if line.who != "contact" and line.seq not in pushed:
             yield Fault("lost", f"{name}: {_quote(line)} is in the history and was never on the screen")
+    stored = {line.seq for line in visitor.history}
+    for seq, line in {line.seq: line for line in visitor.pushed}.items():
+        if seq not in stored:
+            yield Fault("lost", f"{name}: was shown {_quote(line)}, which is not in the history")
+    if visitor.shows_repeats:
+        for line, times in Counter(visitor.pushed).items():
+            if times > 1:
+                yield Fault("doubled", f"{name}: {_quote(line)} came {times} times, as so many messages")
     yield from _one_content(name, [*visitor.pushed, *visitor.history])
     yield from _each_once(name, visitor.history)
     told = [place[said.id] for said in visitor.said if said.id in place]
@@ -121,7 +132,7 @@ def _one_content(where: str, lines: Sequence[Line]) -> Iterator[Fault]:
 
 
 def _each_once(where: str, history: Sequence[Line]) -> Iterator[Fault]:
-    """One id, and one answer to one message, stands in one place."""
+    """One id, and one answer to one message, stands in one place. (What the house says by itself may come again: see `_with_reason`.)"""
     places: dict[str, set[int]] = defaultdict(set)
     for line in history:
         if line.mark:
@@ -185,8 +196,29 @@ def _operator(operator: OperatorRecord, run: Run) -> Iterator[Fault]:
         last[conversation] = seq
     for conversation, lines in operator.shown.items():
         yield from _one_content(f"{operator.name} in {conversation}", lines)
+        yield from _news_forward(f"{operator.name} in {conversation}", lines)
     if operator.gaps:
         yield Fault("lost", f"{operator.name}: the numbers of updates had {operator.gaps} holes")
+
+
+def _news_forward(where: str, shown: Sequence[Line]) -> Iterator[Fault]:
+    """Live updates that are new to a screen are below those it had of the same side. Pages of the thread tell of no order.
+
+    A customer's words get their place when they are stored and are told when they are decided: each side for itself. What a resume
+    brings comes after everything that was told before its mark. A process, though, may lag behind that mark: it goes on from where it
+    stands, so that its updates are in order among themselves only. Repeats, and what stands in a page already, are not new.
+    """
+    known: set[int] = set()
+    highest: dict[tuple[int, bool], int] = defaultdict(int)
+    for line in shown:
+        if line.news:
+            side = line.who == "contact"
+            above = highest[line.news, side]
+            if line.seq not in known and line.seq < above:
+                yield Fault("reordered", f"{where}: the news of {_quote(line)} came after those of place {above}")
+            for news in (line.news, MISSED):
+                highest[news, side] = max(highest[news, side], line.seq)
+        known.add(line.seq)
 
 
 # --- all of them together
@@ -195,8 +227,10 @@ def _operator(operator: OperatorRecord, run: Run) -> Iterator[Fault]:
 def _threads(run: Run) -> Iterator[Fault]:
     """Visitor and operators read one and the same conversation."""
     by_visitor = {_texts(visitor.history): visitor for visitor in run.visitors if visitor.history}
+    closings = Counter(did.session for operator in run.operators for did in operator.did if did.verb == "close")
     for conversation, thread in run.house.threads.items():
         yield from _each_once(conversation, thread)
+        yield from _with_reason(conversation, thread, closings)
         if _texts(thread) in by_visitor:
             continue
         names = [visitor for visitor in run.visitors if {said.text for said in visitor.said} & {line.text for line in thread}]
@@ -210,6 +244,22 @@ def _threads(run: Run) -> Iterator[Fault]:
                     yield Fault("lost", f"{operator.name}: was shown {_quote(line)}, which {conversation} does not have")
                 elif now.text != line.text:
                     yield Fault("doubled", f"{operator.name}: was shown {_quote(line)}, which is {_quote(now)} in {conversation}")
+
+
+def _with_reason(conversation: str, thread: Sequence[Line], closings: Counter[str]) -> Iterator[Fault]:
+    """The house says in a session what it says by itself once, or as often as there was reason to.
+
+    It takes leave, and asks how it was, at most at each closing; that nobody has answered yet it says of one message at most once.
+    """
+    asked = Counter(line.session for line in thread if line.who == "contact")
+    reasons = {CATALOGUE[name]["en"]: closings for name in ("close", "rating", "rating_buttons")}
+    reasons[CATALOGUE["no_answer"]["en"]] = asked
+    said = Counter((line.session, line.text) for line in thread if line.who == "system")
+    for (session, text), times in said.items():
+        if times > (most := reasons[text][session] if text in reasons else 1):
+            yield Fault(
+                "doubled", f"{conversation}: “{text}” was said {times} times in session {session}, with reason {most} times"
+            )
 
 
 def _texts(lines: Sequence[Line]) -> tuple[tuple[int, str, str], ...]:
@@ -228,6 +278,10 @@ def _house(run: Run) -> Iterator[Fault]:
     ):
         for id_ in ids:
             yield Fault("stuck", f"{what}: {id_}")
+    for id_ in house.dead:
+        yield Fault("lost", f"dead letter {id_}")
+    for id_ in house.unkept:
+        yield Fault("lost", f"nobody can read {id_}, and it is no dead letter")
     for id_ in house.unconfirmed:
         yield Fault("unconfirmed", f"outbox row {id_}")
     if not house.reconciled:

@@ -1,7 +1,8 @@
 """A chaos run of a house of several processes on a real PostgreSQL and a real Redis: each of them dies, hangs and comes back in traffic.
 
 Two processes serve people, two route, two do the rest; whoever watches over processes would start one again when it dies, and so does
-the run. What may happen to any of them, at random moments:
+the run. One that ends by itself, or with another status than it was to end with, ends the run. What may happen to any of them, at
+random moments:
 
     kill, point, term, freeze, all         a process: killed, killed at a crash point, stopped in order, stopped for a while; all killed
     clock                                  a process: its wall clock jumps for a while
@@ -26,7 +27,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,11 @@ import psycopg
 
 from broker import leases
 from broker.clock import SystemIds
+from broker.errors import StoreError
 from broker.store.postgres import read_once
 from tests.chaos.checker import Ledger, check
 from tests.chaos.crowd import Console, Crowd
-from tests.chaos.provider import Provider
+from tests.chaos.provider import KIND_NAME, Provider
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
 from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
@@ -54,6 +56,7 @@ from tests.chaos.trials import (
     VISITORS,
     Say,
     ServerFailed,
+    is_over,
     left_behind,
     settled,
     summary_of,
@@ -183,6 +186,11 @@ class Member:
         return False
 
     @property
+    def status(self) -> int | None:
+        """Return with what it has ended; None while it runs."""
+        return self._running.returncode
+
+    @property
     def _running(self) -> Process:
         assert self._process is not None
         return self._process
@@ -216,6 +224,19 @@ class Member:
         """Return the end of what all its starts wrote."""
         text = self.log.read_bytes()[-2_000:].decode(errors="replace") if self.log.exists() else ""
         return f"--- {self.name}\n{text}"
+
+
+def demand(wanted: int, status: int | BaseException | None, member: Member, what: object) -> None:
+    """Raise ServerFailed when the member has not ended as it was to: with another status, or not at all (an exception)."""
+    if status != wanted:
+        raise ServerFailed(f"{what}: {member.name} ended with {status!r} and not with {wanted}\n{member.log_tail()}")
+
+
+def demand_running(members: Iterable[Member], what: object) -> None:
+    """Raise ServerFailed when one of *members* has ended: nobody asked it to."""
+    for member in members:
+        if member.status is not None:
+            raise ServerFailed(f"{what}: {member.name} has ended by itself, with {member.status}\n{member.log_tail()}")
 
 
 class Cluster:
@@ -264,11 +285,13 @@ class Cluster:
         ]
         traffic = self.traffic = Traffic(ports, self.seed, VISITORS, OPERATORS, self.provider, consoles)
         self.provider.changed = traffic.changed
+        self.provider.is_over = self._is_over
         try:
             await self._open(traffic)
             for number, trial in enumerate(self.trials, 1):
                 await self._try(trial)
                 traffic.fail_fast()
+                demand_running(self.members.values(), trial)
                 self.say(f"{number}/{len(self.trials)} {trial}: {traffic.said} messages acknowledged")
             await traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in traffic.visitors], [one.record for one in traffic.operators])
@@ -276,6 +299,7 @@ class Cluster:
             run.absent = self.absent
             rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again(traffic)
+            demand_running(self.members.values(), "the drain")
             held = await asyncio.to_thread(read_once, self.url, leases.held)
             self.taken_over = {name: token - 1 for name, _, token, _ in held}
         finally:
@@ -290,8 +314,8 @@ class Cluster:
         run.house.reconciled = reconciled == 0
         replayed, words = await self._command("replay")
         run.house.unlike = words if replayed != 0 else ""
-        if any(status != 0 for status in stopped):
-            raise ServerFailed(f"the last stops ended with {stopped}\n{self.log_tail()}")
+        for member, status in zip(self.members.values(), stopped, strict=True):
+            demand(0, status, member, "the last stop")
         self.redis.kill()
         ledger = check(run)
         if ledger.ok:
@@ -342,44 +366,50 @@ class Cluster:
                 [SystemIds().new(), settings],
             )
 
-    async def _serve(self, member: Member, crash: str = "") -> None:
-        """Start it until it serves: while the database is away it cannot, and whoever watches over it tries again."""
+    async def _serve(self, member: Member, crash: str = "") -> bool:
+        """Start it until it serves; False when it came to its crash point before.
+
+        While the database is away it cannot serve, and whoever watches over it tries again; how often is in the summary.
+        """
         began = time.monotonic()
         while True:
             await member.start(crash)
             if await member.ready():
                 break
-            if crash or time.monotonic() - began < START_SECONDS:
-                crash = ""  # it has come to its point within its start
-                continue
-            raise ServerFailed(f"{member.name} does not serve\n{member.log_tail()}")
+            if crash and member.status == -signal.SIGKILL:
+                return False
+            self.ends[f"start in vain (status {member.status})"] += 1
+            if time.monotonic() - began >= START_SECONDS:
+                raise ServerFailed(f"{member.name} does not serve\n{member.log_tail()}")
         self.start_seconds.append(time.monotonic() - began)
+        return True
 
     # --- trials
 
     async def _try(self, trial: Trial) -> None:
         await asyncio.sleep(trial.before)  # traffic
+        demand_running(self.members.values(), f"before {trial}")
         member = self.members.get(trial.whom)
         match trial.what:
             case "kill":
                 assert member is not None
-                await self._killed(member, trial)
+                await self._kill([member], trial)
             case "point":
                 assert member is not None
-                await member.stop()
-                await self._serve(member, trial.point)
-                try:
-                    await member.ended(REACH_SECONDS)
-                except TimeoutError:
-                    self.ends[f"{trial.point.partition(':')[0]} not come to"] += 1
-                    await member.kill()
-                else:
-                    self.ends[trial.point.partition(":")[0]] += 1
+                demand(0, await member.stop(), member, trial)
+                end = trial.point.partition(":")[0]
+                if await self._serve(member, trial.point):
+                    try:
+                        await member.ended(REACH_SECONDS)
+                    except TimeoutError:
+                        end = f"{end} not come to"
+                # At the point it has killed itself; where it has not come to it, it is killed.
+                demand(-signal.SIGKILL, await member.kill(), member, trial)
+                self.ends[end] += 1
                 await self._serve(member)
             case "term":
                 assert member is not None
-                if (status := await member.stop()) != 0:
-                    raise ServerFailed(f"{trial}: ended with status {status}\n{member.log_tail()}")
+                demand(0, await member.stop(), member, trial)
                 await self._serve(member)
             case "freeze":
                 assert member is not None
@@ -398,23 +428,21 @@ class Cluster:
                     *(one.vanish() for one in random.Random(f"{self.seed} {trial.before}").sample(people, len(people) // 2))
                 )
             case "crowd":
-                await self._overrun()
+                await self._overrun(trial)
             case "all":
-                await asyncio.gather(*(one.kill() for one in self.members.values()))
-                await asyncio.gather(*(self._serve(one) for one in self.members.values()))
+                await self._kill(list(self.members.values()), trial)
             case what:
                 await self._disturb(what, trial.seconds)
         self.ends[trial.what] += 1
 
-    async def _overrun(self) -> None:
+    async def _overrun(self, trial: Trial) -> None:
         """Have a crowd come, cut them all off at once, and see them all served again."""
         doors = [self.members[name] for name in ("web-1", "web-2")]
         crowd = Crowd([one.port for one in doors], self.crowd, self.seed)
         crowd.come()
         try:
             await self._all_there(crowd, "came")
-            await asyncio.gather(*(one.kill() for one in doors))
-            await asyncio.gather(*(self._serve(one) for one in doors))
+            await self._kill(doors, trial)
             await self._all_there(crowd, "came back")
         finally:
             await crowd.leave()
@@ -429,11 +457,11 @@ class Cluster:
         else:
             self.absent.append(f"of a crowd of {crowd.size} only {crowd.here} {what} within {COMES_SECONDS:.0f} s")
 
-    async def _killed(self, member: Member, trial: Trial) -> None:
-        status = await member.kill()
-        if status != -signal.SIGKILL:
-            raise ServerFailed(f"{trial}: it had ended with status {status} before\n{member.log_tail()}")
-        await self._serve(member)
+    async def _kill(self, members: Sequence[Member], trial: Trial) -> None:
+        """Kill them all at once, and start them again."""
+        for member, status in zip(members, await asyncio.gather(*(one.kill() for one in members)), strict=True):
+            demand(-signal.SIGKILL, status, member, trial)
+        await asyncio.gather(*(self._serve(one) for one in members))
 
     async def _disturb(self, what: str, seconds: float) -> None:
         """Do something to PostgreSQL or Redis."""
@@ -476,7 +504,13 @@ class Cluster:
     # --- the end
 
     def _left_behind(self) -> House:
-        return read_once(self.url, left_behind)
+        return read_once(self.url, lambda tx: left_behind(tx, self.provider.unreadable))
+
+    async def _is_over(self, customer: str, last_words: str) -> bool:
+        try:
+            return await asyncio.to_thread(read_once, self.url, lambda tx: is_over(tx, KIND_NAME, customer, last_words))
+        except StoreError:
+            return False  # the database is away
 
     async def _read_again(self, traffic: Traffic) -> dict[str, list[Line]]:
         for visitor in traffic.visitors:
@@ -492,7 +526,8 @@ class Cluster:
             f"processes killed: {self.kills}; leases taken over: {self.taken_over}\n"
             f"{summary_of(self.traffic, self.ends, self.start_seconds)}\n"
             f"provider: {sum(len(one.said) for one in provider.customers.values())} said, {len(provider.sent)} taken, "
-            f"{provider.repeats} sent again; troubles: {dict(provider.troubles)}"
+            f"{provider.repeats} sent again; {provider.comebacks} wrote again after a closing over their words; "
+            f"{len(provider.unreadable)} updates that nobody can read; troubles: {dict(provider.troubles)}"
         )
 
     def log_tail(self) -> str:

@@ -16,7 +16,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -49,7 +49,7 @@ POISON = 0.05
 THINK_SECONDS = (0.5, 2.0)
 UNANSWERED_MAX = 20
 COMES_BACK_SECONDS = 8.0
-"""Whoever has waited so long for an answer, at the end, writes once more: a session may have been closed over their words."""
+"""Whoever has waited so long for an answer writes once more, if their session was closed over their words: never to wake what is stuck."""
 
 
 # --- the far side
@@ -79,6 +79,8 @@ class Provider:
         self._chance = random.Random(f"{seed} provider")
         self.changed: Callable[[], None] = lambda: None
         """Called whenever a message was taken."""
+        self.is_over: Callable[[str, str], Awaitable[bool]] = _nobody_knows
+        """Tells of a customer, and the number of their last words, whether the house has done with them: see `trials.is_over`."""
         self.customers = {f"p{n:02d}": Customer(f"p{n:02d}") for n in range(customers)}
         self.talking = True
         self.silent = False
@@ -88,6 +90,10 @@ class Provider:
         """Token of each message that was taken -> its id."""
         self.repeats = 0
         """How often a message came that had been taken."""
+        self.comebacks = 0
+        """How often somebody wrote once more, because they had been left without an answer."""
+        self.unreadable: set[str] = set()
+        """Numbers of the updates that nobody can read."""
         self._updates: list[dict[str, Any] | str] = []
         self._came = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -118,14 +124,18 @@ class Provider:
         while True:
             await asyncio.sleep(self._chance.uniform(*THINK_SECONDS) / len(self.customers))
             customer = self._chance.choice(list(self.customers.values()))
-            comes_back = customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS
-            is_patient = len(customer.said) - len(customer.answers) < UNANSWERED_MAX
-            if ((self.talking and is_patient) or comes_back) and not self.silent:
+            if self.talking and len(customer.said) - len(customer.answers) < UNANSWERED_MAX:
                 self._say(customer)
+            elif customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS:
+                is_over = await self.is_over(customer.name, customer.said[-1].id)
+                if is_over and customer.waits and not self.silent:
+                    self.comebacks += 1
+                    self._say(customer)
 
     def _say(self, customer: Customer) -> None:
         if self._chance.random() < POISON:
             self._updates.append(self._chance.choice(["not JSON", '{"id": ', "[]", '{"chat": 7}', '{"text": "\\ud800"}']))
+            self.unreadable.add(str(len(self._updates)))
         number = len(self._updates) + 1
         text = f"{customer.name} {len(customer.said) + 1}"
         customer.said.append(Said(str(number), text, sends=1, acks=[]))
@@ -223,8 +233,12 @@ class Provider:
                 history.append(Line(line.seq, line.who, line.text, said.id if said is not None else ""))
             for said in customer.said:
                 said.echoed = True  # the provider took it: whether the house has it is the checker's to say
-            records.append(VisitorRecord(customer.name, customer.said, customer.got, history))
+            records.append(VisitorRecord(customer.name, customer.said, customer.got, history, shows_repeats=True))
         return records
+
+
+async def _nobody_knows(_customer: str, _number: str) -> bool:
+    return False
 
 
 async def _reply(writer: asyncio.StreamWriter, status: int, body: Any, headers: str = "") -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 REPLY = "re: "
 """What an operator's answer to a text begins with."""
+MISSED = -1
+"""Instead of a socket's number: what came after the mark that an operator's screen resumed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,10 @@ class Line:
     who: str
     text: str
     mark: str = ""
+    session: str = ""
+    """Only operators are told."""
+    news: int = 0
+    """On an operator's screen: the number of the socket whose live updates brought it, or MISSED; 0: it stood in a page of the thread."""
 
 
 @dataclass(slots=True)
@@ -47,6 +53,8 @@ class VisitorRecord:
     """Every message that welcomes and pushes brought, in the order they came, repeats among them."""
     history: list[Line] = field(default_factory=list)
     """The whole conversation, asked for after the end."""
+    shows_repeats: bool = False
+    """What comes twice stands on the screen twice: a provider's app does not know our places."""
 
 
 @dataclass(slots=True)
@@ -81,6 +89,10 @@ class House:
     open_outbox: list[str] = field(default_factory=list)
     unconfirmed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+    """Dead letters, but for what the run itself sent so that nobody can read it."""
+    unkept: list[str] = field(default_factory=list)
+    """What the run sent so that nobody can read it, and what is no dead letter."""
     open_offers: list[str] = field(default_factory=list)
     open_sessions: list[str] = field(default_factory=list)
     unrouted: list[str] = field(default_factory=list)

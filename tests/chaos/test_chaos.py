@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
-from tests.chaos.cluster import OF_POSTGRES, OF_REDIS, Cluster
+from tests.chaos.cluster import OF_POSTGRES, OF_REDIS, Cluster, Member, demand, demand_running
 from tests.chaos.cluster import plan as cluster_plan
 from tests.chaos.provider import TROUBLES
 from tests.chaos.server import POINTS
-from tests.chaos.trials import Chaos, plan
+from tests.chaos.trials import Chaos, ServerFailed, plan
 
 SEED = 20261123
+
+
+def test_a_process_that_ends_by_itself_ends_the_run(tmp_path):
+    """Nobody asked it to: it is noticed where all are to be running, and not taken for one that was killed or stopped."""
+
+    async def live() -> Member:
+        member = Member("web-1", "web", tmp_path, {"OMNILINE_DATABASE_URL": "no address of a database"})
+        await member.start()
+        assert not await member.ready()
+        return member
+
+    member = asyncio.run(live())
+    with pytest.raises(ServerFailed, match="web-1 has ended by itself"):
+        demand_running([member], "kill router-1")
+    for wanted in (0, -signal.SIGKILL):
+        with pytest.raises(ServerFailed, match=f"not with {wanted}"):
+            demand(wanted, member.status, member, "all")
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from routing.replies import CATALOGUE
 from tests.chaos.checker import check
-from tests.chaos.record import Did, House, Line, OperatorRecord, Run, Said, VisitorRecord
+from tests.chaos.record import MISSED, Did, House, Line, OperatorRecord, Run, Said, VisitorRecord
 
 CONVERSATION = "c1"
+WELCOME, NO_ANSWER, CLOSING = (CATALOGUE[name]["en"] for name in ("welcome", "no_answer", "close"))
 
 
 def sound() -> Run:
@@ -17,12 +19,12 @@ def sound() -> Run:
     said = [Said("id-1", "v00 1", sends=2, acks=[2, 2]), Said("id-2", "v00 2", sends=1, acks=[4])]
     history = [
         Line(2, "contact", "v00 1", "id-1"),
-        Line(3, "system", "welcome"),
+        Line(3, "system", WELCOME),
         Line(4, "contact", "v00 2", "id-2"),
         Line(6, "operator", "re: v00 1"),
         Line(8, "operator", "re: v00 2"),
     ]
-    thread = [replace(line, mark={6: "re-1", 8: "re-2"}.get(line.seq, "")) for line in history]
+    thread = [replace(line, mark={6: "re-1", 8: "re-2"}.get(line.seq, ""), session="s1") for line in history]
     did = [
         Did("take-1", "take", "s1", accepted=True),
         Did("re-1", "reply", "s1", "re: v00 1", accepted=True),
@@ -30,10 +32,28 @@ def sound() -> Run:
     ]
     return Run(
         visitors=[VisitorRecord("v00", said, [history[1], history[3], history[3], history[4]], history)],
-        operators=[OperatorRecord("ann", did, {CONVERSATION: [*thread, thread[0]]})],
+        operators=[OperatorRecord("ann", did, {CONVERSATION: [*thread[:3], thread[0], *_news(1, *thread[2:])]})],
         house=House(threads={CONVERSATION: thread}),
         trials=3,
     )
+
+
+def _news(socket: int, *lines: Line) -> list[Line]:
+    """Return *lines* as the live updates of a socket bring them."""
+    return [replace(line, news=socket) for line in lines]
+
+
+def _shown(run: Run) -> list[Line]:
+    """Return what the operator's screen was shown."""
+    return run.operators[0].shown[CONVERSATION]
+
+
+def _say_by_itself(run: Run, text: str) -> None:
+    """Have the house say *text*, once more or for the first time."""
+    visitor = run.visitors[0]
+    line = Line(visitor.history[-1].seq + 1, "system", text, session="s1")
+    for lines in (visitor.history, visitor.pushed, run.house.threads[CONVERSATION]):
+        lines.append(line)
 
 
 def test_own_words_that_come_once_more_are_no_step_back():
@@ -53,6 +73,51 @@ def test_own_words_that_come_before_what_is_on_its_way_are_no_step_forward():
     visitor.pushed.insert(0, visitor.history[2])
 
     assert visitor.pushed[0].seq > visitor.pushed[1].seq
+    assert check(run).ok
+
+
+def test_news_that_come_again_after_a_resume_are_no_step_back():
+    """A process tells again what came after the mark, whatever the one before it has told."""
+    run = sound()
+    _shown(run).extend(_news(MISSED, *run.house.threads[CONVERSATION][2:]))
+
+    assert check(run).ok
+
+
+def test_news_of_a_process_that_lags_are_in_order_among_themselves():
+    """It goes on from where it stands: what nobody showed on this screen may stand above what a resume has brought."""
+    run = sound()
+    thread = run.house.threads[CONVERSATION]
+    _shown(run)[:] = [*_news(MISSED, *thread[3:]), *_news(2, *thread)]
+
+    assert check(run).ok
+
+
+def test_an_answer_in_the_news_before_the_words_above_it_is_no_step_back():
+    """Words have their place since they were stored, and are news when they are decided: each side is in order for itself."""
+    run = sound()
+    thread = run.house.threads[CONVERSATION]
+    _shown(run)[:] = _news(1, *(thread[number] for number in (0, 1, 3, 2, 4)))
+
+    assert check(run).ok
+
+
+def test_what_the_house_says_by_itself_may_come_again_with_reason():
+    """It takes leave at each closing; of each message it may say that nobody has answered yet."""
+    run = sound()
+    run.operators[0].did += [Did(f"close-{number}", "close", "s1", accepted=True) for number in range(2)]
+    for text in (NO_ANSWER, NO_ANSWER, CLOSING, CLOSING):
+        _say_by_itself(run, text)
+
+    assert check(run).evidence() == ""
+
+
+def test_what_a_provider_took_once_is_no_repeat():
+    """Its app shows each message that it has taken."""
+    run = sound()
+    visitor = run.visitors[0]
+    visitor.shows_repeats, visitor.pushed = True, list(dict.fromkeys(visitor.pushed))
+
     assert check(run).ok
 
 
@@ -96,6 +161,23 @@ def _shown_and_gone(run):
     run.operators[0].shown[CONVERSATION].append(Line(9, "contact", "v00 3"))
 
 
+def _shown_to_the_visitor_and_gone(run):
+    run.visitors[0].pushed.append(Line(9, "system", CLOSING))
+
+
+def _accepted_and_not_in_the_thread(run):
+    thread = run.house.threads[CONVERSATION]
+    thread[-1] = replace(thread[-1], mark="")
+
+
+def _buried(run):
+    run.house.dead = ["ours/re-2/c1/7/IllegalTransition: no rule for Reply"]
+
+
+def _unreadable_and_not_kept(run):
+    run.house.unkept = ["update 7"]
+
+
 def _stored_twice(run):
     for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
         lines.append(replace(lines[0], seq=9))
@@ -108,6 +190,25 @@ def _acknowledged_twice(run):
 def _answered_twice(run):
     for lines in (run.visitors[0].history, run.house.threads[CONVERSATION], run.visitors[0].pushed):
         lines.append(Line(9, "operator", "re: v00 2"))
+
+
+def _taken_twice(run):
+    run.visitors[0].shows_repeats = True
+
+
+def _welcomed_twice(run):
+    _say_by_itself(run, WELCOME)
+
+
+def _said_in_vain_more_often_than_asked(run):
+    for _ in range(3):
+        _say_by_itself(run, NO_ANSWER)
+
+
+def _took_leave_twice(run):
+    run.operators[0].did.append(Did("close-1", "close", "s1", accepted=True))
+    _say_by_itself(run, CLOSING)
+    _say_by_itself(run, CLOSING)
 
 
 def _another_content(run):
@@ -130,6 +231,21 @@ def _screen_went_back(run):
     run.visitors[0].pushed = [run.visitors[0].pushed[number] for number in (0, 3, 1)]
 
 
+def _news_went_back(run):
+    thread = run.house.threads[CONVERSATION]
+    _shown(run)[:] = _news(1, *(thread[number] for number in (0, 2, 1, 4, 3)))
+
+
+def _words_in_the_news_went_back(run):
+    thread = run.house.threads[CONVERSATION]
+    _shown(run)[:] = _news(1, *(thread[number] for number in (2, 0)))
+
+
+def _missed_news_went_back(run):
+    thread = run.house.threads[CONVERSATION]
+    _shown(run)[:] = [*_news(1, thread[0], thread[2], thread[4]), *_news(MISSED, thread[3])]
+
+
 def _never_acknowledged(run):
     run.visitors[0].said.append(Said("id-3", "v00 3", sends=4))
 
@@ -140,6 +256,14 @@ def _deed_never_answered(run):
 
 def _outbox_open(run):
     run.house.open_outbox = ["o1"]
+
+
+def _outbox_failed(run):
+    run.house.failed = ["o1"]
+
+
+def _somebody_did_not_come_back(run):
+    run.absent = ["of a crowd of 200 only 199 came back within 120 s"]
 
 
 def _offer_open(run):
@@ -173,13 +297,36 @@ PLANTED = {
         _not_reconciled,
         _not_replayed,
         _shown_and_gone,
+        _shown_to_the_visitor_and_gone,
+        _accepted_and_not_in_the_thread,
+        _buried,
+        _unreadable_and_not_kept,
     ],
-    "doubled": [_stored_twice, _acknowledged_twice, _answered_twice, _another_content, _another_history],
-    "reordered": [_said_in_another_order, _answered_in_another_order, _screen_went_back],
+    "doubled": [
+        _stored_twice,
+        _acknowledged_twice,
+        _answered_twice,
+        _taken_twice,
+        _welcomed_twice,
+        _said_in_vain_more_often_than_asked,
+        _took_leave_twice,
+        _another_content,
+        _another_history,
+    ],
+    "reordered": [
+        _said_in_another_order,
+        _answered_in_another_order,
+        _screen_went_back,
+        _news_went_back,
+        _words_in_the_news_went_back,
+        _missed_news_went_back,
+    ],
     "stuck": [
         _never_acknowledged,
         _deed_never_answered,
         _outbox_open,
+        _outbox_failed,
+        _somebody_did_not_come_back,
         _offer_open,
         _session_open,
         _input_undecided,

@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from tests.chaos.provider import Provider
-from tests.chaos.record import REPLY, Did, Line, OperatorRecord, Said, VisitorRecord
+from tests.chaos.record import MISSED, REPLY, Did, Line, OperatorRecord, Said, VisitorRecord
 
 HOST = "127.0.0.1"
 PASSWORD = "a long word for the chaos run"
@@ -369,6 +369,8 @@ class Operator(Client):
         self._me = ""
         self._at: str | None = None
         self._n = 0
+        self._news = 0
+        """What brings the next updates: see `Line.news`."""
         self._live = False
         self._cards: dict[str, Frame] = {}
         self._threads: dict[str, Thread] = {}
@@ -436,6 +438,7 @@ class Operator(Client):
 
     async def live(self, socket: ClientConnection) -> None:
         self._n = 0
+        self._news = self.connections
         await socket.send(json.dumps({"t": "hello"} if self._at is None else {"t": "hello", "resume": self._at}))
         while True:
             frame = await self.receive_or_ping(socket)
@@ -468,6 +471,7 @@ class Operator(Client):
             case "resumed":
                 self.resumes += 1
                 self._at = frame["at"]
+                self._news = MISSED  # in one frame, the next one
                 await self._began()
             case "updates":
                 if frame["n"] != self._n + 1:
@@ -476,6 +480,7 @@ class Operator(Client):
                 for update in frame["list"]:
                     self._update(update)
                 self._at = frame["at"]
+                self._news = self.connections
             case "accepted":
                 self._accepted(frame["id"])
             case "refused":
@@ -503,7 +508,7 @@ class Operator(Client):
     def _update(self, update: Frame) -> None:
         card = update.get("card")
         if update.get("message"):
-            self._show(card["conversation"] if card else update["conversation"], update["message"])
+            self._show(card["conversation"] if card else update["conversation"], update["message"], self._news)
         if card:
             self._update_card(card)
         if update.get("gone"):
@@ -531,10 +536,10 @@ class Operator(Client):
         self._mine.discard(session)
         self._asked.pop(session, None)
 
-    def _show(self, conversation: str, message: Frame) -> None:
+    def _show(self, conversation: str, message: Frame, news: int = 0) -> None:
         if message["kind"] != "said":
             return
-        line = Line(message["seq"], message["who"], message["text"], message.get("command", ""))
+        line = _line_of_thread(message, news)
         self.record.shown.setdefault(conversation, []).append(line)
         self._threads.setdefault(conversation, Thread()).put(line)
         if line.mark and not self.strict:
@@ -637,7 +642,7 @@ class Operator(Client):
             await socket.send(json.dumps({"t": "older", "session": session, "before": messages[0]["seq"]}))
             page = await self.receive_until(socket, "older")
             messages = [*page["messages"], *messages]
-        return [Line(one["seq"], one["who"], one["text"], one.get("command", "")) for one in messages if one["kind"] == "said"]
+        return [_line_of_thread(one) for one in messages if one["kind"] == "said"]
 
 
 class Traffic:
@@ -727,6 +732,10 @@ class Traffic:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _line_of_thread(message: Frame, news: int = 0) -> Line:
+    return Line(message["seq"], message["who"], message["text"], message.get("command", ""), message.get("session", ""), news)
 
 
 def line_of(message: Frame) -> Line:

@@ -13,18 +13,19 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from broker.ports import Row, Tx
 from broker.store.measures import measure
-from broker.store.sql import adhoc
+from broker.store.sql import adhoc, one_of
 from broker.store.sqlite import read_once
-from broker.store.tables import conversations, inputs, offers, outbox, sessions
+from broker.store.tables import channels, conversations, inputs, offers, outbox, sessions
+from tests.chaos import provider
 from tests.chaos.checker import Ledger, check
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
@@ -232,8 +233,7 @@ class Chaos:
         run.house.reconciled = reconciled == 0
         replayed, words = await asyncio.to_thread(self.server.command, "replay")
         run.house.unlike = words if replayed != 0 else ""
-        if stopped != 0:
-            raise ServerFailed(f"the last stop ended with status {stopped}\n{self.server.log_tail()}")
+        self._demand(0, stopped, "the last stop")
         return check(run)
 
     async def _open(self) -> None:
@@ -247,7 +247,7 @@ class Chaos:
         self.traffic.start()
         if not await self.traffic.until(lambda: all(visitor.texts for visitor in self.traffic.visitors), OPENING_SECONDS):
             raise ServerFailed(f"not everybody was answered before the first trial\n{self.summary()}\n{self.server.log_tail()}")
-        await self.server.stop()
+        self._demand(0, await self.server.stop(), "the first stop")
 
     # --- trials
 
@@ -292,13 +292,16 @@ class Chaos:
                 try:
                     status = await self.server.ended(REACH_SECONDS)
                 except TimeoutError:
+                    self._demand(-signal.SIGKILL, await self.server.kill(), trial)
                     self.ends[f"{point} not come to"] += 1
-                    status = await self.server.kill()
                     self.ends["kill"] += 1
                     return
-        if status != (0 if trial.how == "term" else -signal.SIGKILL):
-            raise ServerFailed(f"{trial}: the server ended with status {status}\n{self.server.log_tail()}")
+        self._demand(0 if trial.how == "term" else -signal.SIGKILL, status, trial)
         self.ends[trial.how] += 1
+
+    def _demand(self, wanted: int, status: int, what: object) -> None:
+        if status != wanted:
+            raise ServerFailed(f"{what}: the server ended with status {status}\n{self.server.log_tail()}")
 
     # --- the end
 
@@ -362,8 +365,11 @@ async def settled(look: Callable[[], House], seconds: float) -> House:
         await asyncio.sleep(0.2)  # between two looks
 
 
-def left_behind(tx: Tx) -> House:
-    """Return what is open, failed or in doubt in a database."""
+def left_behind(tx: Tx, unreadable: Collection[str] = ()) -> House:
+    """Return what is open, failed or in doubt in a database.
+
+    *unreadable* are the numbers of the provider's updates that nobody can read: they alone are to be dead letters.
+    """
 
     def ids(rows: list[Row]) -> list[str]:
         return ["/".join(str(part) for part in row) for row in rows]
@@ -376,7 +382,21 @@ def left_behind(tx: Tx) -> House:
         .join_from(inputs, conversations, conversations.c.id == inputs.c.conversation_id)
         .where(inputs.c.seq > conversations.c.worked_seq)
     )
+    letters = (
+        select(channels.c.kind, inputs.c.external_id, inputs.c.event, inputs.c.conversation_id, inputs.c.seq, inputs.c.dead)
+        .outerjoin_from(inputs, channels, channels.c.id == inputs.c.origin)
+        .where(inputs.c.dead.is_not(None))
+    )
+    dead: list[str] = []
+    kept: set[str] = set()
+    for kind, external_id, event, *where in tx.all(adhoc(letters)):
+        if kind == provider.KIND_NAME and event is None and external_id in unreadable:
+            kept.add(external_id)
+        else:
+            dead.append("/".join(map(str, (kind or "ours", external_id, *where))))
     return House(
+        dead=dead,
+        unkept=sorted(f"update {number}" for number in unreadable if number not in kept),
         open_outbox=[*rows_of("queued"), *rows_of("sending")],
         unconfirmed=rows_of("unconfirmed"),
         failed=rows_of("failed"),
@@ -385,3 +405,20 @@ def left_behind(tx: Tx) -> House:
         unrouted=ids(tx.all(adhoc(undecided))),
         unread=[f"{name}, {behind.rows} rows" for name, behind in measure(tx).readers.items() if behind.rows],
     )
+
+
+def is_over(tx: Tx, kind: str, key: str, last_words: str) -> bool:
+    """Tell whether the house has done with the customer *key* of a channel of the *kind*, up to their *last_words* (an external id).
+
+    All is stored and decided, the session is closed, and nothing is on its way to them: whoever has no answer now was closed over.
+    """
+    on_its_way = exists().where(outbox.c.conversation_id == conversations.c.id, one_of(outbox.c.state, "queued", "sending"))
+    stored = exists().where(inputs.c.origin == conversations.c.channel_id, inputs.c.external_id == last_words)
+    done = (
+        select(conversations.c.id)
+        .join_from(conversations, channels, channels.c.id == conversations.c.channel_id)
+        .join(sessions, sessions.c.id == conversations.c.session_id)
+        .where(channels.c.kind == kind, conversations.c.key == key, conversations.c.worked_seq >= conversations.c.input_seq)
+        .where(sessions.c.status == "closed", stored, ~on_its_way)
+    )
+    return tx.one(adhoc(done)) is not None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from broker.errors import StoreFull, Unavailable
+from broker.leases import free
 from broker.ports import Bell, LeadDraft
 from broker.transport.memory import MemoryTransport
 from crm_bridge.builtin import BuiltInCrm
@@ -118,7 +119,9 @@ def test_the_real_reader_in_the_loop_makes_the_lead():
                 kept.set()
                 return answer
 
-        loop = asyncio.create_task(Loop(Reader(house, Told(house), lambda: house.capabilities), MemoryTransport()).run())
+        loop = asyncio.create_task(
+            Loop(Reader(house, Told(house), lambda: house.capabilities, fence=free), MemoryTransport()).run()
+        )
         await kept.wait()
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)

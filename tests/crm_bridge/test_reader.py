@@ -11,14 +11,16 @@ import msgspec
 import psycopg
 import pytest
 
-from broker.domain import ConversationId, Fate, LeadRule, Outside, Source
+from broker.domain import Author, ConversationId, Fate, LeadRule, Outside, Source
 from broker.errors import LeaseLost, Rejected, Unavailable
 from broker.hours import Hours, raw_of
+from broker.inbound import set_banned
+from broker.leases import free
 from broker.ports import LeadDraft, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.reconcile import reconcile
 from crm_bridge.builtin import BuiltInCrm, put_transcripts
-from crm_bridge.reader import NAME, Reader, look
+from crm_bridge.reader import NAME, Reader, look, transcripts_of
 from crm_bridge.transcript import Document
 from crm_bridge.transcript import read as document_of
 from tests.crm_bridge.house import House
@@ -36,7 +38,7 @@ class Shop:
         self.bot = self.house.channel(self.line, "bot", PUSH)
         self.ann = self.house.operator("ann", self.line)
         self.crm = BuiltInCrm(self.house)
-        self.reader = Reader(self.house, self.crm, lambda: self.house.capabilities)
+        self.reader = Reader(self.house, self.crm, lambda: self.house.capabilities, fence=free)
 
     def read(self) -> None:
         """Let the machines run until they rest, then the reader until it has read everything."""
@@ -255,6 +257,53 @@ def test_a_session_closed_by_silence_has_its_transcript():
     assert [message.text for message in shop.document().messages][-1] == "done"
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MESSAGES_MAX", 6), ("CHARACTERS_MAX", 240)])
+def test_who_writes_without_an_end_makes_no_endless_transcript(shop, monkeypatch, limit, most):
+    """A banned one, say, whose words all belong to the session that was closed: the first are kept there, all in the conversation."""
+    monkeypatch.setattr(f"crm_bridge.facts.{limit}", most)
+    monkeypatch.setattr("crm_bridge.facts.SAID_PAGE", 2)
+    conversation = closed(shop)
+    shop.read()
+    whole = shop.document()
+    contact = shop.house.conversation(conversation)["contact_id"]
+    shop.house.do(lambda tx: set_banned(tx, contact, banned=True))
+    for number in range(10):
+        shop.house.say(shop.site, "v1", f"still there {number}")
+    shop.read()
+    full = shop.document()
+    for number in range(10):
+        shop.house.say(shop.site, "v1", f"and here {number}")
+    shop.read()
+
+    assert (whole.more, full.more) == (False, True)
+    assert full.messages[: len(whole.messages)] == whole.messages
+    assert len(whole.messages) < len(full.messages) < 15
+    assert shop.document() == full
+    assert [broken.says for broken in shop.house.do(reconcile).broken if broken.table == "transcripts"] == []
+
+
+def test_a_receipt_of_everything_reaches_each_session_that_it_covers(shop):
+    """Whoever comes back after two of them has read the answers of both."""
+    conversation = shop.house.say(shop.bot, "u1", "hello")
+    for text in ("good day", "good evening"):
+        shop.house.settle()
+        shop.house.take(conversation, shop.ann)
+        shop.house.reply(conversation, shop.ann, text)
+        shop.house.settle()
+        shop.house.end(conversation, shop.ann)
+        shop.house.settle()
+        shop.house.later(days=1)
+        shop.house.say(shop.bot, "u1", "one thing more")
+    shop.read()
+    last = max(row["seq"] for row in shop.house.rows("messages", author="operator"))
+    shop.house.see(shop.bot, "u1", last)
+    shop.read()
+
+    written = [document_of(row["body"]) for row in shop.transcripts]
+    fates = {line.text: line.fate for one in written for line in one.messages if line.who is Author.OPERATOR}
+    assert fates == {"good day": Fate.READ, "good evening": Fate.READ}
+
+
 def test_spam_has_its_transcript(shop):
     """It closes without a word, and what was written can be looked up."""
     conversation = shop.house.say(shop.site, "v1", "buy my pills, 8 912 345-67-89")
@@ -373,9 +422,9 @@ def test_what_the_reader_has_not_read_yet_is_not_called_wrong(shop):
 @pytest.mark.parametrize(
     "deed",
     [
-        lambda crm, page: crm.put_lead(page.leads[0]),
-        lambda crm, page: crm.put_transcript(page.transcripts[0]),
-        lambda crm, page: crm.follow_contact("a", "b"),
+        lambda crm, page, texts: crm.put_lead(page.leads[0]),
+        lambda crm, page, texts: crm.put_transcript(texts[0]),
+        lambda crm, page, texts: crm.follow_contact("a", "b"),
     ],
 )
 def test_who_has_lost_the_lease_writes_nothing(shop, deed):
@@ -383,13 +432,28 @@ def test_who_has_lost_the_lease_writes_nothing(shop, deed):
     closed(shop)
     shop.house.settle()
     page = shop.house.store.read(lambda tx: look(tx, shop.house.capabilities))
+    texts = shop.house.store.read(lambda tx: transcripts_of(tx, page.closed))
 
     def lost(tx: Tx) -> None:
         raise LeaseLost("crm")
 
     with pytest.raises(LeaseLost):
-        asyncio.run(deed(BuiltInCrm(shop.house, lost), page))
+        asyncio.run(deed(BuiltInCrm(shop.house, lost), page, texts))
     assert (shop.leads, shop.transcripts) == ([], [])
+
+
+def test_who_has_lost_the_lease_reads_no_further(shop):
+    """The cursor is that of whoever took over: what was kept beside it is kept again from where they stand."""
+    closed(shop)
+    shop.house.settle()
+    before = shop.house.rows("readers")
+
+    def lost(tx: Tx) -> None:
+        raise LeaseLost("crm")
+
+    with pytest.raises(LeaseLost):
+        asyncio.run(Reader(shop.house, shop.crm, lambda: shop.house.capabilities, fence=lost).step())
+    assert shop.house.rows("readers") == before
 
 
 def test_an_opening_is_known_whatever_the_clock_shows(shop):
@@ -430,7 +494,8 @@ def test_transcripts_of_several_take_their_locks_in_everybodys_order(table: str,
     for lead in page.leads:
         asyncio.run(shop.crm.put_lead(lead))
     first, second = sorted(row["id"] for row in shop.house.rows(table))
-    drafts = sorted(page.transcripts, key=lambda draft: draft.session_id, reverse=True)
+    texts = shop.house.store.read(lambda tx: transcripts_of(tx, page.closed))
+    drafts = sorted(texts, key=lambda draft: draft.session_id, reverse=True)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     url = cast(PostgresMemory, shop.house.store).database.url
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as looks, ThreadPoolExecutor(1) as crm:
@@ -501,7 +566,7 @@ def test_a_reader_that_begins_again_changes_nothing(shop):
 def test_pages_of_any_size_come_to_the_same(most):
     """Where a page ends makes no difference to what is kept."""
     shop = Shop()
-    shop.reader = Reader(shop.house, shop.crm, lambda: shop.house.capabilities, most=most)
+    shop.reader = Reader(shop.house, shop.crm, lambda: shop.house.capabilities, fence=free, most=most)
     conversation = closed(shop)
     shop.house.settle()
     shop.house.say(shop.site, "v1", "again")
@@ -556,7 +621,7 @@ def test_whatever_fails_on_the_way_comes_to_the_same(at, after):
     """A CRM that was not there, or whose answer was lost, is asked again; nothing is missed and nothing is kept twice."""
     calm, rough = Shop(), Shop()
     crm = Stumbling(rough.crm, at, Unavailable("resting"), after=after)
-    rough.reader = Reader(rough.house, crm, lambda: rough.house.capabilities)
+    rough.reader = Reader(rough.house, crm, lambda: rough.house.capabilities, fence=free)
     for one in (calm, rough):
         closed(one)
         one.house.settle()
@@ -581,7 +646,9 @@ def _told(shop: Shop) -> object:
 
 def test_what_the_crm_refuses_for_good_holds_up_nobody(shop):
     """A refusal is logged; the reader goes on with the others."""
-    shop.reader = Reader(shop.house, Stumbling(shop.crm, 1, Rejected("too long"), after=False), lambda: shop.house.capabilities)
+    shop.reader = Reader(
+        shop.house, Stumbling(shop.crm, 1, Rejected("too long"), after=False), lambda: shop.house.capabilities, fence=free
+    )
     shop.house.say(shop.bot, "u1", "hello")
     shop.house.say(shop.bot, "u2", "hello")
     shop.read()

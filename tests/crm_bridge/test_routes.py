@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from broker.access.authorize import Actor
 from broker.domain import LineId, OperatorId, Role
+from broker.leases import free
 from broker.web import problem
 from broker.web.wiring import unlisted
 from crm_bridge.builtin import BuiltInCrm
@@ -40,7 +41,7 @@ class Site:
         self.asking = _actor(None)
 
     def _read(self) -> None:
-        reader = Reader(self.house, BuiltInCrm(self.house), lambda: self.house.capabilities)
+        reader = Reader(self.house, BuiltInCrm(self.house), lambda: self.house.capabilities, fence=free)
         while asyncio.run(reader.step()):
             pass
 

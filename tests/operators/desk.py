@@ -19,6 +19,7 @@ from broker.clock import SystemClock, SystemIds
 from broker.config import Settings
 from broker.domain import ChannelId, LineId, LoadKind, OperatorId, PresenceState, Role, to_us
 from broker.errors import StoreFull
+from broker.leases import free
 from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Clock, Tx
 from broker.store.directory import LiveDirectory
@@ -318,7 +319,7 @@ async def desk(folder: Path, settings: Settings | None = None) -> AsyncIterator[
         made.gateway.run(),
         Worker(store, transport, routing).run(),
         Distributor(store, transport, routing).run(),
-        TimerLoop(store, transport, {"conversation": timer_fired, "operator": grace_over}).run(),
+        TimerLoop(store, transport, {"conversation": timer_fired, "operator": grace_over}, free).run(),
         SenderLoop(sender, store, transport, fence=1, idempotent=lambda _: True).run(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]

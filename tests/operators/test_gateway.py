@@ -6,6 +6,7 @@ import asyncio
 import socket as sockets
 import uuid
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ import websockets
 
 from broker.access.authorize import Actor
 from broker.config import OperatorLimits, Settings
-from broker.domain import PresenceState, Role, to_us
+from broker.domain import OperatorId, PresenceState, Role, to_us
+from broker.errors import StoreBusy
 from broker.ports import LeadDraft
 from broker.store.journal import Position
 from crm_bridge.builtin import BuiltInCrm
-from operators import contacts, lines
+from operators import contacts, lines, presence
+from operators.feed import Feed
 from operators.gateway import Gateway
+from operators.sockets import UNAVAILABLE
 from tests.operators.desk import Console, Desk, played
 
 # --- the door
@@ -751,6 +755,18 @@ def test_a_start_begins_the_grace_of_everybody_who_was_here(tmp_path):
     played(tmp_path, story)
 
 
+def test_who_was_in_a_process_that_died_has_their_grace(tmp_path):
+    """Their console's row is all that is left of it, and its process is none that runs: any gateway sees to it."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line, state=PresenceState.ONLINE)
+        await desk.store.write(lambda tx: presence.arrive(tx, OperatorId(ann), "dead"))
+        await _rows_become(desk, "SELECT count(*) FROM consoles", 0)
+        assert [(1,)] == await desk.rows("SELECT count(*) FROM timers WHERE owner_id = ?", ann)
+
+    played(tmp_path, story)
+
+
 # --- typing
 
 
@@ -1103,6 +1119,30 @@ def test_pins_are_on_every_screen_of_their_operator_and_on_no_other(tmp_path):
             await console.next("error", code="no_session")
             await at_bob.caught_up()
             assert [] == [update for update in at_bob.updates if "pins" in update]
+
+    played(tmp_path, story)
+
+
+def test_consoles_begin_anew_when_a_standby_lacks_what_they_have_seen(tmp_path):
+    """It gives the numbers of the rows it lacks to others: who went on from the old ones would see none of those."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        async with desk.console(ann) as at_ann:
+            await at_ann.caught_up()
+            board = desk.gateway._feed.board
+            assert board is not None
+
+            async def taken_over() -> None:
+                board.at = replace(board.at, last=board.at.last + 50)
+                raise StoreBusy("the database does not answer")
+
+            desk.tight.meanwhile = Feed._read_on.__qualname__, taken_over
+            await desk.say("v1", "hello")
+            assert UNAVAILABLE == await at_ann.close_code()
+        async with desk.console(ann, None) as again:
+            await desk.say("v1", "anybody there?")
+            await again.card(last_text="anybody there?")
 
     played(tmp_path, story)
 

@@ -34,8 +34,10 @@ from broker.domain import (
     from_us,
     to_us,
 )
+from broker.errors import LeaseLost
 from broker.events import Close, Decline, Reply, Take
 from broker.inbound import accept, enter, prepare, undecided
+from broker.leases import free
 from broker.ports import Tx
 from broker.timers import earliest, fire_due
 from routing import clockwork, distributor, worker
@@ -906,7 +908,7 @@ def test_the_timekeeper_follows_the_settings(tmp_path: Path):
                 kept.set()
                 return done
 
-        keeper = clockwork.Timekeeper(Heard(), lambda: house)  # type: ignore[arg-type]
+        keeper = clockwork.Timekeeper(Heard(), lambda: house, free)  # type: ignore[arg-type]
         running = asyncio.create_task(keeper.run())
         seen = []
         for hours in (None, {**OFFICE, "zone": "UTC"}):
@@ -923,6 +925,33 @@ def test_the_timekeeper_follows_the_settings(tmp_path: Path):
         return seen
 
     assert asyncio.run(play()) == [[(0, to_us(MORNING))], [(1, None)]]
+
+
+def test_a_timekeeper_that_has_lost_the_lease_changes_nothing(tmp_path: Path):
+    """Whoever took over may know newer settings: no line is opened, no timer set and no pool marked by those of before."""
+
+    async def play() -> tuple[list[Any], list[Any]]:
+        store = open_store(tmp_path, clock=MovedClock(NIGHT))
+        await store.write(lambda tx: add_operator(tx, "ann", [add_line(tx, hours=OFFICE)]))
+        house = await store.read(load_house)
+
+        def rows(tx: Tx) -> list[Any]:
+            tables = ("line_state", "timers", "pool_marks", "journal")
+            return [plain(tx, f"SELECT * FROM {table}").fetchall() for table in tables]  # noqa: S608
+
+        def lost(tx: Tx) -> None:
+            raise LeaseLost("timers")
+
+        try:
+            before = await store.read(rows)
+            with pytest.raises(LeaseLost):
+                await asyncio.wait_for(clockwork.Timekeeper(store, lambda: house, lost).run(), 10)
+            return before, await store.read(rows)
+        finally:
+            await store.close()
+
+    before, after = asyncio.run(play())
+    assert before == after
 
 
 # --- clocks that jump

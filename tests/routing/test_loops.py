@@ -12,6 +12,7 @@ import pytest
 
 from broker.domain import LineSettings, LoadKind
 from broker.inbound import accept, prepare, undecided
+from broker.leases import free
 from broker.outbound import Sender, SenderLoop
 from broker.ports import Bell, Tx
 from broker.timers import TimerLoop
@@ -71,7 +72,7 @@ class Running:
         return [
             Worker(self.store, self.transport, lambda: self.house).run(),
             Distributor(self.store, self.transport, lambda: self.house).run(),
-            TimerLoop(self.store, self.transport, {TIMER_OWNER: timer_fired}).run(),
+            TimerLoop(self.store, self.transport, {TIMER_OWNER: timer_fired}, free).run(),
             SenderLoop(sender, self.store, self.transport, fence=1, idempotent=lambda _: True).run(),
         ]
 
