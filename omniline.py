@@ -908,7 +908,8 @@ class Process:
                 keys = {VISITORS: self.ground.visitors_key}
                 text = await asyncio.to_thread(_carry, folder, to, keys, watch)
             except BaseException as error:
-                self._speak_again()
+                if folder.moved is None:
+                    self._speak_again()
                 log.warning("move_failed", to=named, problem=str(error) if isinstance(error, OmnilineError) else repr(error))
                 raise
         log.warning("house_moved", to=named)
@@ -1203,8 +1204,9 @@ def _carry(folder: DataFolder, to: str, keys: dict[str, bytes], watch: moving.Wa
         folder.prepare_moved(Moved(named, f"{datetime.now(UTC):%Y-%m-%d at %H:%M:%S} UTC"))
     except OSError as error:
         raise ConfigError(f"data: {folder.path} cannot be written ({error.strerror}); nothing was moved") from error
+    # Before, not after: once it is settled, nothing may fail any more.
+    left = sum(1 for path in folder.files.rglob("*") if not path.is_dir())
     carried = _moving().carry(folder.database, to, keys, settled=partial(_leave, folder), watch=watch)
-    left = sum(1 for path in folder.files.rglob("*") if path.is_file())
     lines = [
         f"moved {folder.database.resolve()} to {named}",
         "",

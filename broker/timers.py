@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 DUE_AT_ONCE = 100
+IN_HAND_SECONDS = 0.1
+"""Until timers of conversations are looked at again that somebody else had in hand."""
 PUT_OFF_SECONDS = 60.0
 """Until what has failed is tried again."""
 CONVERSATION = "conversation"
@@ -73,12 +75,14 @@ class TimerFailed(Exception):
 def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
     """Enter the events of what is due, oldest first; return how many there were. Raises TimerFailed: then nothing was entered.
 
-    A timer whose owner is gone, or of a kind nobody here knows, is removed: it must not hold up the others.
+    A timer whose owner is gone, or of a kind nobody here knows, is removed: it must not hold up the others. Nor must a conversation that
+    somebody has in hand, who may stand still: its timers stay due.
     """
     due = tx.all(_DUE, now_us=to_us(tx.now))
     if tx.shared:
         due = _in_one_order(due)
-        locks.conversations(tx, (ConversationId(owner_id) for _, kind, owner_id, _ in due if kind == CONVERSATION))
+        in_hand = locks.free_conversations(tx, (ConversationId(owner_id) for _, kind, owner_id, _ in due if kind == CONVERSATION))
+        due = [row for row in due if row[2] not in in_hand]
     fired = 0
     for timer_id, owner_kind, owner_id, event in due:
         if not tx.run(_DONE, id=timer_id):
@@ -139,7 +143,7 @@ class TimerLoop:
                     if next_due is not None and next_due <= now:
                         fired = await self._store.write(self._fire)
                         metrics.accepted_inputs_total.labels("timer").inc(fired)
-                        wait = 0.0 if fired else wait
+                        wait = 0.0 if fired else IN_HAND_SECONDS
                     elif next_due is not None:
                         wait = min(wait, (next_due - now).total_seconds())
                 except LeaseLost:

@@ -6,6 +6,7 @@ these functions do nothing.
     the distributor     its pool, then operators; conversations only where nobody else has them (SKIP LOCKED), so it never waits for one;
                         then the presence of those it has chosen
     a worker            conversations where nobody else has them, then the operators whose budgets may change
+    the timers          conversations where nobody else has them
     whoever enters, sends or accepts    conversations
     whoever opens their first console in a process, or closes the last    the operator's attendance
 """
@@ -31,6 +32,14 @@ _CONVERSATIONS = over_rows(
     .with_for_update(key_share=True),
     [conversations_table.c.id],
 )
+_FREE_CONVERSATIONS = over_rows(
+    select(conversations_table.c.id)
+    .where(among(conversations_table.c.id))
+    .order_by(conversations_table.c.id)
+    .with_for_update(skip_locked=True, key_share=True),
+    [conversations_table.c.id],
+)
+_EXISTING = over_rows(select(conversations_table.c.id).where(among(conversations_table.c.id)), [conversations_table.c.id])
 _OPERATORS = over_rows(
     select(budgets.c.operator_id)
     .where(among(budgets.c.operator_id))
@@ -56,6 +65,16 @@ def conversations(tx: Tx, ids: Iterable[ConversationId]) -> None:
     """Lock the conversations of *ids*."""
     if tx.shared:
         tx.each(_CONVERSATIONS, [(id_,) for id_ in set(ids)])
+
+
+def free_conversations(tx: Tx, ids: Iterable[ConversationId]) -> set[str]:
+    """Lock those of *ids* that nobody else has, and return the ones that somebody has."""
+    wanted = set(ids)
+    if not tx.shared or not wanted:
+        return set()
+    free = {id_ for (id_,) in tx.each(_FREE_CONVERSATIONS, [(id_,) for id_ in wanted])}
+    rest = wanted - free
+    return {id_ for (id_,) in tx.each(_EXISTING, [(id_,) for id_ in rest])} if rest else set()
 
 
 def operators(tx: Tx, ids: Iterable[OperatorId]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from broker.leases import free
 from broker.ports import Bell, Tx
 from broker.timers import Enter, TimerFailed, TimerLoop, cancel_timer, earliest, fire_due, set_timer
 from broker.transport.memory import MemoryTransport
+from tests.crm_bridge.house import House
 from tests.support.clock import MINUTE, NOON, SECOND, MovedClock
 from tests.support.store import MemoryStore, PostgresMemory, open_store, plain
 
@@ -180,6 +182,25 @@ def test_a_loop_that_has_lost_the_lease_puts_nothing_off(tmp_path: Path):
         raise RuntimeError(event)
 
     assert after_the_loss(tmp_path, broken, transactions=1) == [("c1", to_us(NOON))]
+
+
+def test_timers_of_a_conversation_that_somebody_has_in_hand_hold_up_no_others():
+    """Their process may stand still, with the lock, until the database ends its transaction: deadlines of all others are kept."""
+    house = House(cast(type[MemoryStore], PostgresMemory))
+    site = house.channel(house.line())
+    store = cast(PostgresMemory, house.store)
+    held, others = house.say(site, "v1", "hello"), house.say(site, "v2", "good day")
+    for conversation in (held, others):
+        house.do(lambda tx, whose=conversation: set_timer(tx, "conversation", whose, "offer", tx.now, "offer"))  # type: ignore[misc]
+    entered = Entered()
+    enter = {"conversation": entered}
+
+    with psycopg.connect(store.database.url) as frozen:
+        frozen.execute("SELECT id FROM conversations WHERE id = %s FOR NO KEY UPDATE", [held])
+        assert [house.do(lambda tx: fire_due(tx, enter)) for _ in range(2)] == [1, 0]
+        assert entered.seen == [(others, "offer")]
+    assert house.do(lambda tx: fire_due(tx, enter)) == 1
+    assert [owner for owner, _ in entered.seen] == [others, held]
 
 
 def test_of_two_who_set_a_timer_at_once_the_last_has_the_word():

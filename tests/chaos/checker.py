@@ -8,7 +8,7 @@ doubled     one id under two places, one place with two contents, two readers wi
             a text of the house's own said more often in a session than there was reason to
 reordered   places in another order than the words were said; a screen that went back
 stuck       after the drain: not acknowledged, not decided, not sent, not ended; of a crowd somebody not served again
-unconfirmed left, and nobody knows whether it arrived: never so for the widget
+unconfirmed left, and nobody knows whether it arrived: only so where the provider forgets, and did not answer or its sender ended
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _visitor(visitor: VisitorRecord, run: Run) -> Iterator[Fault]:
         elif not answers[REPLY + said.text]:
             yield Fault("lost", f"{name}: “{said.text}” was never answered")
     for line in visitor.history:
-        if line.who != "contact" and line.seq not in pushed:
+        if line.who != "contact" and line.seq not in pushed | visitor.in_doubt:
             yield Fault("lost", f"{name}: {_quote(line)} is in the history and was never on the screen")
     stored = {line.seq for line in visitor.history}
     for seq, line in {line.seq: line for line in visitor.pushed}.items():
@@ -171,6 +171,7 @@ def _quote(line: Line) -> str:
 
 def _operator(operator: OperatorRecord, run: Run) -> Iterator[Fault]:
     on_screens = {line.text for visitor in run.visitors for line in visitor.pushed if line.who == "operator"}
+    on_screens |= {line.text for visitor in run.visitors for line in visitor.history if line.seq in visitor.in_doubt}
     place = {
         line.mark: (conversation, line.seq)
         for conversation, thread in run.house.threads.items()

@@ -11,7 +11,7 @@ random moments:
     restart, sever, stall, full            PostgreSQL: as after a power cut, every connection cut, standing still, its disk full
     empty, flush, silence                  Redis: killed and started empty, FLUSHALL, standing still
 
-All the while a provider of messages has its own troubles (`tests.chaos.provider`), and two consoles read slowly, or nothing.
+All the while two providers of messages have their own troubles (`tests.chaos.provider`), and two consoles read slowly, or nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from broker.errors import StoreError
 from broker.store.postgres import read_once
 from tests.chaos.checker import Ledger, check
 from tests.chaos.crowd import Console, Crowd
-from tests.chaos.provider import KIND_NAME, Provider
+from tests.chaos.provider import ANSWERED, FORGETFUL, NO_ANSWER, Provider, Standing
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
 from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
@@ -54,11 +54,13 @@ from tests.chaos.trials import (
     START_SECONDS,
     STOP_SECONDS,
     VISITORS,
+    Doubt,
     Say,
     ServerFailed,
-    is_over,
+    in_doubt,
     left_behind,
     settled,
+    standing,
     summary_of,
 )
 from tests.support.postgres import DISK_FULL
@@ -76,7 +78,9 @@ MEMBERS = (
 )
 SENDERS = tuple(name for name, roles in MEMBERS if "sender" in roles)
 CUSTOMERS = 4
-"""In the provider's chats, beside the visitors."""
+"""In each provider's chats, beside the visitors."""
+STOPPED = "the program was stopped while sending"
+"""Why a message is in doubt whose sender ended, or could not write down what became of it."""
 CROWD = 2_000
 COMES_SECONDS = 120.0
 """Within which all of a crowd is served again."""
@@ -252,7 +256,10 @@ class Cluster:
         self.folder = folder
         self.postgres = Postgres(durable=True)
         self.redis = RedisServer(folder)
-        self.provider = Provider(seed, CUSTOMERS)
+        self.provider, self.forgetful = Provider(seed, CUSTOMERS), Provider(seed, CUSTOMERS, FORGETFUL)
+        self.providers = (self.provider, self.forgetful)
+        self.doubts: Counter[str] = Counter()
+        """Of how many messages nobody knows whether they have arrived, by the reason."""
         self.url = self.postgres.url(self.postgres.empty())
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")} | {
             "CHAOS_PASSWORD": PASSWORD,
@@ -275,7 +282,8 @@ class Cluster:
     async def run(self) -> Ledger:
         """Do every trial, drain, audit; return the ledger."""
         self.redis.start()
-        await self.provider.start()
+        for provider in self.providers:
+            await provider.start()
         self.environment["OMNILINE_REDIS_URL"] = self.redis.url
         self.members = {name: Member(name, roles, self.folder, self.environment) for name, roles in MEMBERS}
         ports = [self.members["web-1"].port, self.members["web-2"].port]
@@ -283,9 +291,9 @@ class Cluster:
             Console(AUDITOR, ports, random.Random(f"{self.seed} console {stares}"), lambda: None, stares=stares)
             for stares in (True, False)
         ]
-        traffic = self.traffic = Traffic(ports, self.seed, VISITORS, OPERATORS, self.provider, consoles)
-        self.provider.changed = traffic.changed
-        self.provider.is_over = self._is_over
+        traffic = self.traffic = Traffic(ports, self.seed, VISITORS, OPERATORS, self.providers, consoles)
+        for provider in self.providers:
+            provider.changed, provider.standing = traffic.changed, self._standing
         try:
             await self._open(traffic)
             for number, trial in enumerate(self.trials, 1):
@@ -304,12 +312,18 @@ class Cluster:
             self.taken_over = {name: token - 1 for name, _, token, _ in held}
         finally:
             await traffic.stop()
-            await self.provider.stop()
+            for provider in self.providers:
+                await provider.stop()
             stopped = await asyncio.gather(*(one.stop() for one in self.members.values()), return_exceptions=True)
         run.house = await asyncio.to_thread(self._left_behind)
         run.house.unread = rested.unread  # who leaves is news that nobody is there to read
         run.house.threads = threads
-        run.visitors += self.provider.records(threads)
+        for provider in self.providers:
+            run.visitors += provider.records(threads)
+        doubts = await asyncio.to_thread(read_once, self.url, in_doubt)
+        places, run.house.unconfirmed = self._weigh(doubts)
+        for visitor in run.visitors:
+            visitor.in_doubt = places.get(visitor.name, set())
         reconciled, run.house.report = await self._command("reconcile")
         run.house.reconciled = reconciled == 0
         replayed, words = await self._command("replay")
@@ -349,21 +363,22 @@ class Cluster:
             status, words = await self._command(*arguments)
             if status:
                 raise ServerFailed(words)
-        await asyncio.to_thread(self._connect_provider)
+        for provider in self.providers:
+            await asyncio.to_thread(self._connect, provider)
         await asyncio.gather(*(self._serve(one) for one in self.members.values()))
         traffic.start()
-        self.provider.begin()
+        for provider in self.providers:
+            provider.begin()
         if not await traffic.until(lambda: all(visitor.texts for visitor in traffic.visitors), DRAIN_SECONDS):
             raise ServerFailed(f"not everybody was answered before the first trial\n{self.summary()}\n{self.log_tail()}")
 
-    def _connect_provider(self) -> None:
+    def _connect(self, provider: Provider) -> None:
         """Add its channel by hand: `omniline apply` knows the kinds that there are."""
-        settings = json.dumps({"url": self.provider.url})
+        settings = json.dumps({"url": provider.url})
         with psycopg.connect(self.url) as connection:
             connection.execute(
-                "INSERT INTO channels (id, line_id, slug, kind, name, settings) "
-                "SELECT %s, id, 'provider', 'provider', 'Provider', %s FROM lines",
-                [SystemIds().new(), settings],
+                "INSERT INTO channels (id, line_id, slug, kind, name, settings) SELECT %s, id, %s, %s, %s, %s FROM lines",
+                [SystemIds().new(), *[provider.kind] * 3, settings],
             )
 
     async def _serve(self, member: Member, crash: str = "") -> bool:
@@ -374,8 +389,11 @@ class Cluster:
         began = time.monotonic()
         while True:
             await member.start(crash)
-            if await member.ready():
-                break
+            try:
+                if await member.ready():
+                    break
+            except TimeoutError:
+                raise ServerFailed(f"{member.name} does not serve after {START_SECONDS:.0f} s\n{member.log_tail()}") from None
             if crash and member.status == -signal.SIGKILL:
                 return False
             self.ends[f"start in vain (status {member.status})"] += 1
@@ -504,13 +522,36 @@ class Cluster:
     # --- the end
 
     def _left_behind(self) -> House:
-        return read_once(self.url, lambda tx: left_behind(tx, self.provider.unreadable))
+        return read_once(self.url, lambda tx: left_behind(tx, {one.kind: one.unreadable for one in self.providers}))
 
-    async def _is_over(self, customer: str, last_words: str) -> bool:
+    async def _standing(self, kind: str, customer: str, last_words: str) -> Standing:
         try:
-            return await asyncio.to_thread(read_once, self.url, lambda tx: is_over(tx, KIND_NAME, customer, last_words))
+            return await asyncio.to_thread(read_once, self.url, lambda tx: standing(tx, kind, customer, last_words))
         except StoreError:
-            return False  # the database is away
+            return Standing()  # the database is away
+
+    def _weigh(self, doubts: Sequence[Doubt]) -> tuple[dict[str, set[int]], list[str]]:
+        """Return of each customer the places that are in doubt with reason, and what is without.
+
+        The adapter says why, and is ours: that nobody answered, or with what. A sender's end, or the database's, takes one message of
+        a conversation at most.
+        """
+        places: dict[str, set[int]] = {}
+        without: list[str] = []
+        most_stopped = CUSTOMERS * len(self.trials)
+        for doubt in doubts:
+            reason = next((words for words in (NO_ANSWER, ANSWERED, STOPPED) if doubt.problem.startswith(words)), "")
+            self.doubts[reason] += 1
+            if (
+                doubt.kind != FORGETFUL
+                or not reason
+                or (reason == ANSWERED and doubt.token not in self.forgetful.unanswered)
+                or (reason == STOPPED and self.doubts[STOPPED] > most_stopped)
+            ):
+                without.append(f"{doubt.kind}/{doubt.key}/{doubt.seq}/{doubt.problem}")
+            else:
+                places.setdefault(doubt.key, set()).add(doubt.seq)
+        return places, without
 
     async def _read_again(self, traffic: Traffic) -> dict[str, list[Line]]:
         for visitor in traffic.visitors:
@@ -521,13 +562,19 @@ class Cluster:
     def summary(self) -> str:
         """Return what happened, in lines."""
         assert self.traffic is not None
-        provider = self.provider
-        return (
-            f"processes killed: {self.kills}; leases taken over: {self.taken_over}\n"
-            f"{summary_of(self.traffic, self.ends, self.start_seconds)}\n"
-            f"provider: {sum(len(one.said) for one in provider.customers.values())} said, {len(provider.sent)} taken, "
-            f"{provider.repeats} sent again; {provider.comebacks} wrote again after a closing over their words; "
-            f"{len(provider.unreadable)} updates that nobody can read; troubles: {dict(provider.troubles)}"
+        told = [
+            f"{one.kind}: {sum(len(customer.said) for customer in one.customers.values())} said, {len(one.sent)} taken, "
+            f"{one.repeats} sent again; {one.comebacks} wrote again after a closing over their words; "
+            f"{len(one.unreadable)} updates that nobody can read; troubles: {dict(one.troubles)}"
+            for one in self.providers
+        ]
+        return "\n".join(
+            [
+                f"processes killed: {self.kills}; leases taken over: {self.taken_over}",
+                summary_of(self.traffic, self.ends, self.start_seconds),
+                *told,
+                f"in doubt: {dict(self.doubts)}",
+            ]
         )
 
     def log_tail(self) -> str:

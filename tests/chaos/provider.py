@@ -1,12 +1,13 @@
 """A provider of messages as the world has them, for chaos runs: customers in its chats, a long poll, a way to send, and every trouble.
 
     GET  /updates?after=N   what came after N, of all chats in one order; with repeats, a batch in no order, some that nobody can read
-    POST /send              a message for a chat; the same token again is the same message
+    POST /send              a message for a chat; the same token again is the same message, but for a provider that forgets
 
 Troubles come by chance, of a share of all requests: 429 with Retry-After, 500 before and after the deed, a connection cut before and
 after it, an answer that never comes. What customers said and got is written down as the checker wants it.
 
-`ProviderChannel` is the adapter, written as adapters are: it runs in the servers of the run.
+`ProviderChannel` is the adapter, written as adapters are: it runs in the servers of the run. There are two kinds of providers: to one
+that forgets, nothing is sent again of which nobody knows whether it has arrived.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,7 +31,7 @@ from broker.events import Incoming, Wrote
 from broker.ports import ChannelKind, Delivery, Outbound, Raw
 from tests.chaos.record import REPLY, Line, Said, VisitorRecord
 
-KIND_NAME = "provider"
+KIND_NAME, FORGETFUL = "provider", "forgetful"
 CAPABILITIES = Capabilities(
     Delivered.PUSH,
     LoadKind.CHAT,
@@ -38,6 +40,8 @@ CAPABILITIES = Capabilities(
     polled=True,
     rates=(Rate(2, 4, of="conversation"), Rate(100, 100)),
 )
+NO_ANSWER, ANSWERED = "no answer from the provider", "the provider answered"
+"""How the adapter begins to say why it is in doubt."""
 PATIENCE_SECONDS = 1.5
 """How long the adapter waits for an answer."""
 POLL_SECONDS = 0.5
@@ -72,16 +76,25 @@ class Customer:
         return f"{self.name} has no answer to “{unanswered[0]}”" if unanswered else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the house stands with a customer. *over*: it has done with all they said; *in_doubt*: answers that may have arrived or not."""
+
+    over: bool = False
+    in_doubt: frozenset[str] = frozenset()
+
+
 class Provider:
     """The server, and the customers in its chats."""
 
-    def __init__(self, seed: int, customers: int) -> None:
-        self._chance = random.Random(f"{seed} provider")
+    def __init__(self, seed: int, customers: int, kind: str = KIND_NAME) -> None:
+        self.kind = kind
+        self._chance = random.Random(f"{seed} {kind}")
         self.changed: Callable[[], None] = lambda: None
         """Called whenever a message was taken."""
-        self.is_over: Callable[[str, str], Awaitable[bool]] = _nobody_knows
-        """Tells of a customer, and the number of their last words, whether the house has done with them: see `trials.is_over`."""
-        self.customers = {f"p{n:02d}": Customer(f"p{n:02d}") for n in range(customers)}
+        self.standing: Callable[[str, str, str], Awaitable[Standing]] = _nobody_knows
+        """Tells of a customer (kind, name, number of their last words): see `trials.standing`."""
+        self.customers = {name: Customer(name) for name in (f"{kind[0]}{n:02d}" for n in range(customers))}
         self.talking = True
         self.silent = False
         """Nobody writes, whatever is missing."""
@@ -90,6 +103,8 @@ class Provider:
         """Token of each message that was taken -> its id."""
         self.repeats = 0
         """How often a message came that had been taken."""
+        self.unanswered: set[str] = set()
+        """Tokens of messages that got no answer, or none that says whether they were taken."""
         self.comebacks = 0
         """How often somebody wrote once more, because they had been left without an answer."""
         self.unreadable: set[str] = set()
@@ -127,8 +142,11 @@ class Provider:
             if self.talking and len(customer.said) - len(customer.answers) < UNANSWERED_MAX:
                 self._say(customer)
             elif customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS:
-                is_over = await self.is_over(customer.name, customer.said[-1].id)
-                if is_over and customer.waits and not self.silent:
+                standing = await self.standing(self.kind, customer.name, customer.said[-1].id)
+                if not standing.in_doubt <= customer.answers:
+                    customer.answers |= standing.in_doubt  # no more will come of those
+                    self.changed()
+                if standing.over and customer.waits and not self.silent:
                     self.comebacks += 1
                     self._say(customer)
 
@@ -166,6 +184,8 @@ class Provider:
         trouble = self._chance.choice(TROUBLES) if self._chance.random() < TROUBLE else ""
         if trouble:
             self.troubles[trouble] += 1
+            if method == "POST" and trouble != "429":
+                self.unanswered.add(json.loads(body)["token"])
         match trouble:
             case "429":
                 await _reply(writer, 429, {}, f"Retry-After: {self._chance.uniform(0.1, 1.0):.2f}\r\n")
@@ -201,10 +221,10 @@ class Provider:
 
     def _take(self, wanted: dict[str, Any]) -> dict[str, str]:
         token = wanted["token"]
-        if token in self.sent:
-            self.repeats += 1
-        else:
-            self.sent[token] = f"sent-{len(self.sent) + 1}"
+        known = token in self.sent
+        self.repeats += known
+        if not known or self.kind == FORGETFUL:
+            self.sent.setdefault(token, f"sent-{len(self.sent) + 1}")
             customer = self.customers[wanted["chat"]]
             customer.got.append(Line(wanted["seq"], wanted["who"], wanted["text"]))
             if wanted["who"] == "operator":
@@ -237,8 +257,8 @@ class Provider:
         return records
 
 
-async def _nobody_knows(_customer: str, _number: str) -> bool:
-    return False
+async def _nobody_knows(*_: str) -> Standing:
+    return Standing()
 
 
 async def _reply(writer: asyncio.StreamWriter, status: int, body: Any, headers: str = "") -> None:
@@ -255,16 +275,18 @@ def check(settings: Any) -> dict[str, Any]:
     return dict(settings)
 
 
-KIND = ChannelKind(KIND_NAME, CAPABILITIES, check)
+KINDS = {
+    KIND_NAME: ChannelKind(KIND_NAME, CAPABILITIES, check),
+    FORGETFUL: ChannelKind(FORGETFUL, replace(CAPABILITIES, idempotent=False), check),
+}
 
 
 class ProviderChannel:
     """The adapter of the provider at `settings["url"]`."""
 
-    kind = KIND_NAME
-    capabilities = CAPABILITIES
-
     def __init__(self, row: ChannelRow) -> None:
+        self.kind = row.kind
+        self.capabilities = KINDS[row.kind].capabilities
         self.id = row.id
         self.line_id = row.line_id
         self._http = httpx.AsyncClient(base_url=str(row.settings["url"]), timeout=PATIENCE_SECONDS, trust_env=False)
@@ -307,11 +329,11 @@ class ProviderChannel:
         except httpx.ConnectError as error:
             raise Unavailable(f"the provider is not there: {error}") from error
         except httpx.HTTPError as error:
-            raise Uncertain(f"no answer from the provider: {error!r}") from error
+            raise Uncertain(f"{NO_ANSWER}: {error!r}") from error
         if answer.status_code == 429:
             raise Unavailable("too many", retry_after=float(answer.headers["retry-after"]))
         if answer.status_code >= 500:
-            raise Uncertain(f"the provider answered {answer.status_code}")
+            raise Uncertain(f"{ANSWERED} {answer.status_code}")
         if answer.status_code >= 400:
-            raise Rejected(f"the provider answered {answer.status_code}", code=str(answer.status_code))
+            raise Rejected(f"{ANSWERED} {answer.status_code}", code=str(answer.status_code))
         return answer.json()

@@ -55,6 +55,8 @@ class VisitorRecord:
     """The whole conversation, asked for after the end."""
     shows_repeats: bool = False
     """What comes twice stands on the screen twice: a provider's app does not know our places."""
+    in_doubt: set[int] = field(default_factory=set)
+    """Places of what was sent once and got no answer: of that alone nobody need know whether it has arrived."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class House:
 
     open_outbox: list[str] = field(default_factory=list)
     unconfirmed: list[str] = field(default_factory=list)
+    """What is in doubt without a reason."""
     failed: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
     """Dead letters, but for what the run itself sent so that nobody can read it."""

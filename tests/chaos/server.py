@@ -164,10 +164,10 @@ class _Process(omniline.Process):
     def __init__(self, settings: config.Settings, ground: omniline.Ground, roles: Collection[str], passed: Pass) -> None:
         self._passed = passed
         super().__init__(settings, ground, roles)
-        self.kinds[provider.KIND_NAME] = provider.KIND
+        self.kinds |= provider.KINDS
 
     def _make_channel(self, row: ChannelRow) -> Channel:
-        channel = provider.ProviderChannel(row) if row.kind == provider.KIND_NAME else super()._make_channel(row)
+        channel = provider.ProviderChannel(row) if row.kind in provider.KINDS else super()._make_channel(row)
         return _Channel(channel, self._passed)
 
 

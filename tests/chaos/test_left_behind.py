@@ -9,7 +9,7 @@ from broker.inbound import accept, bury, prepare
 from broker.ports import Raw
 from routing.worker import step
 from tests.chaos.provider import KIND_NAME
-from tests.chaos.trials import is_over, left_behind
+from tests.chaos.trials import left_behind, standing
 from tests.support.channels import FakeChannel, wrote
 from tests.support.house import add_channel, add_line, load_house
 from tests.support.store import MemoryStore
@@ -39,7 +39,7 @@ class Site:
 
     def is_over(self, last_words: str) -> bool:
         """Ask of the customer."""
-        return self.store.read(lambda tx: is_over(tx, KIND_NAME, "p00", last_words))
+        return self.store.read(lambda tx: standing(tx, KIND_NAME, "p00", last_words)).over
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_what_nobody_can_read_is_to_be_a_dead_letter_and_nothing_else_is(site):
     """Of updates that the run sent for that it is told only when one is none."""
     site.come(UNREADABLE)
 
-    kept = site.store.read(lambda tx: left_behind(tx, {"1"}))
+    kept = site.store.read(lambda tx: left_behind(tx, {KIND_NAME: {"1"}}))
     assert ([], []) == (kept.dead, kept.unkept)
-    told = site.store.read(lambda tx: left_behind(tx, {"2"}))
-    assert ["update 2"] == told.unkept
+    told = site.store.read(lambda tx: left_behind(tx, {KIND_NAME: {"2"}}))
+    assert [f"{KIND_NAME}/2"] == told.unkept
     (letter,) = told.dead
     assert letter.startswith(f"{KIND_NAME}/1/")
 
@@ -64,7 +64,7 @@ def test_a_message_that_was_buried_is_told_whatever_its_number(site):
     conversation = site.come(wrote("1", "p00", "p00 1"))
     site.store.write(lambda tx: bury(tx, conversation, 1, "no rule"))
 
-    (letter,) = site.store.read(lambda tx: left_behind(tx, {"1"})).dead
+    (letter,) = site.store.read(lambda tx: left_behind(tx, {KIND_NAME: {"1"}})).dead
     assert f"{KIND_NAME}/1/{conversation}/1/no rule" == letter
 
 

@@ -654,13 +654,13 @@ class Traffic:
         seed: int,
         visitors: int,
         operators: tuple[str, ...],
-        provider: Provider | None = None,
+        providers: Sequence[Provider] = (),
         others: Sequence[Client] = (),
     ) -> None:
-        """*provider*: whose customers take part, and whose changes are heard by `changed`. *others* are there, and wait for nothing."""
+        """*providers*: whose customers take part, and whose changes are heard by `changed`. *others* are there, and wait for nothing."""
         self._changed = asyncio.Event()
         changed = self.changed = self._changed.set
-        self.provider = provider
+        self.providers = providers
         self.others = others
         self.visitors = [
             Visitor(f"v{n:02d}", ports, random.Random(f"{seed} v{n}"), changed, strict=n % 2 == 1) for n in range(visitors)
@@ -692,29 +692,29 @@ class Traffic:
     def waits(self) -> list[str]:
         """Return what anybody still waits for."""
         waits = [one.waits for one in [*self.visitors, *self.operators] if one.waits]
-        return waits + (self.provider.waits if self.provider is not None else [])
+        return waits + [waits_for for one in self.providers for waits_for in one.waits]
 
     async def drain(self, seconds: float) -> None:
         """Write nothing new, answer and close everything; return when nobody waits, or when for *seconds* nobody has got on."""
         for visitor in self.visitors:
             visitor.talking = False
-        if self.provider is not None:
-            self.provider.talking = False
+        for provider in self.providers:
+            provider.talking = False
         for operator in self.operators:
             operator.closing = True
             with suppress(*LOST):
                 await operator.send({"t": "ping"})  # its answer has the operator look around
         # What they write meanwhile to come back to an answer is no measure: one who is stuck may write for ever.
         owed = [(visitor.texts, {REPLY + said.text for said in visitor.record.said}) for visitor in self.visitors]
-        if self.provider is not None:
-            owed += [(one.answers, {REPLY + said.text for said in one.said}) for one in self.provider.customers.values()]
+        for provider in self.providers:
+            owed += [(one.answers, {REPLY + said.text for said in one.said}) for one in provider.customers.values()]
         before, left = None, sum(len(texts) for _, texts in owed)
         while (before is None or left < before) and not await self.until(lambda: not self.waits, seconds):
             before, left = left, sum(len(texts - answers) for answers, texts in owed)
         for visitor in self.visitors:
             visitor.silent = True
-        if self.provider is not None:
-            self.provider.silent = True
+        for provider in self.providers:
+            provider.silent = True
 
     async def until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Return once it is *done*, looking whenever a client heard something; False when *seconds* have passed."""

@@ -13,7 +13,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ from broker.ports import Row, Tx
 from broker.store.measures import measure
 from broker.store.sql import adhoc, one_of
 from broker.store.sqlite import read_once
-from broker.store.tables import channels, conversations, inputs, offers, outbox, sessions
-from tests.chaos import provider
+from broker.store.tables import channels, conversations, inputs, messages, offers, outbox, sessions
 from tests.chaos.checker import Ledger, check
+from tests.chaos.provider import Standing
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
 from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
@@ -365,10 +365,13 @@ async def settled(look: Callable[[], House], seconds: float) -> House:
         await asyncio.sleep(0.2)  # between two looks
 
 
-def left_behind(tx: Tx, unreadable: Collection[str] = ()) -> House:
+_NONE: Mapping[str, Collection[str]] = {}
+
+
+def left_behind(tx: Tx, unreadable: Mapping[str, Collection[str]] = _NONE) -> House:
     """Return what is open, failed or in doubt in a database.
 
-    *unreadable* are the numbers of the provider's updates that nobody can read: they alone are to be dead letters.
+    *unreadable* are, by a channel's kind, the numbers of the updates that nobody can read: they alone are to be dead letters.
     """
 
     def ids(rows: list[Row]) -> list[str]:
@@ -388,15 +391,15 @@ def left_behind(tx: Tx, unreadable: Collection[str] = ()) -> House:
         .where(inputs.c.dead.is_not(None))
     )
     dead: list[str] = []
-    kept: set[str] = set()
+    kept: set[tuple[str, str]] = set()
     for kind, external_id, event, *where in tx.all(adhoc(letters)):
-        if kind == provider.KIND_NAME and event is None and external_id in unreadable:
-            kept.add(external_id)
+        if event is None and external_id in unreadable.get(kind, ()):
+            kept.add((kind, external_id))
         else:
             dead.append("/".join(map(str, (kind or "ours", external_id, *where))))
     return House(
         dead=dead,
-        unkept=sorted(f"update {number}" for number in unreadable if number not in kept),
+        unkept=[f"{kind}/{number}" for kind, numbers in unreadable.items() for number in numbers if (kind, number) not in kept],
         open_outbox=[*rows_of("queued"), *rows_of("sending")],
         unconfirmed=rows_of("unconfirmed"),
         failed=rows_of("failed"),
@@ -407,18 +410,44 @@ def left_behind(tx: Tx, unreadable: Collection[str] = ()) -> House:
     )
 
 
-def is_over(tx: Tx, kind: str, key: str, last_words: str) -> bool:
-    """Tell whether the house has done with the customer *key* of a channel of the *kind*, up to their *last_words* (an external id).
+def standing(tx: Tx, kind: str, key: str, last_words: str) -> Standing:
+    """Return how the house stands with the customer *key* of a channel of the *kind*, up to their *last_words* (an external id).
 
-    All is stored and decided, the session is closed, and nothing is on its way to them: whoever has no answer now was closed over.
+    It has done with them when all is stored and decided, the session is closed, and nothing is on its way to them: whoever has no answer
+    then was closed over.
     """
+    of_customer = select(conversations.c.id).join(channels, channels.c.id == conversations.c.channel_id)
+    of_customer = of_customer.where(channels.c.kind == kind, conversations.c.key == key)
     on_its_way = exists().where(outbox.c.conversation_id == conversations.c.id, one_of(outbox.c.state, "queued", "sending"))
     stored = exists().where(inputs.c.origin == conversations.c.channel_id, inputs.c.external_id == last_words)
     done = (
-        select(conversations.c.id)
-        .join_from(conversations, channels, channels.c.id == conversations.c.channel_id)
-        .join(sessions, sessions.c.id == conversations.c.session_id)
-        .where(channels.c.kind == kind, conversations.c.key == key, conversations.c.worked_seq >= conversations.c.input_seq)
+        of_customer.join(sessions, sessions.c.id == conversations.c.session_id)
+        .where(conversations.c.worked_seq >= conversations.c.input_seq)
         .where(sessions.c.status == "closed", stored, ~on_its_way)
     )
-    return tx.one(adhoc(done)) is not None
+    doubts = frozenset(doubt.text for doubt in in_doubt(tx) if (doubt.kind, doubt.key) == (kind, key))
+    return Standing(tx.one(adhoc(done)) is not None, doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A message of which nobody knows whether it has arrived. *key*: its customer's; *token*: what it was sent under."""
+
+    kind: str
+    key: str
+    token: str
+    seq: int
+    text: str
+    problem: str
+
+
+def in_doubt(tx: Tx) -> list[Doubt]:
+    """Return all that is unconfirmed."""
+    doubts = (
+        select(channels.c.kind, conversations.c.key, outbox.c.id, outbox.c.seq, messages.c.text, outbox.c.problem)
+        .join_from(outbox, conversations, conversations.c.id == outbox.c.conversation_id)
+        .join(channels, channels.c.id == outbox.c.channel_id)
+        .join(messages, (messages.c.conversation_id == outbox.c.conversation_id) & (messages.c.seq == outbox.c.seq))
+        .where(outbox.c.state == "unconfirmed")
+    )
+    return [Doubt(*row) for row in tx.all(adhoc(doubts))]
