@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, sele
 
 from broker import metrics, tracing
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, Rate, to_us
-from broker.errors import Rejected, StoreError, Unavailable, Uncertain
+from broker.errors import Rejected, StoreBusy, StoreError, StoreFull, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import cols, insert_rows, sql
@@ -40,6 +40,9 @@ AT_ONCE = 256
 """Conversations being sent to at a time."""
 SEND_SECONDS = 20.0
 """A send that takes longer is Uncertain."""
+MARK_TRIES = 20
+MARK_RETRY_SECONDS = 1.0
+"""Between two tries to write down what became of a send."""
 GRACE_SECONDS = 10.0
 """After a lease has ended, before another takes over: for clocks, and for a process that stood still between look and write."""
 BACKOFF_MAX_SECONDS = 300.0
@@ -450,8 +453,19 @@ class Sender:
     ) -> str:
         if state != "queued":
             self._failures.pop(leased.row, None)
-        ended = await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
-        return state if ended else "lease_lost"
+        refused = 0
+        while True:
+            try:
+                ended = await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
+            except (StoreBusy, StoreFull) as error:
+                # Nobody else knows what became of it: unwritten it is settled by a guess, and what stands behind it waits till then.
+                refused += 1
+                if refused == MARK_TRIES or self._clock.monotonic() > leased.lease_ends:
+                    raise
+                log.warning("send_not_written_down", conversation_id=leased.conversation_id, outcome=state, problem=str(error))
+                await self._sleep(MARK_RETRY_SECONDS)
+            else:
+                return state if ended else "lease_lost"
 
 
 class SenderLoop:

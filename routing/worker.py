@@ -289,12 +289,16 @@ class Worker:
 
     async def _sweep(self) -> None:
         while True:
-            metrics.undecided.set(await sweep(lambda after: self._store.read(lambda tx: undecided(tx, after)), self.wake))
+            found = await sweep(lambda after: self._store.read(lambda tx: undecided(tx, after)), self.wake)
+            metrics.undecided.set(float("nan") if found is None else found)
             await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Callable[[str], None]) -> int:
-    """Wake everything that *page* finds, page by page, and count it; a store that refuses is asked again at the next sweep."""
+async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Callable[[str], None]) -> int | None:
+    """Wake everything that *page* finds, page by page, and count it.
+
+    None: the store refused, and nobody knows how many there are. The next sweep asks again.
+    """
     after = ""
     count = 0
     try:
@@ -305,6 +309,7 @@ async def sweep(page: Callable[[str], Awaitable[list[ConversationId]]], wake: Ca
             count += len(found)
     except StoreError as error:
         log.warning("sweep_refused_by_store", problem=str(error))
+        return None
     return count
 
 

@@ -300,6 +300,11 @@ class Link:
         since = self._asked.since
         return now - since if since is not None else 0.0
 
+    def silent_for(self, now: float) -> float:
+        """Return for how many seconds the database has been silent: it owes an answer, or it cannot be connected to."""
+        lost_since = self._lost_since
+        return max(self.waits_for(now), now - lost_since if lost_since is not None else 0.0)
+
     def cut(self) -> None:
         """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
         with self._holds:
@@ -702,7 +707,7 @@ class PostgresStore:
         now = time.monotonic()
         stands_still = False
         for jobs, links in self._links.items():
-            if links and all(link.waits_for(now) > self._patience for link in links):
+            if links and all(link.silent_for(now) > self._patience for link in links):
                 stands_still = True
                 self._refuse(jobs, now - self._patience)
             for link in links:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -11,9 +12,22 @@ from typing import Any, TypeVar
 import pytest
 
 from broker.domain import ChannelId, ConversationId, MessageId, Rate, to_us
+from broker.errors import StoreBusy, StoreError, StoreFull
 from broker.inbound import accept, prepare
 from broker.metrics import REGISTRY
-from broker.outbound import GIVE_UP_SECONDS, GRACE_SECONDS, LEASE_SECONDS, SEND_SECONDS, Sender, due, lease, mark, post, recover
+from broker.outbound import (
+    GIVE_UP_SECONDS,
+    GRACE_SECONDS,
+    LEASE_SECONDS,
+    SEND_SECONDS,
+    Sender,
+    due,
+    lease,
+    mark,
+    mark_each,
+    post,
+    recover,
+)
 from broker.ports import Bell, Button, Tx
 from broker.store import processes
 from broker.store.sql import insert_row
@@ -33,11 +47,15 @@ class Answered:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self.refused_marks: list[StoreError] = []
+        """With what the next ones are refused."""
 
     async def write(self, work: Callable[[Tx], T], /) -> T:
         return self._store.write(work)
 
     async def write_each(self, work: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any, /) -> T:
+        if work is mark_each and self.refused_marks:
+            raise self.refused_marks.pop()
         return self._store.write(lambda tx: work(tx, (item,)))[0]
 
     read = write
@@ -482,6 +500,29 @@ def test_recovery_of_its_own_waits_for_the_lease_and_grace(push: Post):
     assert push.store.write(lambda tx: recover(tx, 1, lambda _: False)) == 0
     push.clock.move(0.001)
     assert push.store.write(lambda tx: recover(tx, 1, lambda _: False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "goes_on", "state"),
+    [(1, 0.0, "sent"), (19, 0.0, "sent"), (20, 0.0, "sending"), (2, LEASE_SECONDS + 1, "sending")],
+)
+def test_what_became_of_a_send_is_kept_until_it_can_be_written(push: Post, refused: int, goes_on: float, state: str):
+    """Through a failover, or while the disk is full: not for longer than the row is ours, and not for ever."""
+    push.say(2)
+    sender, store = push.sender(sleep=lambda _: asyncio.sleep(0)), Answered(push.store)
+    sender._store = store
+    store.refused_marks = [StoreBusy("the database does not answer"), StoreFull("the disk is full")] * 10
+    del store.refused_marks[refused:]
+
+    async def slowly(sending: Awaitable[str], _: float) -> str:
+        push.clock.move(goes_on)
+        return await sending
+
+    sender._within = slowly
+    with suppress(StoreError):
+        push.step(sender=sender)
+
+    assert (push.states(), push.arrived()) == ([state], ["2"])
 
 
 @pytest.mark.parametrize("late", ["sent", "queued", "failed"])

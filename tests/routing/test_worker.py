@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.domain import ConversationId, Distribution, LineId, LineSettings, LoadKind, MessageId, OperatorId, PresenceState, Role
-from broker.errors import StoreFull
+from broker.errors import StoreBusy, StoreFull
 from broker.events import Close, Decline, Event, Reply, Take
 from broker.inbound import accept, bury, enter, prepare
 from broker.ports import Bell, Raw, Tx
 from broker.store.calls import Each
 from routing import distributor, worker
-from routing.worker import Undecidable
+from routing.worker import Undecidable, sweep
 from tests.support.channels import FakeChannel, saw, told, wrote
 from tests.support.clock import MovedClock
 from tests.support.house import add_channel, add_line, add_operator, load_house, set_presence
@@ -448,3 +449,29 @@ def test_inputs_far_behind_what_was_sent_are_found(shop: Shop):
     shop.take_in(wrote("3", "far", "y"))
 
     assert shop.store.write(lambda tx: worker.step_each(tx, asked)) == [1, 0]
+
+
+# --- the sweep
+
+
+def test_a_sweep_wakes_everything_page_by_page():
+    """What lay there before the bells rang, or was rung for in vain."""
+    pages = {"": ["c1", "c2"], "c2": ["c3"], "c3": []}
+    woken: list[str] = []
+
+    async def page(after: str) -> list[ConversationId]:
+        return [ConversationId(one) for one in pages[after]]
+
+    assert asyncio.run(sweep(page, woken.append)) == 3
+    assert woken == ["c1", "c2", "c3"]
+
+
+def test_a_sweep_that_was_refused_knows_no_number():
+    """To show a nothing, or half of it, would say that all is well."""
+
+    async def page(after: str) -> list[ConversationId]:
+        if after:
+            raise StoreBusy("the database does not answer")
+        return [ConversationId("c1")]
+
+    assert asyncio.run(sweep(page, lambda _: None)) is None
