@@ -63,7 +63,12 @@ _HOLD = sql(
     .where(leases.c.name == bindparam("lease"), leases.c.token == bindparam("mine"))
     .with_for_update(read=True)
 )
-_GIVE_UP = sql(update(leases).values(until_us=0).where(leases.c.name == bindparam("lease"), leases.c.token == bindparam("mine")))
+# With another token: a renewal that was asked for before, and is done after it, is nobody's.
+_GIVE_UP = sql(
+    update(leases)
+    .values(until_us=0, token=leases.c.token + 1)
+    .where(leases.c.name == bindparam("lease"), leases.c.token == bindparam("mine"))
+)
 _HELD = sql(select(*cols(leases, "name holder token until_us")).order_by(leases.c.name))
 
 
