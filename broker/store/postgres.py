@@ -505,6 +505,7 @@ class Link:
                 self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
         except psycopg.Error as error:
             self._lost_since = self._lost_since or now
+            self._tried = time.monotonic()  # a try may have taken seconds
             raise _Undone(error) from error
         self._lost_since = None
 

@@ -174,13 +174,15 @@ def _ids(row: Row) -> str:
 
 def _query(statement: Select[Any], made: Callable[[Select[Any]], Sql] = sql) -> Callable[[Tx], Iterable[str]]:
     """Return how to find the rows of *statement*; when they are many the database counts them and only the first are fetched."""
-    first = made(statement.limit(LISTED))
+    # Found whole: to find a few of what is hardly ever there PostgreSQL would go through all rows for each row.
+    found = statement.order_by(None).cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    first = made(select(found).limit(LISTED))
     count = made(select(func.count()).select_from(statement.order_by(None).subquery()))
 
     def find(tx: Tx) -> Iterator[str]:
-        found = tx.all(first)
-        yield from (_ids(row) for row in found)
-        if len(found) == LISTED and (row := tx.one(count)) is not None:
+        listed = tx.all(first)
+        yield from (_ids(row) for row in listed)
+        if len(listed) == LISTED and (row := tx.one(count)) is not None:
             yield from repeat("", row[0] - LISTED)
 
     return find
@@ -453,20 +455,16 @@ def _routed() -> Iterator[Check]:
 # --- routed = answered, closed or waiting
 
 _PLACES = ("answered", "closed", "waiting for an answer", "waiting to be routed", "dead letters", "set aside", "nowhere")
-_later = messages.alias("later")
+# Once for each session: to look behind each message would be to go through a long conversation for each of its words.
+_ANSWERS = (
+    select(messages.c.session_id, func.max(messages.c.seq).label("last"))
+    .where(messages.c.author == Author.OPERATOR.value, messages.c.kind == MessageKind.SAID.value)
+    .group_by(messages.c.session_id)
+).subquery("answers")
 _PLACE = case(
     (inputs.c.dead.is_not(None), "dead letters"),
     (inputs.c.seq > conversations.c.worked_seq, "waiting to be routed"),
-    (
-        exists().where(
-            _later.c.conversation_id == messages.c.conversation_id,
-            _later.c.seq > messages.c.seq,
-            _later.c.session_id == messages.c.session_id,
-            _later.c.author == Author.OPERATOR.value,
-            _later.c.kind == MessageKind.SAID.value,
-        ),
-        "answered",
-    ),
+    (_ANSWERS.c.last > messages.c.seq, "answered"),
     (sessions.c.status == Status.CLOSED.value, "closed"),
     (sessions.c.status.is_not(None), "waiting for an answer"),
     (_set_aside(inputs), "set aside"),
@@ -477,6 +475,7 @@ _ACCEPTED = (
     .select_from(inputs)
     .outerjoin(messages, _same_place(messages, inputs))
     .outerjoin(sessions, sessions.c.id == messages.c.session_id)
+    .outerjoin(_ANSWERS, _ANSWERS.c.session_id == messages.c.session_id)
     .outerjoin(conversations, conversations.c.id == inputs.c.conversation_id)
     .where(_is("contact_message"))
 ).subquery("accepted")

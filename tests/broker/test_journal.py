@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from broker.domain import ConversationId
 from broker.inbound import accept, prepare
 from broker.ports import Bell, Tx
 from broker.store import journal
 from tests.support.channels import FakeChannel, wrote
 from tests.support.house import add_channel, add_line, load_house
-from tests.support.store import MemoryStore
+from tests.support.store import MemoryStore, PostgresMemory, SqliteMemory
 
 
 @pytest.fixture
@@ -83,6 +84,23 @@ def test_a_position_is_kept_in_words():
     assert [journal.Position.read(text) for text in ("", "-", "1", "1-", "x", "1--2", "-1", "9" * 19 + "-1")] == [None] * 8
 
 
+def test_a_position_that_names_too_many_has_no_words():
+    """A console's hello has room for so much and no more: it is given a whole screen instead."""
+    room = (journal.TEXT_MAX - len("1-9")) // len("-1000000000")
+    full, fuller = (journal.Position(1, 9, tuple(range(10**9, 10**9 + count))) for count in (room, 1_000))
+
+    assert journal.Position.read(full.text()) == full
+    assert fuller.text() == ""
+
+
+def test_a_readers_row_keeps_the_whole_position(store: MemoryStore):
+    """With everybody who had not ended: what they commit is read after the next start, too."""
+    behind = journal.Position(17, 12, (5, 9))
+    store.write(lambda tx: journal.move(tx, "crm", behind))
+
+    assert store.read(lambda tx: journal.position_of(tx, "crm")) == behind
+
+
 def test_a_position_has_what_was_read():
     """All rows up to the last, but for those of transactions under way."""
     behind = journal.Position(17, 12, (5, 9))
@@ -104,8 +122,8 @@ def test_appending_rings_the_news_and_numbers_can_be_pointed_at(store: MemorySto
     assert store.rung == [(Bell.NEWS, "")]
 
 
-def test_a_conversations_numbers_have_no_gap(store: MemoryStore):
-    """`next_seq` counts under the conversation's lock; a number is used once."""
+def begun(store: SqliteMemory | PostgresMemory) -> ConversationId:
+    """Have somebody write, and return the conversation; nobody has decided anything in it."""
 
     def build(tx: Tx) -> FakeChannel:
         line = add_line(tx)
@@ -115,7 +133,26 @@ def test_a_conversations_numbers_have_no_gap(store: MemoryStore):
     settings = store.write(load_house).directory.lines[channel.line_id].settings
     prepared = prepare(channel, [wrote("1", "eve", "hello")], settings)
     (accepted,) = store.write(lambda tx: accept(tx, channel.id, prepared))
-    conversation = accepted.conversation_id
-    assert conversation is not None
+    assert accepted.conversation_id is not None
+    return accepted.conversation_id
+
+
+def test_a_conversations_numbers_have_no_gap(store: MemoryStore):
+    """`next_seq` counts under the conversation's lock; a number is used once."""
+    conversation = begun(store)
 
     assert [store.write(lambda tx: journal.next_seq(tx, conversation)) for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("kind", "decided", "rings"), [(PostgresMemory, 0, 1), (PostgresMemory, 1, 0), (SqliteMemory, 0, 0)])
+def test_who_has_held_a_conversation_rings_for_what_waits_in_it(
+    kind: type[SqliteMemory | PostgresMemory], decided: int, rings: int
+):
+    """Of several workers one may have passed it over while it was locked; a worker alone passes over nothing."""
+    store = kind()
+    conversation = begun(store)
+    store.change("UPDATE conversations SET worked_seq = worked_seq + ?", decided)
+    store.rung.clear()
+    store.write(lambda tx: journal.next_seq(tx, conversation))
+
+    assert store.rung == [(Bell.CONVERSATION, conversation)] * rings

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -93,8 +94,12 @@ class Writer:
         self._may_go.get(timeout=PATIENCE_SECONDS)
 
 
+Keep = Callable[[PostgresMemory, Position], Position]
+"""What a reader makes of a position until the next time."""
+
+
 class Reader:
-    """Reads on in pages of *most*; *keep* is what it makes of a position until the next time."""
+    """Reads on in pages of *most*; what *keep* returns is where it stands the next time."""
 
     def __init__(self, link: Link, most: int, keep: Callable[[Position], Position]) -> None:
         self._link = link
@@ -113,14 +118,22 @@ class Reader:
         return len(entries)
 
 
-def in_words(position: Position) -> Position:
+def in_words(store: PostgresMemory, position: Position) -> Position:
     """Return *position* as a console gives it back."""
     back = Position.read(position.text())
     assert back == position
-    return position
+    return back
 
 
-def by_id_alone(position: Position) -> Position:
+def in_its_row(store: PostgresMemory, position: Position) -> Position:
+    """Return *position* as a reader finds it at its next start."""
+    store.write(lambda tx: journal.move(tx, "crm", position))
+    back = store.read(lambda tx: journal.position_of(tx, "crm"))
+    assert back == position
+    return back
+
+
+def by_id_alone(store: PostgresMemory, position: Position) -> Position:
     """Return what a reader would keep that knows nothing of transactions: the mutant."""
     return Position(position.last)
 
@@ -128,12 +141,12 @@ def by_id_alone(position: Position) -> Position:
 class Office:
     """Some conversations, some who write in them, some who read, and strangers on the same server."""
 
-    def __init__(self, seed: int, keep: Callable[[Position], Position]) -> None:
+    def __init__(self, seed: int, keep: Keep) -> None:
         self.chance = random.Random(seed)
         self.store = PostgresMemory()
         self.conversations = self._begun()
         self.writers = [Writer(self._link()) for _ in range(5)]
-        self.readers = [Reader(self._link(), most, keep) for most in (1, 2, 3, 7, 500)]
+        self.readers = [Reader(self._link(), most, partial(keep, self.store)) for most in (1, 2, 3, 7, 500)]
         server = self.store.server
         self.strangers = [psycopg.connect(url) for url in (server.socket_url(), self.store.database.url)]
 
@@ -212,7 +225,7 @@ def _numbered(tx: Tx) -> None:
 
 
 @contextmanager
-def lived(seed: int, keep: Callable[[Position], Position]) -> Iterator[Office]:
+def lived(seed: int, keep: Keep) -> Iterator[Office]:
     """Return an office at the end of its day."""
     office = Office(seed, keep)
     try:
@@ -222,10 +235,11 @@ def lived(seed: int, keep: Callable[[Position], Position]) -> Iterator[Office]:
         office.close()
 
 
+@pytest.mark.parametrize("keep", [in_words, in_its_row])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_row_is_read_exactly_once(seed: int):
-    """By readers of any page size, however long transactions last and whichever of them come to nothing."""
-    with lived(seed, in_words) as office:
+def test_every_row_is_read_exactly_once(seed: int, keep: Keep):
+    """By readers of any page size, however they keep their place, however long transactions last and whichever come to nothing."""
+    with lived(seed, keep) as office:
         committed = Counter(row for (row,) in office.store.rows("SELECT id FROM journal"))
 
         assert committed.total() > STEPS / 10
@@ -255,7 +269,7 @@ def test_a_transaction_newer_than_all_that_have_ended_is_under_way():
     """No snapshot lists it: whatever is as new as the newest that has ended counts as under way, though nobody names it."""
     store = PostgresMemory()
     first, second = (Writer(Link(store.database.url, "test", CountedIds(), MovedClock())) for _ in range(2))
-    reader = Reader(store.link, 500, in_words)
+    reader = Reader(store.link, 500, partial(in_words, store))
     first.begin(None, [_told], commits=True)
     second.begin(None, [_told], commits=True)
     second.go_on()  # the higher number, and the lower row

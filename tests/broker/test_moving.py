@@ -456,6 +456,24 @@ def test_nobody_reads_half_a_house(old, url):
     assert seen
 
 
+def test_a_large_house_takes_its_time(server, database, old, url, monkeypatch):
+    """What limits a statement of the store, or a pause between two, limits no move: a table may take an hour, and so may the old file."""
+    monkeypatch.setattr(moving, "TELL_SECONDS", 0.0)
+    look(url, forced=True)
+    server.run(TAMPER.format("PERFORM pg_sleep(1.5);", "NEW"), database)
+    server.run("CREATE TRIGGER tamper BEFORE INSERT ON login_failures FOR EACH ROW EXECUTE FUNCTION tamper()", database)
+    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        monkeypatch.setitem(SETTINGS, name, "1s")
+
+    def tell(text: str) -> None:
+        if text.startswith("taking the measure"):  # between two statements
+            server.run("SELECT pg_sleep(1.5)")
+
+    settled: list[bool] = []
+    carry(old, url, {}, settled=lambda: settled.append(True), watch=Watch(tell))
+    assert [True] == settled
+
+
 def test_a_full_disk_of_the_target_leaves_nothing(old, url):
     """It says where room is missing."""
     with refused(old, url, StoreFull, "the new database's disk is full .* nothing was moved") as new:
@@ -495,6 +513,39 @@ def test_a_commit_whose_answer_is_lost_has_happened(server, database, house, old
         move(old, made.url(database))
 
     assert len(house.rows("messages")) == counts(url)["messages"]
+
+
+def commits_in(server: Server, database: str, seconds: float) -> None:
+    """Let the COMMIT itself of a house take so long."""
+    server.run(TAMPER.format(f"PERFORM pg_sleep({seconds});", "NULL"), database)
+    server.run(
+        "CREATE CONSTRAINT TRIGGER tamper AFTER INSERT ON login_failures DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION tamper()",
+        database,
+    )
+
+
+def test_a_commit_that_is_still_under_way_is_waited_for(server, database, house, old, url):
+    """Its answer is lost, and the server is at it for a second more: then everything is there."""
+    look(url, forced=True)
+    commits_in(server, database, 1)
+    with wire(server) as made:
+        made.breaks.append(Break.AT_ONCE)
+        carry(old, made.url(database), {"visitors": KEY}, settled=lambda: None)
+
+    assert 1 == made.broken
+    assert {name: len(house.rows(name)) for name in metadata.tables} | dict.fromkeys(FRESH, 0) == counts(url)
+
+
+def test_a_commit_that_is_under_way_for_too_long_is_nobodys_to_tell(server, database, old, url, monkeypatch):
+    """It may still come to something: neither moved nor not."""
+    monkeypatch.setattr(moving, "OUTCOME_SECONDS", 0.0)
+    look(url, forced=True)
+    commits_in(server, database, 5)
+    with wire(server) as made:
+        made.breaks.append(Break.AT_ONCE)
+        with pytest.raises(StoreUncertain, match="nobody knows whether everything is there"):
+            carry(old, made.url(database), {"visitors": KEY}, settled=never)
 
 
 def test_who_cannot_learn_what_became_of_it_says_so(server, database, old, url, monkeypatch):

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -245,6 +246,34 @@ def test_a_commit_whose_answer_is_lost_has_happened_once(server: Server, databas
     assert bells == [(Bell.NEWS, "before"), (Bell.NEWS, "a")]
 
 
+COMMITS_SLOWLY = """
+CREATE FUNCTION commits_slowly() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(1); RETURN NULL; END$$;
+CREATE CONSTRAINT TRIGGER commits_slowly AFTER INSERT ON counters DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.name = 'a') EXECUTE FUNCTION commits_slowly()
+"""
+"""Lets COMMIT itself take a second when the counter `a` was added."""
+
+
+def test_a_commit_that_is_still_under_way_is_waited_for(server: Server, database: str):
+    """Neither done nor undone: its answer is lost, and the server is at it for a second more; it is not done again."""
+    server.run(COMMITS_SLOWLY, database)
+    work = Counting("a")
+
+    async def body(store: PostgresStore, wire: Proxy):
+        await store.write(add("before"))
+        wire.breaks.append(Break.AT_ONCE)
+        began = time.monotonic()
+        answer = await store.write(work)
+        return answer, time.monotonic() - began, await store.read(lambda tx: tx.all(GET, name="a"))
+
+    with wire(server) as made:
+        answer, waited, kept = play(made.url(database), lambda store: body(store, made), writers=1)
+
+    assert made.broken == 1
+    assert (answer, work.runs, kept) == (1, 1, [(1,)])
+    assert waited >= 1.0
+
+
 def test_on_a_wire_that_breaks_again_and_again_everything_happens_once(server: Server, database: str):
     """Functions for themselves and items that share a call, by several writers."""
     chance = random.Random(7)
@@ -423,6 +452,39 @@ def test_while_the_server_is_away_calls_are_refused_and_with_it_they_go_through(
     assert kept == [*(f"before {n}" for n in range(4)), "after"]
 
 
+def test_a_server_that_takes_a_call_and_says_nothing_is_given_up_in_time():
+    """A host that hangs, a firewall that swallows: who asks is refused after one try to connect, and that ends by itself."""
+
+    async def body(store: PostgresStore):
+        began = time.monotonic()
+        with pytest.raises(StoreBusy, match="does not answer"):
+            await store.write(add("a"))
+        return time.monotonic() - began
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        url = f"postgresql://omniline@127.0.0.1:{mute.getsockname()[1]}/mute"
+        waited = play(url, body, writers=1, readers=0, patience_seconds=0.1)
+
+    assert waited < 6
+
+
+def test_a_server_that_takes_calls_and_says_nothing_keeps_nobody_waiting():
+    """A try to connect lasts until it is given up: those who wait behind it are refused together, not after a try each."""
+
+    async def body(store: PostgresStore):
+        began = time.monotonic()
+        asked = [store.write(add(f"{n}")) for n in range(12)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {told(answer) for answer in answers}, time.monotonic() - began
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        url = f"postgresql://omniline@127.0.0.1:{mute.getsockname()[1]}/mute"
+        answers, waited = play(url, body, writers=1, readers=0, patience_seconds=0.1)
+
+    assert answers == {StoreBusy}
+    assert waited < 12
+
+
 def test_closing_while_the_server_is_away_answers_everybody(server: Server, url: str):
     """A stop does not hang on a database that does not answer."""
 
@@ -580,6 +642,19 @@ def test_who_waits_too_long_for_a_lock_is_refused_alone(url: str):
 
     limit = quote("-c lock_timeout=200ms")
     assert play(f"{url}?options={limit}", body, writers=1) == (["a", StoreBusy, "c"], [(1,), (8,), (1,)])
+
+
+def test_every_connection_has_the_limits_that_administrators_are_told_of(url: str):
+    """Those of docs/running.md, for writers and readers, whatever the server says of them."""
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+    def shown(tx: Tx) -> list[Any]:
+        return [tx.one(adhoc(select(func.current_setting(name)))) for name in limits]
+
+    async def body(store: PostgresStore):
+        return [await ask(shown) for ask in (store.write, store.read)]
+
+    assert play(url, body) == [[("30s",), ("10s",), ("30s",)]] * 2
 
 
 def test_a_statement_that_takes_too_long_is_ended(url: str):
