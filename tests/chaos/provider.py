@@ -125,6 +125,11 @@ class Provider:
         """Have the customers write."""
         self._talk = asyncio.get_running_loop().create_task(self._think_and_talk())
 
+    def fail_fast(self) -> None:
+        """Raise what ended the customers' talk."""
+        if self._talk is not None and self._talk.done() and not self._talk.cancelled():
+            self._talk.result()
+
     async def stop(self) -> None:
         """Fall silent, and close."""
         if self._talk is not None:
@@ -138,17 +143,21 @@ class Provider:
     async def _think_and_talk(self) -> None:
         while True:
             await asyncio.sleep(self._chance.uniform(*THINK_SECONDS) / len(self.customers))
-            customer = self._chance.choice(list(self.customers.values()))
-            if self.talking and len(customer.said) - len(customer.answers) < UNANSWERED_MAX:
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Have one of the customers write, if they would."""
+        customer = self._chance.choice(list(self.customers.values()))
+        if self.talking and len(customer.said) - len(customer.answers) < UNANSWERED_MAX:
+            self._say(customer)
+        elif customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS:
+            standing = await self.standing(self.kind, customer.name, customer.said[-1].id)
+            # They may have arrived or not, and no more will come of them.
+            customer.answers |= {text for text in standing.in_doubt if text.startswith(REPLY)}
+            self.changed()
+            if standing.over and customer.waits and not self.silent:
+                self.comebacks += 1
                 self._say(customer)
-            elif customer.waits and time.monotonic() - customer.last_said > COMES_BACK_SECONDS:
-                standing = await self.standing(self.kind, customer.name, customer.said[-1].id)
-                if not standing.in_doubt <= customer.answers:
-                    customer.answers |= standing.in_doubt  # no more will come of those
-                    self.changed()
-                if standing.over and customer.waits and not self.silent:
-                    self.comebacks += 1
-                    self._say(customer)
 
     def _say(self, customer: Customer) -> None:
         if self._chance.random() < POISON:
@@ -195,7 +204,7 @@ class Provider:
                 return
             case "cut before":
                 raise ConnectionResetError
-        answer = await self._updates_after(target) if method == "GET" else self._take(json.loads(body))
+        answer = await self._updates_after(target) if method == "GET" else self.take(json.loads(body))
         match trouble:
             case "500 after":
                 await _reply(writer, 500, {})
@@ -219,7 +228,8 @@ class Provider:
         self._chance.shuffle(found)
         return found
 
-    def _take(self, wanted: dict[str, Any]) -> dict[str, str]:
+    def take(self, wanted: dict[str, Any]) -> dict[str, str]:
+        """Take the message that the body of a request is; return the answer's."""
         token = wanted["token"]
         known = token in self.sent
         self.repeats += known

@@ -63,7 +63,7 @@ def test_a_house_of_several_processes_loses_nothing_whatever_becomes_of_them_and
     assert cluster.traffic is not None
     assert cluster.traffic.said >= 100
     assert {*POINTS, *OF_POSTGRES, *OF_REDIS, "freeze", "clock", "vanish", "crowd", "term", "all"} <= set(cluster.ends)
-    assert cluster.provider.sent
+    assert all(provider.sent for provider in cluster.providers)
     assert set(TROUBLES) <= set(cluster.provider.troubles)
     assert all(cluster.taken_over.values())
     assert {"timers", "crm"} <= set(cluster.taken_over)

@@ -121,6 +121,16 @@ def test_what_a_provider_took_once_is_no_repeat():
     assert check(run).ok
 
 
+def test_an_answer_in_doubt_need_not_have_arrived():
+    """Once at most: whoever sent it has told the operator that nobody knows."""
+    run = sound()
+    visitor = run.visitors[0]
+    del visitor.pushed[-1]
+    visitor.in_doubt = {8}
+
+    assert check(run).ok
+
+
 def _never_stored(run):
     for lines in (run.visitors[0].history, run.house.threads[CONVERSATION]):
         lines[:] = [line for line in lines if line.seq != 4]

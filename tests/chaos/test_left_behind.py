@@ -8,8 +8,9 @@ from broker.domain import LineSettings
 from broker.inbound import accept, bury, prepare
 from broker.ports import Raw
 from routing.worker import step
-from tests.chaos.provider import KIND_NAME
-from tests.chaos.trials import left_behind, standing
+from tests.chaos.cluster import weigh
+from tests.chaos.provider import ANSWERED, FORGETFUL, KIND_NAME, NO_ANSWER
+from tests.chaos.trials import STOPPED, Doubt, in_doubt, left_behind, standing
 from tests.support.channels import FakeChannel, wrote
 from tests.support.house import add_channel, add_line, load_house
 from tests.support.store import MemoryStore
@@ -80,3 +81,43 @@ def test_a_customer_is_left_without_an_answer_only_when_nothing_is_under_way(sit
     site.store.change("UPDATE outbox SET state = 'sent'")
     assert not site.is_over("2")  # this has not come
     assert site.is_over("1")
+
+
+def test_what_is_in_doubt_is_read_with_whom_it_is_for(site):
+    """Their customer waits for no more of it; its token is what the provider knows it by."""
+    site.come(wrote("1", "p00", "p00 1"))
+    site.decide()
+    site.store.change("UPDATE outbox SET state = 'unconfirmed', problem = ?", STOPPED)
+
+    (doubt,) = site.store.read(in_doubt)
+    token = site.store.one("SELECT id FROM outbox")
+    assert (KIND_NAME, "p00", token, 2, STOPPED) == (doubt.kind, doubt.key, doubt.token, doubt.seq, doubt.reason)
+    assert frozenset({doubt.text}) == site.store.read(lambda tx: standing(tx, KIND_NAME, "p00", "1")).in_doubt
+
+
+def _doubt(problem: str, seq: int = 2, kind: str = FORGETFUL) -> Doubt:
+    return Doubt(kind, "f00", f"token-{seq}", seq, "re: f00 1", problem)
+
+
+def test_doubt_has_reason_where_the_provider_forgets_and_did_not_answer_or_its_sender_ended():
+    """Each of these may have arrived."""
+    doubts = [_doubt(f"{NO_ANSWER}: ReadTimeout"), _doubt(f"{ANSWERED} 500", seq=3), _doubt(f"{STOPPED}; who knows", seq=5)]
+
+    assert ({"f00": {2, 3, 5}}, []) == weigh(doubts, {"token-3"}, stopped_max=1)
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        pytest.param(_doubt(f"{NO_ANSWER}: ReadTimeout", kind=KIND_NAME), id="a repeat would have done no harm"),
+        pytest.param(_doubt(f"{ANSWERED} 500"), id="the provider knows nothing of it"),
+        pytest.param(_doubt("the channel failed: KeyError"), id="another reason"),
+        pytest.param(_doubt(STOPPED), id="more than senders ended"),
+    ],
+)
+def test_doubt_without_a_reason_is_told(doubt):
+    """It is counted as unconfirmed."""
+    places, (told,) = weigh([doubt], {"token-9"}, stopped_max=0)
+
+    assert {} == places
+    assert doubt.problem in told

@@ -191,6 +191,8 @@ class Visitor(Client):
         self.talking = True
         self.silent = False
         """Writes nothing more, whatever is missing: what there is will be looked at."""
+        self.comebacks = 0
+        """How often they wrote once more, because the session was closed without an answer."""
         self._unsettled: dict[str, Said] = {}
         """By id, in the order of writing: what there are thousands of is not looked through at each frame."""
         self._by_id: dict[str, Said] = {}
@@ -217,6 +219,7 @@ class Visitor(Client):
             if self.talking and len(self._unanswered) < UNANSWERED_MAX:
                 self._write(min(self.chance.randint(1, BURST_MAX), BURST_MAX - pending))
             elif self.state == "closed" and not (pending or self.silent) and self.waits:
+                self.comebacks += 1
                 self._write(1)
             with suppress(*LOST):
                 await self._say_next()
@@ -678,10 +681,12 @@ class Traffic:
         self._tasks = [asyncio.get_running_loop().create_task(one) for one in work]
 
     def fail_fast(self) -> None:
-        """Raise what ended a client that should go on."""
+        """Raise what ended a client, or a provider's customers, that should go on."""
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
+        for provider in self.providers:
+            provider.fail_fast()
 
     @property
     def said(self) -> int:

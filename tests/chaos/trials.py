@@ -26,7 +26,7 @@ from broker.store.sql import adhoc, one_of
 from broker.store.sqlite import read_once
 from broker.store.tables import channels, conversations, inputs, messages, offers, outbox, sessions
 from tests.chaos.checker import Ledger, check
-from tests.chaos.provider import Standing
+from tests.chaos.provider import ANSWERED, NO_ANSWER, Standing
 from tests.chaos.record import House, Line, Run
 from tests.chaos.server import POINTS
 from tests.chaos.traffic import HOST, PASSWORD, Operator, Traffic
@@ -43,6 +43,8 @@ REACH_SECONDS = 20.0
 DRAIN_SECONDS = 30.0
 OPENING_SECONDS = 20.0
 AFTER_SECONDS = 1.0
+STOPPED = "the program was stopped while sending"
+"""How the house begins to say why a message is in doubt whose sender ended, or could not write down what became of it."""
 TERM_EVERY = 8
 """After so many kills the server is stopped in order."""
 
@@ -339,7 +341,8 @@ def summary_of(traffic: Traffic, ends: Counter[str], start_seconds: Sequence[flo
         [
             f"ends of the server: {_counted(ends)}",
             f"starts: {len(starts)}, median {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s",
-            f"messages of customers: {traffic.said} acknowledged, {resent} sent again; answers: {replies}",
+            f"messages of customers: {traffic.said} acknowledged, {resent} sent again; answers: {replies}; "
+            f"{sum(one.comebacks for one in visitors)} wrote again after a closing over their words",
             f"shown again after a crash and rendered once: {repeats}",
             f"deeds: {_counted(verbs)}; refused: {_counted(refused)}",
             f"sockets: visitors {sum(one.connections for one in visitors)}, operators {sum(one.connections for one in operators)}"
@@ -439,6 +442,11 @@ class Doubt:
     seq: int
     text: str
     problem: str
+
+    @property
+    def reason(self) -> str:
+        """Return what of the reasons that there may be the problem begins with; empty: none."""
+        return next((words for words in (NO_ANSWER, ANSWERED, STOPPED) if self.problem.startswith(words)), "")
 
 
 def in_doubt(tx: Tx) -> list[Doubt]:
