@@ -426,6 +426,28 @@ def test_every_number_that_is_looked_at_is_shown(name):
         assert labels <= set().union(*(samples[one] for one in named))
 
 
+def test_commands_are_those_of_the_units(tmp_path):
+    """Their user, their program, their data: a command that is called otherwise would make a house of its own."""
+    stub = tmp_path / "runuser"
+    stub.write_text('#!/bin/sh\necho "$OMNILINE_DATA" "$@"\n')
+    stub.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    said = subprocess.run(
+        ["sh", str(DEPLOY / "omniline.sh"), "user", "add", "ann", "--name", "Ann Lee"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    user, program = (_unit("omniline.service")[key][0] for key in ("User", "ExecStart"))
+    assert said.stdout == f"/var/lib/omniline -u {user} -- {program.split()[0]} user add ann --name Ann Lee\n"
+    assert {name: _unit(name)["EnvironmentFile"][0].lstrip("-") for name in UNITS} == dict.fromkeys(
+        UNITS, "/etc/omniline/omniline.env"
+    )
+    assert ". /etc/omniline/omniline.env" in (DEPLOY / "omniline.sh").read_text()
+
+
 def test_every_alert_is_explained_and_every_process_is_asked():
     """The page says what to do about each; the scraper asks the roles of the compose file."""
     scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
