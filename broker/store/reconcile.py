@@ -175,7 +175,7 @@ def _ids(row: Row) -> str:
 def _query(statement: Select[Any], made: Callable[[Select[Any]], Sql] = sql) -> Callable[[Tx], Iterable[str]]:
     """Return how to find the rows of *statement*; when they are many the database counts them and only the first are fetched."""
     # Found whole: to find a few of what is hardly ever there PostgreSQL would go through all rows for each row.
-    found = statement.order_by(None).cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    found = statement.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
     first = made(select(found).limit(LISTED))
     count = made(select(func.count()).select_from(statement.order_by(None).subquery()))
 

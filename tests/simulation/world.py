@@ -596,6 +596,7 @@ class World:
             owner=name,
             fence=fence,
             within=_unbounded,
+            sleep=_a_while,
         )
         while True:
             await Pause(lambda: bool(memory.outbox))
@@ -783,6 +784,11 @@ class World:
             for (of, operator), left in fit.items():
                 if of == line and left >= weight and '"rounds_over":true' not in state:
                     yield f"STUCK session {session} waits and {operator} could take it"
+
+
+async def _a_while(_: float) -> None:
+    """Let others go on."""
+    await Pause()
 
 
 def _unbounded(sending: Awaitable[str], seconds: float) -> Awaitable[str]:
