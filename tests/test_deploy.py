@@ -438,6 +438,7 @@ def test_commands_are_those_of_the_units(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
+        check=True,
     )
 
     user, program = (_unit("omniline.service")[key][0] for key in ("User", "ExecStart"))
