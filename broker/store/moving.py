@@ -13,11 +13,14 @@ then all is done again, and what cannot be kept is replaced by U+FFFD and counte
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -46,6 +49,8 @@ _OTHERWISE = {("journal", "xid"): "NULL", ("readers", "under_way"): "''"}
 """Numbers of transactions mean nothing on another server. What is carried was committed long before any of it reads."""
 TELL_SECONDS = 0.5
 """Between two words on how far it has come."""
+LOOK_SECONDS = 0.5
+"""Between two looks at whether it is given up while the new database says nothing."""
 _LOOK_ROWS = 1_000
 """Between two looks at the clock, and at whether to go on."""
 _HASH_BYTES = 16
@@ -167,7 +172,7 @@ def carry(path: Path, url: str, keys: Mapping[str, bytes], *, settled: Callable[
     mended: Counter[str] | None = None
     while True:
         try:
-            with closing(_Old(path, keys, mended)) as old, closing(_New(url)) as new:
+            with closing(_Old(path, keys, mended)) as old, closing(_New(url)) as new, _cut_when(watch.given_up, new):
                 tables = _all(old, new, watch)
                 new.commit()
                 sending = old.sending
@@ -177,11 +182,33 @@ def carry(path: Path, url: str, keys: Mapping[str, bytes], *, settled: Callable[
                 raise _told(error) from error
             mended = Counter()
         except psycopg.Error as error:
+            if watch.given_up():
+                watch.look("")
             raise _told(error) from error
         except driver().Error as error:
             raise StoreError(f"{path} could not be read ({error}); {_GOES_ON}") from error
     settled()
     return Carried(tables, time.monotonic() - begun, mended or Counter(), sending)
+
+
+@contextmanager
+def _cut_when(given_up: Callable[[], bool], new: _New) -> Iterator[None]:
+    """Cut the connection to *new* when the move is given up: its server may stand still, and then nothing else ends the waiting."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(LOOK_SECONDS):
+            if given_up():
+                new.cut()
+                return
+
+    watching = threading.Thread(target=watch, name="move-watch", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
 
 
 def _all(old: _Old, new: _New, watch: Watch) -> dict[str, Tally]:
@@ -301,6 +328,11 @@ class _New:
     def close(self) -> None:
         """Let go of it; what was not committed is undone."""
         self._connection.close()
+
+    def cut(self) -> None:
+        """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
+        with suppress(OSError, psycopg.OperationalError), socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
     def lock(self) -> None:
         """Keep everybody else away from the tables. Raises Conflict when somebody has left rows in them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -568,6 +569,25 @@ def test_it_can_be_given_up_at_any_time(old, url):
 
     with refused(old, url, GivenUp, "given up; nothing was moved", Watch(given_up=given_up)):
         pass
+
+
+@pytest.mark.timeout(60)
+def test_it_can_be_given_up_while_the_new_database_stands_still(old, url, server):
+    """Its host is frozen, its disk hangs: the old house is shut until somebody gives it up, and then at once no more."""
+    stands_still = threading.Event()
+
+    def freeze(_: str) -> None:
+        if not stands_still.is_set():
+            server.pause()
+            stands_still.set()
+
+    look(url, forced=True)
+    try:
+        with pytest.raises(GivenUp, match="given up; nothing was moved"):
+            carry(old, url, {"visitors": KEY}, settled=never, watch=Watch(freeze, stands_still.is_set))
+    finally:
+        server.pause(paused=False)
+    assert dict.fromkeys(metadata.tables, 0) == counts(url)
 
 
 def test_it_says_how_far_it_has_come(old, url, monkeypatch):
