@@ -113,7 +113,7 @@ def test_what_a_newer_version_has_set_ends_no_process_of_this_one():
     live = directory.LiveDirectory(cast("Store", Readable(store)), transport)
 
     def becomes(distribution: str) -> None:
-        store.change("UPDATE lines SET settings = json_set(settings, '$.distribution', ?)", distribution)
+        store.change("UPDATE lines SET settings = ?", f'{{"distribution": "{distribution}"}}')
         transport.ring([(Bell.SETTINGS, "")])
 
     async def story() -> tuple[list[Any], list[str]]:
@@ -162,7 +162,7 @@ def test_nobody_hears_of_settings_that_have_not_changed():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("UPDATE lines SET settings = json_set(settings, '$.distribution', 'sideways')", "line shop is set to what"),
+        ('UPDATE lines SET settings = \'{"distribution": "sideways"}\'', "line shop is set to what"),
         ("UPDATE operators SET role = 'bishop'", "ann is a bishop, which this version does not know"),
     ],
 )
