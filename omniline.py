@@ -150,7 +150,14 @@ def _parser() -> argparse.ArgumentParser:
     # Differences have the status 1 for themselves.
     replay.set_defaults(run=_replay, refused=2)
 
-    _what_if_parser(commands)
+    what_if = commands.add_parser(
+        "what-if",
+        help="play a line's traffic again under other settings, hours or people",
+        description="Plays what customers wrote to a line again, as its settings are and as FILE would change them, and shows both "
+        "beside what happened, with a staffing table. It only reads. TIME is as for replay. The exit status is 0, or 2 when "
+        "nothing could be played.",
+    )
+    _what_if_options(what_if)
 
     move = commands.add_parser(
         "move",
@@ -166,14 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _what_if_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    what_if = commands.add_parser(
-        "what-if",
-        help="play a line's traffic again under other settings, hours or people",
-        description="Plays what customers wrote to a line again, as its settings are and as FILE would change them, and shows both "
-        "beside what happened, with a staffing table. It only reads. TIME is as for replay. The exit status is 0, or 2 when "
-        "nothing could be played.",
-    )
+def _what_if_options(what_if: argparse.ArgumentParser) -> None:
     what_if.add_argument("--line", required=True, metavar="NAME", help="the line's short name")
     what_if.add_argument(
         "--from", dest="since", type=_moment, required=True, metavar="TIME", help="what was written at TIME or later"

@@ -172,6 +172,6 @@ unexpected_errors_total = Counter(
     ["where"],
     registry=REGISTRY,
 )
-for where in "consoles control crm distributor receivers sender store timers transport web worker".split():
+for _where in "consoles control crm distributor receivers sender store timers transport web worker".split():
     # There from the start: of a row that begins with its first error nobody sees that it has grown.
-    unexpected_errors_total.labels(where)
+    unexpected_errors_total.labels(_where)

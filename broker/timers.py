@@ -81,7 +81,7 @@ def fire_due(tx: Tx, enter: Mapping[str, Enter]) -> int:
     due = tx.all(_DUE, now_us=to_us(tx.now))
     if tx.shared:
         due = _in_one_order(due)
-        in_hand = locks.free_conversations(tx, (ConversationId(owner_id) for _, kind, owner_id, _ in due if kind == CONVERSATION))
+        in_hand = locks.in_hand(tx, (ConversationId(owner_id) for _, kind, owner_id, _ in due if kind == CONVERSATION))
         due = [row for row in due if row[2] not in in_hand]
     fired = 0
     for timer_id, owner_kind, owner_id, event in due:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -120,7 +121,7 @@ class Reader:
         await self._keep(("lead", lead.external_id, self._crm.put_lead(lead)) for lead in page.leads)
         for first in range(0, len(page.closed), AT_ONCE):
             some = page.closed[first : first + AT_ONCE]
-            drafts = await self._store.read(lambda tx, these=some: transcripts_of(tx, these))  # type: ignore[misc]
+            drafts = await self._store.read(partial(transcripts_of, session_ids=some))
             await self._keep(("transcript", text.external_id, self._crm.put_transcript(text)) for text in drafts)
         await self._store.write(lambda tx: self._move(tx, page.behind))
         return page.rows

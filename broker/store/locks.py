@@ -67,8 +67,8 @@ def conversations(tx: Tx, ids: Iterable[ConversationId]) -> None:
         tx.each(_CONVERSATIONS, [(id_,) for id_ in set(ids)])
 
 
-def free_conversations(tx: Tx, ids: Iterable[ConversationId]) -> set[str]:
-    """Lock those of *ids* that nobody else has, and return the ones that somebody has."""
+def in_hand(tx: Tx, ids: Iterable[ConversationId]) -> set[str]:
+    """Lock those conversations of *ids* that nobody has in hand, and return the others."""
     wanted = set(ids)
     if not tx.shared or not wanted:
         return set()

@@ -13,14 +13,12 @@ then all is done again, and what cannot be kept is replaced by U+FFFD and counte
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -34,7 +32,7 @@ from sqlalchemy import BigInteger, LargeBinary, SmallInteger, String, Table
 from broker.errors import ConfigError, Conflict, OmnilineError, StoreBusy, StoreError, StoreFull, StoreUncertain
 from broker.store.migrate import migrate_postgres, schema_of
 from broker.store.migrations import CHAIN
-from broker.store.postgres import OUTCOME_SECONDS, RETRY_SECONDS, connect, refuse_unsafe
+from broker.store.postgres import OUTCOME_SECONDS, RETRY_SECONDS, connect, cut, refuse_unsafe
 from broker.store.sqlite import connect as connect_sqlite
 from broker.store.sqlite import driver
 from broker.store.tables import metadata, secrets
@@ -55,6 +53,7 @@ _LOOK_ROWS = 1_000
 """Between two looks at the clock, and at whether to go on."""
 _HASH_BYTES = 16
 _GOES_ON = "nothing was moved, and the house goes on where it is"
+_GIVEN_UP = f"the move was given up; {_GOES_ON}"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -133,7 +132,7 @@ class Watch:
     def look(self, text: str) -> None:
         """Say *text* when it is time to say something. Raises GivenUp."""
         if self.given_up():
-            raise GivenUp(f"the move was given up; {_GOES_ON}")
+            raise GivenUp(_GIVEN_UP)
         now = time.monotonic()
         if now - self._told >= TELL_SECONDS:
             self._told = now
@@ -183,7 +182,7 @@ def carry(path: Path, url: str, keys: Mapping[str, bytes], *, settled: Callable[
             mended = Counter()
         except psycopg.Error as error:
             if watch.given_up():
-                watch.look("")
+                raise GivenUp(_GIVEN_UP) from error
             raise _told(error) from error
         except driver().Error as error:
             raise StoreError(f"{path} could not be read ({error}); {_GOES_ON}") from error
@@ -330,9 +329,8 @@ class _New:
         self._connection.close()
 
     def cut(self) -> None:
-        """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
-        with suppress(OSError, psycopg.OperationalError), socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
+        """Let nobody wait for an answer any more; from another thread."""
+        cut(self._connection)
 
     def lock(self) -> None:
         """Keep everybody else away from the tables. Raises Conflict when somebody has left rows in them."""

@@ -265,6 +265,12 @@ def refuse_unsafe(connection: psycopg.Connection[Any], *, forced: bool = False) 
         )
 
 
+def cut(connection: psycopg.Connection[Any]) -> None:
+    """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+
+
 class Link:
     """One connection to the database that comes back when it is lost, and what is done on it; used by one thread at a time."""
 
@@ -309,8 +315,7 @@ class Link:
         """Cut the connection, from another thread: whoever waits for an answer hears that there will be none."""
         with self._holds:
             if self._connection is not None and not self._connection.closed:
-                with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
-                    wire.shutdown(socket.SHUT_RDWR)
+                cut(self._connection)
 
     def run(self, work: Work) -> tuple[list[Answer], After]:
         """Run *work* in a transaction, or its parts each in one; return each item's fate and what to do then."""

@@ -586,15 +586,15 @@ def _us(at: datetime | None) -> int | None:
     return to_us(at) if at is not None else None
 
 
-def _sessions(tx: Tx) -> Iterator[Row]:
-    rows = tx.all(_SESSIONS, after="", page=PAGE)
-    while rows:
-        yield from rows
-        rows = tx.all(_SESSIONS, after=rows[-1][0], page=PAGE)
+def _pages(read: Callable[[Any], list[Row]], after: str | int) -> Iterator[list[Row]]:
+    """Yield what *read* finds, page by page: it returns the next rows whose first column is after the one it is given, in that order."""
+    while rows := read(after):
+        yield rows
+        after = rows[-1][0]
 
 
 def _unlike_their_state(tx: Tx) -> Iterator[str]:
-    for *columns, body in _sessions(tx):
+    for *columns, body in chain.from_iterable(_pages(lambda after: tx.all(_SESSIONS, after=after, page=PAGE), "")):
         try:
             state = _STATE.decode(body)
         except msgspec.MsgspecError:
@@ -692,8 +692,7 @@ _OFFERS_TOLD = sql(
 
 def _offered_by_page(tx: Tx) -> Iterator[list[_Offered]]:
     """Yield the offers that the journal tells of, page by page."""
-    rows = tx.all(_OFFERS_TOLD, after=0, page=PAGE)
-    while rows:
+    for rows in _pages(lambda after: tx.all(_OFFERS_TOLD, after=after, page=PAGE), 0):
         page = []
         for _, session, line, kind, body in rows:
             told = _OFFERED.decode(body)
@@ -702,7 +701,6 @@ def _offered_by_page(tx: Tx) -> Iterator[list[_Offered]]:
                     number = told.after.offer_no if told.after else 0
                     page += [_Offered(session, number, operator, line, kind, told.event.rule) for operator in made.operators]
         yield page
-        rows = tx.all(_OFFERS_TOLD, after=rows[-1][0], page=PAGE)
 
 
 def _offered(tx: Tx) -> Iterator[_Offered]:
@@ -1111,14 +1109,6 @@ _SAID = sql(
 )
 
 
-def _by_page(tx: Tx, statement: Select[Any], key: Column[str]) -> Iterator[Row]:
-    """Yield the rows of *statement*, which is limited to a page and ordered by its first column, *key*."""
-    rows = tx.all(adhoc(statement))
-    while rows:
-        yield from rows
-        rows = tx.all(adhoc(statement.where(key > rows[-1][0])))
-
-
 def _wrong_transcripts(tx: Tx) -> Iterator[str]:
     news = exists().where(
         journal.c.conversation_id == sessions.c.conversation_id,
@@ -1133,7 +1123,8 @@ def _wrong_transcripts(tx: Tx) -> Iterator[str]:
         .order_by(sessions.c.id)
         .limit(PAGE)
     )
-    for session, conversation, first_seq, body in _by_page(tx, statement, sessions.c.id):
+    pages = _pages(lambda after: tx.all(adhoc(statement.where(sessions.c.id > after))), "")
+    for session, conversation, first_seq, body in chain.from_iterable(pages):
         try:
             transcript = _TRANSCRIPT.decode(body)
         except msgspec.MsgspecError:

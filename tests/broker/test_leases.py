@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,18 @@ class Hall:
 
         return work
 
+    @asynccontextmanager
+    async def a_before_b(self) -> AsyncIterator[None]:
+        """Let a have the lease, and b wait for it."""
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(self.leases("a").run("timers", self.run("a")))
+            while "a" not in self.running:
+                await self.pass_time(0.5)
+            second = tasks.create_task(self.leases("b").run("timers", self.run("b")))
+            yield
+            first.cancel()
+            second.cancel()
+
     async def pass_time(self, seconds: float) -> None:
         """Let time go on in small steps, and everybody who is not paused with it."""
         for _ in range(round(seconds / 0.5)):
@@ -228,11 +241,7 @@ def test_a_process_that_stands_still_is_taken_over_within_ten_seconds(tmp_path: 
     """It runs in one process at a time; the one that stood still stops by itself when it wakes, and its work is refused before that."""
 
     async def story(hall: Hall) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
-            while "a" not in hall.running:
-                await hall.pass_time(0.5)
-            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+        async with hall.a_before_b():
             await hall.pass_time(20)
             assert set(hall.running) == {"a"}
 
@@ -247,8 +256,6 @@ def test_a_process_that_stands_still_is_taken_over_within_ten_seconds(tmp_path: 
             hall.paused.clear()
             await hall.pass_time(RENEW_SECONDS)
             assert set(hall.running) == {"b"}
-            first.cancel()
-            second.cancel()
 
     assert LEASE_SECONDS + TRY_SECONDS < 10
     played(tmp_path, story)
@@ -283,18 +290,12 @@ def test_who_gets_no_answer_stops_when_the_lease_ends(tmp_path: Path, monkeypatc
     monkeypatch.setattr("broker.leases.GIVE_UP_SECONDS", 0.0)
 
     async def story(hall: Hall) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
-            while "a" not in hall.running:
-                await hall.pass_time(0.5)
-            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+        async with hall.a_before_b():
             hall.unanswered.add("a")
             await hall.pass_time(LEASE_SECONDS - 0.5)
             assert set(hall.running) == {"a"}
             await hall.pass_time(0.5 + TRY_SECONDS)
             assert set(hall.running) == {"b"}
-            first.cancel()
-            second.cancel()
 
     played(tmp_path, story)
 
@@ -303,11 +304,7 @@ def test_a_store_that_refuses_for_a_moment_costs_nobody_their_lease(tmp_path: Pa
     """It is asked again in time: the work goes on under the same token."""
 
     async def story(hall: Hall) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(hall.leases("a").run("timers", hall.run("a")))
-            while "a" not in hall.running:
-                await hall.pass_time(0.5)
-            second = tasks.create_task(hall.leases("b").run("timers", hall.run("b")))
+        async with hall.a_before_b():
             hall.refused.add("a")
             await hall.pass_time(LEASE_SECONDS - RENEW_SECONDS - 0.5)
             hall.refused.clear()
@@ -315,8 +312,6 @@ def test_a_store_that_refuses_for_a_moment_costs_nobody_their_lease(tmp_path: Pa
 
             assert set(hall.running) == {"a"}
             assert [(holder, token) for _, holder, token, _ in await hall.store.read(held)] == [("a", 1)]
-            first.cancel()
-            second.cancel()
 
     played(tmp_path, story)
 

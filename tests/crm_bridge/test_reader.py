@@ -20,6 +20,7 @@ from broker.ports import LeadDraft, TranscriptDraft, Tx
 from broker.store import journal
 from broker.store.reconcile import reconcile
 from crm_bridge.builtin import BuiltInCrm, put_transcripts
+from crm_bridge.facts import SAID_PAGE
 from crm_bridge.reader import NAME, Reader, look, transcripts_of
 from crm_bridge.transcript import Document
 from crm_bridge.transcript import read as document_of
@@ -261,7 +262,6 @@ def test_a_session_closed_by_silence_has_its_transcript():
 def test_who_writes_without_an_end_makes_no_endless_transcript(shop, monkeypatch, limit, most):
     """A banned one, say, whose words all belong to the session that was closed: the first are kept there, all in the conversation."""
     monkeypatch.setattr(f"crm_bridge.facts.{limit}", most)
-    monkeypatch.setattr("crm_bridge.facts.SAID_PAGE", 2)
     conversation = closed(shop)
     shop.read()
     whole = shop.document()
@@ -280,6 +280,21 @@ def test_who_writes_without_an_end_makes_no_endless_transcript(shop, monkeypatch
     assert len(whole.messages) < len(full.messages) < 15
     assert shop.document() == full
     assert [broken.says for broken in shop.house.do(reconcile).broken if broken.table == "transcripts"] == []
+
+
+def test_a_long_conversation_is_written_down_whole(shop):
+    """It is read by pages: nothing is left out between them, and nothing is there twice."""
+    conversation = closed(shop)
+    contact = shop.house.conversation(conversation)["contact_id"]
+    shop.house.settle()
+    shop.house.do(lambda tx: set_banned(tx, contact, banned=True))
+    for number in range(2 * SAID_PAGE + 10):
+        shop.house.say(shop.site, "v1", f"still there {number}")
+    shop.read()
+
+    said = [row["seq"] for row in sorted(shop.house.rows("messages", kind="said"), key=lambda row: row["seq"])]
+    assert [line.seq for line in shop.document().messages] == said
+    assert not shop.document().more
 
 
 def test_a_receipt_of_everything_reaches_each_session_that_it_covers(shop):
