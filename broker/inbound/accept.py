@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -163,8 +163,8 @@ def rating_of(pressed: str) -> tuple[Rating, SessionId | None]:
 
 def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
     """Store a delivery of a channel: all of it and the cursor that confirms it, or nothing."""
-    if len(prepared) > 1:
-        _lock(tx, [(channel_id, prepared)])
+    if len(prepared) > 1 and tx.shared:
+        _find_each(tx, [(channel_id, prepared)])
     accepted = [_accept(tx, channel_id, one) for one in prepared]
     if cursor is not None:
         tx.run(_CURSOR, channel_id=channel_id, cursor=cursor)
@@ -177,18 +177,17 @@ def accept_each(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]
     Raises the store's error when one of those is a repeat, and then nothing of any has happened: `Store.write_each` asks again for each
     alone. To look for repeats beforehand would cost everybody what only a repeat should.
     """
-    if len(deliveries) > 1:
-        _lock(tx, deliveries)
-    plain = {at for at, (_, prepared) in enumerate(deliveries) if all(map(_is_plain, prepared))}
-    accepted = _accept_plain(tx, [(at, *deliveries[at]) for at in plain]) if len(deliveries) > 1 else {}
+    found = _find_each(tx, deliveries) if len(deliveries) > 1 else {}
+    plain = [(at, *delivery) for at, delivery in enumerate(deliveries) if all(map(_is_plain, delivery[1]))]
+    accepted = _accept_plain(tx, plain, found) if found else {}
     # The others after them; among those is what was plain and begins a conversation.
     return [accepted.get(at) or accept(tx, *delivery) for at, delivery in enumerate(deliveries)]
 
 
-def _lock(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]]]) -> None:
-    """Lock every conversation that *deliveries* belong to, in the one order, before the first is written to."""
-    if tx.shared:
-        tx.each(_FIND_EACH, [(channel_id, one.incoming.key) for channel_id, ones in deliveries for one in ones if one.incoming])
+def _find_each(tx: Tx, deliveries: Sequence[tuple[ChannelId, Sequence[Prepared]]]) -> dict[tuple[str, str], _Conversation]:
+    """Return every conversation that *deliveries* belong to and that has begun; lock them in the one order, before any is written to."""
+    keys = {(channel_id, one.incoming.key) for channel_id, prepared in deliveries for one in prepared if one.incoming}
+    return {(row[0], row[1]): _Conversation(*row[2:]) for row in tx.each(_FIND_EACH, sorted(keys))}
 
 
 def _is_plain(one: Prepared) -> bool:
@@ -203,11 +202,11 @@ def _is_plain(one: Prepared) -> bool:
     )
 
 
-def _accept_plain(tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepared]]]) -> dict[int, list[Accepted]]:
-    """Store those of *asked* whose conversation has begun; return what became of them by their number."""
+def _accept_plain(
+    tx: Tx, asked: Sequence[tuple[int, ChannelId, Sequence[Prepared]]], found: Mapping[tuple[str, str], _Conversation]
+) -> dict[int, list[Accepted]]:
+    """Store those of *asked* whose conversation is among the *found*; return what became of them by their number."""
     begun = tracing.begin()
-    keys = {(channel_id, one.incoming.key) for _, channel_id, prepared in asked for one in prepared if one.incoming}
-    found = {(row[0], row[1]): _Conversation(*row[2:]) for row in tx.each(_FIND_EACH, sorted(keys))}
     accepted: dict[int, list[Accepted]] = {}
     last: dict[ConversationId, int] = {}
     new_inputs: list[Row] = []

@@ -40,6 +40,7 @@ from broker import metrics
 from broker.domain import from_us
 from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreError, StoreFull, StoreUncertain
 from broker.ports import Bell, Clock, Ids, Row, RowsStatement, Statement, Tx
+from broker.store.arrays import FlatListDumper
 from broker.store.calls import BATCH_MAX, WHOLE, After, Answer, Each, Work, answers_due, call, halves, settle
 from broker.store.sql import POSTGRESQL, RowsSql, Sql
 
@@ -239,6 +240,7 @@ def connect(url: str, name: str, *, patient: bool = False) -> psycopg.Connection
         url, autocommit=True, application_name=f"omniline {name}", options=f"{options} {given}".strip(), **_LINK
     )
     connection.prepared_max = 2_000
+    connection.adapters.register_dumper(list, FlatListDumper)
     return connection
 
 
@@ -300,6 +302,11 @@ class Link:
         self._asked = _Asked()
         self._holds = threading.Lock()
         """Nobody closes the connection while another thread cuts it: its number may be another's the next moment."""
+
+    @property
+    def lost(self) -> bool:
+        """Return whether the latest try to connect failed."""
+        return self._lost_since is not None
 
     def waits_for(self, now: float) -> float:
         """Return for how many seconds the database owes this link an answer; 0: it owes none. *now* is `time.monotonic`."""
@@ -573,16 +580,21 @@ class _Job(NamedTuple):
 
 
 class _Jobs:
-    """What waits for a thread: functions in the order they came, the items of one function together."""
+    """What waits for a thread: functions in the order they came, the items of one function together.
+
+    Of the threads that rest the one that worked last is woken: what its connection needs, here and in the database, is in the caches
+    still. Taken in turn, each would find them cold. Those that cannot connect come after all others.
+    """
 
     def __init__(self) -> None:
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._resting: list[threading.Lock] = []
         self._waiting: deque[_Job] = deque()
         self._open: dict[Any, _Job] = {}
         self._closed = False
 
     def put(self, work: Any, item: Any, future: asyncio.Future[Any]) -> None:
-        with self._ready:
+        with self._lock:
             shared = self._open.get(work) if item is not WHOLE else None
             if shared is not None and shared.items is not None and len(shared.items) < BATCH_MAX:
                 shared.items.append(item)
@@ -592,21 +604,26 @@ class _Jobs:
             if job.items is not None:
                 self._open[work] = job
             self._waiting.append(job)
-            self._ready.notify()
+            if self._resting:
+                self._resting.pop().release()
 
-    def take(self) -> tuple[Work, list[asyncio.Future[Any]]] | None:
-        """Return what is next, waiting for it; None when there will be no more."""
-        with self._ready:
-            while not self._waiting:
+    def take(self, link: Link) -> tuple[Work, list[asyncio.Future[Any]]] | None:
+        """Return what is next to be done on *link*, waiting for it; None when there will be no more."""
+        while True:
+            with self._lock:
+                if self._waiting:
+                    job = self._take()
+                    return (job.work if job.items is None else Each(job.work, job.items)), job.futures
                 if self._closed:
                     return None
-                self._ready.wait()
-            job = self._take()
-            return (job.work if job.items is None else Each(job.work, job.items)), job.futures
+                rest = threading.Lock()
+                rest.acquire()
+                self._resting.insert(0 if link.lost else len(self._resting), rest)
+            rest.acquire()
 
     def late(self, before: float) -> list[asyncio.Future[Any]]:
         """Take back what has waited since *before*; return whom it was for."""
-        with self._ready:
+        with self._lock:
             futures: list[asyncio.Future[Any]] = []
             while self._waiting and self._waiting[0].since < before:
                 futures += self._take().futures
@@ -619,9 +636,10 @@ class _Jobs:
         return job
 
     def close(self) -> None:
-        with self._ready:
+        with self._lock:
             self._closed = True
-            self._ready.notify_all()
+            while self._resting:
+                self._resting.pop().release()
 
 
 class PostgresStore:
@@ -740,7 +758,7 @@ class PostgresStore:
     # --- the threads
 
     def _write_all(self, link: Link) -> None:
-        while (job := self._writes.take()) is not None:
+        while (job := self._writes.take(link)) is not None:
             work, futures = job
             try:
                 answers, after = link.run(work)
@@ -754,7 +772,7 @@ class PostgresStore:
         link.close()
 
     def _read_all(self, link: Link) -> None:
-        while (job := self._reads.take()) is not None:
+        while (job := self._reads.take(link)) is not None:
             work, (future,) = job
             answer = link.read(cast(Callable[[Tx], Any], work))
             with suppress(RuntimeError):

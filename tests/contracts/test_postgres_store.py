@@ -28,8 +28,8 @@ import broker.store.postgres
 from broker.clock import SystemClock, SystemIds
 from broker.errors import ConfigError, StoreBusy, StoreClosed, StoreFull, StoreUncertain
 from broker.ports import Bell, Tx
-from broker.store.postgres import PostgresStore, read_once, refuse_unsafe
-from broker.store.sql import adhoc, insert_row, insert_rows, sql
+from broker.store.postgres import Link, PostgresStore, read_once, refuse_unsafe
+from broker.store.sql import adhoc, insert_row, insert_rows, postgresql_only, sql
 from broker.store.tables import counters
 from tests.support.clock import NOON, MovedClock
 from tests.support.postgres import DISK_FULL, Server, wait_until
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 ADD = insert_row(counters, "name value")
 ADD_EACH = insert_rows(counters, "name value")
+BACKEND = postgresql_only(select(func.pg_backend_pid()))
 BUMP = sql(update(counters).values(value=counters.c.value + 1).where(counters.c.name == bindparam("name")))
 GET = sql(select(counters.c.value).where(counters.c.name == bindparam("name")))
 NAMES = sql(select(counters.c.name).order_by(counters.c.value, counters.c.name))
@@ -709,6 +710,45 @@ def test_a_text_that_no_database_keeps_harms_none_of_those_it_shared_a_call_with
     answers, kept = play(url, body, writers=1)
     assert answers == ["a", psycopg.DataError, "c", UnicodeEncodeError, "e"]
     assert kept == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize("value", [True, 1.5, ["a"], {"a": 1}])
+def test_what_no_column_of_ours_holds_is_refused_by_its_name(url: str, value: object):
+    """A list for the database is flat, and of few kinds: anything else is a mistake, which is told as one."""
+
+    async def body(store: PostgresStore):
+        refused = await asyncio.gather(store.write(lambda tx: tx.each(ADD_EACH, [("a", value)])), return_exceptions=True)
+        return str(refused[0]), await store.read(names)
+
+    problem, kept = play(url, body)
+    assert type(value).__name__ in problem
+    assert kept == []
+
+
+def test_calls_that_come_one_by_one_go_through_one_connection(url: str):
+    """The thread that worked last is woken, for its connection's backend has everything at hand; the others rest."""
+
+    async def body(store: PostgresStore):
+        used = [await store.write(lambda tx: tx.all(BACKEND)[0]) for _ in range(60)]
+        return len(set(used[40:]))  # by then all have come to rest
+
+    # The next call may come before whoever worked last has come to rest again.
+    assert play(url, body, writers=4) <= 2
+
+
+def test_a_connection_that_cannot_be_made_leaves_the_calls_to_the_others(url: str):
+    """The server may have room for one and not for the next: whoever is in is asked, before those who are not."""
+
+    def make(url: str, name: str, *rest: Any) -> Link:
+        return Link(url if name == "writer 2" else "postgresql://127.0.0.1:1/nobody", name, *rest)
+
+    async def body(store: PostgresStore):
+        asked = [(await asyncio.gather(store.write(add(f"{n}")), return_exceptions=True))[0] for n in range(12)]
+        return [isinstance(answer, StoreBusy) for answer in asked]
+
+    refused = play(url, body, writers=4, patience_seconds=0.1, make_link=make)
+    assert sum(refused) <= 3
+    assert refused[3:] == [False] * 9
 
 
 def test_a_full_disk_refuses_and_goes_on_by_itself(server: Server, database: str, url: str):

@@ -23,9 +23,9 @@ from sqlalchemy import bindparam, select
 from broker.errors import StoreBusy, StoreClosed, StoreError, StoreFull, StoreMoving
 from broker.ports import Bell, Store, Tx
 from broker.store import checkpoints
-from broker.store.sql import insert_row, sql, upsert
+from broker.store.sql import cols, insert_row, insert_rows, sql, upsert
 from broker.store.sqlite import SqliteStore, connect, driver
-from broker.store.tables import counters, seats
+from broker.store.tables import counters, inputs, seats
 from tests.support.clock import NOON, MovedClock
 from tests.support.store import on_disk, open_postgres, open_sqlite
 
@@ -37,6 +37,8 @@ ADD = insert_row(counters, "name value")
 PUT = upsert(counters, "name value", "name", "value")
 GET = sql(select(counters.c.value).where(counters.c.name == bindparam("name")))
 NAMES = sql(select(counters.c.name).order_by(counters.c.value))
+STORE_EACH = insert_rows(inputs, "origin external_id id conversation_id seq event raw at_us dead")
+STORED = sql(select(*cols(inputs, "seq raw dead")).order_by(inputs.c.at_us))
 ORPHAN = insert_row(seats, "line_id operator_id position")
 """Breaks a foreign key."""
 
@@ -207,6 +209,57 @@ def add_each(tx: Tx, wanted: Sequence[tuple[str, int]]) -> list[tuple[str, int]]
             raise Refused(name)
         add(name, value)(tx)
     return [(name, len(wanted)) for name, _ in wanted]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (
+            "",
+            " ",
+            "NULL",
+            "null",
+            "{}",
+            '{"a": "b, c"}',
+            "a,b",
+            '"',
+            '""',
+            "\\",
+            '\\"',
+            "\\\\x41",
+            "\\x",
+            "'",
+            "%s",
+            "%(a)s",
+            "$1",
+        ),
+        ("\n", "\r\n", "\t", "\v", "\x7f", "\u2028", "é", "Ж", "漢", "\U0001f98a", "e\u0301", "\ufeff", "\u200f", "a" * 100_000),
+        (None, "", None, '{"\\u0000": null}'),
+    ],
+)
+def test_rows_are_kept_as_they_are_given(play, values):
+    """Whatever stands in a text, in bytes or in a number: it is found as it was, beside nothing that was left out."""
+    numbers = [0, -1, 1, 2**31, -(2**31) - 1, 2**53, -(2**63), 2**63 - 1]
+    rows = [
+        (
+            f"o{n}",
+            f"x{n}",
+            f"id {n}",
+            None,
+            numbers[n % len(numbers)],
+            None,
+            (value or "\0\\").encode() + bytes(range(256)),
+            n,
+            value,
+        )
+        for n, value in enumerate(values)
+    ]
+
+    async def body(store, bells):
+        await store.write(lambda tx: tx.each(STORE_EACH, rows))
+        return await store.read(lambda tx: tx.all(STORED))
+
+    assert [tuple(row) for row in play(body)] == [(row[4], bytes(row[6]), row[8]) for row in rows]
 
 
 def test_items_have_their_own_answers_whoever_they_shared_a_call_with(play):
