@@ -31,6 +31,7 @@ from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Tra
 from broker.store import journal, locks
 from broker.store.sql import cols, insert_rows, sql
 from broker.store.tables import channels, conversations, messages, outbox, processes
+from broker.tasks import until_one_fails
 
 log = structlog.get_logger(__name__)
 
@@ -490,21 +491,11 @@ class SenderLoop:
         self._rung.set()
 
     async def run(self) -> None:
-        """Go on until cancelled or `drain` is asked for."""
+        """Go on until cancelled; after `drain` nothing is begun."""
         stop = self._transport.listen(Bell.OUTBOX, self.wake)
         try:
-            while not self._stopping:
-                try:
-                    if await self._store.read(lambda tx: orphaned(tx, self._fence, self._idempotent)):
-                        await self._store.write(lambda tx: recover(tx, self._fence, self._idempotent))
-                    for conversation_id in await self._store.read(due):
-                        self.wake(conversation_id)
-                except StoreError as error:
-                    log.warning("sender_waits_for_store", problem=str(error))
-                except Exception:
-                    metrics.unexpected_errors_total.labels("sender").inc()
-                    log.exception("sender_failed")
-                await self._serve_for(SWEEP_SECONDS)
+            # Apart: who waits to be sent does not wait for the looking, however slow the store's reading is.
+            await until_one_fails(self._serve(), self._sweep())
         finally:
             stop()
 
@@ -516,15 +507,25 @@ class SenderLoop:
             await asyncio.wait(list(self._busy.values()), timeout=seconds)
         return not self._busy
 
-    async def _serve_for(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    await self._rung.wait()
-                    self._rung.clear()
-                    self._start()
-        except TimeoutError:
-            pass
+    async def _serve(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            self._start()
+
+    async def _sweep(self) -> None:
+        while not self._stopping:
+            try:
+                if await self._store.read(lambda tx: orphaned(tx, self._fence, self._idempotent)):
+                    await self._store.write(lambda tx: recover(tx, self._fence, self._idempotent))
+                for conversation_id in await self._store.read(due):
+                    self.wake(conversation_id)
+            except StoreError as error:
+                log.warning("sender_waits_for_store", problem=str(error))
+            except Exception:
+                metrics.unexpected_errors_total.labels("sender").inc()
+                log.exception("sender_failed")
+            await asyncio.sleep(SWEEP_SECONDS)
 
     def _start(self) -> None:
         if self._stopping:

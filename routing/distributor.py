@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import among, cols, over_rows, sql, upsert
 from broker.store.tables import budgets, line_state, operators, pool_marks, presence, sessions, turns
+from broker.tasks import until_one_fails
 from routing import clockwork
 from routing.applying import (
     ENCODER,
@@ -442,27 +442,36 @@ class Distributor:
     async def run(self) -> None:
         """Go on until cancelled."""
         stop = self._transport.listen(Bell.POOL, self.wake)
-        now = asyncio.get_running_loop().time
-        sweep_at = now()
         try:
-            while True:
-                try:
-                    if now() >= sweep_at:
-                        sweep_at = now() + SWEEP_SECONDS
-                        for line_id in await self._store.read(marked):
-                            self.wake(line_id)
-                    if self._read_anew:
-                        await self._mark_all()
-                    # Pools that ring without an end keep nobody from the sweep.
-                    while self._waiting and now() < sweep_at and not self._read_anew:
-                        line_id = next(iter(self._waiting))
-                        del self._waiting[line_id]
-                        await self._distribute(line_id)
-                except StoreError as error:
-                    log.warning("distribution_refused_by_store", problem=str(error))
-                await self._rest(sweep_at)
+            # Apart: pools that ring without an end keep nobody from the sweep, nor a slow reading them.
+            await until_one_fails(self._serve(), self._sweep())
         finally:
             stop()
+
+    async def _serve(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                if self._read_anew:
+                    await self._mark_all()
+                while self._waiting and not self._read_anew:
+                    line_id = next(iter(self._waiting))
+                    del self._waiting[line_id]
+                    await self._distribute(line_id)
+            except StoreError as error:
+                log.warning("distribution_refused_by_store", problem=str(error))  # the sweep rings for what was left
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                for line_id in await self._store.read(marked):
+                    self.wake(line_id)
+            except StoreError as error:
+                log.warning("distribution_refused_by_store", problem=str(error))
+            if self._waiting or self._read_anew:
+                self._rung.set()
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def _mark_all(self) -> None:
         def mark(tx: Tx) -> None:
@@ -496,9 +505,3 @@ class Distributor:
         except Exception:
             metrics.unexpected_errors_total.labels("distributor").inc()
             log.exception("distribution_failed", line_id=line_id)  # the marks are still there: the sweep tries again
-
-    async def _rest(self, until: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._rung.wait()
-        self._rung.clear()

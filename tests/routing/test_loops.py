@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -219,6 +219,43 @@ def test_what_was_accepted_before_a_restart_is_done_after_it(opens: Opens):
             await house.say()
         async with running(opens, ids, heard) as house:
             await everything_is_done(house)
+
+    asyncio.run(play())
+
+
+class Reading:
+    """A store whose readings take for ever."""
+
+    def __init__(self, store: Any) -> None:
+        self.write, self.write_each = store.write, store.write_each
+        self.asked = asyncio.Event()
+
+    async def read(self, work: Any) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+def test_a_store_that_is_slow_to_read_holds_up_nobody(opens: Opens):
+    """What is rung for is offered and sent while the sweeps still look for what was not."""
+
+    async def play() -> None:
+        async with running(opens, CountedIds(), heard, loops=False) as house:
+            sender = Sender(house.store, house.clock, lambda _: house.channel, lambda *_: "", owner="here", fence=1)
+            pools, sends = Reading(house.store), Reading(house.store)
+            loops = [
+                SenderLoop(sender, cast(Any, sends), house.transport, fence=1, idempotent=lambda _: True),
+                Distributor(cast(Any, pools), house.transport, lambda: house.house),
+                Worker(house.store, house.transport, lambda: house.house),
+            ]
+            tasks = [asyncio.create_task(loop.run()) for loop in loops]
+            await sends.asked.wait()
+            await pools.asked.wait()
+            await house.say(range(4))  # both people have room for as many
+            await house.until(lambda: len(house.channel.far.delivered) == 4)
+            await house.until_there_are(4, "SELECT count(*) FROM sessions WHERE status = 'offered'")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(play())
 
