@@ -27,7 +27,7 @@ refused_inputs_total = Counter(
 receiver_failures_total = Counter(
     "omniline_receiver_failures",
     "Times a channel that must be asked could not be: its provider did not answer, or refused us.",
-    ["kind"],
+    ["channel", "kind"],
     registry=REGISTRY,
 )
 dead_letters_total = Counter(
@@ -58,8 +58,8 @@ wait_seconds = Histogram(
 )
 sent_total = Counter(
     "omniline_sent",
-    "Attempts to send, by channel kind and outcome: sent, failed, unconfirmed, backed_off, paced (the provider's rate), lease_lost.",
-    ["kind", "outcome"],
+    "Attempts to send, by channel and outcome: sent, failed, unconfirmed, backed_off, paced (the provider's rate), lease_lost.",
+    ["channel", "kind", "outcome"],
     registry=REGISTRY,
 )
 refused_connections_total = Counter(

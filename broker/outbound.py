@@ -375,7 +375,7 @@ class Sender:
                 await self._end(leased, "failed", problem="its channel has been switched off")
             return True
         outcome = await self._send(leased, channel)
-        metrics.sent_total.labels(channel.kind, outcome).inc()
+        metrics.sent_total.labels(channel.slug, channel.kind, outcome).inc()
         if begun:
             tracing.hop("send", leased.conversation_id, leased.seq, begun, leased.message_id, kind=channel.kind, outcome=outcome)
         return True

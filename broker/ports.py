@@ -226,6 +226,8 @@ class Channel(Protocol):
 
     id: ChannelId
     line_id: LineId
+    slug: str
+    """What people call it: unique in the house."""
     kind: str
     capabilities: Capabilities
 

@@ -108,6 +108,7 @@ class Receivers:
     async def _receive(self, channel: Channel, fence: Fence) -> None:
         """Receive until the lease is lost; whatever the provider does, ask again."""
         failures = 0
+        metrics.receiver_failures_total.labels(channel.slug, channel.kind)  # shown before the first there is
         while True:
             try:
                 cursor = await self._store.read(lambda tx: cursor_of(tx, channel.id))
@@ -124,7 +125,7 @@ class Receivers:
                 (log.warning if known else log.exception)(
                     "receiver_waits", channel_id=channel.id, kind=channel.kind, problem=str(error), seconds=wait
                 )
-                metrics.receiver_failures_total.labels(channel.kind).inc()
+                metrics.receiver_failures_total.labels(channel.slug, channel.kind).inc()
             await self._sleep(wait)
 
     async def _accept(self, channel: Channel, delivery: Delivery, fence: Fence) -> None:

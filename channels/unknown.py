@@ -25,6 +25,7 @@ class UnknownChannel:
     def __init__(self, row: ChannelRow) -> None:
         self.id = row.id
         self.line_id = row.line_id
+        self.slug = row.slug
         self.kind = row.kind
 
     async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:

@@ -116,7 +116,7 @@ def test_a_message_and_its_answer_go_through_three_processes_and_are_told_of(hou
     assert numbers["web"]['omniline_accepted_inputs_total{origin="widget"}'] == 1
     assert numbers["router"]["omniline_decided_total"] >= 2
     assert numbers["router"]['omniline_offers_total{outcome="taken"}'] == numbers["router"]["omniline_wait_seconds_count"] == 1
-    assert numbers["sender,crm"]['omniline_sent_total{kind="widget",outcome="sent"}'] >= 1
+    assert numbers["sender,crm"]['omniline_sent_total{channel="shop",kind="widget",outcome="sent"}'] >= 1
     assert numbers["sender,crm"]['omniline_house_sessions{line="shop",status="active"}'] == 1
     assert {role: numbers["web"][f'omniline_processes{{role="{role}"}}'] for role in omniline.ROLES} == {
         role: float(any(role in roles.split(",") for roles in ROLES)) for role in omniline.ROLES

@@ -50,6 +50,7 @@ class WidgetChannel:
     def __init__(self, row: ChannelRow, show: Callable[[ChannelId, Outbound], None]) -> None:
         self.id: ChannelId = row.id
         self.line_id: LineId = row.line_id
+        self.slug = row.slug
         self._show = show
 
     async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:

@@ -430,7 +430,7 @@ def test_waiting_for_the_rate_is_no_failure(push: Post):
 
 def test_whose_lease_was_taken_over_counts_nothing_as_sent(push: Post):
     """It has left twice, and the second sender's word stands."""
-    labels = {"kind": push.channel.kind, "outcome": "lease_lost"}
+    labels = {"channel": push.channel.slug, "kind": push.channel.kind, "outcome": "lease_lost"}
     before = REGISTRY.get_sample_value("omniline_sent_total", labels) or 0.0
 
     async def taken_meanwhile(sending: Awaitable[str], seconds: float) -> str:

@@ -299,6 +299,7 @@ class ProviderChannel:
         self.capabilities = KINDS[row.kind].capabilities
         self.id = row.id
         self.line_id = row.line_id
+        self.slug = row.slug
         self._http = httpx.AsyncClient(base_url=str(row.settings["url"]), timeout=PATIENCE_SECONDS, trust_env=False)
 
     async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:

@@ -127,6 +127,7 @@ class _Channel:
         self.capabilities = inner.capabilities
         self.id = inner.id
         self.line_id = inner.line_id
+        self.slug = inner.slug
         self._inner = inner
         self._passed = passed
 

@@ -94,6 +94,7 @@ class _OnLoop(WidgetChannel):
     def __init__(self, channel: WidgetChannel, loop: asyncio.AbstractEventLoop) -> None:
         self.id = channel.id
         self.line_id = channel.line_id
+        self.slug = channel.slug
         self._channel = channel
         self._loop = loop
 

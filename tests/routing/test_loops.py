@@ -242,7 +242,7 @@ def test_a_store_that_is_slow_to_read_holds_up_nobody(opens: Opens):
         async with running(opens, CountedIds(), heard, loops=False) as house:
             sender = Sender(house.store, house.clock, lambda _: house.channel, lambda *_: "", owner="here", fence=1)
             pools, sends = Reading(house.store), Reading(house.store)
-            loops = [
+            loops: list[Any] = [
                 SenderLoop(sender, cast(Any, sends), house.transport, fence=1, idempotent=lambda _: True),
                 Distributor(cast(Any, pools), house.transport, lambda: house.house),
                 Worker(house.store, house.transport, lambda: house.house),

@@ -63,6 +63,7 @@ class FakeChannel:
     """A `Channel` of JSON payloads: {"key", "text"}, {"key", "upto", "read"}, {"key", "pressed"} or {"key", "name", "email"}."""
 
     kind = "fake"
+    slug = "fake"
 
     def __init__(
         self, id_: ChannelId, line_id: LineId, capabilities: Capabilities = STREAM, deliveries: Iterable[Delivery] = ()
