@@ -50,7 +50,7 @@ MESSAGES = 8
 """Of each conversation in the backlog."""
 CONVERSATIONS = 4_000
 """In the backlog; each is a ring, and a transport passes on no more than that at once."""
-ROUNDS = 3
+ROUNDS = 7
 SETTLE_SECONDS = 2.0
 SAMPLE_SECONDS = 0.1
 READY_SECONDS = 10.0

@@ -275,6 +275,7 @@ def _house(run: Run) -> Iterator[Fault]:
         ("offers never ended", house.open_offers),
         ("sessions never closed", house.open_sessions),
         ("inputs never decided", house.unrouted),
+        ("timers never entered", house.due),
         ("news never read", house.unread),
     ):
         for id_ in ids:

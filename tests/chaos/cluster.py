@@ -335,7 +335,7 @@ class Cluster:
                 await provider.stop()
             stopped = await asyncio.gather(*(one.stop() for one in self.members.values()), return_exceptions=True)
         run.house = await asyncio.to_thread(self._left_behind)
-        run.house.unread = rested.unread  # who leaves is news that nobody is there to read
+        run.house.found_at_rest(rested)
         run.house.threads = threads
         for provider in self.providers:
             run.visitors += provider.records(threads)

@@ -99,6 +99,8 @@ class House:
     open_offers: list[str] = field(default_factory=list)
     open_sessions: list[str] = field(default_factory=list)
     unrouted: list[str] = field(default_factory=list)
+    due: list[str] = field(default_factory=list)
+    """Timers of conversations that have fallen due, or will in a moment."""
     unread: list[str] = field(default_factory=list)
     """Readers of the journal that did not come to its end while the processes ran."""
     threads: dict[str, list[Line]] = field(default_factory=dict)
@@ -111,7 +113,11 @@ class House:
     @property
     def rests(self) -> bool:
         """Tell whether nothing is under way."""
-        return not (self.open_outbox or self.open_offers or self.open_sessions or self.unrouted or self.unread)
+        return not (self.open_outbox or self.open_offers or self.open_sessions or self.unrouted or self.due or self.unread)
+
+    def found_at_rest(self, rested: House) -> None:
+        """Take from *rested* what was waited for while the processes ran: what comes as they stop, the next start would see to."""
+        self.unrouted, self.due, self.unread = rested.unrouted, rested.due, rested.unread
 
 
 @dataclass(slots=True)

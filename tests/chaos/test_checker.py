@@ -288,6 +288,10 @@ def _input_undecided(run):
     run.house.unrouted = ["c1/9"]
 
 
+def _timer_due(run):
+    run.house.due = ["c1/reopen"]
+
+
 def _news_unread(run):
     run.house.unread = ["crm, 3 rows"]
 
@@ -340,6 +344,7 @@ PLANTED = {
         _offer_open,
         _session_open,
         _input_undecided,
+        _timer_due,
         _news_unread,
     ],
     "unconfirmed": [_in_doubt],

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from broker.domain import LineSettings
+from broker.domain import LineSettings, to_us
 from broker.inbound import accept, bury, prepare
 from broker.ports import Raw
 from routing.worker import step
 from tests.chaos.cluster import weigh
 from tests.chaos.provider import ANSWERED, FORGETFUL, KIND_NAME, NO_ANSWER
+from tests.chaos.record import House
 from tests.chaos.trials import STOPPED, Doubt, in_doubt, left_behind, standing
 from tests.support.channels import FakeChannel, wrote
 from tests.support.house import add_channel, add_line, load_house
@@ -81,6 +84,36 @@ def test_a_customer_is_left_without_an_answer_only_when_nothing_is_under_way(sit
     site.store.change("UPDATE outbox SET state = 'sent'")
     assert not site.is_over("2")  # this has not come
     assert site.is_over("1")
+
+
+def test_a_house_rests_when_no_timer_is_about_to_fall_due(site):
+    """A closed session may be reopened for two seconds: the end of that is an input, and somebody is to decide it."""
+    site.come(wrote("1", "p00", "p00 1"))
+    site.decide()
+    site.store.change("UPDATE sessions SET status = 'closed'")
+    site.store.change("UPDATE outbox SET state = 'sent'")
+    site.store.change("DELETE FROM timers")
+    assert site.store.read(left_behind).due == []
+    for name, due in (("soon", timedelta(seconds=2)), ("overdue", -timedelta(hours=1)), ("tomorrow", timedelta(days=1))):
+        site.store.change(
+            "INSERT INTO timers (id, owner_kind, owner_id, name, due_us, event) VALUES (?, 'conversation', 'c', ?, ?, '{}')",
+            name,
+            name,
+            to_us(site.store.clock.now() + due),
+        )
+
+    left = site.store.read(left_behind)
+    assert sorted(left.due) == ["c/overdue", "c/soon"]
+    assert not House(due=left.due).rests
+    assert House().rests
+
+
+def test_what_comes_as_everything_stops_is_the_next_starts(site):
+    """What was undecided, due or unread while all processes ran counts, and nothing that came after."""
+    after = House(unrouted=["late"], due=["late"], unread=["late"], open_sessions=["open"])
+    after.found_at_rest(House(unrouted=["stuck"]))
+
+    assert (after.unrouted, after.due, after.unread, after.open_sessions) == (["stuck"], [], [], ["open"])
 
 
 def test_what_is_in_doubt_is_read_with_whom_it_is_for(site):

@@ -16,15 +16,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import exists, select
 
+from broker.domain import to_us
 from broker.ports import Row, Tx
 from broker.store.measures import measure
 from broker.store.sql import adhoc, one_of
 from broker.store.sqlite import read_once
-from broker.store.tables import channels, conversations, inputs, messages, offers, outbox, sessions
+from broker.store.tables import channels, conversations, inputs, messages, offers, outbox, sessions, timers
+from broker.timers import CONVERSATION
 from tests.chaos.checker import Ledger, check
 from tests.chaos.provider import ANSWERED, NO_ANSWER, Standing
 from tests.chaos.record import House, Line, Run
@@ -41,6 +44,8 @@ STOP_SECONDS = 40.0
 REACH_SECONDS = 20.0
 """A crash point that was not come to in so long is followed by a kill from outside."""
 DRAIN_SECONDS = 30.0
+SOON_SECONDS = 10.0
+"""A timer that falls due so soon is waited for: it would be entered while everything is stopped."""
 OPENING_SECONDS = 20.0
 AFTER_SECONDS = 1.0
 STOPPED = "the program was stopped while sending"
@@ -229,7 +234,7 @@ class Chaos:
             await self.traffic.stop()
             stopped = await self.server.stop()
         run.house = self._left_behind()
-        run.house.unread = rested.unread  # who leaves is news that nobody is there to read
+        run.house.found_at_rest(rested)
         run.house.threads = threads
         reconciled, run.house.report = await asyncio.to_thread(self.server.command, "reconcile")
         run.house.reconciled = reconciled == 0
@@ -388,6 +393,8 @@ def left_behind(tx: Tx, unreadable: Mapping[str, Collection[str]] = _NONE) -> Ho
         .join_from(inputs, conversations, conversations.c.id == inputs.c.conversation_id)
         .where(inputs.c.seq > conversations.c.worked_seq)
     )
+    soon_us = to_us(tx.now + timedelta(seconds=SOON_SECONDS))
+    due = select(timers.c.owner_id, timers.c.name).where(timers.c.owner_kind == CONVERSATION, timers.c.due_us < soon_us)
     letters = (
         select(channels.c.kind, inputs.c.external_id, inputs.c.event, inputs.c.conversation_id, inputs.c.seq, inputs.c.dead)
         .outerjoin_from(inputs, channels, channels.c.id == inputs.c.origin)
@@ -409,6 +416,7 @@ def left_behind(tx: Tx, unreadable: Mapping[str, Collection[str]] = _NONE) -> Ho
         open_offers=ids(tx.all(adhoc(select(offers.c.session_id, offers.c.operator_id).where(offers.c.state == "open")))),
         open_sessions=ids(tx.all(adhoc(select(sessions.c.id, sessions.c.status).where(sessions.c.status != "closed")))),
         unrouted=ids(tx.all(adhoc(undecided))),
+        due=ids(tx.all(adhoc(due))),
         unread=[f"{name}, {behind.rows} rows" for name, behind in measure(tx).readers.items() if behind.rows],
     )
 
