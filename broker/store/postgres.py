@@ -308,6 +308,14 @@ class Link:
         """Return whether the latest try to connect failed."""
         return self._lost_since is not None
 
+    def try_again(self) -> None:
+        """Connect if that can be done now, while nobody waits for this link."""
+        try:
+            if self._connection is None:
+                self._connect()
+        except _Undone:
+            self.close()
+
     def waits_for(self, now: float) -> float:
         """Return for how many seconds the database owes this link an answer; 0: it owes none. *now* is `time.monotonic`."""
         since = self._asked.since
@@ -583,10 +591,13 @@ class _Jobs:
     """What waits for a thread: functions in the order they came, the items of one function together.
 
     Of the threads that rest the one that worked last is woken: what its connection needs, here and in the database, is in the caches
-    still. Taken in turn, each would find them cold. Those that cannot connect come after all others.
+    still. Taken in turn, each would find them cold. Those that cannot connect come after all others, and take nothing while there
+    is one that can: it would be refused, where a moment later it is done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, links: Sequence[Link]) -> None:
+        """*links*: one for each thread."""
+        self.links = links
         self._lock = threading.Lock()
         self._resting: list[threading.Lock] = []
         self._waiting: deque[_Job] = deque()
@@ -610,8 +621,10 @@ class _Jobs:
     def take(self, link: Link) -> tuple[Work, list[asyncio.Future[Any]]] | None:
         """Return what is next to be done on *link*, waiting for it; None when there will be no more."""
         while True:
+            if link.lost and not self._closed:
+                link.try_again()
             with self._lock:
-                if self._waiting:
+                if self._waiting and not (link.lost and any(not other.lost for other in self.links)):
                     job = self._take()
                     return (job.work if job.items is None else Each(job.work, job.items)), job.futures
                 if self._closed:
@@ -664,19 +677,18 @@ class PostgresStore:
         self._end: StoreError | None = None
         self.full_since: datetime | None = None
         """When the disk was first found full; None once a commit has gone through again."""
-        self._writes, self._reads = _Jobs(), _Jobs()
         self._patience = patience_seconds
         self._stall = stall_seconds
         self._stands_still = False
-        self._links: dict[_Jobs, list[Link]] = {}
-        self._threads: list[threading.Thread] = []
-        kinds = ((self._write_all, self._writes, "writer", writers), (self._read_all, self._reads, "reader", readers))
-        for target, jobs, kind, count in kinds:
-            self._links[jobs] = [make_link(url, f"{kind} {number}", ids, clock, patience_seconds) for number in range(count)]
-            self._threads += [
-                threading.Thread(target=target, args=(link,), name=f"store-{kind}-{number}", daemon=True)
-                for number, link in enumerate(self._links[jobs])
-            ]
+        self._writes, self._reads = self._all_jobs = [
+            _Jobs([make_link(url, f"{kind} {number}", ids, clock, patience_seconds) for number in range(count)])
+            for kind, count in (("writer", writers), ("reader", readers))
+        ]
+        self._threads = [
+            threading.Thread(target=target, args=(link,), name=f"store-{kind}-{number}", daemon=True)
+            for target, jobs, kind in ((self._write_all, self._writes, "writer"), (self._read_all, self._reads, "reader"))
+            for number, link in enumerate(jobs.links)
+        ]
         for thread in self._threads:
             thread.start()
         self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
@@ -700,7 +712,7 @@ class PostgresStore:
         """
         if self._end is None:
             self._end = StoreClosed("the store has been closed")
-        for jobs in self._links:
+        for jobs in self._all_jobs:
             jobs.close()
         ended = asyncio.Event()
         # No executor's thread: the interpreter would wait for it at its end, whatever it waits for.
@@ -710,9 +722,9 @@ class PostgresStore:
                 await ended.wait()
         except TimeoutError:
             log.error("database_stands_still", problem="its connections are cut at the end of the process")
-            for jobs, links in self._links.items():
+            for jobs in self._all_jobs:
                 self._refuse(jobs, time.monotonic())
-                for link in links:
+                for link in jobs.links:
                     link.cut()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -730,11 +742,11 @@ class PostgresStore:
         """Refuse what waits behind calls that are not answered, and cut connections that say nothing for too long."""
         now = time.monotonic()
         stands_still = False
-        for jobs, links in self._links.items():
-            if links and all(link.silent_for(now) > self._patience for link in links):
+        for jobs in self._all_jobs:
+            if jobs.links and all(link.silent_for(now) > self._patience for link in jobs.links):
                 stands_still = True
                 self._refuse(jobs, now - self._patience)
-            for link in links:
+            for link in jobs.links:
                 if link.waits_for(now) > self._stall:
                     link.cut()
         if stands_still and not self._stands_still:

@@ -444,7 +444,7 @@ def test_while_the_server_is_away_calls_are_refused_and_with_it_they_go_through(
         first, second = await answers(store), await answers(store)
         await asyncio.to_thread(server.start)
         await when_it_can(lambda: store.write(add("after", 1)))
-        return first, second, await store.read(names)
+        return first, second, await when_it_can(lambda: store.read(names))
 
     (first, waited), (second, waited_then), kept = play(url, body, patience_seconds=patience)
     assert first == second == {StoreBusy}
@@ -729,26 +729,24 @@ def test_calls_that_come_one_by_one_go_through_one_connection(url: str):
     """The thread that worked last is woken, for its connection's backend has everything at hand; the others rest."""
 
     async def body(store: PostgresStore):
-        used = [await store.write(lambda tx: tx.all(BACKEND)[0]) for _ in range(60)]
-        return len(set(used[40:]))  # by then all have come to rest
+        return Counter([await store.write(lambda tx: tx.all(BACKEND)[0]) for _ in range(200)])
 
-    # The next call may come before whoever worked last has come to rest again.
-    assert play(url, body, writers=4) <= 2
+    # The next call may come before whoever worked last has come to rest again: then a second one has its turn, rarely a third.
+    assert sum(calls for _, calls in play(url, body, writers=4).most_common(2)) > 150
 
 
 def test_a_connection_that_cannot_be_made_leaves_the_calls_to_the_others(url: str):
-    """The server may have room for one and not for the next: whoever is in is asked, before those who are not."""
+    """The server may have room for one and not for the next: those who are not in refuse one call each, to learn it, and no more."""
 
     def make(url: str, name: str, *rest: Any) -> Link:
         return Link(url if name == "writer 2" else "postgresql://127.0.0.1:1/nobody", name, *rest)
 
     async def body(store: PostgresStore):
-        asked = [(await asyncio.gather(store.write(add(f"{n}")), return_exceptions=True))[0] for n in range(12)]
-        return [isinstance(answer, StoreBusy) for answer in asked]
+        one_by_one = [(await asyncio.gather(store.write(add(f"{n}")), return_exceptions=True))[0] for n in range(12)]
+        at_once = await asyncio.gather(*(store.write(add(f"{n}")) for n in range(12, 60)), return_exceptions=True)
+        return [isinstance(answer, StoreBusy) for answer in [*one_by_one, *at_once]]
 
-    refused = play(url, body, writers=4, patience_seconds=0.1, make_link=make)
-    assert sum(refused) <= 3
-    assert refused[3:] == [False] * 9
+    assert sum(play(url, body, writers=4, patience_seconds=0.1, make_link=make)) <= 3
 
 
 def test_a_full_disk_refuses_and_goes_on_by_itself(server: Server, database: str, url: str):

@@ -145,6 +145,7 @@ class Believed:
 
     def __init__(self, real: FakeChannel) -> None:
         self.kind = real.kind
+        self.slug = real.slug
         self.capabilities = STREAM
         self.send = real.send
 
