@@ -22,14 +22,14 @@ from datetime import timedelta
 
 import msgspec
 import structlog
-from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, select, text, update
+from sqlalchemy import bindparam, literal_column, not_, or_, select, text, update
 
 from broker import metrics, tracing
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, Rate, to_us
 from broker.errors import Rejected, StoreBusy, StoreError, StoreFull, Unavailable, Uncertain
 from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
 from broker.store import journal, locks
-from broker.store.sql import cols, insert_rows, sql
+from broker.store.sql import among, cols, insert_rows, over_rows, sql, with_rows
 from broker.store.tables import channels, conversations, messages, outbox, processes
 from broker.tasks import until_one_fails
 
@@ -66,12 +66,12 @@ _lowest = (
     .limit(1)
     .scalar_subquery()
 )
-_BEHIND: ColumnElement[bool] = literal_column(
-    # Written out, because SQLAlchemy leaves tables' names away inside RETURNING: a comparison of two of them would be of one.
+# Written out, because SQLAlchemy leaves tables' names away inside RETURNING: a comparison of two of them would be of one.
+_BEHIND = (
     "EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
     " AND other.state IN ('queued', 'sending') AND other.seq > outbox.seq)"
 )
-_BEFORE: ColumnElement[int] = literal_column(
+_BEFORE = (
     "(SELECT coalesce(max(other.seq), 0) FROM outbox AS other"
     " WHERE other.conversation_id = outbox.conversation_id AND other.seq < outbox.seq)"
 )
@@ -91,7 +91,9 @@ _LEASE = sql(
         outbox.c.state == "queued",
         or_(outbox.c.due_us <= bindparam("now_us"), _UNTRIED),
     )
-    .returning(*cols(outbox, "id seq channel_id message_id attempt created_us buttons"), _BEHIND, _BEFORE)
+    .returning(
+        *cols(outbox, "id seq channel_id message_id attempt created_us buttons"), literal_column(_BEHIND), literal_column(_BEFORE)
+    )
 )
 _ACTIVE = sql(select(channels.c.id).where(channels.c.id == bindparam("channel"), channels.c.active != 0))
 _MESSAGE = sql(
@@ -124,6 +126,38 @@ _FATE = sql(
         messages.c.fate != Fate.DELIVERED.value,
         messages.c.fate != Fate.READ.value,
     )
+)
+_LEASE_EACH = with_rows(
+    "conversation_id owner fence now_us until_us",
+    cols(outbox, "conversation_id owner fence due_us lease_us"),
+    "UPDATE outbox SET state = 'sending', attempt = outbox.attempt + 1, owner = new.owner, fence = new.fence, lease_us = new.until_us "  # noqa: S608  (our own words)
+    "FROM new WHERE outbox.conversation_id = new.conversation_id AND outbox.state IN ('queued', 'sending') AND outbox.state = 'queued' "
+    "AND (outbox.due_us <= new.now_us OR outbox.attempt = 0) "
+    "AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
+    " AND other.state IN ('queued', 'sending') AND other.seq < outbox.seq) "
+    "RETURNING outbox.conversation_id, outbox.id, outbox.seq, outbox.channel_id, outbox.message_id, outbox.attempt, outbox.created_us, "
+    f"outbox.buttons, {_BEHIND}, {_BEFORE}",
+)
+_MESSAGE_EACH = over_rows(
+    select(*cols(messages, "conversation_id seq text operator_id at_us"), conversations.c.key)
+    .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
+    .where(among(messages.c.conversation_id, messages.c.seq)),
+    cols(messages, "conversation_id seq"),
+)
+_MARK_EACH = with_rows(
+    "id attempt fence state external_id problem due_us",
+    cols(outbox, "id attempt fence state external_id problem due_us"),
+    "UPDATE outbox SET state = new.state, external_id = new.external_id, problem = new.problem, due_us = new.due_us, lease_us = NULL "
+    "FROM new WHERE outbox.id = new.id AND outbox.state = 'sending' AND outbox.attempt = new.attempt AND outbox.fence = new.fence "
+    "RETURNING outbox.id",
+)
+_FATE_EACH = with_rows(
+    "conversation_id seq fate problem",
+    cols(messages, "conversation_id seq fate problem"),
+    "UPDATE messages SET fate = new.fate, problem = new.problem FROM new "  # noqa: S608  (the same)
+    "WHERE messages.conversation_id = new.conversation_id AND messages.seq = new.seq "
+    f"AND messages.fate <> '{Fate.DELIVERED.value}' AND messages.fate <> '{Fate.READ.value}' "
+    "RETURNING messages.conversation_id",
 )
 _ORPHANS = sql(
     select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
@@ -221,11 +255,15 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
     )
     if row is None:
         return None
-    id_, seq, channel_id, message_id, attempt, created_us, buttons, more, after = row
-    found = tx.one(_MESSAGE, conversation=conversation_id, seq=seq)
+    found = tx.one(_MESSAGE, conversation=conversation_id, seq=row[1])
     assert found is not None
-    text, operator_id, at_us, key = found
-    _tell(tx, conversation_id, seq, Fate.SENDING, "")
+    _tell(tx, conversation_id, row[1], Fate.SENDING, "")
+    return _leased(conversation_id, fence, row, found, now_us, monotonic)
+
+
+def _leased(conversation_id: ConversationId, fence: int, row: Row, message: Row, now_us: int, monotonic: float) -> Leased:
+    id_, seq, channel_id, message_id, attempt, created_us, buttons, more, after = row
+    text, operator_id, at_us, key = message
     return Leased(
         id_,
         conversation_id,
@@ -247,18 +285,53 @@ def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monot
 
 
 def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) -> list[Leased | None]:
-    """Take a row of each of many conversations, as `lease` does."""
-    locks.conversations(tx, (conversation_id for conversation_id, *_ in asked))
-    return [lease(tx, *one) for one in asked]
+    """Take a row of each of many conversations, as `lease` does, with a few statements for all of them."""
+    ids = [conversation_id for conversation_id, *_ in asked]
+    locks.conversations(tx, ids)
+    if len(ids) == 1 or len(set(ids)) < len(ids):
+        return [lease(tx, *one) for one in asked]
+    now_us = to_us(tx.now)
+    until_us = now_us + int(LEASE_SECONDS * 1_000_000)
+    wanted = [(conversation_id, owner, fence, now_us, until_us) for conversation_id, owner, fence, _ in asked]
+    rows = {row[0]: row[1:] for row in tx.each(_LEASE_EACH, wanted)}
+    found = {row[0]: row[2:] for row in tx.each(_MESSAGE_EACH, [(id_, row[1]) for id_, row in rows.items()])}
+    _tell_each(tx, [(ConversationId(id_), row[1], Fate.SENDING, "") for id_, row in rows.items()])
+    return [
+        _leased(conversation_id, fence, rows[conversation_id], found[conversation_id], now_us, monotonic)
+        if conversation_id in rows
+        else None
+        for conversation_id, _, fence, monotonic in asked
+    ]
 
 
 def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]) -> list[bool]:
-    """End many leases, as `mark` does."""
-    locks.conversations(tx, (leased.conversation_id for leased, *_ in ends))
-    return [
-        mark(tx, leased, state, external_id=external_id, problem=problem, after_seconds=seconds)
+    """End many leases, as `mark` does, with a few statements for all of them."""
+    ids = [leased.conversation_id for leased, *_ in ends]
+    locks.conversations(tx, ids)
+    if len(ids) == 1 or len(set(ids)) < len(ids):
+        return [
+            mark(tx, leased, state, external_id=external_id, problem=problem, after_seconds=seconds)
+            for leased, state, external_id, problem, seconds in ends
+        ]
+    wanted = [
+        (
+            leased.row,
+            leased.attempt,
+            leased.fence,
+            state,
+            external_id,
+            problem[:1_000],
+            to_us(tx.now + timedelta(seconds=seconds)),
+        )
         for leased, state, external_id, problem, seconds in ends
     ]
+    changed = {id_ for (id_,) in tx.each(_MARK_EACH, wanted)}
+    ours = [end for end in ends if end[0].row in changed]
+    _tell_each(tx, [(leased.conversation_id, leased.seq, Fate(state), problem) for leased, state, _, problem, _ in ours])
+    for leased, state, *_ in ours:
+        if leased.more or state == "queued":
+            tx.ring(Bell.OUTBOX, leased.conversation_id)
+    return [leased.row in changed for leased, *_ in ends]
 
 
 def mark(
@@ -320,10 +393,24 @@ def due(tx: Tx) -> list[ConversationId]:
 
 
 def _tell(tx: Tx, conversation_id: ConversationId, seq: int, fate: Fate, problem: str) -> None:
-    if not tx.run(_FATE, conversation=conversation_id, seq=seq, new_fate=fate.value, new_problem=problem[:1_000]):
-        return
+    if tx.run(_FATE, conversation=conversation_id, seq=seq, new_fate=fate.value, new_problem=problem[:1_000]):
+        _journal(tx, conversation_id, journal.next_seq(tx, conversation_id), seq, fate, problem)
+
+
+def _tell_each(tx: Tx, told: Sequence[tuple[ConversationId, int, Fate, str]]) -> None:
+    """Tell the fates of messages, of each conversation's one."""
+    changed = {
+        id_ for (id_,) in tx.each(_FATE_EACH, [(id_, seq, fate.value, problem[:1_000]) for id_, seq, fate, problem in told])
+    }
+    next_seq = journal.next_seq_each(tx, changed)
+    for conversation_id, seq, fate, problem in told:
+        if conversation_id in changed:
+            _journal(tx, conversation_id, next_seq[conversation_id], seq, fate, problem)
+
+
+def _journal(tx: Tx, conversation_id: ConversationId, journal_seq: int, seq: int, fate: Fate, problem: str) -> None:
     body = msgspec.json.encode({"fate": fate.value, "problem": problem[:1_000]}).decode()
-    journal.append(tx, "fate", body, conversation_id=conversation_id, seq=journal.next_seq(tx, conversation_id), message_seq=seq)
+    journal.append(tx, "fate", body, conversation_id=conversation_id, seq=journal_seq, message_seq=seq)
 
 
 async def unlimited(bucket: str, per_second: float, burst: float) -> float:

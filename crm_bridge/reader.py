@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 NAME = "crm"
 """The reader's name: its cursor stands in `readers` under it."""
-PAGE = 500
+PAGE = 2_000
 AT_ONCE = 16
 """Transcripts in memory at a time: each may be a megabyte (crm_bridge.transcript)."""
 RECEIPT_REACH = 500

@@ -16,6 +16,7 @@ Nobody waits for the transactions of strangers, however long they last.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,7 +26,7 @@ from sqlalchemy import Select, bindparam, func, literal_column, select, text, up
 from broker.domain import to_us
 from broker.errors import StoreBusy
 from broker.ports import Bell, Row, Tx
-from broker.store.sql import Sql, among, cols, insert_rows, over_rows, page, postgresql_only, sql, upsert
+from broker.store.sql import Sql, among, cols, insert_rows, over_rows, page, postgresql_only, sql, upsert, with_rows
 from broker.store.tables import conversations, journal, readers
 
 _COLUMNS = "conversation_id seq session_id line_id kind input_seq message_seq status operator_id at_us body"
@@ -38,7 +39,12 @@ _NEXT = sql(
     .returning(conversations.c.journal_seq, conversations.c.input_seq - conversations.c.worked_seq)
 )
 
-
+_NEXT_EACH = with_rows(
+    "id",
+    [conversations.c.id],
+    "UPDATE conversations SET journal_seq = conversations.journal_seq + 1 FROM new WHERE conversations.id = new.id "
+    "RETURNING conversations.id, conversations.journal_seq, conversations.input_seq - conversations.worked_seq",
+)
 _LAST = sql(select(journal.c.id).order_by(journal.c.id.desc()).limit(1))
 _POSITION = sql(select(*cols(readers, "cursor under_way")).where(readers.c.name == bindparam("name")))
 _MOVE = upsert(readers, "name cursor under_way", "name", "cursor under_way")
@@ -228,6 +234,16 @@ def next_seq(tx: Tx, conversation_id: str) -> int:
         # A worker may have passed it over while it was locked here.
         tx.ring(Bell.CONVERSATION, conversation_id)
     return int(row[0])
+
+
+def next_seq_each(tx: Tx, conversation_ids: Collection[str]) -> dict[str, int]:
+    """Take the next journal number of each of many conversations; see `next_seq`."""
+    taken: dict[str, int] = {}
+    for id_, seq, undecided in tx.each(_NEXT_EACH, [(id_,) for id_ in sorted(set(conversation_ids))]):
+        taken[id_] = int(seq)
+        if undecided and tx.shared:
+            tx.ring(Bell.CONVERSATION, id_)
+    return taken
 
 
 def after(tx: Tx, position: Position, most: int = 500) -> tuple[list[Entry], Position]:

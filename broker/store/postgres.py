@@ -74,6 +74,12 @@ SETTINGS = {
     "timezone": "UTC",
     # A statement of ours is planned once; what is planned for certain values would be planned at each execution.
     "plan_cache_mode": "force_generic_plan",
+    # Planned without its values, "since yesterday" is taken for a third of the history, and a walk through all of it for the cheaper way.
+    # Each statement has its index (tests/support/plans.py plans all of them by these settings): it is to be used.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
 _PATIENT = {
@@ -81,6 +87,9 @@ _PATIENT = {
     "idle_in_transaction_session_timeout": "0",
     # Its statements are few and find much: how much depends on the values (of a page of a range all the rest was sorted otherwise).
     "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "on",
+    "enable_hashjoin": "on",
+    "enable_mergejoin": "on",
 }
 """For a command that reads the whole house: in a large one that takes as long as it takes, and it holds up nobody."""
 _LINK: dict[str, Any] = {

@@ -191,6 +191,14 @@ def update_rows(table: Table, key: str, columns: str) -> RowsSql:
     return RowsSql(text, [table.c[name] for name in (*keys, *names)], len(keys))
 
 
+def with_rows(names: str, columns: Sequence[ColumnElement[Any]], text: str, keys: int = 0) -> RowsSql:
+    """Return *text*, in which `new` is a table of the rows given, with the columns *names* (space-separated), typed as *columns* are.
+
+    The first is never NULL. Of rows with the same first *keys* values the last word counts.
+    """
+    return RowsSql(f"WITH new ({', '.join(names.split())}) AS ({_ROWS}) {text}", columns, keys)
+
+
 def sql(source: ClauseElement) -> Sql:
     """Return *source* as a statement for every database."""
     return Sql({"any": source})

@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker.domain import ChannelId, ConversationId, MessageId, Rate, to_us
 from broker.errors import StoreBusy, StoreError, StoreFull
@@ -23,6 +26,7 @@ from broker.outbound import (
     Sender,
     due,
     lease,
+    lease_each,
     mark,
     mark_each,
     post,
@@ -638,3 +642,89 @@ def test_buttons_survive_a_restart():
     post_.step()
 
     assert [sent.buttons for sent in post_.channel.far.delivered] == [GOOD_OR_BAD]
+
+
+# --- many at once
+
+ENDS = st.sampled_from(["sent", "queued", "failed", "unconfirmed", "lost", "seen"])
+LEASES = st.lists(st.tuples(st.integers(0, 3), ENDS), min_size=2, max_size=4, unique_by=lambda one: one[0])
+"""Conversations, and how each of their sends ends."""
+
+
+def rows_of(post_: Post) -> dict[str, list[Any]]:
+    """Return all that sending writes, in the order of places."""
+    asked = {
+        "outbox": "conversation_id, seq, state, attempt, owner, fence, due_us, lease_us, external_id, problem",
+        "messages": "conversation_id, seq, fate, problem",
+        "journal": "conversation_id, seq, kind, message_seq, body",
+    }
+    rows = post_.store.rows
+    return {table: rows(f"SELECT {names} FROM {table} ORDER BY conversation_id, seq") for table, names in asked.items()}  # noqa: S608
+
+
+def play_sends(script: list[tuple[float, list[int], list[tuple[int, str]]]], *, together: bool) -> list[Any]:
+    """Queue, lease and end as *script* says, each time all in one call or one call for each; return what came of it."""
+    house = Post()
+    conversations = [house.conversation, *(house.begin(f"v{number}") for number in range(3))]
+    seqs = [10] * len(conversations)
+    told: list[Any] = []
+    for seconds, said, leases in script:
+        house.clock.move(seconds)
+        for number in said:
+            seqs[number] += 1
+            house.say(seqs[number], conversation=conversations[number])
+        asked = [(conversations[number], "test", 1, 0.0) for number, _ in leases]
+        calls = [asked] if together else [[one] for one in asked]
+        leased = [one for call in calls for one in house.store.write(partial(lease_each, asked=call))]
+        ends = []
+        for one, (_, end) in zip(leased, leases, strict=True):
+            if one is None:
+                continue
+            if end == "seen":  # its customer has it before we know that it was sent
+                house.store.change(
+                    "UPDATE messages SET fate = 'read' WHERE conversation_id = ? AND seq = ?", one.conversation_id, one.seq
+                )
+            lost = replace(one, fence=one.fence + (end == "lost"))
+            state = "sent" if end in ("lost", "seen") else end
+            ends.append((lost, state, "x" if state == "sent" else None, "why" if state == "failed" else "", 3.0))
+        house.store.rung.clear()
+        endings = ([ends] if ends else []) if together else [[one] for one in ends]
+        marked = [one for ending in endings for one in house.store.write(partial(mark_each, ends=ending))]
+        told += [leased, marked, sorted(set(house.store.rung))]
+    return [*told, rows_of(house)]
+
+
+@given(st.lists(st.tuples(st.sampled_from([1.0, 5.0]), st.lists(st.integers(0, 3), max_size=4), LEASES), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_many_sends_at_once_are_what_each_alone_would_be(script: list[tuple[float, list[int], list[tuple[int, str]]]]):
+    """Leased in one call and ended in one call: the same rows, the same answers, the same bells."""
+    assert play_sends(script, together=True) == play_sends(script, together=False)
+
+
+def test_many_sends_cost_as_many_statements_as_one():
+    """Beside others a statement is a message there and back."""
+    house = Post()
+    conversations = [house.conversation, *(house.begin(f"v{number}") for number in range(30))]
+    for conversation in conversations:
+        house.say(11, conversation=conversation)
+    spent = []
+    for some in (conversations[:3], conversations[3:]):
+        with house.store.executed() as executed:
+            leased = house.store.write(partial(lease_each, asked=[(one, "test", 1, 0.0) for one in some]))
+            house.store.write(partial(mark_each, ends=[(one, "sent", "x", "", 0.0) for one in leased if one]))
+        spent.append(len(executed))
+
+    assert house.states() == ["sent"] * 31
+    assert spent[0] == spent[1]
+
+
+def test_who_asks_twice_in_one_call_is_given_one_row():
+    """A conversation sends one message at a time, however often it was woken."""
+    house = Post()
+    house.say(11, 12)
+    one = (house.conversation, "test", 1, 0.0)
+
+    first, second = house.store.write(partial(lease_each, asked=[one, one]))
+
+    assert (first is not None, second) == (True, None)
+    assert house.states() == ["sending", "queued"]

@@ -55,14 +55,6 @@ def _sqlite_texts(statement: Sql | RowsSql) -> Iterator[tuple[str, Any]]:
 
 # --- PostgreSQL
 
-_SETTINGS = {
-    "plan_cache_mode": "force_generic_plan",  # as the store has it
-    # The tables are empty: what is walked all the same is walked for want of an index.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
-
 
 def postgres_scans(statement: Sql | RowsSql) -> list[str]:
     """Return "table" or "table by index" for each that PostgreSQL walks: every row of it, or every entry of the index."""
@@ -80,10 +72,8 @@ def postgres_scans(statement: Sql | RowsSql) -> list[str]:
 
 @cache
 def _postgres() -> Any:
-    connection = postgres.server().lend().connection
-    for name, value in _SETTINGS.items():
-        connection.execute(f"SET {name} = {value}".encode())
-    return connection
+    # As the store connects: by its settings what is walked is walked for want of an index.
+    return postgres.server().lend().connection
 
 
 def _numbered(text: str) -> tuple[str, int]:
