@@ -32,8 +32,8 @@ receiver_failures_total = Counter(
 )
 dead_letters_total = Counter(
     "omniline_dead_letters",
-    "Inputs kept raw because nobody could parse or decide them, by kind of origin.",
-    ["origin"],
+    "Inputs kept raw because nobody could read them (unreadable) or decide them (undecidable).",
+    ["why"],
     registry=REGISTRY,
 )
 decided_total = Counter("omniline_decided", "Inputs that the routing engine has decided.", registry=REGISTRY)
@@ -58,8 +58,15 @@ wait_seconds = Histogram(
 )
 sent_total = Counter(
     "omniline_sent",
-    "Attempts to send, by channel and outcome: sent, failed, unconfirmed, backed_off, paced (the provider's rate), lease_lost.",
+    "Attempts to send, by channel and outcome: sent, failed, unconfirmed, backed_off, paced (the provider's rate), lease_lost; "
+    "of a channel that is switched off, or not known here yet, by its id and the kind unknown.",
     ["channel", "kind", "outcome"],
+    registry=REGISTRY,
+)
+recovered_sends_total = Counter(
+    "omniline_recovered_sends",
+    "Sends that a process which died had under way, by what became of them: queued (sent again), unconfirmed (an operator decides).",
+    ["outcome"],
     registry=REGISTRY,
 )
 refused_connections_total = Counter(
@@ -72,8 +79,11 @@ sockets = Gauge("omniline_sockets", "Open sockets, by kind: visitor, operator.",
 sockets_closed_total = Counter(
     "omniline_sockets_closed", "Sockets that we closed, by kind and close code.", ["kind", "code"], registry=REGISTRY
 )
-store_commits_total = Counter("omniline_store_commits", "Commits of the store: each is one fsync.", registry=REGISTRY)
-store_transactions_total = Counter("omniline_store_transactions", "Transactions that those commits held.", registry=REGISTRY)
+store_commits_total = Counter(
+    "omniline_store_commits",
+    "Commits of the store: each waits for one fsync, which on PostgreSQL several may share.",
+    registry=REGISTRY,
+)
 store_batch_size = Histogram(
     "omniline_store_batch_size", "Transactions in one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=REGISTRY
 )
@@ -175,3 +185,7 @@ unexpected_errors_total = Counter(
 for _where in "consoles control crm distributor receivers sender store timers transport web worker".split():
     # There from the start: of a row that begins with its first error nobody sees that it has grown.
     unexpected_errors_total.labels(_where)
+for _why in "unreadable undecidable".split():
+    dead_letters_total.labels(_why)
+for _outcome in "queued unconfirmed".split():
+    recovered_sends_total.labels(_outcome)

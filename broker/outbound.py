@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 import structlog
@@ -366,8 +367,15 @@ def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
             id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0, more=True
         )
         problem = "" if again else "the program was stopped while sending; the customer may or may not have it"
-        mark(tx, leased, "queued" if again else "unconfirmed", problem=problem)
+        outcome = "queued" if again else "unconfirmed"
+        if mark(tx, leased, outcome, problem=problem):
+            tx.count(partial(_recovered, conversation_id, outcome))
     return len(orphans)
+
+
+def _recovered(conversation_id: ConversationId, outcome: str) -> None:
+    metrics.recovered_sends_total.labels(outcome).inc()
+    log.warning("send_recovered", conversation_id=conversation_id, outcome=outcome)
 
 
 def orphaned(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> list[Row]:
@@ -457,9 +465,10 @@ class Sender:
         if channel is None:
             if await self._store.read(lambda tx: tx.one(_ACTIVE, channel=leased.channel_id)):
                 # Another process has switched it on, and this one has not heard of that yet.
-                await self._later(leased, Unavailable("its channel is not known yet", retry_after=UNHEARD_SECONDS), "")
+                outcome = await self._later(leased, Unavailable("its channel is not known yet", retry_after=UNHEARD_SECONDS), "")
             else:
-                await self._end(leased, "failed", problem="its channel has been switched off")
+                outcome = await self._end(leased, "failed", problem="its channel has been switched off")
+            metrics.sent_total.labels(leased.channel_id, "unknown", outcome).inc()
             return True
         outcome = await self._send(leased, channel)
         metrics.sent_total.labels(channel.slug, channel.kind, outcome).inc()

@@ -279,7 +279,6 @@ class Worker:
             self._rung.set()
 
     def _bury(self, conversation_id: ConversationId, error: Undecidable) -> None:
-        metrics.dead_letters_total.labels("undecidable").inc()
         log.error(
             "input_undecidable", conversation_id=conversation_id, seq=error.seq, problem=error.why, exc_info=error.__cause__
         )

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import bindparam, select, update
 
-from broker import tracing
+from broker import metrics, tracing
 from broker.domain import (
     NAME_MAX,
     Author,
@@ -309,7 +309,8 @@ def enter(
 
 def bury(tx: Tx, conversation_id: ConversationId, seq: int, why: str) -> None:
     """Make the input *seq* a dead letter: nobody could decide it, the conversation goes on without."""
-    tx.run(_BURY, conversation=conversation_id, seq=seq, why=why[:1_000])
+    if tx.run(_BURY, conversation=conversation_id, seq=seq, why=why[:1_000]):
+        tx.count(metrics.dead_letters_total.labels("undecidable").inc)
     tx.ring(Bell.CONVERSATION, conversation_id)
 
 
@@ -393,7 +394,10 @@ def _dead_letter(tx: Tx, channel_id: ChannelId, raw: Raw, why: str) -> Accepted:
         at_us=to_us(tx.now),
         dead=why[:1_000] or "unreadable",
     )
-    return Accepted(None, None, tx.now, fresh=True, dead=why) if stored else _repeated(tx, channel_id, raw.external_id)
+    if not stored:
+        return _repeated(tx, channel_id, raw.external_id)
+    tx.count(metrics.dead_letters_total.labels("unreadable").inc)
+    return Accepted(None, None, tx.now, fresh=True, dead=why)
 
 
 def _repeated(tx: Tx, origin: str, external_id: str) -> Accepted:

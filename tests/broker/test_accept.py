@@ -17,6 +17,7 @@ from broker.ports import Bell, Raw, Tx
 from broker.store.calls import Each
 from tests.support.channels import FakeChannel, pressed, saw, told, wrote
 from tests.support.clock import NOON, MovedClock
+from tests.support.counting import counted
 from tests.support.house import add_channel, add_line
 from tests.support.store import MemoryStore, fewer
 
@@ -149,9 +150,12 @@ def test_a_parser_that_breaks_is_a_dead_letter_too(gate: Gate):
         def parse(self, raw: Raw) -> Any:
             raise KeyError("chat")
 
-    (accepted,) = gate.take(Raw("1", b"x"), channel=Breaks(gate.page.id, gate.page.line_id))
+    before = counted("omniline_dead_letters_total", why="unreadable")
+    channel = Breaks(gate.page.id, gate.page.line_id)
+    (accepted,), (again,) = gate.take(Raw("1", b"x"), channel=channel), gate.take(Raw("1", b"x"), channel=channel)
 
-    assert accepted.dead == "KeyError: 'chat'"
+    assert (accepted.dead, again.dead, again.fresh) == ("KeyError: 'chat'", "KeyError: 'chat'", False)
+    assert counted("omniline_dead_letters_total", why="unreadable") == before + 1
 
 
 def test_forms_and_receipts_are_inputs_without_a_message(gate: Gate):

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from broker.domain import ChannelId, ConversationId, MessageId, Rate, to_us
 from broker.errors import StoreBusy, StoreError, StoreFull
 from broker.inbound import accept, prepare
-from broker.metrics import REGISTRY
 from broker.outbound import (
     GIVE_UP_SECONDS,
     GRACE_SECONDS,
@@ -39,6 +38,7 @@ from broker.store.tables import messages
 from broker.transport.memory import MemoryTransport
 from tests.support.channels import PUSH, PUSH_BUTTONS, STREAM, STREAM_BUTTONS, FakeChannel, Fault, wrote
 from tests.support.clock import MovedClock
+from tests.support.counting import counted
 from tests.support.house import add_channel, add_line, add_process, load_house
 from tests.support.store import MemoryStore, PostgresMemory
 
@@ -396,9 +396,12 @@ def test_a_channel_that_was_switched_off_fails_its_messages(push: Post):
     push.say(2)
     push.on = False
     push.store.change("UPDATE channels SET active = 0")
+    labels = {"channel": push.channel.id, "kind": "unknown", "outcome": "failed"}
+    before = counted("omniline_sent_total", **labels)
     push.step()
 
     assert push.states() == ["failed"]
+    assert counted("omniline_sent_total", **labels) == before + 1
 
 
 def test_a_channel_that_was_switched_on_elsewhere_is_waited_for(push: Post):
@@ -435,7 +438,7 @@ def test_waiting_for_the_rate_is_no_failure(push: Post):
 def test_whose_lease_was_taken_over_counts_nothing_as_sent(push: Post):
     """It has left twice, and the second sender's word stands."""
     labels = {"channel": push.channel.slug, "kind": push.channel.kind, "outcome": "lease_lost"}
-    before = REGISTRY.get_sample_value("omniline_sent_total", labels) or 0.0
+    before = counted("omniline_sent_total", **labels)
 
     async def taken_meanwhile(sending: Awaitable[str], seconds: float) -> str:
         push.store.change("UPDATE outbox SET fence = fence + 1")
@@ -445,7 +448,7 @@ def test_whose_lease_was_taken_over_counts_nothing_as_sent(push: Post):
     push.step(within=taken_meanwhile)
 
     assert push.states() == ["sending"]
-    assert REGISTRY.get_sample_value("omniline_sent_total", labels) == before + 1
+    assert counted("omniline_sent_total", **labels) == before + 1
 
 
 @pytest.mark.parametrize(("capabilities", "state"), [(PUSH, "unconfirmed"), (STREAM, "queued")])
@@ -459,11 +462,13 @@ def test_recovery_settles_what_a_dead_process_was_sending(capabilities: Any, sta
     def idempotent(channel: ChannelId) -> bool:
         return bool(post_.channel.capabilities.idempotent)
 
+    before = counted("omniline_recovered_sends_total", outcome=state)
     assert post_.store.write(lambda tx: recover(tx, 1, idempotent)) == 0
     post_.is_dead("dead")
     assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 1
     assert post_.states() == [state]
     assert post_.store.write(lambda tx: recover(tx, 2, idempotent)) == 0
+    assert counted("omniline_recovered_sends_total", outcome=state) == before + 1
 
 
 @pytest.mark.parametrize("capabilities", [PUSH, STREAM])

@@ -20,6 +20,7 @@ from routing import distributor, worker
 from routing.worker import Undecidable, sweep
 from tests.support.channels import FakeChannel, saw, told, wrote
 from tests.support.clock import MovedClock
+from tests.support.counting import counted
 from tests.support.house import add_channel, add_line, add_operator, load_house, set_presence
 from tests.support.replay import differences, journalled
 from tests.support.store import MemoryStore, fewer, set_full
@@ -145,8 +146,10 @@ def test_an_input_nobody_can_decide_is_buried_and_the_conversation_goes_on(shop:
         shop.step(conversation)
     assert error.value.seq == 2
     assert shop.store.one("SELECT count(*) FROM sessions") == 0
+    before = counted("omniline_dead_letters_total", why="undecidable")
     shop.store.write(lambda tx: bury(tx, conversation, error.value.seq, error.value.why))
 
+    assert counted("omniline_dead_letters_total", why="undecidable") == before + 1
     assert shop.step(conversation) == 3
     assert shop.session()[0] == "queued"
 
