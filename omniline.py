@@ -387,7 +387,8 @@ def _need_cluster() -> None:
     missing = [name for name in ("psycopg", "redis") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"database_url: {' and '.join(missing)} must be installed for several processes: pip install 'omniline[cluster]'"
+            f"database_url: {' and '.join(missing)} must be installed for several processes: "
+            f"{sys.executable} -m pip install 'omniline[cluster]'"
         )
 
 
@@ -1264,7 +1265,9 @@ def _moving() -> ModuleType:
     try:
         from broker.store import moving
     except ImportError as error:
-        raise ConfigError(f"PostgreSQL needs a package more ({error.name}); run: pip install 'omniline[cluster]'") from error
+        raise ConfigError(
+            f"PostgreSQL needs a package more ({error.name}); run: {sys.executable} -m pip install 'omniline[cluster]'"
+        ) from error
     return moving
 
 

@@ -11,7 +11,7 @@ REGISTRY = CollectorRegistry()
 
 accepted_inputs_total = Counter(
     "omniline_accepted_inputs",
-    "Inputs stored and acknowledged, by kind of origin (a channel's kind, console, timer, api); repeats are not counted.",
+    "Inputs stored and acknowledged, by kind of origin (a channel's kind, console, timer); repeats are not counted.",
     ["origin"],
     registry=REGISTRY,
 )
@@ -84,6 +84,7 @@ store_commits_total = Counter(
     "Commits of the store: each waits for one fsync, which on PostgreSQL several may share.",
     registry=REGISTRY,
 )
+store_transactions_total = Counter("omniline_store_transactions", "Transactions that those commits held.", registry=REGISTRY)
 store_batch_size = Histogram(
     "omniline_store_batch_size", "Transactions in one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=REGISTRY
 )
@@ -173,7 +174,8 @@ reader_seconds = Gauge(
 )
 oldest_writer = Gauge(
     "omniline_oldest_transaction_seconds",
-    "Age of the oldest transaction in PostgreSQL that has written: rows of the journal behind it are read twice over. 0 on SQLite.",
+    "Age of the oldest transaction in PostgreSQL that has written: while it goes on, each reading of the journal looks for more behind "
+    "its place. 0 on SQLite.",
     registry=REGISTRY,
 )
 unexpected_errors_total = Counter(

@@ -15,6 +15,7 @@ Spans carry ids, kinds and outcomes, never what people write. The libraries are 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from hashlib import blake2b
@@ -95,7 +96,8 @@ class _Spans:
             from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
         except ImportError as error:
             raise ConfigError(
-                f"tracing.endpoint is set, and {error.name} is not installed: pip install 'omniline[tracing]', or leave the setting out"
+                f"tracing.endpoint is set, and {error.name} is not installed: {sys.executable} -m pip install 'omniline[tracing]', "
+                "or leave the setting out"
             ) from None
 
         class Ids(RandomIdGenerator):

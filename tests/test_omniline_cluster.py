@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import omniline
 from tests.support import postgres
 from tests.support.collector import Collector, Span, running_collector
 from tests.support.postgres import wait_until
-from tests.support.redis import running_redis
+from tests.support.redis import RedisServer, running_redis
 from tests.test_omniline import Command, Serving, command_in
 from tests.test_omniline_move import Console, Enter, Visitor, address, operator, rows
 
@@ -33,11 +35,12 @@ class House:
         name = server.migrated()
         enter(contextlib.ExitStack()).callback(server.drop, name)
         self.collector: Collector = enter(running_collector())
+        self.redis: RedisServer = enter(running_redis())
         command = command_in(folder)
         command.environment.pop("OMNILINE_DATA")
         command.environment |= {
             "OMNILINE_DATABASE_URL": server.url(name),
-            "OMNILINE_REDIS_URL": enter(running_redis()).url,
+            "OMNILINE_REDIS_URL": self.redis.url,
             "OMNILINE_TRACING__ENDPOINT": self.collector.url,
             "OMNILINE_TRACING__RATIO": "1",
         }
@@ -54,7 +57,7 @@ class House:
 
     def base(self, roles: str = "web") -> str:
         """Return the address of a process."""
-        return address(self.processes[roles]).partition(" ")[0]
+        return base_of(self.processes[roles])
 
 
 @contextlib.contextmanager
@@ -62,7 +65,7 @@ def serving(command: Command, roles: str) -> Iterator[Serving]:
     """Give a process that serves *roles* and ends well."""
     started = Serving(command.environment, ["serve", "--role", roles], last="Omniline serves")
     yield started
-    assert started.stop() == 0
+    assert started.stop() in (0, -signal.SIGKILL)  # a test may have killed it; nobody else does
 
 
 @pytest.fixture
@@ -132,6 +135,59 @@ def test_who_runs_and_who_does_not_is_told(house: House):
     assert sorted(line.split()[0] for line in lines[1:]) == sorted(ROLES)
     holds = {roles: " ".join(next(line for line in lines if line.startswith(roles + " ")).split()[-2:]) for roles in ROLES}
     assert ("timers" in holds["router"], "crm" in holds["sender,crm"]) == (True, True)
+
+
+TAKEN_OVER_SECONDS = 10.0
+
+
+def test_what_one_process_alone_may_do_is_taken_over_within_ten_seconds_of_its_death(house: House, enter: Enter):
+    """Killed, not stopped: nobody has given the lease back."""
+    other = enter(serving(house.command, "router"))
+    held = 'omniline_leases_held{name="timers"}'
+    holder = house.processes["router"]
+    assert (metrics(house.base("router"))[held], metrics(base_of(other)).get(held, 0)) == (1, 0)
+    holder.process.kill()
+    began = time.monotonic()
+    wait_until(lambda: metrics(base_of(other)).get(held) == 1)
+
+    assert time.monotonic() - began < TAKEN_OVER_SECONDS
+    assert rows(house.url, "SELECT count(*) FROM leases WHERE name = 'timers'") == [(1,)]
+
+
+def test_a_lost_redis_is_told_and_keeps_nobody_from_being_served(house: House, enter: Enter):
+    """`/readyz` stays 200 and says what is late; a message is accepted and decided all the same; back again it says nothing."""
+
+    def late() -> str:
+        answer = httpx.get(f"{house.base()}/readyz", trust_env=False)
+        assert answer.status_code == 200
+        return " ".join(answer.json().get("late", ()))
+
+    visitor = Visitor(enter, house.base())
+    assert late() == ""
+    house.redis.kill()
+    wait_until(lambda: late().startswith("redis: "))
+    assert metrics(house.base())["omniline_transport_lost"] == 1
+    assert visitor.write(str(uuid4()))["t"] == "ack"
+    wait_until(lambda: rows(house.url, "SELECT count(*) FROM conversations WHERE worked_seq = input_seq") == [(1,)])
+    house.redis.start()
+
+    wait_until(lambda: late() == "")
+    assert metrics(house.base())["omniline_transport_lost"] == 0
+
+
+def test_two_processes_without_redis_are_told_that_they_cannot_wake_each_other(house: House, enter: Enter):
+    """They serve, and find each other's work by looking: both say so."""
+    environment = {name: value for name, value in house.command.environment.items() if name != "OMNILINE_REDIS_URL"}
+    alone = Serving(environment, ["serve"], last="Omniline serves")
+    try:
+        wait_until(lambda: "set redis_url for all of them" in httpx.get(f"{base_of(alone)}/readyz", trust_env=False).text)
+    finally:
+        assert alone.stop() == 0
+
+
+def base_of(started: Serving) -> str:
+    """Return the address of a process."""
+    return address(started).partition(" ")[0]
 
 
 def test_a_process_that_was_taken_for_dead_says_again_who_is_in_it(house: House, enter: Enter):

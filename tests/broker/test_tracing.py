@@ -120,6 +120,6 @@ def test_without_the_libraries_it_is_refused_in_a_sentence(collector, monkeypatc
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
 
     with pytest.raises(
-        ConfigError, match=r"^tracing\.endpoint is set, and \S+ is not installed: pip install 'omniline\[tracing\]'"
+        ConfigError, match=r"^tracing\.endpoint is set, and \S+ is not installed: \S+ -m pip install 'omniline\[tracing\]'"
     ):
         begin(collector)

@@ -29,8 +29,8 @@ from tests.support.store import MemoryStore, fewer, set_full
 class Shop:
     """One line, one channel, Ann and Bob in its queue, in that order."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.store = MemoryStore(MovedClock())
+    def __init__(self, store: Any = MemoryStore, **settings: Any) -> None:
+        self.store: MemoryStore = store(MovedClock())
 
         def build(tx: Tx) -> None:
             self.line = add_line(tx, **({"distribution": Distribution.STRICTLY} | settings))

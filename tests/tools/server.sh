@@ -2,7 +2,7 @@
 # Finds the redis-server or the PostgreSQL of the tests, or brings one; prints its path. Everything else goes to standard error.
 #
 #   sh tests/tools/server.sh redis-server    Redis 7 or newer: the path of redis-server
-#   sh tests/tools/server.sh postgres        PostgreSQL 13 or newer: the path of postgres; initdb and pg_ctl lie beside it
+#   sh tests/tools/server.sh postgres        PostgreSQL 14 or newer: the path of postgres; initdb and pg_ctl lie beside it
 #
 # In this order: $OMNILINE_TEST_REDIS_SERVER or $OMNILINE_TEST_POSTGRES; PATH, and where distributions and Homebrew put it;
 # Debian's or Ubuntu's package, installed (root, or sudo without a password; nothing is started and no cluster is made) or
@@ -37,7 +37,7 @@ case $name in
     postgres)
         named=${OMNILINE_TEST_POSTGRES:-}
         variable=OMNILINE_TEST_POSTGRES
-        oldest=13
+        oldest=14
         says='postgres (PostgreSQL) '
         programs="postgres initdb pg_ctl"
         # A pattern that matches nothing stands for itself, and is no program. The newest first, where sort knows versions.
