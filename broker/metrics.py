@@ -75,6 +75,12 @@ refused_connections_total = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+refused_calls_total = Counter(
+    "omniline_refused_calls",
+    "Connections to the telephone's port closed without a word, by reason: network (not the PBX's), all (too many), slow, no_agi, secret.",
+    ["reason"],
+    registry=REGISTRY,
+)
 sockets = Gauge("omniline_sockets", "Open sockets, by kind: visitor, operator.", ["kind"], registry=REGISTRY)
 sockets_closed_total = Counter(
     "omniline_sockets_closed", "Sockets that we closed, by kind and close code.", ["kind", "code"], registry=REGISTRY
@@ -184,7 +190,7 @@ unexpected_errors_total = Counter(
     ["where"],
     registry=REGISTRY,
 )
-for _where in "consoles control crm distributor receivers sender store timers transport web worker".split():
+for _where in "consoles control crm distributor receivers sender store telephone timers transport web worker".split():
     # There from the start: of a row that begins with its first error nobody sees that it has grown.
     unexpected_errors_total.labels(_where)
 for _why in "unreadable undecidable".split():

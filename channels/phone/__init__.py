@@ -1,0 +1,1 @@
+"""The telephone: Asterisk asks over FastAGI what to do with a call."""
