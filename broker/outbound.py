@@ -23,7 +23,7 @@ from functools import partial
 
 import msgspec
 import structlog
-from sqlalchemy import bindparam, literal_column, not_, or_, select, text, update
+from sqlalchemy import bindparam, not_, or_, select, text
 
 from broker import metrics, tracing
 from broker.domain import ChannelId, ConversationId, Fate, MessageId, Rate, to_us
@@ -60,17 +60,10 @@ _POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state 
 _other = outbox.alias("other")
 _OTHER_OPEN = text("other.state IN ('queued', 'sending')")
 """Word for word the condition of the indexes of what is open: SQLite needs it to use them."""
-_lowest = (
-    select(_other.c.id)
-    .where(_other.c.conversation_id == bindparam("conversation"), _OTHER_OPEN)
-    .order_by(_other.c.seq)
-    .limit(1)
-    .scalar_subquery()
-)
-# Written out, because SQLAlchemy leaves tables' names away inside RETURNING: a comparison of two of them would be of one.
+# The highest, not EXISTS: for that PostgreSQL may walk through all that is open anywhere.
 _BEHIND = (
-    "EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
-    " AND other.state IN ('queued', 'sending') AND other.seq > outbox.seq)"
+    "(SELECT max(other.seq) FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
+    " AND other.state IN ('queued', 'sending')) > outbox.seq"
 )
 _BEFORE = (
     "(SELECT coalesce(max(other.seq), 0) FROM outbox AS other"
@@ -78,81 +71,34 @@ _BEFORE = (
 )
 # What was never tried waits for nothing: when its moment is still to come, the clock was turned back since it was queued.
 _UNTRIED = outbox.c.attempt == 0
-_LEASE = sql(
-    update(outbox)
-    .values(
-        state="sending",
-        attempt=outbox.c.attempt + 1,
-        owner=bindparam("who"),
-        fence=bindparam("my_fence"),
-        lease_us=bindparam("until_us"),
-    )
-    .where(
-        outbox.c.id == _lowest,
-        outbox.c.state == "queued",
-        or_(outbox.c.due_us <= bindparam("now_us"), _UNTRIED),
-    )
-    .returning(
-        *cols(outbox, "id seq channel_id message_id attempt created_us buttons"), literal_column(_BEHIND), literal_column(_BEFORE)
-    )
-)
 _ACTIVE = sql(select(channels.c.id).where(channels.c.id == bindparam("channel"), channels.c.active != 0))
-_MESSAGE = sql(
-    select(messages.c.text, messages.c.operator_id, messages.c.at_us, conversations.c.key)
-    .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
-    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
-)
-_MARK = sql(
-    update(outbox)
-    .values(
-        state=bindparam("new_state"),
-        external_id=bindparam("external"),
-        problem=bindparam("new_problem"),
-        due_us=bindparam("new_due_us"),
-        lease_us=None,
-    )
-    .where(
-        outbox.c.id == bindparam("row"),
-        outbox.c.state == "sending",
-        outbox.c.attempt == bindparam("my_attempt"),
-        outbox.c.fence == bindparam("my_fence"),
-    )
-)
-_FATE = sql(
-    update(messages)
-    .values(fate=bindparam("new_fate"), problem=bindparam("new_problem"))
-    .where(
-        messages.c.conversation_id == bindparam("conversation"),
-        messages.c.seq == bindparam("seq"),
-        messages.c.fate != Fate.DELIVERED.value,
-        messages.c.fate != Fate.READ.value,
-    )
-)
-_LEASE_EACH = with_rows(
+# The lowest is looked for once a conversation: asked of each row whether it is the lowest, a long queue would be gone through at
+# every send.
+_LEASE = with_rows(
     "conversation_id owner fence now_us until_us",
     cols(outbox, "conversation_id owner fence due_us lease_us"),
-    "UPDATE outbox SET state = 'sending', attempt = outbox.attempt + 1, owner = new.owner, fence = new.fence, lease_us = new.until_us "  # noqa: S608  (our own words)
-    "FROM new WHERE outbox.conversation_id = new.conversation_id AND outbox.state IN ('queued', 'sending') AND outbox.state = 'queued' "
-    "AND (outbox.due_us <= new.now_us OR outbox.attempt = 0) "
-    "AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.conversation_id = outbox.conversation_id"
-    " AND other.state IN ('queued', 'sending') AND other.seq < outbox.seq) "
+    "UPDATE outbox SET state = 'sending', attempt = outbox.attempt + 1, owner = asked.owner, fence = asked.fence, "  # noqa: S608  (our own words)
+    "lease_us = asked.until_us "
+    "FROM (SELECT new.*, (SELECT other.id FROM outbox AS other WHERE other.conversation_id = new.conversation_id"
+    " AND other.state IN ('queued', 'sending') ORDER BY other.seq LIMIT 1) AS lowest FROM new) AS asked "
+    "WHERE outbox.id = asked.lowest AND outbox.state = 'queued' AND (outbox.due_us <= asked.now_us OR outbox.attempt = 0) "
     "RETURNING outbox.conversation_id, outbox.id, outbox.seq, outbox.channel_id, outbox.message_id, outbox.attempt, outbox.created_us, "
     f"outbox.buttons, {_BEHIND}, {_BEFORE}",
 )
-_MESSAGE_EACH = over_rows(
+_MESSAGE = over_rows(
     select(*cols(messages, "conversation_id seq text operator_id at_us"), conversations.c.key)
     .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
     .where(among(messages.c.conversation_id, messages.c.seq)),
     cols(messages, "conversation_id seq"),
 )
-_MARK_EACH = with_rows(
+_MARK = with_rows(
     "id attempt fence state external_id problem due_us",
     cols(outbox, "id attempt fence state external_id problem due_us"),
     "UPDATE outbox SET state = new.state, external_id = new.external_id, problem = new.problem, due_us = new.due_us, lease_us = NULL "
     "FROM new WHERE outbox.id = new.id AND outbox.state = 'sending' AND outbox.attempt = new.attempt AND outbox.fence = new.fence "
-    "RETURNING outbox.id",
+    "RETURNING outbox.id, outbox.attempt, outbox.fence",
 )
-_FATE_EACH = with_rows(
+_FATE = with_rows(
     "conversation_id seq fate problem",
     cols(messages, "conversation_id seq fate problem"),
     "UPDATE messages SET fate = new.fate, problem = new.problem FROM new "  # noqa: S608  (the same)
@@ -245,21 +191,22 @@ def buttons_of(tx: Tx, conversation_id: ConversationId, seq: int) -> tuple[Butto
 
 def lease(tx: Tx, conversation_id: ConversationId, owner: str, fence: int, monotonic: float) -> Leased | None:
     """Take the conversation's lowest open row, if it is due and nothing of it is in flight."""
+    return lease_each(tx, [(conversation_id, owner, fence, monotonic)])[0]
+
+
+def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) -> list[Leased | None]:
+    """Take a row of each of many conversations, as `lease` does; whoever asks for a conversation's second has none."""
+    locks.conversations(tx, (conversation_id for conversation_id, *_ in asked))
     now_us = to_us(tx.now)
-    row = tx.one(
-        _LEASE,
-        conversation=conversation_id,
-        who=owner,
-        my_fence=fence,
-        now_us=now_us,
-        until_us=now_us + int(LEASE_SECONDS * 1_000_000),
-    )
-    if row is None:
-        return None
-    found = tx.one(_MESSAGE, conversation=conversation_id, seq=row[1])
-    assert found is not None
-    _tell(tx, conversation_id, row[1], Fate.SENDING, "")
-    return _leased(conversation_id, fence, row, found, now_us, monotonic)
+    until_us = now_us + int(LEASE_SECONDS * 1_000_000)
+    wanted = {id_: (id_, owner, fence, now_us, until_us) for id_, owner, fence, _ in reversed(asked)}
+    rows = {row[0]: row[1:] for row in tx.each(_LEASE, [*wanted.values()])}
+    found = {row[0]: row[2:] for row in tx.each(_MESSAGE, [(id_, row[1]) for id_, row in rows.items()])}
+    _tell(tx, [(ConversationId(id_), row[1], Fate.SENDING, "") for id_, row in rows.items()])
+    return [
+        _leased(id_, fence, row, found[id_], now_us, monotonic) if (row := rows.pop(id_, None)) is not None else None
+        for id_, _, fence, monotonic in asked
+    ]
 
 
 def _leased(conversation_id: ConversationId, fence: int, row: Row, message: Row, now_us: int, monotonic: float) -> Leased:
@@ -285,91 +232,56 @@ def _leased(conversation_id: ConversationId, fence: int, row: Row, message: Row,
     )
 
 
-def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) -> list[Leased | None]:
-    """Take a row of each of many conversations, as `lease` does, with a few statements for all of them."""
-    ids = [conversation_id for conversation_id, *_ in asked]
-    locks.conversations(tx, ids)
-    if len(ids) == 1 or len(set(ids)) < len(ids):
-        return [lease(tx, *one) for one in asked]
-    now_us = to_us(tx.now)
-    until_us = now_us + int(LEASE_SECONDS * 1_000_000)
-    wanted = [(conversation_id, owner, fence, now_us, until_us) for conversation_id, owner, fence, _ in asked]
-    rows = {row[0]: row[1:] for row in tx.each(_LEASE_EACH, wanted)}
-    found = {row[0]: row[2:] for row in tx.each(_MESSAGE_EACH, [(id_, row[1]) for id_, row in rows.items()])}
-    _tell_each(tx, [(ConversationId(id_), row[1], Fate.SENDING, "") for id_, row in rows.items()])
-    return [
-        _leased(conversation_id, fence, rows[conversation_id], found[conversation_id], now_us, monotonic)
-        if conversation_id in rows
-        else None
-        for conversation_id, _, fence, monotonic in asked
-    ]
+def mark(
+    tx: Tx, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
+) -> bool:
+    """End a lease with what became of the row; False when the lease was no longer ours, and then nothing changes."""
+    return mark_each(tx, [(leased, state, external_id, problem, after_seconds)])[0]
 
 
 def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]) -> list[bool]:
-    """End many leases, as `mark` does, with a few statements for all of them."""
-    ids = [leased.conversation_id for leased, *_ in ends]
-    locks.conversations(tx, ids)
-    if len(ids) == 1 or len(set(ids)) < len(ids):
-        return [
-            mark(tx, leased, state, external_id=external_id, problem=problem, after_seconds=seconds)
-            for leased, state, external_id, problem, seconds in ends
-        ]
-    wanted = [
-        (
-            leased.row,
-            leased.attempt,
-            leased.fence,
+    """End many leases, as `mark` does; of two ends of one lease the first counts."""
+    locks.conversations(tx, (leased.conversation_id for leased, *_ in ends))
+    wanted = {
+        (leased.row, leased.attempt, leased.fence): (
             state,
             external_id,
             problem[:1_000],
             to_us(tx.now + timedelta(seconds=seconds)),
         )
-        for leased, state, external_id, problem, seconds in ends
-    ]
-    changed = {id_ for (id_,) in tx.each(_MARK_EACH, wanted)}
-    ours = [end for end in ends if end[0].row in changed]
-    _tell_each(tx, [(leased.conversation_id, leased.seq, Fate(state), problem) for leased, state, _, problem, _ in ours])
-    for leased, state, *_ in ours:
-        if leased.more or state == "queued":
-            tx.ring(Bell.OUTBOX, leased.conversation_id)
-    return [leased.row in changed for leased, *_ in ends]
-
-
-def mark(
-    tx: Tx, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
-) -> bool:
-    """End a lease with what became of the row; False when the lease was no longer ours, and then nothing changes."""
-    due_us = to_us(tx.now + timedelta(seconds=after_seconds))
-    changed = tx.run(
-        _MARK,
-        row=leased.row,
-        my_attempt=leased.attempt,
-        my_fence=leased.fence,
-        new_state=state,
-        external=external_id,
-        new_problem=problem[:1_000],
-        new_due_us=due_us,
-    )
-    if changed:
-        _tell(tx, leased.conversation_id, leased.seq, Fate(state), problem)
-        if leased.more or state == "queued":
-            tx.ring(Bell.OUTBOX, leased.conversation_id)
-    return bool(changed)
+        for leased, state, external_id, problem, seconds in reversed(ends)
+    }
+    changed = set(tx.each(_MARK, [(*key, *values) for key, values in wanted.items()]))
+    ours: list[bool] = []
+    told: list[tuple[ConversationId, int, Fate, str]] = []
+    for leased, state, _, problem, _ in ends:
+        key = (leased.row, leased.attempt, leased.fence)
+        ours.append(key in changed)
+        if key in changed:
+            changed.remove(key)
+            told.append((leased.conversation_id, leased.seq, Fate(state), problem))
+            if leased.more or state == "queued":
+                tx.ring(Bell.OUTBOX, leased.conversation_id)
+    _tell(tx, told)
+    return ours
 
 
 def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     """Settle rows that a dead process left `sending`, or whose end this one could not write; return how many."""
     orphans = orphaned(tx, fence, idempotent)
-    locks.conversations(tx, (orphan[1] for orphan in orphans))
+    ends: list[tuple[Leased, str, str | None, str, float]] = []
     for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
-        again = idempotent(channel_id)
         leased = Leased(
             id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0, more=True
         )
-        problem = "" if again else "the program was stopped while sending; the customer may or may not have it"
-        outcome = "queued" if again else "unconfirmed"
-        if mark(tx, leased, outcome, problem=problem):
-            tx.count(partial(_recovered, conversation_id, outcome))
+        if idempotent(channel_id):
+            ends.append((leased, "queued", None, "", 0.0))
+        else:
+            problem = "the program was stopped while sending; the customer may or may not have it"
+            ends.append((leased, "unconfirmed", None, problem, 0.0))
+    for (leased, outcome, *_), ours in zip(ends, mark_each(tx, ends), strict=True):
+        if ours:
+            tx.count(partial(_recovered, leased.conversation_id, outcome))
     return len(orphans)
 
 
@@ -400,25 +312,14 @@ def due(tx: Tx) -> list[ConversationId]:
     return [ConversationId(row[0]) for row in rows]
 
 
-def _tell(tx: Tx, conversation_id: ConversationId, seq: int, fate: Fate, problem: str) -> None:
-    if tx.run(_FATE, conversation=conversation_id, seq=seq, new_fate=fate.value, new_problem=problem[:1_000]):
-        _journal(tx, conversation_id, journal.next_seq(tx, conversation_id), seq, fate, problem)
-
-
-def _tell_each(tx: Tx, told: Sequence[tuple[ConversationId, int, Fate, str]]) -> None:
+def _tell(tx: Tx, told: Sequence[tuple[ConversationId, int, Fate, str]]) -> None:
     """Tell the fates of messages, of each conversation's one."""
-    changed = {
-        id_ for (id_,) in tx.each(_FATE_EACH, [(id_, seq, fate.value, problem[:1_000]) for id_, seq, fate, problem in told])
-    }
+    changed = {id_ for (id_,) in tx.each(_FATE, [(id_, seq, fate.value, problem[:1_000]) for id_, seq, fate, problem in told])}
     next_seq = journal.next_seq_each(tx, changed)
     for conversation_id, seq, fate, problem in told:
         if conversation_id in changed:
-            _journal(tx, conversation_id, next_seq[conversation_id], seq, fate, problem)
-
-
-def _journal(tx: Tx, conversation_id: ConversationId, journal_seq: int, seq: int, fate: Fate, problem: str) -> None:
-    body = msgspec.json.encode({"fate": fate.value, "problem": problem[:1_000]}).decode()
-    journal.append(tx, "fate", body, conversation_id=conversation_id, seq=journal_seq, message_seq=seq)
+            body = msgspec.json.encode({"fate": fate.value, "problem": problem[:1_000]}).decode()
+            journal.append(tx, "fate", body, conversation_id=conversation_id, seq=next_seq[conversation_id], message_seq=seq)
 
 
 async def unlimited(bucket: str, per_second: float, burst: float) -> float:

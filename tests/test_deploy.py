@@ -12,7 +12,7 @@ import subprocess
 import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # PyYAML has no types of its own
@@ -21,8 +21,14 @@ from redis.exceptions import AuthenticationError
 
 import omniline
 from broker.config import read_settings
+from broker.outbound import lease
 from broker.store.postgres import READERS, WRITERS
+from broker.store.reconcile import reconcile
+from broker.store.sql import insert_row
+from broker.store.tables import counters
+from tests.crm_bridge.house import House
 from tests.support.redis import free_port, redis_server
+from tests.support.store import PostgresMemory
 from tests.tools.generated import families
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -471,3 +477,32 @@ def test_panels_stand_side_by_side():
     assert max(x for x, _ in taken) < 24
     assert all(panel["title"] and panel["description"] for panel in DASHBOARD["panels"])
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_what_is_kept_back_after_a_restore_never_leaves():
+    """Whether it waited or was being sent; what the customer has stays as it is, and the house is whole."""
+    house = House(cast(Any, PostgresMemory))
+    house.do(lambda tx: tx.run(insert_row(counters, "name value"), name="fence", value=1))
+    shop = house.line("shop")
+    site = house.channel(shop, "site")
+    ann = house.operator("ann", shop)
+    conversation = house.say(site, "eve", "hello")
+    house.settle()
+    house.take(conversation, ann)
+    house.reply(conversation, ann, "here already")
+    house.settle()
+    before = len(site.far.delivered)
+    house.reply(conversation, ann, "on its way")
+    house.reply(conversation, ann, "behind it")
+    house.decide()
+    house.do(lambda tx: lease(tx, conversation, "gone", 1, 0.0))
+
+    store = cast(PostgresMemory, house.store)
+    store.database.connection.execute((DEPLOY / "keep_back.sql").read_text().encode())
+    house.later(hours=1)
+
+    assert [row["state"] for row in house.rows("outbox")][-3:] == ["sent", "cancelled", "cancelled"]
+    assert [row["fate"] for row in house.rows("messages", author="operator")] == ["sent", "cancelled", "cancelled"]
+    assert len(site.far.delivered) == before
+    report = house.do(reconcile)
+    assert report.ok, report.text()

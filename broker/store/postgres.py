@@ -532,10 +532,10 @@ class Link:
             self._cursor = self._connection.cursor()
             with self._asked:
                 self._server = " ".join(self._cursor.execute(_LIFE, prepare=False).fetchone() or ())
-        except psycopg.Error as error:
+        except (psycopg.Error, OSError) as error:  # the latter: no file descriptor is left
             self._lost_since = self._lost_since or now
             self._tried = time.monotonic()  # a try may have taken seconds
-            raise _Undone(error) from error
+            raise _Undone(error if isinstance(error, psycopg.Error) else psycopg.OperationalError(str(error))) from error
         self._lost_since = None
 
 
@@ -641,7 +641,13 @@ class _Jobs:
                 rest = threading.Lock()
                 rest.acquire()
                 self._resting.insert(0 if link.lost else len(self._resting), rest)
-            rest.acquire()
+                waited_for = bool(self._waiting)
+            if not waited_for:
+                rest.acquire()
+            elif not rest.acquire(timeout=RETRY_SECONDS):
+                # It waits for a link that is busy, or hangs: this one may be back before that is.
+                with self._lock, suppress(ValueError):
+                    self._resting.remove(rest)
 
     def late(self, before: float) -> list[asyncio.Future[Any]]:
         """Take back what has waited since *before*; return whom it was for."""

@@ -163,40 +163,38 @@ def among(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
     return condition
 
 
-def insert_rows(table: Table, columns: str, conflict: str = "", changes: str = "") -> RowsSql:
-    """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL.
-
-    Where *conflict* is taken, when it is given, *changes* are set to the new values instead.
-    """
-    names = columns.split()
-    sets = ", ".join(f"{name} = excluded.{name}" for name in changes.split())
-    instead = f" ON CONFLICT ({', '.join(conflict.split())}) DO UPDATE SET {sets}" if conflict else ""
-    listed = ", ".join(names)
-    text = (
-        f"WITH new ({listed}) AS ({_ROWS}) "  # noqa: S608  (the names of our own tables)
-        f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL{instead}"
-    )
-    return RowsSql(text, [table.c[name] for name in names])
-
-
-def update_rows(table: Table, key: str, columns: str) -> RowsSql:
-    """Return an UPDATE that sets *columns* of many rows, each found by the columns of *key*, which come first (space-separated)."""
-    keys, names = key.split(), columns.split()
-    changes = ", ".join(f"{name} = new.{name}" for name in names)
-    found = " AND ".join(f"{table.name}.{name} = new.{name}" for name in keys)
-    text = (
-        f"WITH new ({', '.join([*keys, *names])}) AS ({_ROWS}) "  # noqa: S608  (the names of our own tables)
-        f"UPDATE {table.name} SET {changes} FROM new WHERE {found}"
-    )
-    return RowsSql(text, [table.c[name] for name in (*keys, *names)], len(keys))
-
-
 def with_rows(names: str, columns: Sequence[ColumnElement[Any]], text: str, keys: int = 0) -> RowsSql:
     """Return *text*, in which `new` is a table of the rows given, with the columns *names* (space-separated), typed as *columns* are.
 
     The first is never NULL. Of rows with the same first *keys* values the last word counts.
     """
     return RowsSql(f"WITH new ({', '.join(names.split())}) AS ({_ROWS}) {text}", columns, keys)
+
+
+def insert_rows(table: Table, columns: str, conflict: str = "", changes: str = "") -> RowsSql:
+    """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL.
+
+    Where *conflict* is taken, when it is given, *changes* are set to the new values instead.
+    """
+    names = columns.split()
+    listed = ", ".join(names)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in changes.split())
+    instead = f" ON CONFLICT ({', '.join(conflict.split())}) DO UPDATE SET {sets}" if conflict else ""
+    return with_rows(
+        columns,
+        cols(table, columns),
+        f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM new WHERE {names[0]} IS NOT NULL{instead}",  # noqa: S608  (the names of our own tables)
+    )
+
+
+def update_rows(table: Table, key: str, columns: str) -> RowsSql:
+    """Return an UPDATE that sets *columns* of many rows, each found by the columns of *key*, which come first (space-separated)."""
+    keys = key.split()
+    changes = ", ".join(f"{name} = new.{name}" for name in columns.split())
+    found = " AND ".join(f"{table.name}.{name} = new.{name}" for name in keys)
+    every = f"{key} {columns}"
+    text = f"UPDATE {table.name} SET {changes} FROM new WHERE {found}"  # noqa: S608  (the names of our own tables)
+    return with_rows(every, cols(table, every), text, len(keys))
 
 
 def sql(source: ClauseElement) -> Sql:

@@ -17,7 +17,7 @@ from broker.store.sql import RowsSql, Sql
 from tests.support.plans import postgres_scans, sqlite_scans, statements
 
 ASKED_OF_ALL = ("broker.store.reconcile", "broker.store.moving")
-"""They read the whole house, and plan for it (`patient`)."""
+"""They read the whole house: the one plans for it (`patient`), the other walks every table from its beginning to its end."""
 SMALL = {
     *("lines", "channels", "operators", "seats", "presence", "budgets", "line_state"),
     *("consoles", "session_members", "logins", "login_failures"),

@@ -749,6 +749,59 @@ def test_a_connection_that_cannot_be_made_leaves_the_calls_to_the_others(url: st
     assert sum(play(url, body, writers=4, patience_seconds=0.1, make_link=make)) <= 3
 
 
+def test_what_waits_is_done_by_the_first_connection_that_comes_back(url: str):
+    """Those in use may be busy for long: whoever could not connect tries again while something waits, not at the next call only."""
+    busy, done, up, failed_since = threading.Event(), threading.Event(), threading.Event(), [0]
+
+    class Down(Link):
+        def try_again(self) -> None:
+            super().try_again()
+            if self.lost and busy.is_set():
+                failed_since[0] += 1
+                if failed_since[0] == 3:
+                    self._url = url
+                    up.set()
+
+    def make(_: str, name: str, *rest: Any) -> Link:
+        return Link(url, name, *rest) if name != "writer 1" else Down("postgresql://127.0.0.1:1/nobody", name, *rest)
+
+    def long(tx: Tx) -> None:
+        busy.set()
+        done.wait(60)
+
+    async def body(store: PostgresStore):
+        _, down = store._writes.links
+        while not down.lost:  # a call is refused, and it is known
+            await asyncio.gather(*(store.write(names) for _ in range(4)), return_exceptions=True)
+        holds = store.write(long)
+        await asyncio.to_thread(busy.wait)
+        try:
+            return await store.write(add("a")), up.is_set(), holds.done()
+        finally:
+            done.set()
+            await holds
+
+    assert play(url, body, writers=2, patience_seconds=0.1, make_link=make) == ("a", True, False)
+
+
+def test_a_process_without_a_file_descriptor_left_goes_on_when_it_has_one(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Connecting fails with what is no error of the database's: calls are refused, no thread ends, and later all is well."""
+    real = broker.store.postgres.connect
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    async def body(store: PostgresStore):
+        monkeypatch.setattr(broker.store.postgres, "connect", refuse)
+        refused = await asyncio.gather(store.write(add("a")), store.read(names), return_exceptions=True)
+        again = await asyncio.gather(store.write(add("b")), store.read(names), return_exceptions=True)
+        monkeypatch.setattr(broker.store.postgres, "connect", real)
+        await when_it_can(lambda: store.write(add("c")))
+        return list(map(told, [*refused, *again])), "Too many open files" in str(refused[0]), await store.read(names)
+
+    assert play(url, body, writers=1, readers=1, patience_seconds=0.1) == ([StoreBusy] * 4, True, ["c"])
+
+
 def test_a_full_disk_refuses_and_goes_on_by_itself(server: Server, database: str, url: str):
     """StoreFull for what does not fit, alone; as soon as there is room again everything goes through."""
     server.run(DISK_FULL, database)

@@ -18,7 +18,7 @@ from broker.errors import Rejected, StoreError, Unavailable, Uncertain
 from broker.inbound import Prepared, accept
 from broker.outbound import lease, mark
 from broker.ports import Bell, Clock, Outbound, Row, Store, Tx
-from broker.store.sql import insert_row, sql
+from broker.store.sql import cols, insert_row, sql, with_rows
 from broker.store.tables import budgets, channel_cursors, inputs, outbox
 from tests.simulation.world import Parts, Stuck, World
 from tests.support.channels import AdapterBroken
@@ -194,32 +194,16 @@ def test_a_send_without_a_committed_lease_is_repeated_after_a_crash():
 
 def test_without_the_guard_in_flight_answers_overtake_one_another():
     """One in flight per conversation, the lowest first: two at once arrive in any order."""
-    any_due = sql(
-        update(outbox)
-        .values(
-            state="sending",
-            attempt=outbox.c.attempt + 1,
-            owner=bindparam("who"),
-            fence=bindparam("my_fence"),
-            lease_us=bindparam("until_us"),
-        )
-        .where(
-            outbox.c.id
-            == select(outbox.c.id)
-            .where(
-                outbox.c.conversation_id == bindparam("conversation"),
-                outbox.c.state == "queued",
-                outbox.c.due_us <= bindparam("now_us"),
-            )
-            .order_by(outbox.c.seq)
-            .limit(1)
-            .scalar_subquery()
-        )
-        .returning(
-            *(outbox.c[name] for name in "id seq channel_id message_id attempt created_us buttons".split()),
-            literal_column("1"),  # another waits behind it
-            literal_column("0"),  # and nothing went before
-        )
+    any_due = with_rows(
+        "conversation_id owner fence now_us until_us",
+        cols(outbox, "conversation_id owner fence due_us lease_us"),
+        "UPDATE outbox SET state = 'sending', attempt = outbox.attempt + 1, owner = asked.owner, fence = asked.fence, "
+        "lease_us = asked.until_us "
+        "FROM (SELECT new.*, (SELECT other.id FROM outbox AS other WHERE other.conversation_id = new.conversation_id"
+        " AND other.state = 'queued' AND other.due_us <= new.now_us ORDER BY other.seq LIMIT 1) AS lowest FROM new) AS asked "
+        "WHERE outbox.id = asked.lowest "
+        "RETURNING outbox.conversation_id, outbox.id, outbox.seq, outbox.channel_id, outbox.message_id, outbox.attempt, "
+        "outbox.created_us, outbox.buttons, 1, 0",  # another waits behind it, and nothing went before
     )
 
     mutant = Parts(schema="DROP INDEX uq_outbox_in_flight", tx=swapped({_sending._LEASE: any_due}))

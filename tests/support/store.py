@@ -26,6 +26,7 @@ from broker.store.postgres import Link, PostgresStore, PostgresTx
 from broker.store.sqlite import SqliteStore, SqliteTx, Writer, driver
 from tests.support import postgres
 from tests.support.clock import CountedIds, MovedClock
+from tests.support.counting import CountingCursor
 
 T = TypeVar("T")
 ON_POSTGRESQL = os.environ.get("OMNILINE_TEST_STORE") == "postgresql"
@@ -100,6 +101,10 @@ class _Memory:
         """Return a context that lists the statements executed in it, but for what begins and ends transactions."""
         raise NotImplementedError
 
+    def spent(self) -> AbstractContextManager[list[int]]:
+        """Return a context that says at its end what was gone through in it, in the database's own steps (not seconds)."""
+        raise NotImplementedError
+
     def undone(self) -> AbstractContextManager[None]:
         """Return a context in which anything can be broken, foreign keys or not; all of it is undone at the end."""
         raise NotImplementedError
@@ -172,6 +177,16 @@ class SqliteMemory(_Memory):
         self.connection.set_trace_callback(None)
 
     @contextmanager
+    def spent(self) -> Iterator[list[int]]:
+        """See `_Memory.spent`: tens of instructions of SQLite's machine."""
+        steps: list[int] = []
+        self.connection.set_progress_handler(lambda: steps.append(1), 10)
+        said: list[int] = []
+        yield said
+        self.connection.set_progress_handler(None, 0)
+        said.append(len(steps))
+
+    @contextmanager
     def undone(self) -> Iterator[None]:
         """See `_Memory.undone`."""
         self.connection.execute("PRAGMA foreign_keys=0")
@@ -233,6 +248,17 @@ class PostgresMemory(_Memory):
         self.link._cursor, before = _TellingCursor(self.database.connection), self.link._cursor
         yield self.link._cursor.executed
         self.link._cursor = before
+
+    @contextmanager
+    def spent(self) -> Iterator[list[int]]:
+        """See `_Memory.spent`: rows, as `EXPLAIN ANALYZE` counts them."""
+        self.change("ANALYZE outbox")
+        cursor, before = CountingCursor(self.database.connection), self.link._cursor
+        self.link._cursor = cursor
+        said: list[int] = []
+        yield said
+        self.link._cursor = before
+        said.append(sum(cursor.went_through.values()))
 
     @contextmanager
     def undone(self) -> Iterator[None]:
