@@ -90,8 +90,7 @@ def _visitor(visitor: VisitorRecord, run: Run) -> Iterator[Fault]:
     answers = Counter(line.text for line in visitor.history if line.who == "operator")
     for said in visitor.said:
         if not said.settled:
-            if said.sends:
-                yield Fault("stuck", f"{name}: “{said.text}” was never acknowledged")
+            yield Fault("stuck", f"{name}: “{said.text}” was never {'acknowledged' if said.sends else 'sent'}")
             continue
         if said.id not in place:
             yield Fault("lost", f"{name}: “{said.text}” was acknowledged and is not in the history")

@@ -60,6 +60,7 @@ from tests.chaos.trials import (
     ServerFailed,
     in_doubt,
     left_behind,
+    never_came,
     settled,
     standing,
     summary_of,
@@ -323,7 +324,8 @@ class Cluster:
             await traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in traffic.visitors], [one.record for one in traffic.operators])
             run.trials = len(self.trials)
-            run.absent = self.absent
+            planned = (trial.point.partition(":")[0] or trial.what for trial in self.trials)
+            run.absent = [*self.absent, *traffic.waits, *never_came(planned, self.ends)]
             rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again(traffic)
             demand_running(self.members.values(), "the drain")

@@ -128,5 +128,5 @@ class Run:
     operators: list[OperatorRecord] = field(default_factory=list)
     house: House = field(default_factory=House)
     absent: list[str] = field(default_factory=list)
-    """Of whom not all came back in time."""
+    """What did not come (back) in time: a crowd, an answer, a fault that was planned."""
     trials: int = 0

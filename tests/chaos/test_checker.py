@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from routing.replies import CATALOGUE
 from tests.chaos.checker import check
 from tests.chaos.record import MISSED, Did, House, Line, OperatorRecord, Run, Said, VisitorRecord
+from tests.chaos.trials import never_came
 
 CONVERSATION = "c1"
 WELCOME, NO_ANSWER, CLOSING = (CATALOGUE[name]["en"] for name in ("welcome", "no_answer", "close"))
@@ -260,6 +262,10 @@ def _never_acknowledged(run):
     run.visitors[0].said.append(Said("id-3", "v00 3", sends=4))
 
 
+def _never_sent(run):
+    run.visitors[0].said.append(Said("id-3", "v00 3", sends=0))
+
+
 def _deed_never_answered(run):
     run.operators[0].did.append(Did("close-1", "close", "s1"))
 
@@ -337,6 +343,7 @@ PLANTED = {
     ],
     "stuck": [
         _never_acknowledged,
+        _never_sent,
         _deed_never_answered,
         _outbox_open,
         _outbox_failed,
@@ -371,3 +378,12 @@ def test_planted_fault_is_found(kind, plant):
     assert ledger.count(kind) >= 1
     assert not ledger.ok
     assert kind.upper() in ledger.evidence()
+
+
+def test_a_fault_that_never_came_is_told():
+    """Planned and not done proves nothing: a run says so, and is not sound."""
+    ends = Counter({"kill": 3, "after_send": 1, "before_send not come to": 2})
+
+    assert never_came(["kill", "before_send", "after_send", "before_send"], ends) == [
+        "the fault before_send was planned and never came"
+    ]

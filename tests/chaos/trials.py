@@ -13,7 +13,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -228,6 +228,7 @@ class Chaos:
             await self.traffic.drain(DRAIN_SECONDS)
             run = Run([one.record for one in self.traffic.visitors], [one.record for one in self.traffic.operators])
             run.trials = len(self.trials)
+            run.absent = [*self.traffic.waits, *never_came((trial.how for trial in self.trials), self.ends)]
             rested = await settled(self._left_behind, DRAIN_SECONDS)
             threads = await self._read_again()
         finally:
@@ -357,6 +358,11 @@ def summary_of(traffic: Traffic, ends: Counter[str], start_seconds: Sequence[flo
             f"still waiting: {'; '.join(traffic.waits) or 'nobody'}",
         ]
     )
+
+
+def never_came(planned: Iterable[str], ends: Counter[str]) -> list[str]:
+    """Say which kinds of fault were planned and never happened: a run without them proves less than it says."""
+    return [f"the fault {kind} was planned and never came" for kind in sorted(set(planned)) if not ends[kind]]
 
 
 def _counted(counts: Counter[str]) -> str:
