@@ -36,6 +36,8 @@ HEADER_BYTES_MAX = 65_536
 HEADER_LINES_MAX = 200
 COMMAND_BYTES_MAX = 8_000
 HANGUP = "HANGUP"
+TRYING = "100 "
+"""How a line begins that is no reply yet."""
 
 _REPLY = re.compile(r"(\d{3})([ -])(.*)", re.DOTALL)
 _RESULT = re.compile(r"result=(\S*)(?:\s+\((.*?)\))?(?:\s+endpos=(-?\d+))?\s*", re.DOTALL)
@@ -81,6 +83,8 @@ class HeaderReader:
             name, colon, value = text.partition(":")
             if not colon or not name.startswith("agi_"):
                 raise NoAgi("a line of the header is none of AGI's")
+            if name in self._variables:
+                raise NoAgi("the header says a name twice")  # the first or the last may be somebody else's
             self._variables[name] = value.strip()
             return None
         if "agi_channel" not in self._variables:

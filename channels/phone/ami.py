@@ -5,7 +5,8 @@
 
 The protocol's reading and the matching of answers are panoramisk's. Around it stands what it lacks: it lets a line break in a value
 through, which is a second action; it keeps an action that was sent when the connection broke and sends it again later, which would
-call twice; it waits for an answer for ever; and a letter that is cut between two packets is lost.
+call twice; it waits for an answer for ever, of some actions for answers that never come; and a letter that is cut between two packets
+is lost.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ RETRY_SECONDS = 1.0
 RETRY_MAX_SECONDS = 30.0
 MESSAGE_BYTES_MAX = 1_048_576
 """Nothing that Asterisk says is longer."""
+TRUE = frozenset(("1", "on", "t", "true", "y", "yes"))
+"""What Asterisk takes for a yes, in any case."""
 
 Event = Mapping[str, str]
 """What happened, by AMI's own keys in any case: Event, Uniqueid, Linkedid, Channel, …"""
@@ -85,6 +88,18 @@ class _Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.transport.abort()
 
 
+class _Asked(Action):  # type: ignore[misc]  # panoramisk has no types
+    """An action that knows whether more answers follow the first: panoramisk guesses, and waits for ever for those of QueueAdd."""
+
+    @property
+    def multi(self) -> bool:
+        first = self.responses[0]
+        if str(first.eventlist).lower() == "start" or "will follow" in str(first.message).lower():
+            return True
+        begun = self["Action"].lower() == "originate" and str(self.get("Async", "")).lower() in TRUE
+        return begun and bool(first.success)
+
+
 class _Silent:
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
@@ -102,13 +117,20 @@ class Ami:
         *,
         hear: Callable[[Event], None] = lambda event: None,
         ready: Callable[[], Awaitable[None]] | None = None,
+        ping_seconds: float = PING_SECONDS,
+        pong_seconds: float = ANSWER_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """*hear* is given each event; *ready* is awaited after each login: what happened before it, nobody has told."""
+        """*hear* is given each event; *ready* is awaited after each login: what happened before it, nobody has told.
+
+        Asterisk is asked every *ping_seconds* whether it is there, and has *pong_seconds* to say so.
+        """
         self._place = host, port
         self._login = {"Username": checked(user), "Secret": checked(secret)}
         self._hear = hear
         self._ready = ready
+        self._ping_seconds = ping_seconds
+        self._pong_seconds = pong_seconds
         self._sleep = sleep
         self._wire: _Wire | None = None
         self._failures = 0
@@ -123,6 +145,10 @@ class Ami:
                 await self._connected()
             except (SendError, OSError, TimeoutError) as error:
                 self._lose(str(error) or "Asterisk does not answer")
+            except Exception as error:  # a fault of ours, in *ready* most likely: the next calls are to be heard of all the same
+                metrics.unexpected_errors_total.labels("telephone").inc()
+                log.exception("ami_failed")
+                self._lose(f"the program failed ({type(error).__name__}); its log says where")
             await self._sleep(min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0**self._failures))
             self._failures = min(self._failures + 1, 10)
 
@@ -137,14 +163,11 @@ class Ami:
         return await self._ask(self._wire, action, seconds, keys)
 
     async def _ask(self, wire: _Wire, action: str, seconds: float, keys: Mapping[str, str | Sequence[str]]) -> list[Event]:
-        headers = {checked(name): value if isinstance(value, str) else list(value) for name, value in keys.items()}
-        for value in headers.values():
-            for one in [value] if isinstance(value, str) else value:
-                checked(one)
+        headers = {name: _header(name, value) for name, value in keys.items()}
         if wire.ended.is_set():
             raise Unavailable("the telephone exchange cannot be asked: the connection has ended")
-        sent = Action({"Action": checked(action), **headers})
-        answer = wire.send(sent, as_list=None)  # None: it sees by the first answer whether a list follows
+        sent = _Asked({"Action": checked(action), **headers})
+        answer = wire.send(sent)
         ended = asyncio.ensure_future(wire.ended.wait())
         try:
             await asyncio.wait({answer, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -163,7 +186,7 @@ class Ami:
         return answers
 
     async def _connected(self) -> None:
-        """Have a connection until it ends. Raises SendError, OSError, TimeoutError."""
+        """Have a connection until it ends. Raises SendError, OSError, TimeoutError, and whatever *ready* does."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
             _, wire = await loop.create_connection(lambda: _Wire(self._heard), *self._place)
@@ -175,10 +198,10 @@ class Ami:
                 await self._ready()
             while not wire.ended.is_set():
                 try:
-                    async with asyncio.timeout(PING_SECONDS):
+                    async with asyncio.timeout(self._ping_seconds):
                         await wire.ended.wait()
                 except TimeoutError:
-                    await self._ask(wire, "Ping", ANSWER_SECONDS, {})
+                    await self._ask(wire, "Ping", self._pong_seconds, {})
             raise Unavailable("the connection has ended")
         finally:
             self._wire = None
@@ -202,3 +225,14 @@ def checked(text: str) -> str:
     if any(sign in text for sign in "\r\n\0"):
         raise BadInput("what is asked of the telephone exchange has a line break in it", code="line_break")
     return text
+
+
+def _header(name: str, value: str | Sequence[str]) -> str | list[str]:
+    """Return *value* as it is sent under *name*. Raises BadInput."""
+    values = [value] if isinstance(value, str) else list(value)
+    for one in (name, *values):
+        checked(one)
+    # Asterisk takes what is behind a comma for the next variable.
+    if name.lower() == "variable" and any("," in one for one in values):
+        raise BadInput("a variable given to the telephone exchange has a comma in it", code="comma")
+    return value if isinstance(value, str) else values

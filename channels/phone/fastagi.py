@@ -3,23 +3,32 @@
     Server   takes connections from the networks of the PBX, reads the header in time and within limits, asks for the secret
     Leg      the connection afterwards: one command at a time, each with its time-out; a hangup is an event, whatever is under way
 
-A command whose reply did not come in time, or that was given up, leaves a reply on its way that would be taken for the next one's. So
-the connection is closed then, and the dialplan asks again.
+A command whose reply did not come in time, or that was given up, leaves a reply on its way that would be taken for the next one's; so
+does whoever says more than one reply. The connection is closed then, and the dialplan asks again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import structlog
-from pystrix.agi.agi_core import AGIException, AGIHangup, AGISIGPIPEHangup, AGIUnknownError, _Action, _Response
+from pystrix.agi.agi_core import (
+    AGIException,
+    AGIHangup,
+    AGINoResultError,
+    AGISIGPIPEHangup,
+    AGIUnknownError,
+    _Action,
+    _Response,
+)
 
 from broker import metrics
-from broker.errors import Unavailable
-from channels.phone.agi import HANGUP, LINE_BYTES_MAX, Command, Header, HeaderReader, NoAgi, ReplyReader, encoded
+from broker.errors import BadInput, Unavailable
+from channels.phone.agi import HANGUP, LINE_BYTES_MAX, TRYING, Command, Header, HeaderReader, NoAgi, ReplyReader, encoded
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +40,8 @@ CONNECTIONS_MAX = 2_000
 LINES_AHEAD_MAX = 64
 """Lines that nobody has asked for, or the usage of a command: more come from no Asterisk."""
 BACKLOG = 512
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, seconds, times, milliseconds: a host that vanished has ended none of its connections."""
 
 Network = IPv4Network | IPv6Network
 
@@ -71,7 +82,7 @@ class Leg:
                     self._writer.write(data)
                     await self._writer.drain()
                     reply = await self._reply(check_hangup=action.check_hangup)
-            except AGIUnknownError:
+            except (AGIUnknownError, AGINoResultError):
                 self.close()
                 raise
             except TimeoutError:
@@ -95,9 +106,14 @@ class Leg:
         return result
 
     async def app(self, name: str, *arguments: object, seconds: float = COMMAND_SECONDS) -> int:
-        """Have a dialplan application done; return -1 when the caller hung up in it, -2 when Asterisk has no such application."""
-        told = ",".join(str(argument) for argument in arguments)
-        return int(await self.command(f"EXEC {name}", *([told] if arguments else []), seconds=seconds) or 0)
+        """Have a dialplan application done; return -1 when the caller hung up in it, -2 when Asterisk has no such application.
+
+        Its options are one argument: `gU(answered^101)`. Raises BadInput for an argument with a comma, which would be two.
+        """
+        told = [str(argument) for argument in arguments]
+        if any("," in one for one in told):
+            raise BadInput(f"an argument of {name} has a comma in it", code="comma")
+        return int(await self.command(f"EXEC {name}", *([",".join(told)] if told else []), seconds=seconds) or 0)
 
     async def variable(self, name: str) -> str:
         """Return a variable of the channel, at most 1,023 bytes of it; empty: it is not set."""
@@ -122,8 +138,24 @@ class Leg:
             if line is None:
                 self._lines.put_nowait(None)
                 raise AGISIGPIPEHangup("the connection has ended")
-            if (reply := reader.feed(line, check_hangup=check_hangup)) is not None:
+            try:
+                reply = reader.feed(line, check_hangup=check_hangup)
+            except AGIException:
+                self._check_nothing_follows()
+                raise
+            if reply is not None:
+                self._check_nothing_follows()
                 return reply
+
+    def _check_nothing_follows(self) -> None:
+        """Raise AGIUnknownError if more than a reply has come: stale or forged, it would be taken for the next command's."""
+        while not self._lines.empty():
+            line = self._lines.get_nowait()
+            if line is None:
+                self._lines.put_nowait(None)
+                return
+            if not line.startswith(TRYING):
+                raise AGIUnknownError("more than one reply came")
 
     async def _read(self) -> None:
         """Be the only one who reads."""
@@ -183,9 +215,12 @@ class Server:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port, which is chosen when *port* is 0. Raises OSError."""
-        self._server = await asyncio.start_server(self._connected, host, port, limit=LINE_BYTES_MAX, backlog=BACKLOG)
+    async def start(self, host: str | None = None, port: int | None = None, *, sock: socket.socket | None = None) -> int:
+        """Listen at *host* and *port*, or on *sock*, which is bound and ours from now on; return the port. Raises OSError.
+
+        A *port* of 0 is chosen.
+        """
+        self._server = await asyncio.start_server(self._connected, host, port, sock=sock, limit=LINE_BYTES_MAX, backlog=BACKLOG)
         number: int = self._server.sockets[0].getsockname()[1]
         return number
 
@@ -206,6 +241,7 @@ class Server:
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            _keep_alive(writer.get_extra_info("socket"))
             header = await self._admit(reader, writer)
             await self._serve(Leg(header, reader, writer))
         except _Refused as refused:
@@ -256,6 +292,14 @@ class Server:
             log.exception("call_failed", path=leg.header.path)
         finally:
             leg.close()
+
+
+def _keep_alive(accepted: socket.socket) -> None:
+    """Have the system ask whether the host at the other end is still there, as far as it can. Raises OSError."""
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            accepted.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _header(reader: asyncio.StreamReader) -> Header:

@@ -51,6 +51,10 @@ def programs() -> Path:
     if not found:
         asked = subprocess.run(["sh", str(ROOT / "tests/tools/asterisk.sh")], stdout=subprocess.PIPE, text=True, check=True)
         found = asked.stdout.strip()
+        if not found:
+            raise RuntimeError(
+                "there is no Asterisk here, for the reason given above: leave its tests out with -m 'not asterisk'"
+            )
     return Path(found).resolve()
 
 
@@ -85,8 +89,12 @@ class Asterisk:
         self._write(dialplan, manager)
 
     def __enter__(self) -> Asterisk:
-        """Start it."""
-        self.start()
+        """Start it; if that fails nothing of it stays but its folder, for its log."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

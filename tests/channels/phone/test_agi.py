@@ -80,7 +80,7 @@ def test_a_header_with_bytes_that_are_no_text_is_read():
         ["agi_network: yes", ""],
         ["agi_channel: a", "Host: shop.example.com"],
         ["agi_channel"],
-        ["agi_channel: a", *["agi_arg: a"] * HEADER_LINES_MAX],
+        ["agi_channel: a", *[f"agi_arg_{n}: a" for n in range(HEADER_LINES_MAX)]],
         ["agi_channel: a", *[f"agi_arg_{n}: {'a' * 8_000}" for n in range(9)]],
         ["agi_channel: a", f"agi_network_script: shop?{'&'.join('a=1' for _ in range(60))}", ""],
     ],
@@ -89,6 +89,13 @@ def test_what_is_no_header_is_refused(lines: list[str]):
     """Neither a web browser's request nor more than Asterisk ever says."""
     with pytest.raises(NoAgi):
         read(*lines)
+
+
+@pytest.mark.parametrize("name", ["agi_channel", "agi_network_script", "agi_callerid"])
+def test_a_name_that_is_said_twice_is_refused(name: str):
+    """The first or the last could be somebody else's choice."""
+    with pytest.raises(NoAgi):
+        read(*HEADER[:-1], f"{name}: other", "")
 
 
 # --- commands

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from broker.errors import BadInput, Rejected, Unavailable, Uncertain
-from channels.phone import ami
-from channels.phone.ami import Ami, Event
+from channels.phone.ami import MESSAGE_BYTES_MAX, Ami, Event, _Wire
 from tests.support.asterisk import Asterisk, free_port
 from tests.support.counting import counted
 from tests.support.postgres import wait_until
@@ -34,6 +33,7 @@ exten => _X.,1,Answer()
 exten => _X.,1,Hangup()
 [outward]
 exten => 100,1,Answer()
+ same => n,UserEvent(Said,A: ${A},C: ${C})
  same => n,Wait(0.2)
  same => n,Hangup()
 """
@@ -80,7 +80,10 @@ def on(pbx: Asterisk, body: Callable[[Ami], Coroutine[Any, Any, Any]], secret: s
 @pytest.mark.asterisk
 @pytest.mark.xdist_group("asterisk")
 def test_a_phone_is_rung_and_what_happens_to_it_is_heard(pbx: Asterisk):
-    """Originate, with our own id of the channel: its answer comes when the phone has answered, the events by that id."""
+    """Originate, with our own id of the channel: its answer comes when the phone has answered, the events by that id.
+
+    The new channel has the variables it was given.
+    """
     pbx.phone("101", "phone-answers.xml", "-d", "100")
     heard: list[Event] = []
 
@@ -88,7 +91,7 @@ def test_a_phone_is_rung_and_what_happens_to_it_is_heard(pbx: Asterisk):
         await until(lambda: manager.lost is None)
         answers = await manager.ask(
             "Originate", 20, Channel="PJSIP/101", Context="outward", Exten="100", Priority="1", Async="true",
-            ChannelId="our-id", CallerID="Клиент <79001234567>", Variable=["A=b", "C=d,e"],
+            ChannelId="our-id", CallerID="Клиент <79001234567>", Variable=["A=b", "C=d e=я"],
         )  # fmt: skip
         await until(lambda: [one for one in heard if one["Event"] == "Hangup" and one["Uniqueid"] == "our-id"])
         return answers[-1]
@@ -96,6 +99,8 @@ def test_a_phone_is_rung_and_what_happens_to_it_is_heard(pbx: Asterisk):
     answer = on(pbx, body, hear=heard.append)
 
     assert (answer["Event"], answer["Response"], answer["Uniqueid"]) == ("OriginateResponse", "Success", "our-id")
+    said = next(one for one in heard if one.get("UserEvent") == "Said")
+    assert (said["Uniqueid"], said["A"], said["C"]) == ("our-id", "b", "d e=я")
     names = [one["Event"] for one in heard if one.get("Uniqueid") == "our-id"]
     assert (names[0], "Newstate" in names) == ("Newchannel", True)
 
@@ -194,7 +199,7 @@ Answer = Callable[[dict[str, str]], list[bytes]]
 
 
 def with_peer(answer: Answer, body: Callable[[Ami], Coroutine[Any, Any, Any]], **more: Any) -> Any:
-    """Run *body* with a manager of a peer that answers each action with the packets *answer* returns; None of them: it hangs up."""
+    """Run *body* with a manager of a peer that answers each action with the messages *answer* returns, a Drop by hanging up."""
 
     serving: set[asyncio.Task[Any] | None] = set()
 
@@ -205,13 +210,11 @@ def with_peer(answer: Answer, body: Callable[[Ami], Coroutine[Any, Any, Any]], *
             while True:
                 text = (await reader.readuntil(b"\r\n\r\n")).decode()
                 asked = dict(line.split(": ", 1) for line in text.strip().split("\r\n"))
-                packets = answer(asked)
-                if not packets and asked["Action"] == "Drop":
+                messages = answer(asked)
+                if asked["Action"] == "Drop":
                     break
-                for packet in packets:
-                    writer.write(packet.replace(b"@id@", asked["ActionID"].encode()))
-                    await writer.drain()
-                    await asyncio.sleep(0.01)  # a packet of its own
+                writer.write(b"".join(messages).replace(b"@id@", asked["ActionID"].encode()))
+                await writer.drain()
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
@@ -230,6 +233,10 @@ def with_peer(answer: Answer, body: Callable[[Ami], Coroutine[Any, Any, Any]], *
     return asyncio.run(whole())
 
 
+async def at_once(seconds: float) -> None:
+    """Let no time pass between two tries."""
+
+
 def obliging(asked: dict[str, str]) -> list[bytes]:
     """Answer everything with success but what a test knows of."""
     if asked["Action"] in ("Silence", "Drop"):
@@ -246,6 +253,65 @@ def test_an_action_without_an_answer_is_in_doubt():
         return await manager.ask("Ping")
 
     assert with_peer(obliging, body)[0]["Response"] == "Success"
+
+
+@pytest.mark.parametrize(
+    ("action", "keys", "answers"),
+    [
+        ("Originate", {}, ["Response: Success\r\nMessage: Originate successfully queued"]),
+        ("Originate", {"Async": "false"}, ["Response: Success\r\nMessage: Originate successfully queued"]),
+        ("Originate", {"Async": "true"}, ["Response: Success", "Event: OriginateResponse\r\nResponse: Failure"]),
+        ("originate", {"async": "Yes"}, ["Response: Success", "Event: OriginateResponse\r\nResponse: Success"]),
+        ("Originate", {"Async": "1"}, ["Response: Success", "Event: OriginateResponse\r\nResponse: Success"]),
+        ("QueueAdd", {}, ["Response: Success\r\nMessage: Added interface to queue"]),
+        ("QueueStatus", {}, ["Response: Success\r\nEventList: Start", "Event: QueueMember", "Event: QueueStatusComplete"]),
+        ("Parking", {}, ["Response: Success\r\nMessage: Calls Will follow", "Event: Call", "Event: ParkingComplete"]),
+    ],
+)
+def test_an_action_has_the_answers_that_come(action: str, keys: dict[str, Any], answers: list[str]):
+    """A list that is announced is waited for to its end, and none else."""
+
+    def answer(asked: dict[str, str]) -> list[bytes]:
+        if asked["Action"] != action:
+            return obliging(asked)
+        return [f"{text}\r\nActionID: @id@\r\n\r\n".encode() for text in answers]
+
+    found = with_peer(answer, lambda manager: manager.ask(action, **keys))
+
+    assert len(answers) == len(found)
+
+
+def test_an_originate_that_is_refused_has_one_answer():
+    """Nothing is begun that could be heard of later."""
+
+    def answer(asked: dict[str, str]) -> list[bytes]:
+        refused = b"Response: Error\r\nActionID: @id@\r\nMessage: Originate failed\r\n\r\n"
+        return [refused] if asked["Action"] == "Originate" else obliging(asked)
+
+    async def body(manager: Ami) -> None:
+        await manager.ask("Originate", Async="true")
+
+    with pytest.raises(Rejected, match="Originate: Originate failed"):
+        with_peer(answer, body)
+
+
+@pytest.mark.parametrize("keys", [{"Variable": "A=b,c"}, {"variable": ["A=b", "C=d,e"]}])
+def test_a_comma_in_a_variable_is_refused_before_anything_is_sent(keys: dict[str, Any]):
+    """Asterisk would take what is behind it for another variable; in other keys it means no more than it says."""
+    seen: list[dict[str, str]] = []
+
+    def answer(asked: dict[str, str]) -> list[bytes]:
+        seen.append(asked)
+        return obliging(asked)
+
+    async def body(manager: Ami) -> None:
+        with pytest.raises(BadInput) as refused:
+            await manager.ask("Originate", **keys)
+        assert refused.value.code == "comma"
+        await manager.ask("Originate", Data="PJSIP/101,20", Variable="A=b")
+
+    with_peer(answer, body)
+    assert [(one["Action"], one.get("Data")) for one in seen] == [("Login", None), ("Originate", "PJSIP/101,20")]
 
 
 def test_an_action_whose_connection_breaks_is_in_doubt_and_not_sent_again():
@@ -270,35 +336,30 @@ def test_an_action_whose_connection_breaks_is_in_doubt_and_not_sent_again():
 def test_a_letter_that_is_cut_between_two_packets_is_read_whole():
     """A caller's name in two bytes a letter."""
     heard: list[Event] = []
-    event = "Event: Newchannel\r\nCallerIDName: Жанна\r\n\r\n".encode()
+    wire = _Wire(heard.append)
+    wire.connection_made(None)
 
-    def answer(asked: dict[str, str]) -> list[bytes]:
-        split = event.index("Ж".encode()) + 1
-        return [*obliging(asked), event[:split], event[split:]] if asked["Action"] == "Ping" else obliging(asked)
+    for byte in "Event: Newchannel\r\nCallerIDName: Жанна\r\n\r\n".encode():
+        wire.data_received(bytes([byte]))
 
-    async def body(manager: Ami) -> None:
-        await manager.ask("Ping")
-        await until(lambda: heard)
-
-    with_peer(answer, body, hear=heard.append)
-    assert heard[0]["CallerIDName"] == "Жанна"
+    assert [event["CallerIDName"] for event in heard] == ["Жанна"]
 
 
-def test_a_message_without_end_ends_the_connection(monkeypatch):
+def test_a_message_without_end_ends_the_connection():
     """It would fill the memory."""
-    monkeypatch.setattr(ami, "MESSAGE_BYTES_MAX", 10_000)
     logins: list[str] = []
 
     def answer(asked: dict[str, str]) -> list[bytes]:
         logins.append(asked["Action"])
-        return [b"Event: A\r\nB: " + b"c" * 20_000] if asked["Action"] == "Ping" else obliging(asked)
+        return [b"Event: A\r\nB: " + b"c" * MESSAGE_BYTES_MAX] if asked["Action"] == "Ping" else obliging(asked)
 
     async def body(manager: Ami) -> None:
         with pytest.raises(Uncertain):
             await manager.ask("Ping")
         await until(lambda: logins.count("Login") == 2)
 
-    with_peer(answer, body)
+    with_peer(answer, body, sleep=at_once)
+    assert logins == ["Login", "Ping", "Login"]
 
 
 def test_an_event_that_we_stumble_over_is_counted_and_the_next_is_heard():
@@ -320,10 +381,38 @@ def test_an_event_that_we_stumble_over_is_counted_and_the_next_is_heard():
     assert counted("omniline_unexpected_errors_total", where="telephone") == before + 1
 
 
-def test_a_peer_that_stands_still_is_found_out(monkeypatch):
+def test_a_fault_of_ours_ends_the_connection_and_the_next_is_made():
+    """Whatever `ready` stumbles over, it is counted and told, and the calls after it are heard of."""
+    logins = 0
+    told: list[tuple[float, str | None]] = []
+    there: list[Ami] = []
+
+    async def ready() -> None:
+        nonlocal logins
+        logins += 1
+        if logins == 2:
+            raise KeyError("fault")
+
+    async def sleep(seconds: float) -> None:
+        told.append((seconds, there[0].lost))
+
+    async def body(manager: Ami) -> list[Event]:
+        there.append(manager)
+        with pytest.raises(Uncertain):
+            await manager.ask("Drop")
+        await until(lambda: logins == 3)
+        return await manager.ask("Ping")
+
+    before = counted("omniline_unexpected_errors_total", where="telephone")
+    assert with_peer(obliging, body, ready=ready, sleep=sleep)[0]["Response"] == "Success"
+
+    lost = "the program failed (KeyError); its log says where"
+    assert told == [(1.0, "the connection has ended"), (1.0, lost)]
+    assert counted("omniline_unexpected_errors_total", where="telephone") == before + 1
+
+
+def test_a_peer_that_stands_still_is_found_out():
     """The connection is open and nothing is answered: pings tell."""
-    monkeypatch.setattr(ami, "PING_SECONDS", 0.05)
-    monkeypatch.setattr(ami, "ANSWER_SECONDS", 0.05)
     asked_of: list[str] = []
 
     def answer(asked: dict[str, str]) -> list[bytes]:
@@ -333,7 +422,7 @@ def test_a_peer_that_stands_still_is_found_out(monkeypatch):
     async def body(manager: Ami) -> None:
         await until(lambda: asked_of.count("Login") == 2)
 
-    with_peer(answer, body)
+    with_peer(answer, body, ping_seconds=0.05, pong_seconds=0.05, sleep=at_once)
     assert asked_of[:3] == ["Login", "Ping", "Login"]
 
 

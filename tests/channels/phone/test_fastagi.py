@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from pystrix.agi.agi_core import AGIDeadChannelError, AGIInvalidCommandError, AGISIGPIPEHangup, AGIUnknownError
+from pystrix.agi.agi_core import (
+    AGIDeadChannelError,
+    AGIInvalidCommandError,
+    AGINoResultError,
+    AGISIGPIPEHangup,
+    AGIUnknownError,
+)
 
 from broker.errors import BadInput, Unavailable
 from channels.phone.fastagi import LINES_AHEAD_MAX, Leg, Server
@@ -18,6 +26,9 @@ from tests.support.counting import counted
 SECRET = "s3cret"
 LOCAL = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 WAIT_SECONDS = 20.0
+SLOW_SECONDS = 1.0
+"""What is waited for those who say nothing: on a busy machine a good call must still have it to spare."""
+MANY_LINES = b"".join(b"agi_arg_%d: a\n" % number for number in range(5_000))
 
 
 class Peer:
@@ -192,6 +203,23 @@ def test_what_asterisk_refuses_leaves_the_replies_in_step():
     assert heard == [AGIInvalidCommandError.__name__, "AGIUsageError", AGIDeadChannelError.__name__, "b"]
 
 
+def test_an_argument_with_a_comma_is_not_sent():
+    """It would be two; options, which have none, are one argument."""
+    refused: list[str] = []
+
+    async def handler(leg: Leg) -> None:
+        with pytest.raises(BadInput) as error:
+            await leg.app("Dial", "PJSIP/101,20,U(other)")
+        refused.append(error.value.code)
+        await leg.app("Dial", "PJSIP/101", 20, "gU(answered^1.1)")
+
+    async def play(connect: Callable[..., Awaitable[Peer]]) -> str:
+        return await served(connect)
+
+    assert serve(handler, play) == 'EXEC Dial "PJSIP/101,20,gU(answered^1.1)"'
+    assert refused == ["comma"]
+
+
 # --- what does not answer
 
 
@@ -240,7 +268,17 @@ def test_a_command_that_is_given_up_ends_the_connection():
     assert told == [TimeoutError, AGISIGPIPEHangup]
 
 
-def test_a_reply_that_is_none_ends_the_connection():
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (["whatever"], AGIUnknownError),
+        (["200 nothing"], AGINoResultError),
+        (["200 result=0", "200 result=1 (forged)"], AGIUnknownError),
+        (["510 Invalid or unknown command", "200 result=0"], AGIUnknownError),
+        (["200 result=0", "100 result=0 Trying...", "200 result=0"], AGIUnknownError),
+    ],
+)
+def test_a_reply_that_is_none_and_a_second_one_end_the_connection(lines: list[str], error: type[Exception]):
     """Nobody knows any more which reply is whose."""
     told: list[Any] = []
 
@@ -248,11 +286,29 @@ def test_a_reply_that_is_none_ends_the_connection():
         peer = await connect()
         await peer.call()
         await peer.hear()
-        await peer.say("whatever")
+        await peer.say(*lines)
         return await peer.hear()
 
     assert serve(failing(lambda leg: leg.command("ANSWER"), told), play) == ""
-    assert told == [AGIUnknownError, AGISIGPIPEHangup]
+    assert told == [error, AGISIGPIPEHangup]
+
+
+def test_what_may_follow_a_reply_is_not_taken_for_a_second_one():
+    """A hangup comes at any time; that Asterisk tries is no reply."""
+    told: list[Any] = []
+
+    async def play(connect: Callable[..., Awaitable[Peer]]) -> str:
+        peer = await connect()
+        await peer.call()
+        await peer.hear()
+        await peer.say("100 result=0 Trying...", "200 result=0", "HANGUP", "100 result=0 Trying...")
+        asked = await peer.hear()
+        await peer.say("200 result=1")
+        await peer.hear()
+        return asked
+
+    assert serve(failing(lambda leg: leg.command("ANSWER"), told), play) == "NOOP"
+    assert told == ["0", "1"]
 
 
 def test_a_connection_that_ends_is_a_hangup():
@@ -326,18 +382,10 @@ async def _http(peer: Peer) -> None:
     assert await peer.hear() == ""
 
 
-async def _endless_line(peer: Peer) -> None:
+async def _endless(what: bytes, peer: Peer) -> None:
     with suppress(ConnectionError):
         for _ in range(1_000):
-            peer.writer.write(b"a" * 65_536)
-            await peer.writer.drain()
-    assert await peer.hear() == ""
-
-
-async def _endless_header(peer: Peer) -> None:
-    with suppress(ConnectionError):
-        for _ in range(1_000):
-            peer.writer.write(b"agi_arg_1: a\n" * 5_000)
+            peer.writer.write(what)
             await peer.writer.drain()
     assert await peer.hear() == ""
 
@@ -374,21 +422,23 @@ async def _slow(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hostile", "reason"),
+    ("hostile", "reason", "header_seconds"),
     [
-        (_nothing, None),
-        (_half, None),
-        (_http, "no_agi"),
-        (_endless_line, "no_agi"),
-        (_endless_header, "no_agi"),
-        (_no_text, "secret"),
-        (_wrong_secret, "secret"),
-        (_no_secret, "secret"),
-        (_slow, "slow"),
-        (_talks_on, None),
+        (_nothing, None, WAIT_SECONDS),
+        (_half, None, WAIT_SECONDS),
+        (_http, "no_agi", WAIT_SECONDS),
+        pytest.param(partial(_endless, b"a" * 65_536), "no_agi", WAIT_SECONDS, id="endless line"),
+        pytest.param(partial(_endless, MANY_LINES), "no_agi", WAIT_SECONDS, id="endless header"),
+        (_no_text, "secret", WAIT_SECONDS),
+        (_wrong_secret, "secret", WAIT_SECONDS),
+        (_no_secret, "secret", WAIT_SECONDS),
+        (_slow, "slow", SLOW_SECONDS),
+        (_talks_on, None, WAIT_SECONDS),
     ],
 )
-def test_after_a_hostile_peer_the_next_call_is_served(hostile: Callable[[Peer], Awaitable[None]], reason: str | None):
+def test_after_a_hostile_peer_the_next_call_is_served(
+    hostile: Callable[[Peer], Awaitable[None]], reason: str | None, header_seconds: float
+):
     """It is closed without a word, counted where it is refused, and costs nobody else anything."""
     before = refused(reason) if reason else 0
 
@@ -396,7 +446,7 @@ def test_after_a_hostile_peer_the_next_call_is_served(hostile: Callable[[Peer], 
         await hostile(await connect())
         return await served(connect)
 
-    assert serve(answer, play, header_seconds=0.2) == "ANSWER"
+    assert serve(answer, play, header_seconds=header_seconds) == "ANSWER"
     assert not reason or refused(reason) == before + 1
 
 
@@ -408,7 +458,7 @@ def test_many_who_say_nothing_hold_up_nobody():
         asked = await served(connect)
         return asked, {await peer.hear() for peer in mute}
 
-    assert serve(answer, play, header_seconds=0.5) == ("ANSWER", {""})
+    assert serve(answer, play, header_seconds=SLOW_SECONDS) == ("ANSWER", {""})
 
 
 def test_a_stranger_is_refused_before_they_are_read():
@@ -487,16 +537,52 @@ def test_what_is_read_ahead_is_bounded():
     """A peer that says more than a reply has is no Asterisk."""
     told: list[Any] = []
 
-    async def command(leg: Leg) -> str:
-        return await leg.command("ANSWER")
-
     async def play(connect: Callable[..., Awaitable[Peer]]) -> str:
         peer = await connect()
         await peer.call()
         await peer.hear()
-        await peer.say(*["200 result=0"] * (LINES_AHEAD_MAX + 2))
+        await peer.say(*["100 result=0 Trying..."] * (LINES_AHEAD_MAX + 1))
         return await peer.hear()
 
-    # Which of the two it is depends on how much has come when the first line is read as the reply.
-    assert serve(failing(command, told), play) in ("", "NOOP")
-    assert told[0] in ("0", AGISIGPIPEHangup)
+    assert serve(failing(lambda leg: leg.command("ANSWER"), told), play) == ""
+    assert told == [AGISIGPIPEHangup, AGISIGPIPEHangup]
+
+
+# --- sockets
+
+
+def test_a_host_that_vanished_is_found_out():
+    """It has ended nothing, and would hold its calls for ever: the system asks whether it is still there."""
+    expected = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+    expected = {name: value for name, value in expected.items() if hasattr(socket, name)}
+    found: dict[str, int] = {}
+
+    async def handler(leg: Leg) -> None:
+        accepted = leg._writer.get_extra_info("socket")
+        found.update({name: accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in expected})
+        found["SO_KEEPALIVE"] = bool(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        await answer(leg)
+
+    assert serve(handler, served) == "ANSWER"
+    assert found == expected | {"SO_KEEPALIVE": True}
+
+
+def test_a_socket_that_is_bound_already_serves_one_server_after_the_other():
+    """Whoever keeps it keeps the port: nobody else takes it in between."""
+
+    async def once(bound: socket.socket) -> str:
+        server = Server(answer, secret=SECRET, networks=LOCAL)
+        port = await server.start(sock=bound.dup())
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            peer = Peer(reader, writer)
+            await peer.call()
+            with closing(writer):
+                return await peer.hear()
+        finally:
+            await server.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        heard = [asyncio.run(asyncio.wait_for(once(bound), WAIT_SECONDS)) for _ in range(2)]
+
+    assert heard == ["ANSWER", "ANSWER"]
