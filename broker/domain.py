@@ -88,6 +88,18 @@ class OutsideCalls(StrEnum):
     HANG_UP = "hang_up"
 
 
+class UnansweredCalls(StrEnum):
+    """What becomes of a call that nobody has answered."""
+
+    VOICEMAIL = "voicemail"
+    FORWARD = "forward"
+    LINE = "line"
+    """It goes to another line's queue, once; the second time it is as VOICEMAIL."""
+    HANG_UP = "hang_up"
+    WAIT = "wait"
+    """It waits for as long as its caller does."""
+
+
 class NoAnswer(StrEnum):
     """What becomes of a session whose customer has waited too long for a first answer."""
 
@@ -138,10 +150,11 @@ class Author(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """SAID goes to everybody in the conversation; a NOTE never reaches the customer."""
+    """SAID goes to everybody in the conversation; a NOTE never reaches the customer; a CALL is one: its text is the caller's number."""
 
     SAID = "said"
     NOTE = "note"
+    CALL = "call"
 
 
 class Fate(StrEnum):
@@ -265,6 +278,39 @@ class Weights:
         return int(getattr(self, load.value))
 
 
+Sound = Annotated[str, MaxLen(120)]
+"""A recording as Asterisk names it, below its folder of sounds and without its ending: `custom/welcome`; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What becomes of a line's calls beside what becomes of everything: ringing, music, recording, nobody answering."""
+
+    ring_seconds: Annotated[int, Ge(5), Le(120)] = 20
+    """How long an operator's phone rings before the next one's does."""
+    greeting: Sound = ""
+    """Played once, before the caller waits."""
+    music: Annotated[str, MinLen(1), MaxLen(80)] = "default"
+    """Asterisk's class of music on hold."""
+    position_seconds: Annotated[int, Ge(0), Le(600)] = 60
+    """How often a waiting caller is told their place in the queue; 0: never."""
+    record: bool = True
+    """From the answer on, both sides."""
+    rating: bool = False
+    """The caller may rate the talk, 1 to 5 by key, when the operator has hung up."""
+    no_answer_seconds: Annotated[int, Ge(0), Le(3_600)] = 120
+    """How long a caller waits before *no_answer_does* is done; 0: when everybody was asked, or nobody is there."""
+    no_answer_does: UnansweredCalls = UnansweredCalls.VOICEMAIL
+    no_answer_line: Annotated[str, MaxLen(40)] = ""
+    """The slug of the line for UnansweredCalls.LINE."""
+    forward_to: Annotated[str, MaxLen(80)] = ""
+    """The number for FORWARD, here and outside the hours."""
+    voicemail_greeting: Sound = "vm-intro"
+    voicemail_seconds: Annotated[int, Ge(5), Le(600)] = 120
+    chats_too: bool = False
+    """Who rings or talks may be offered chats and mails."""
+
+
 @dataclass(frozen=True, slots=True)
 class LineSettings:
     """Everything a line's administrator may set; the defaults are the product's."""
@@ -278,6 +324,7 @@ class LineSettings:
     """Working hours as `broker.hours.raw_of` writes them; None: always open."""
     outside: Outside = Outside.KEEP
     outside_calls: OutsideCalls = OutsideCalls.HANG_UP
+    calls: CallSettings = CallSettings()
     outside_text: Texts = field(default_factory=dict)
     opening_pace_seconds: Annotated[int, Ge(0), Le(3_600)] = 20
     """A seat is offered one session of those that waited for the opening in so many seconds; 0: as fast as capacity allows."""
@@ -372,6 +419,8 @@ class Operator:
     languages: tuple[str, ...] = ()
     """Those they can answer in; none named: that of their console."""
     skills: tuple[str, ...] = ()
+    phone: str = ""
+    """Where calls ring: an endpoint of the telephone exchange (`PJSIP/101`) or a number outside; empty: they take no calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, 
 
 
 class ContactMessage(_Event, frozen=True, tag="contact_message"):
-    """The contact wrote; the message already stands in `messages`."""
+    """The contact wrote, or calls; the message already stands in `messages`."""
 
     message_id: MessageId
 
@@ -36,6 +36,41 @@ class Rated(_Event, frozen=True, tag="rated"):
 
     rating: Rating
     session_id: SessionId | None = None
+
+
+class CallEnded(_Event, frozen=True, tag="call_ended"):
+    """The call is over: the caller or the operator hung up, or the telephone exchange knows it no more (*lost*)."""
+
+    lost: bool = False
+
+
+class CallRated(_Event, frozen=True, tag="call_rated"):
+    """The caller has rated the talk by a key, 1 to 5."""
+
+    stars: int
+
+
+class VoicemailLeft(_Event, frozen=True, tag="voicemail_left"):
+    """The caller has spoken to the machine; what they said is kept with the call."""
+
+    seconds: int
+
+
+class RingAnswered(_Event, frozen=True, tag="ring_answered"):
+    """The operator has lifted the phone: they talk, whatever has become of the offer meanwhile."""
+
+    operator_id: OperatorId
+
+
+class RingEnded(_Event, frozen=True, tag="ring_ended"):
+    """The phones of *operators* ring no more for the offer *offer_no*.
+
+    *how*: declined, ran_out, busy, unreachable (it cannot be called), gone (who made it ring is gone).
+    """
+
+    operators: tuple[OperatorId, ...]
+    offer_no: int
+    how: str
 
 
 class ContactDetails(_Event, frozen=True, tag="contact_details"):
@@ -227,6 +262,11 @@ SessionEvent = (
     | Start
     | Snooze
     | Rated
+    | CallEnded
+    | CallRated
+    | VoicemailLeft
+    | RingAnswered
+    | RingEnded
     | OperatorGone
     | OfferExpired
     | RoundDue
@@ -272,6 +312,12 @@ class Wrote(msgspec.Struct, frozen=True):
     """The writer's own id of the message, given back in history so that a client finds its copy."""
 
 
+class Rang(msgspec.Struct, frozen=True):
+    """A call; *number* is the caller's as the telephone exchange gives it, empty: withheld."""
+
+    number: str
+
+
 class Told(msgspec.Struct, frozen=True):
     """Details told in a form; they stand in `Incoming.person`."""
 
@@ -295,5 +341,5 @@ class Incoming(msgspec.Struct, frozen=True):
     key: str
     """The adapter's name of the conversation: a chat, a peer, a mail thread, a visitor."""
     person: Person
-    what: Wrote | Told | Saw | Pressed
+    what: Wrote | Rang | Told | Saw | Pressed
     source: Source | None = None

@@ -37,7 +37,7 @@ from broker.errors import BadInput, ConfigError, NotFound
 from broker.ports import Calendars, ChannelKind, Store, Tx
 from operators import lines, people
 
-_PERSON = ("name", "role", "language", "active", "budget", "hours", "languages", "skills")
+_PERSON = ("name", "role", "language", "active", "budget", "hours", "languages", "skills", "phone")
 _KEYS: dict[str, tuple[str, ...]] = {
     "operators": (*_PERSON, "password_file", "password_env"),
     "lines": ("name", "operators", "settings", "active"),

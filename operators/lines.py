@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, delete, select, update
 
 from broker.complaints import complaints, keys_of, unknown
-from broker.domain import REPLY_FIELDS, ChannelId, LineId, LineSettings, NoAnswer, OperatorId
+from broker.domain import REPLY_FIELDS, CallSettings, ChannelId, LineId, LineSettings, NoAnswer, OperatorId, OutsideCalls
 from broker.errors import BadInput, Conflict, NotFound
 from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
@@ -20,6 +20,9 @@ from operators.people import hours_kept, mark_pool, skills_of
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SETTINGS = TypeAdapter(LineSettings)
+_SOUND = re.compile(r"(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?")
+_MUSIC = re.compile(r"[A-Za-z0-9_-]+")
+_NUMBER = re.compile(r"(?:\+?[0-9]{2,20})?")
 _FIELD = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)*)\}")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -64,8 +67,8 @@ def settings_of(given: dict[str, Any], calendars: Calendars, base: LineSettings 
     given = _as_kept(given, calendars)
     merged = msgspec.to_builtins(base if base is not None else LineSettings())
     for key, value in given.items():
-        # The weights are settings of their own: naming one leaves the others. A text by language, or the hours, are replaced whole.
-        whole = key != "weights" or not isinstance(value, dict)
+        # Weights and calls have settings of their own: naming one leaves the others. A text by language, or the hours, are replaced whole.
+        whole = key not in ("weights", "calls") or not isinstance(value, dict)
         merged[key] = value if whole else merged[key] | value
     try:
         settings = _SETTINGS.validate_python(merged)
@@ -73,7 +76,23 @@ def settings_of(given: dict[str, Any], calendars: Calendars, base: LineSettings 
         key, wrong = complaints(error.errors(), LineSettings)[0]
         raise BadInput(f"{key}: {wrong}", field=f"settings.{key}") from None
     _refuse_unknown_fields(settings, given)
+    _refuse_unplayable(settings.calls)
+    if OutsideCalls.FORWARD in (settings.outside_calls, settings.calls.no_answer_does) and not settings.calls.forward_to:
+        raise BadInput("calls.forward_to: name the number to which calls are forwarded", field="settings.calls.forward_to")
     return settings
+
+
+def _refuse_unplayable(calls: CallSettings) -> None:
+    """Refuse names that the telephone exchange cannot have, and a number that nobody can call. Raises BadInput naming the key."""
+    for key, form, wanted in (
+        ("greeting", _SOUND, "a sound's name, such as custom/welcome: letters, digits, - and _, without its ending"),
+        ("voicemail_greeting", _SOUND, "a sound's name, such as vm-intro: letters, digits, - and _, without its ending"),
+        ("music", _MUSIC, "the name of a class of music on hold, such as default"),
+        ("forward_to", _NUMBER, "a number of digits, with or without a + before them"),
+    ):
+        value = getattr(calls, key)
+        if not form.fullmatch(value):
+            raise BadInput(f"calls.{key}: {value[:60]!r} is not {wanted}", field=f"settings.calls.{key}")
 
 
 def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> None:

@@ -38,19 +38,22 @@ PAGE = 500
 KEPT = 5_000
 """Sessions in memory; the one known longest goes, and is read again when it has news."""
 
-_SILENT = ("held", "round_due", "reopen_ended")
+_KEPT_BACK = "held"
+_SILENT = ("round_due", "reopen_ended")
 """Events that change nothing on a screen."""
 _WROTE = "contact_message"
 _TOLD = frozenset(str(event.__struct_config__.tag) for event in get_args(SessionEvent)) - frozenset(_SILENT)
-_WITH_BODY = (*sorted(_TOLD - {_WROTE}), "fate", "contact", "lead", "presence", "alert", pins.KIND)
+_WITH_BODY = (*sorted(_TOLD - {_WROTE, _KEPT_BACK}), "fate", "contact", "lead", "presence", "alert", pins.KIND)
 """Kinds of rows whose bodies are read here; what other kinds there are, screens need not know."""
 # A message that changes no status may still take of its operator's budget: of a session that weighs only while it is unanswered.
+_SENT_ELSEWHERE = and_(rows.c.kind == _KEPT_BACK, rows.c.status == Status.CLOSED.value)
+"""A call that nobody is left to ring for; whatever else is held changes nothing on a screen."""
 _WEIGHS = and_(rows.c.kind == _WROTE, rows.c.operator_id.is_not(None), rows.c.body.like('%"do":"reserve"%'))
 _PAGE = journal.Following(
     select(
         *cols(rows, "id xid conversation_id session_id line_id kind message_seq at_us status operator_id"),
         # What is not read here is not fetched: a distribution's body holds a whole pool, and most messages change no status.
-        case((or_(one_of(rows.c.kind, *_WITH_BODY), _WEIGHS), rows.c.body), else_=literal("")),
+        case((or_(one_of(rows.c.kind, *_WITH_BODY), _WEIGHS, _SENT_ELSEWHERE), rows.c.body), else_=literal("")),
         *cols(messages, SHOWN_COLUMNS),
     )
     .select_from(rows)
@@ -400,7 +403,7 @@ class Board:
                 self._fold_pin(folded, row, news.pins[row[_OPERATOR]])
             elif kind == "message":
                 self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
-            elif kind in _TOLD:
+            elif kind in _TOLD and (kind != _KEPT_BACK or row[_BODY]):
                 self._fold_event(folded, row, news.opening.get(row[_ID]) or row[_BODY], directory)
         for touched in folded.touched.values():
             touched.pinned_by = self._pinned_by.get(touched.watched.session, frozenset())

@@ -19,6 +19,9 @@ from broker.store.tables import budgets, operators, pool_marks, seats
 from operators import presence
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+_ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}/[A-Za-z0-9_.@-]{1,80}")
+_NUMBER = re.compile(r"\+?[0-9]{2,20}")
+_BETWEEN_DIGITS = re.compile(r"[ ().-]")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of writing: with them a name can look like another."""
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
@@ -33,7 +36,7 @@ ALWAYS = "always"
 BUDGET = 100
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_COLUMNS = "id login name role language active hours languages skills password_generated created_us"
+_COLUMNS = "id login name role language active hours languages skills phone password_generated created_us"
 _ADD = insert_new(operators, "id login name role password_hash password_generated language created_us changed_us", "login")
 _BUDGET = insert_row(budgets, "operator_id budget reserved")
 _ONE = sql(
@@ -51,7 +54,9 @@ _ALL = sql(
 _BY_LOGIN = sql(select(operators.c.id).where(operators.c.login == bindparam("who")))
 _CHANGE = sql(
     update(operators)
-    .values({name: bindparam("new_" + name) for name in "name role language active hours languages skills changed_us".split()})
+    .values(
+        {name: bindparam("new_" + name) for name in "name role language active hours languages skills phone changed_us".split()}
+    )
     .where(operators.c.id == bindparam("operator"))
 )
 _SET_BUDGET = sql(update(budgets).values(budget=bindparam("new_budget")).where(budgets.c.operator_id == bindparam("operator")))
@@ -116,6 +121,23 @@ def skills_of(raw: object) -> tuple[str, ...]:
     return _each_once(raw, "skills", tag)
 
 
+def phone_of(raw: object) -> str:
+    """Return where calls ring as it is kept: an endpoint, a number without spaces and brackets, or nothing. Raises BadInput."""
+    if not isinstance(raw, str):
+        raise BadInput("phone: text is needed; put it in quotes", field="phone")
+    written = raw.strip()
+    number = _BETWEEN_DIGITS.sub("", written)
+    if not written or _ENDPOINT.fullmatch(written):
+        return written
+    if not _NUMBER.fullmatch(number):
+        raise BadInput(
+            f"phone: {written[:60]!r} is no phone; write an endpoint of the telephone exchange, such as PJSIP/101, or a number, "
+            "such as +79001234567",
+            field="phone",
+        )
+    return number
+
+
 def _each_once(raw: object, field: str, read: Callable[[str, str], str]) -> tuple[str, ...]:
     if not isinstance(raw, list | tuple):
         raise BadInput(f"{field}: a list of texts is needed; write [...]", field=field)
@@ -142,12 +164,13 @@ def hours_kept(raw: object, calendars: Calendars) -> dict[str, object] | None:
 
 
 def as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
-    """Return what *given* says of a person with name, language, languages, skills and hours as they are kept. Raises BadInput."""
+    """Return what *given* says of a person with name, language, languages, skills, phone and hours as they are kept. Raises BadInput."""
     read: dict[str, Callable[[Any], Any]] = {
         "name": name_of,
         "language": language_of,
         "languages": languages_of,
         "skills": skills_of,
+        "phone": phone_of,
         "hours": lambda raw: hours_kept(raw, calendars),
     }
     return {key: read[key](value) if key in read else value for key, value in given.items()}
@@ -200,7 +223,7 @@ def id_of(tx: Tx, login: str) -> OperatorId:
 
 
 def change(tx: Tx, operator_id: str, changes: dict[str, Any]) -> bool:
-    """Set what *changes* names of name, role, language, active, budget, hours, languages, skills, all as they are kept.
+    """Set what *changes* names of name, role, language, active, budget, hours, languages, skills, phone, all as they are kept.
 
     False when nothing was new. Raises NotFound, Conflict.
     """
@@ -225,6 +248,7 @@ def change(tx: Tx, operator_id: str, changes: dict[str, Any]) -> bool:
         new_hours=_encode(after["hours"]).decode() if after["hours"] is not None else None,
         new_languages=_encode(after["languages"]).decode(),
         new_skills=_encode(after["skills"]).decode(),
+        new_phone=after["phone"],
         new_changed_us=to_us(tx.now),
     )
     if after["budget"] != before["budget"]:
@@ -252,7 +276,7 @@ def mark_pool(tx: Tx, line_id: LineId | str, reason: str) -> None:
 
 
 def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
-    id_, login, name, role, language, active, hours, languages, skills, generated, created_us, budget, reserved = row
+    id_, login, name, role, language, active, hours, languages, skills, phone, generated, created_us, budget, reserved = row
     return {
         "id": id_,
         "login": login,
@@ -263,6 +287,7 @@ def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
         "hours": msgspec.json.decode(hours) if hours is not None else None,
         "languages": tuple(msgspec.json.decode(languages)),
         "skills": tuple(msgspec.json.decode(skills)),
+        "phone": phone,
         "password_generated": bool(generated),
         "created_us": created_us,
         "budget": budget if budget is not None else BUDGET,

@@ -62,6 +62,10 @@ HoursIn = Annotated[
 Tags = Annotated[list[str], Field(max_length=people.TAGS_MAX)]
 Languages = Annotated[Tags, Field(description="Those they can answer in, as `en`; none: that of their console.")]
 Skills = Annotated[Tags, Field(description="What a line's `skills` may ask for.")]
+Phone = Annotated[
+    str,
+    Field(max_length=100, description="Where calls ring: an endpoint, as `PJSIP/101`, or a number; empty: no calls for them."),
+]
 
 
 def absent() -> Any:
@@ -108,6 +112,7 @@ class OperatorIn(_In):
     hours: HoursIn = None
     languages: Languages = []
     skills: Skills = []
+    phone: Phone = ""
     password: Annotated[Password | None, Field(description="Left out: one is generated and is in the answer, once.")] = None
 
 
@@ -120,6 +125,7 @@ class OperatorChange(_In):
     hours: HoursIn = absent()
     languages: Languages = absent()
     skills: Skills = absent()
+    phone: Phone = absent()
 
 
 class OperatorOut(BaseModel):
@@ -132,6 +138,7 @@ class OperatorOut(BaseModel):
     hours: Annotated[dict[str, Any] | None, Field(description="Null: always on shift.")]
     languages: list[str]
     skills: list[str]
+    phone: str
     password_generated: bool
     budget: int
     load: Annotated[int, Field(description="What their open sessions take of the budget.")]
@@ -327,7 +334,7 @@ def _operator_routes(calendars: Calendars) -> APIRouter:
     ) -> OperatorMade:
         """Add a person."""
         login = people.login_of(wanted.login)
-        kept = people.as_kept(wanted.model_dump(include={"name", "budget", "hours", "languages", "skills"}), calendars)
+        kept = people.as_kept(wanted.model_dump(include={"name", "budget", "hours", "languages", "skills", "phone"}), calendars)
         generated = wanted.password is None
         password = wanted.password or passwords.generate()
         passwords.check_new(password, login)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from broker.domain import Directory, base_language
 from operators.why_rows import Distribution, Record, Side, Sight, State
@@ -31,6 +31,8 @@ Kind = Literal[
     "taken",
     "declined",
     "ran_out",
+    "busy",
+    "unreachable",
     "gone",
     "returned",
     "passed_on",
@@ -57,7 +59,8 @@ NAMES_MAX = 5
 class ConsideredSeat:
     """A seat of the line, in the queue's order, and why it was chosen or passed over.
 
-    *why*: chosen, inactive, offline, away, off_shift, full, unskilled, paced, asked, kept, later. *until*: when that is over, if known.
+    *why*: chosen, inactive, offline, away, off_shift, full, no_phone, on_call, unskilled, paced, asked, kept, later. *until*: when that
+    is over, if known.
     """
 
     operator_id: str
@@ -69,7 +72,7 @@ class ConsideredSeat:
 
 @dataclass(frozen=True, slots=True)
 class OfferEnd:
-    """What became of an offer: open, taken, declined, ran_out, withdrawn, gone."""
+    """What became of an offer: open, taken, declined, ran_out, withdrawn, gone; of a call also busy, unreachable."""
 
     operator_id: str
     name: str
@@ -156,7 +159,7 @@ class Teller:
         if tell is None or not isinstance(after, Side) or after.id != session:
             return None
         sight = Sight(by, session) if by is not None and by.reasons(session) else None
-        story = tell(self, made, after, sight)
+        story = self._sent_elsewhere(tell(self, made, after, sight), made)
         if story is None:
             return None
         return RoutingDecision(
@@ -371,6 +374,9 @@ class Teller:
 
     def _taken(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         before = made.before
+        if before is not None and before.status == "queued" and after.status == "offered":
+            said = self._say("rings.own", who=self.name(made.event.operator_id))
+            return _Story("offered", [said], "", after.offered_to, after.offered_until, after.offer_no)
         if before is None or before.status == after.status or after.status != "active":
             return None
         who = after.operator_id
@@ -380,6 +386,37 @@ class Teller:
         told = _Story("taken", [self._say("taken.offer" if offered else "taken.list", who=self.name(who))], chosen=_one(who))
         told.offer_no = before.offer_no if offered else None
         return self._with_responsible(told, made)
+
+    def _sent_elsewhere(self, story: _Story | None, made: Record) -> _Story | None:
+        """Add where a call was sent that rang or waited; of one that came outside the hours it is told as it is opened."""
+        to = next((one.to for one in made.decisions if one.do == "divert"), "")
+        if not to or made.before is None:
+            return story
+        hours = made.view.hours
+        why = "outside" if hours is not None and not hours.open else "unanswered"
+        story = story or _Story("closed", [])
+        story.sentences.append(self._say(f"diverted.{why}.{to}", f"diverted.{why}"))
+        return story
+
+    def _lifted(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before, who = made.before, made.event.operator_id
+        if before is None or before.status == after.status:
+            return None
+        late = who not in before.offered_to
+        said = self._say("lifted.late" if late else "lifted", who=self.name(who))
+        told = _Story("taken", [said], chosen=_one(who), offer_no=None if late else before.offer_no)
+        return self._with_responsible(told, made)
+
+    def _rang(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        how: Any = made.event.how
+        who = [one for one in made.event.operators if before is not None and one in before.offered_to]
+        return self._not_taken(how if f"{how}.next" in WORDS else "gone", made, after, who)
+
+    def _hung_up(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        if made.before is None or made.before.status == "closed":
+            return None
+        return _Story("closed", [self._say(f"hung_up.{after.outcome}", "hung_up")])
 
     def _with_responsible(self, story: _Story, made: Record) -> _Story:
         now = next((one.operator_id for one in made.decisions if one.do == "make_responsible"), None)
@@ -403,7 +440,7 @@ class Teller:
         return self._queued(_Story("returned", [self._say(key, who=self.name(who))]), after)
 
     def _not_taken(
-        self, kind: Literal["declined", "ran_out", "gone"], made: Record, after: Side, who: Sequence[str]
+        self, kind: Literal["declined", "ran_out", "busy", "unreachable", "gone"], made: Record, after: Side, who: Sequence[str]
     ) -> _Story | None:
         before = made.before
         if before is None or before.status != "offered" or before.offered_to == after.offered_to:
@@ -523,6 +560,9 @@ _TELLERS: dict[str, Callable[[Teller, Record, Side, Sight | None], _Story | None
     "no_answer_due": Teller._not_answered,
     "snooze_ended": Teller._snooze_ended,
     "silence_due": Teller._silent,
+    "ring_answered": Teller._lifted,
+    "ring_ended": Teller._rang,
+    "call_ended": Teller._hung_up,
     "offered": Teller._offered,
     "held": Teller._kept_back,
 }
@@ -530,5 +570,5 @@ TOLD = tuple(_TELLERS)
 """The kinds of the journal's rows that may have something to tell."""
 SAID = ("contact_message", "reply")
 """Of these, the kinds that have nothing to tell while the session's status stays."""
-UNTOLD = frozenset(("note", "rated", "round_due", "kpi_due", "reopen_ended"))
+UNTOLD = frozenset(("note", "rated", "round_due", "kpi_due", "reopen_ended", "call_rated", "voicemail_left"))
 """Kinds that never move a session to or from anybody."""

@@ -28,6 +28,7 @@ class _Event(msgspec.Struct, frozen=True):
     rule: str = ""
     renewed: bool = False
     why: str = ""
+    how: str = ""
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class _Do(msgspec.Struct, frozen=True):
     do: str
     operator_id: str = ""
     reply: str = ""
+    to: str = ""
 
 
 class _Hours(msgspec.Struct, frozen=True):

@@ -132,6 +132,8 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "No room: {taken} of {budget} taken, and this session takes {weight}.",
         "ru": "Нет места: занято {taken} из {budget}, а диалог занимает {weight}.",
     },
+    "seat.no_phone": {"en": "Has no phone for calls.", "ru": "Нет телефона для звонков."},
+    "seat.on_call": {"en": "Their phone rings, or they talk.", "ru": "Телефон звонит, или идёт разговор."},
     "seat.unskilled": {"en": "Does not have what it asks for: {needs}.", "ru": "Нет того, что нужно диалогу: {needs}."},
     "seat.paced": {
         "en": "Was given one that had waited for the opening just before; the next one comes later.",
@@ -166,6 +168,8 @@ WORDS: dict[str, dict[str, Text]] = {
     "offer.declined": {"en": "Declined.", "ru": "Отказ."},
     "offer.ran_out": {"en": "Did not answer in time.", "ru": "Ответа вовремя не было."},
     "offer.withdrawn": {"en": "The offer was withdrawn.", "ru": "Предложение отозвано."},
+    "offer.busy": {"en": "The phone was busy.", "ru": "Телефон был занят."},
+    "offer.unreachable": {"en": "The phone could not be reached.", "ru": "До телефона не дозвонились."},
     "offer.gone": {"en": "Was not there any more.", "ru": "Уже не на месте."},
     "offer": {"en": "Ended.", "ru": "Завершено."},
     # --- it begins
@@ -280,6 +284,38 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "{who} is not there any more, and {back}, who had passed it on, cannot have it back just now. It waits in the queue.",
         "ru": "{who} уже не на месте. {back} сейчас не может взять диалог обратно, он ждёт в очереди.",
     },
+    "busy.next": {
+        "en": "{who} was busy on the phone. It goes on.",
+        "ru": "Телефон занят: {who}. Диалог идёт дальше.",
+    },
+    "busy.others": {
+        "en": "{who} was busy on the phone. Others are still asked.",
+        "ru": "Телефон занят: {who}. Остальных ещё спрашивают.",
+    },
+    "busy.back": {
+        "en": "{who} was busy on the phone. {back} has it again.",
+        "ru": "Телефон занят: {who}. Диалог снова здесь: {back}.",
+    },
+    "busy.queue": {
+        "en": "{who} was busy on the phone, and {back}, who had passed it on, cannot have it back just now. It waits in the queue.",
+        "ru": "Телефон занят: {who}. {back} сейчас не может взять диалог обратно, он ждёт в очереди.",
+    },
+    "unreachable.next": {
+        "en": "{who} could not be reached by phone. It goes on.",
+        "ru": "Телефон недоступен: {who}. Диалог идёт дальше.",
+    },
+    "unreachable.others": {
+        "en": "{who} could not be reached by phone. Others are still asked.",
+        "ru": "Телефон недоступен: {who}. Остальных ещё спрашивают.",
+    },
+    "unreachable.back": {
+        "en": "{who} could not be reached by phone. {back} has it again.",
+        "ru": "Телефон недоступен: {who}. Диалог снова здесь: {back}.",
+    },
+    "unreachable.queue": {
+        "en": "{who} could not be reached by phone, and {back}, who had passed it on, cannot have it back just now. It waits in the queue.",
+        "ru": "Телефон недоступен: {who}. {back} сейчас не может взять диалог обратно, он ждёт в очереди.",
+    },
     "returned.wrote": {
         "en": "The customer wrote again, and {who}, who had it, is not at work any more: back in the queue.",
         "ru": "Клиент написал снова, а {who} уже не на работе: диалог снова в очереди.",
@@ -299,6 +335,48 @@ WORDS: dict[str, dict[str, Text]] = {
     "returned.sent_on": {
         "en": "Nobody answered in time. By the line's rule it went to the line “{line}”.",
         "ru": "Никто не ответил вовремя. По правилу линии диалог перешёл в линию «{line}».",
+    },
+    # --- it is a call
+    "rings.own": {"en": "{who} has it ring at their own phone.", "ru": "{who}: вызов на свой телефон."},
+    "lifted": {"en": "{who} lifted the phone.", "ru": "{who} снимает трубку."},
+    "lifted.late": {
+        "en": "{who} lifted the phone as its time was over, and has the call all the same.",
+        "ru": "{who} снимает трубку, когда время уже вышло, и всё же говорит с клиентом.",
+    },
+    "hung_up": {"en": "The talk is over.", "ru": "Разговор окончен."},
+    "hung_up.missed": {
+        "en": "The caller hung up before anybody had answered.",
+        "ru": "Клиент положил трубку, пока никто не ответил.",
+    },
+    "hung_up.lost": {
+        "en": "The telephone exchange knows the call no more: how it ended nobody has seen.",
+        "ru": "АТС больше не знает этого звонка: как он закончился, никто не видел.",
+    },
+    "diverted.unanswered": {"en": "Nobody answered.", "ru": "Никто не ответил."},
+    "diverted.unanswered.voicemail": {
+        "en": "Nobody answered: the caller was asked to leave a message.",
+        "ru": "Никто не ответил: клиенту предложили оставить сообщение.",
+    },
+    "diverted.unanswered.forward": {
+        "en": "Nobody answered: the call was forwarded.",
+        "ru": "Никто не ответил: звонок переадресован.",
+    },
+    "diverted.unanswered.hang_up": {
+        "en": "Nobody answered: the call was ended.",
+        "ru": "Никто не ответил: звонок завершён.",
+    },
+    "diverted.outside": {"en": "The line is closed.", "ru": "Линия закрыта."},
+    "diverted.outside.voicemail": {
+        "en": "The line is closed: the caller was asked to leave a message.",
+        "ru": "Линия закрыта: клиенту предложили оставить сообщение.",
+    },
+    "diverted.outside.forward": {
+        "en": "The line is closed: the call was forwarded.",
+        "ru": "Линия закрыта: звонок переадресован.",
+    },
+    "diverted.outside.hang_up": {
+        "en": "The line is closed: the call was ended.",
+        "ru": "Линия закрыта: звонок завершён.",
     },
     # --- it is passed on
     "passed_on.colleague": {

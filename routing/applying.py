@@ -36,6 +36,7 @@ from broker.domain import (
     Role,
     SessionId,
     Status,
+    UnansweredCalls,
     Vanished,
     base_language,
     rank_of,
@@ -57,6 +58,7 @@ from broker.events import (
     Rated,
     Receipt,
     ReopenEnded,
+    RingEnded,
     RoundDue,
     SessionEvent,
     SilenceDue,
@@ -185,7 +187,7 @@ _AHEAD = sql(
 )
 _EARLIER_SESSION = sql(select(sessions.c.id).where(sessions.c.contact_id == bindparam("contact")).limit(1))
 _OPERATOR = sql(
-    select(operators.c.active, operators.c.role, seats.c.line_id, presence.c.state, budgets.c.budget, budgets.c.reserved)
+    select(operators.c.active, operators.c.role, seats.c.line_id, presence.c.state, *cols(budgets, "budget reserved calls"))
     .select_from(operators)
     .outerjoin(seats, (seats.c.operator_id == operators.c.id) & (seats.c.line_id == bindparam("line")))
     .outerjoin(presence, presence.c.operator_id == operators.c.id)
@@ -206,6 +208,22 @@ _RESERVE = sql(
 _RELEASE = sql(
     update(budgets)
     .values(reserved=budgets.c.reserved - bindparam("weight"))
+    .where(budgets.c.operator_id == bindparam("operator"))
+)
+_ONE_MORE = {"reserved": budgets.c.reserved + bindparam("weight"), "calls": budgets.c.calls + 1}
+_RESERVE_CALL = sql(
+    update(budgets)
+    .values(_ONE_MORE)
+    .where(
+        budgets.c.operator_id == bindparam("operator"),
+        budgets.c.calls == 0,
+        budgets.c.reserved + bindparam("weight") <= budgets.c.budget,
+    )
+)
+_RESERVE_TALK = sql(update(budgets).values(_ONE_MORE).where(budgets.c.operator_id == bindparam("operator")))
+_RELEASE_CALL = sql(
+    update(budgets)
+    .values(reserved=budgets.c.reserved - bindparam("weight"), calls=budgets.c.calls - 1)
     .where(budgets.c.operator_id == bindparam("operator"))
 )
 _OFFER = insert_rows(offers, "id session_id operator_id offer_no state made_us until_us distribution_id")
@@ -310,11 +328,14 @@ class House:
     openings: Openings = field(init=False, repr=False, compare=False)
     skills: dict[OperatorId, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     """What a session's `needs` are looked up in."""
+    phones: frozenset[OperatorId] = field(init=False, repr=False, compare=False)
+    """Whose phone calls can ring."""
 
     def __post_init__(self) -> None:
         """Read the calendars that the directory's hours describe, and what its people can do."""
         object.__setattr__(self, "openings", Openings(self.directory))
         object.__setattr__(self, "skills", {id_: skills_of(one) for id_, one in self.directory.operators.items()})
+        object.__setattr__(self, "phones", frozenset(id_ for id_, one in self.directory.operators.items() if one.phone))
 
 
 def skills_of(operator: Operator) -> tuple[str, ...]:
@@ -501,6 +522,8 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
     def hours(line: LineId | None = None) -> HoursView:
         return house.openings.view(line or work.line.id, tx.now)
 
+    if session is not None and session.load is LoadKind.CALL and isinstance(event, _MAY_DIVERT):
+        return _view_of_call(tx, work, session, house)
     match event:
         case ContactMessage():
             if session is not None and session.status is not Status.CLOSED:
@@ -547,6 +570,29 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(settings)
 
 
+_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held)
+"""After these a call may have nobody left to ring for it."""
+
+
+def _view_of_call(tx: Tx, work: Work, session: Session, house: House) -> View:
+    """Load what is needed to send a call elsewhere: the hours, and the line to which it may go on."""
+    settings = work.line.settings
+    before = session.passed_by
+    line = None
+    if settings.calls.no_answer_does is UnansweredCalls.LINE:
+        slug = settings.calls.no_answer_line
+        line = next((line for line in house.directory.lines.values() if line.slug == slug), None)
+    target = _target(tx, work, line.id if line is not None else None, exists=line is not None and line.active)
+    is_open = line is None or house.openings.view(line.id, tx.now).open
+    return View(
+        settings,
+        operator=_operator_view(tx, work.line.id, before, house) if before is not None else None,
+        hours=house.openings.view(work.line.id, tx.now),
+        target=msgspec.structs.replace(target, open=is_open),
+        target_line=line.settings if line is not None else settings,
+    )
+
+
 def _target(tx: Tx, work: Work, line_id: LineId | None, *, exists: bool) -> TargetView:
     row = tx.one(_CONTACT, contact=work.contact_id) if exists else None
     return TargetView(line_id or work.line.id, exists, row[1] if row else "", row[2] if row else 0)
@@ -582,7 +628,7 @@ def _operator_view(tx: Tx, line_id: LineId, operator_id: OperatorId, house: Hous
     row = tx.one(_OPERATOR, line=line_id, operator=operator_id)
     if row is None:
         return None
-    active, role, seat, state, budget, reserved = row
+    active, role, seat, state, budget, reserved, calls = row
     return OperatorView(
         operator_id=operator_id,
         active=bool(active),
@@ -592,6 +638,8 @@ def _operator_view(tx: Tx, line_id: LineId, operator_id: OperatorId, house: Hous
         budget=budget or 0,
         reserved=reserved or 0,
         on_shift=house.openings.of_operator(operator_id, tx.now).open,
+        phone=operator_id in house.phones,
+        calls=calls or 0,
     )
 
 
@@ -610,11 +658,14 @@ def _carry_out(
             work.timers[name] = (due, _timer_event(work, name, due))
         case CancelTimer(name=name):
             work.timers[name] = None
-        case Reserve(operator_id=operator_id):
-            if not tx.run(_RESERVE, operator=operator_id, weight=_session(work).weight):
+        case Reserve(operator_id=operator_id, forced=forced):
+            call = _RESERVE_TALK if forced else _RESERVE_CALL
+            reserve = call if _session(work).load is LoadKind.CALL else _RESERVE
+            if not tx.run(reserve, operator=operator_id, weight=_session(work).weight) and not forced:
                 raise BudgetExceeded(operator_id)
         case Release(operator_id=operator_id, weight=weight):
-            tx.run(_RELEASE, operator=operator_id, weight=_session(work).weight if weight is None else weight)
+            release = _RELEASE_CALL if _session(work).load is LoadKind.CALL else _RELEASE
+            tx.run(release, operator=operator_id, weight=_session(work).weight if weight is None else weight)
             _mark_own_pool(tx, work, operator_id, house)
         case MakeOffers(operators=offered, until=until):
             session = _session(work)

@@ -34,6 +34,10 @@ class OperatorState(msgspec.Struct, frozen=True, omit_defaults=True):
     reserved: int
     on_shift: bool = True
     skills: tuple[str, ...] = ()
+    phone: bool = True
+    """Calls can ring somewhere."""
+    calls: int = 0
+    """How many ring or talk there."""
 
 
 class SeatState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +63,10 @@ class LineState(msgspec.Struct, frozen=True, omit_defaults=True):
     pace_seconds: int = 0
     changes: int = 0
     """How often a seat of its pool was added, freed or came online."""
+    ring_seconds: int = 20
+    """A call's time to be answered."""
+    chats_too: bool = False
+    """Who rings or talks may be offered what is not a call."""
 
 
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +90,8 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     needs: tuple[str, ...] = ()
     needs_until: datetime | None = None
     """None: the demand never relaxes."""
+    call: bool = False
+    """It rings: at one phone of somebody who has one, and does not ring or talk already."""
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -95,7 +105,8 @@ class Pool(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why one seat was chosen or passed over.
 
-    chosen, inactive, offline, away, off_shift, full, unskilled, paced, asked, kept (for the responsible), later (others came first).
+    chosen, inactive, offline, away, off_shift, full, no_phone, on_call (their phone rings, or they talk), unskilled, paced, asked,
+    kept (for the responsible), later (others came first).
     """
 
     operator_id: OperatorId
@@ -153,6 +164,10 @@ class Result(msgspec.Struct, frozen=True):
     examined: int
 
 
+def _answer_seconds(session: Waiting, line: LineState) -> int:
+    return line.ring_seconds if session.call else line.offer_seconds
+
+
 def distribute(pool: Pool, now: datetime) -> Result:
     """Match the waiting of *pool* to its fit seats."""
     desk = _Desk(pool, now)
@@ -177,6 +192,8 @@ class _Desk:
         online = PresenceState.ONLINE
         self.free = {o.id: o.budget - o.reserved for o in pool.operators if o.presence is online and o.active and o.on_shift}
         """Of those who can be offered anything at all."""
+        self.on_call = {o.id for o in pool.operators if o.calls}
+        self.phoneless = {o.id for o in pool.operators if not o.phone}
         self.turns: dict[LineId, dict[OperatorId, int]] = {}
         """Of the lines in which somebody waits; by `turns_of`."""
         self.paced: dict[tuple[LineId, OperatorId], datetime] = {
@@ -209,6 +226,8 @@ class _Desk:
         renewed = session.rounds_over and line.changes > session.over_changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
         fit = [operator for operator in self.turns_of(line) if free.get(operator, -1) >= weight]
+        if barred := self._barred(session, line):
+            fit = [operator for operator in fit if operator not in barred]
         if session.responsible_until is not None and self._responsible(session, line, fit, asked, renewed=renewed):
             return
         needs = self._needs(session)
@@ -224,7 +243,7 @@ class _Desk:
                     self._hold(session, line, relaxes, "skill", asked, renewed=renewed)
                 return
             # Everybody who could take it was asked in this round.
-            gate = (session.round_began or self.now) + timedelta(seconds=line.offer_seconds)
+            gate = (session.round_began or self.now) + timedelta(seconds=_answer_seconds(session, line))
             if session.rounds_over or session.round_no >= line.rounds:
                 self._hold(session, line, relaxes, "rounds_over", asked, over=True, renewed=renewed)
                 return
@@ -243,6 +262,12 @@ class _Desk:
         self._offer(
             session, line, self._choose(line, unasked), line.distribution.value, asked, fresh=fresh, renewed=renewed, paced=waited
         )
+
+    def _barred(self, session: Waiting, line: LineState) -> set[OperatorId]:
+        """Return who cannot have the session because of a telephone: one they have not, or one that rings or talks."""
+        if session.call:
+            return self.on_call | self.phoneless
+        return set() if line.chats_too else self.on_call
 
     def _needs(self, session: Waiting) -> tuple[str, ...]:
         """Return what the session still demands."""
@@ -264,7 +289,7 @@ class _Desk:
             # Their own customer: it neither counts as their turn nor waits for the opening's pace.
             self._offer(session, line, (who,), "responsible", (), renewed=renewed)
             return True
-        if who in self.free and who in self.turns_of(line):
+        if who in self.free and who in self.turns_of(line) and not (session.call and who in self.phoneless):
             self._hold(session, line, until, "responsible", (), renewed=renewed)
             return True
         return False
@@ -299,11 +324,13 @@ class _Desk:
         renewed: bool = False,
         paced: bool = False,
     ) -> None:
-        until = self.now + timedelta(seconds=line.offer_seconds)
+        until = self.now + timedelta(seconds=_answer_seconds(session, line))
         reasons = self._reasons(session, line, chosen, asked, paced=paced, kept=rule == "responsible")
         self.offers.append(Offer(session.id, chosen, until, reasons, rule, fresh, renewed))
         for operator in chosen:
             self.free[operator] -= session.weight
+        if session.call:
+            self.on_call.update(chosen)
         if rule == "responsible":
             return
         turns = self.turns_of(line)
@@ -343,7 +370,8 @@ class _Desk:
     ) -> tuple[Reason, ...]:
         queue, free, weight, needs = self.turns_of(line), self.free, session.weight, self._needs(session)
         first, before = frozenset(chosen), frozenset(asked)
-        if not (kept or needs or asked or (paced and self.paced)):
+        barred = self._barred(session, self.lines[session.line_id])
+        if not (kept or needs or asked or barred or (paced and self.paced)):
             # Most offers: among those who have room only the turn has decided.
             why_not = self._without_room
             whys = ["chosen" if who in first else "later" if free.get(who, -1) >= weight else why_not(who) for who in queue]
@@ -354,6 +382,8 @@ class _Desk:
                 why = "chosen"
             elif free.get(operator, -1) < weight:
                 why = self._without_room(operator)
+            elif operator in barred:
+                why = "no_phone" if session.call and operator in self.phoneless else "on_call"
             elif kept:
                 why = "kept"
             elif needs and not self._can(operator, needs):

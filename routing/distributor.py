@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import bindparam, delete, select, tuple_
 
 from broker import metrics
-from broker.domain import ConversationId, Directory, LineId, OperatorId, PresenceState, Status, from_us, to_us
+from broker.domain import ConversationId, Directory, LineId, LoadKind, OperatorId, PresenceState, Status, from_us, to_us
 from broker.errors import StoreError
 from broker.events import Held, Offered
 from broker.ports import Bell, Row, Store, Transport, Tx
@@ -63,7 +63,7 @@ _MARKS = sql(
 _UNMARK = over_rows(delete(pool_marks).where(among(pool_marks.c.id)), [pool_marks.c.id])
 _MARKED = sql(select(pool_marks.c.line_id).group_by(pool_marks.c.line_id).limit(1_000))
 _OPERATORS = over_rows(
-    select(operators.c.id, operators.c.active, presence.c.state, budgets.c.budget, budgets.c.reserved)
+    select(operators.c.id, operators.c.active, presence.c.state, *cols(budgets, "budget reserved calls"))
     .select_from(operators)
     .outerjoin(presence, presence.c.operator_id == operators.c.id)
     .outerjoin(budgets, budgets.c.operator_id == operators.c.id)
@@ -205,6 +205,8 @@ def _line(tx: Tx, line_id: LineId, house: House) -> LineState:
         opened_at=opened_at,
         pace_seconds=line.settings.opening_pace_seconds if opened_at is not None else 0,
         changes=counted[0] if counted else 0,
+        ring_seconds=line.settings.calls.ring_seconds,
+        chats_too=line.settings.calls.chats_too,
     )
 
 
@@ -217,7 +219,7 @@ def _operators(tx: Tx, people: Sequence[OperatorId], house: House) -> tuple[Oper
     found = {row[0]: row[1:] for row in tx.each(_OPERATORS, [(operator,) for operator in people])}
     states = []
     for operator in people:
-        active, state, budget, reserved = found.get(operator, (0, None, None, None))
+        active, state, budget, reserved, calls = found.get(operator, (0, None, None, None, 0))
         states.append(
             OperatorState(
                 operator,
@@ -228,6 +230,8 @@ def _operators(tx: Tx, people: Sequence[OperatorId], house: House) -> tuple[Oper
                 reserved or 0,
                 house.openings.of_operator(operator, tx.now).open,
                 house.skills.get(operator, ()),
+                operator in house.phones,
+                calls,
             )
         )
     return tuple(states)
@@ -285,6 +289,7 @@ def _as_waiting(session: Session) -> Waiting:
         responsible_until=session.responsible_until,
         needs=session.needs,
         needs_until=session.needs_until,
+        call=session.load is LoadKind.CALL,
     )
 
 
@@ -308,8 +313,11 @@ def _tell(tx: Tx, marked_for: Iterable[tuple[str, str]], people: Sequence[Operat
             continue
         if free is None:  # as the offers have left them
             free = {s.id: s.budget - s.reserved for s in _operators(tx, people, house) if _there(s)}
-        enough = 0 if reason == clockwork.UNSTAFFED else weight
-        if any(free.get(seat, -1) >= enough for seat in house.directory.seats.get(line_id, ())):
+        # A call waits for whoever talks: there is nobody only if nobody's phone could ring.
+        rings = _TOLD.decode(state).load is LoadKind.CALL
+        enough = 0 if rings or reason == clockwork.UNSTAFFED else weight
+        seated = house.directory.seats.get(line_id, ())
+        if any(free.get(seat, -1) >= enough for seat in seated if not rings or seat in house.phones):
             continue  # a round, their responsible, a skill or the pace: somebody is there
         _apply(tx, session_id, Held(tx.now, None, "nobody"), house)
 
@@ -318,7 +326,9 @@ def _mark_unstaffed(tx: Tx, lines: Iterable[LineId], states: Iterable[OperatorSt
     """Mark those who wait in lines in which nobody is left, so that somebody is told."""
     there = {state.id for state in states if _there(state)}
     for line_id in lines:
-        if there.isdisjoint(house.directory.seats.get(line_id, ())):
+        seats = house.directory.seats.get(line_id, ())
+        phones = house.phones.intersection(seats)
+        if there.isdisjoint(seats) or (phones and there.isdisjoint(phones)):
             mark_each_waiting(tx, line_id, clockwork.UNSTAFFED)
 
 
@@ -330,6 +340,7 @@ class _Told(msgspec.Struct):
     """What is asked of a waiting session's state before anybody is told."""
 
     nobody_told: bool = False
+    load: LoadKind = LoadKind.CHAT
 
 
 _TOLD = msgspec.json.Decoder(_Told)

@@ -24,14 +24,18 @@ from broker.domain import (
     NoAnswer,
     OperatorId,
     Outside,
+    OutsideCalls,
     Rating,
     Status,
+    UnansweredCalls,
     Vanished,
     WelcomeWhen,
     base_language,
 )
 from broker.errors import IllegalTransition
 from broker.events import (
+    CallEnded,
+    CallRated,
     Close,
     ContactMessage,
     Decline,
@@ -49,6 +53,8 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    RingAnswered,
+    RingEnded,
     RoundDue,
     SessionEvent,
     SilenceDue,
@@ -59,6 +65,7 @@ from broker.events import (
     Take,
     TakeOver,
     Transfer,
+    VoicemailLeft,
 )
 from routing.session import (
     Alert,
@@ -81,9 +88,9 @@ from routing.session import (
     Session,
     SetTimer,
 )
-from routing.view import HoursView, OperatorView, View
+from routing.view import OPEN, HoursView, OperatorView, View
 
-ENGINE = 4
+ENGINE = 5
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
 Step = tuple[Session, tuple[Decision, ...]]
@@ -94,8 +101,11 @@ SNOOZE, SILENCE, KPI = "snooze", "silence", "kpi"
 """The names of a session's timers."""
 _DUE = {NO_ANSWER: "answer_due", KPI: "kpi_due", SILENCE: "quiet_until"}
 """Where a session says when these are due; None: they are not set."""
-SPAM, SILENT = "spam", "silence"
-"""Outcomes that the engine itself writes; beside `outside` and the ends of a call outside the hours."""
+SPAM, SILENT, MISSED, LOST = "spam", "silence", "missed", "lost"
+"""Outcomes that the engine itself writes; beside `outside` and where a call goes that nobody answers (voicemail, forward, hang_up).
+
+MISSED: its caller hung up before anybody had answered. LOST: the telephone exchange knows no more of a call that was talked.
+"""
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The opening of a line whose hours name none."""
 MEMBERS_MAX = 20
@@ -107,10 +117,20 @@ def decide(session: Session | None, event: SessionEvent, view: View, now: dateti
     status = session.status if session is not None else Status.NEW
     if isinstance(event, OperatorEvent) and event.session_id is not None and (session is None or session.id != event.session_id):
         return _refuse(session, event, "closed")  # another has begun since the operator looked
-    handler = TABLE.get((status, type(event)))
+    pair = (status, type(event))
+    handler = (CALL_TABLE.get(pair) if _is_call(session, event, view) else None) or TABLE.get(pair)
     if handler is None:
         raise IllegalTransition(f"no rule for {type(event).__name__} in a session that is {status}")
-    return handler(session, event, view, now)
+    after, decisions = handler(session, event, view, now)
+    if after is not None and after.load is LoadKind.CALL:
+        return _as_call(session, after, decisions, view, now)
+    return after, decisions
+
+
+def _is_call(session: Session | None, event: SessionEvent, view: View) -> bool:
+    if session is not None:
+        return session.load is LoadKind.CALL
+    return isinstance(event, Start) and view.conversation.load is LoadKind.CALL
 
 
 # --- the customer writes
@@ -182,6 +202,8 @@ def _queue(
 ) -> Session:
     """Let the session begin to wait; what it may wait for is counted from when it can be offered: now, or the opening."""
     begins = now if hours.open else hours.opens_at
+    if session.load is LoadKind.CALL:
+        session = replace(session, diverts="" if hours.open else OUTSIDE)
     first = responsible if line.responsible_first else None
     return replace(
         session,
@@ -258,6 +280,8 @@ def _until_opening(session: Session, line: LineSettings, hours: HoursView, now: 
     """Let what is in the queue when the line is closed wait for the opening: whatever is still to come of its waits counts from there."""
     if hours.open:
         return session, ()
+    if session.load is LoadKind.CALL:
+        return replace(session, diverts=OUTSIDE), ()
     waits, timers = _count_from(replace(session, opens_at=hours.opens_at), line, hours.opens_at, now)
     told, says = _tell_opening(waits, hours)
     return told, (*says, *timers)
@@ -403,6 +427,8 @@ def _await_kpi(session: Session, line: LineSettings, begins: datetime | None) ->
 
 def _await_first(session: Session, line: LineSettings, begins: datetime) -> Step:
     """Set when the line's rule for no answer is due, if it has anything to do and is not set."""
+    if session.load is LoadKind.CALL:
+        return _await_lifting(session, line, begins)
     seconds = line.no_answer_seconds
     if not seconds or session.unanswered_since is None or session.answer_due is not None:
         return session, ()
@@ -575,7 +601,8 @@ def _give_back(session: Session, how: str, view: View, now: datetime) -> Outcome
     )
     skipped = replace(session, skips=session.skips + (how != "gone"))
     before = view.operator
-    if before is not None and before.active and before.presence == "online" and _has_room(before, skipped, view.line):
+    at_hand = before is not None and before.active and before.presence == "online" and session.load is not LoadKind.CALL
+    if before is not None and at_hand and _has_room(before, skipped, view.line):
         back, decisions = _activate(skipped, before.operator_id, view, now)
         return back, (*ends, *decisions)
     queued = replace(skipped, status=Status.QUEUED, operator_id=None, **_NOT_OFFERED)
@@ -723,6 +750,9 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
+    if event.why == "rounds_over" and session.load is LoadKind.CALL and _has_rule(view.line):
+        # Everybody was rung as often as the line says: waiting on would not make it better.
+        return replace(session, diverts=UNANSWERED), ()
     if event.why == "hours":
         return _hours_changed(session, view, now)
     until = event.until
@@ -741,6 +771,8 @@ def _nobody(session: Session, view: View) -> Outcome:
     if session.nobody_told:
         return session, (Ignore("told already"),)
     line, told = view.line, replace(session, nobody_told=True)
+    if session.load is LoadKind.CALL:
+        return _unanswered_soon(told, line), (Alert("nobody"),)
     silent = session.no_answer_said or session.unanswered_since is None or not line.no_answer_seconds
     if silent or (rule := _rule(session, line)) is NoAnswer.NOTHING:
         return told, (Alert("nobody"),)
@@ -777,6 +809,8 @@ def _reply(session: Session, event: Reply, view: View, now: datetime) -> Outcome
 
 def counts(line: LineSettings, load: LoadKind, *, answered: bool) -> bool:
     """Return whether a session that somebody has takes of their budget."""
+    if load is LoadKind.CALL:
+        return True  # while they talk
     return not answered or (load is not LoadKind.MAIL and line.load_counts is not LoadCounts.UNANSWERED)
 
 
@@ -824,7 +858,8 @@ def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
     still, forgotten = _forget(freed, NO_ANSWER, KPI)
     decisions: list[Decision] = [*let_go, *forgotten]
     # Not a second time about the same answers: who says thanks after the closing and is closed again has been asked.
-    asks = line.rating and session.answered_at is not None and not session.rating_asked and outcome != SPAM
+    spoken = session.load is LoadKind.CALL  # its caller is asked on the telephone, if at all
+    asks = line.rating and session.answered_at is not None and not session.rating_asked and outcome != SPAM and not spoken
     if line.close_says and outcome != SPAM:
         decisions.append(Say("close"))
     if asks:
@@ -842,6 +877,7 @@ def _end(session: Session, view: View, now: datetime, outcome: str) -> Step:
         queued_at=None,
         opens_at=None,
         unanswered_since=None,
+        diverts="",
         counted=True,
         invited=(),
         # Who was asked before, and is not now, may still answer; what they said stands until they say something else.
@@ -908,9 +944,9 @@ def _to_line(session: Session, event: Transfer, view: View, now: datetime) -> Ou
     return moved, (*decisions, *_noted(event))
 
 
-def _move(session: Session, view: View, now: datetime, why: str) -> Step:
+def _move(session: Session, view: View, now: datetime, why: str, hours: HoursView | None = None) -> Step:
     """Put the session into the queue of the line in view; whoever had it is not asked in its first round, what waited keeps its age."""
-    target, hours = view.target_line, view.hours
+    target, hours = view.target_line, hours or view.hours
     weight = target.weights.of(session.load)
     freed, let_go = _let_go(session, weight=session.weight if session.weight != weight else None)
     moved = replace(
@@ -943,19 +979,28 @@ def _to_colleague(session: Session, event: Transfer, view: View, now: datetime) 
     to = colleague.operator_id
     if to == _holder(session):
         return _refuse(session, event, "theirs_already")
+    rings = session.load is LoadKind.CALL
+    if rings and to in session.offered_to:
+        return _refuse(session, event, "theirs_already")
+    if rings and not colleague.phone:
+        return _refuse(session, event, "colleague_no_phone")
+    if rings and colleague.calls:
+        return _refuse(session, event, "colleague_full")
     theirs = session.weight if to in session.offered_to else 0
     # An offer takes of the budget whatever the session does when it is taken.
     has_room = colleague.reserved - theirs + session.weight <= colleague.budget
-    if not has_room and not (event.assigned and _has_room(colleague, session, view.line, theirs)):
+    assigned = event.assigned and not rings  # nobody talks before they have lifted the phone
+    if not has_room and not (assigned and _has_room(colleague, session, view.line, theirs)):
         return _refuse(session, event, "colleague_full")
     freed, let_go = _let_go(session)
-    if event.assigned:
+    if assigned:
         given, decisions = _activate(freed, to, view, now)
         mark = MarkPool("session assigned", seats=True)
         return given, (*let_go, *decisions, MakeResponsible(to), mark, *_noted(event))
     if colleague.presence != "online" or not colleague.on_shift:
         return _refuse(session, event, "colleague_away")
-    until = now + timedelta(seconds=view.line.transfer_seconds)
+    seconds = view.line.calls.ring_seconds if rings else view.line.transfer_seconds
+    until = now + timedelta(seconds=seconds)
     offered = replace(
         freed,
         **_NOT_OFFERED
@@ -1200,7 +1245,7 @@ def _silence(session: Session, event: SilenceDue, view: View, now: datetime) -> 
 def _await_silence(session: Session, line: LineSettings, now: datetime) -> Step:
     """Set what closes a session in which nobody writes any more."""
     seconds = line.auto_close_seconds
-    if not seconds:
+    if not seconds or session.load is LoadKind.CALL:
         return _forget(session, SILENCE)
     due = now + timedelta(seconds=seconds - _warn_seconds(line))
     return replace(session, quiet_until=due, quiet_warned=False), (SetTimer(SILENCE, due),)
@@ -1244,6 +1289,160 @@ def _rate(session: Session, rating: Rating) -> Outcome:
         return session, (Ignore("said already"),)
     says = () if session.rating_thanked else (Say("rating_thanks"),)
     return replace(session, rating=rating, rating_thanked=True), says
+
+
+# --- calls
+
+
+UNANSWERED, OUTSIDE = "unanswered", "outside"
+"""Why a call goes elsewhere (`Session.diverts`)."""
+
+
+def _as_call(before: Session | None, session: Session, decisions: tuple[Decision, ...], view: View, now: datetime) -> Step:
+    """Return what a decision about a call comes to: it is spoken with and not written to, and waits only where it may be answered."""
+    more: tuple[Decision, ...] = ()
+    if session.status is Status.QUEUED and session.diverts == UNANSWERED:
+        session, more = _unanswered(session, view, now)
+    if session.status is Status.QUEUED and session.diverts == OUTSIDE:
+        moved = before is not None and before.line_id != session.line_id
+        line = view.target_line if moved else view.line
+        session, ended = _divert(session, view, now, line.outside_calls.value)
+        more = (*more, *ended)
+    return session, tuple(one for one in (*decisions, *more) if not isinstance(one, Say))
+
+
+def _unanswered(session: Session, view: View, now: datetime) -> Step:
+    """Do what the line does with a call that nobody has answered."""
+    rule = view.line.calls.no_answer_does
+    if rule is UnansweredCalls.LINE:
+        target = view.target
+        if target.exists and target.open and target.line_id != session.line_id and not session.sent_on:
+            return _move(replace(session, sent_on=True), view, now, "call sent on", OPEN)
+        rule = UnansweredCalls.VOICEMAIL
+    return _divert(session, view, now, rule.value)
+
+
+def _divert(session: Session, view: View, now: datetime, to: str) -> Step:
+    """Send the call elsewhere: as a session it is over, and missed; what its caller says to a machine is added to it."""
+    ended, decisions = _end(session, view, now, to)
+    return ended, (Divert(to), *decisions)
+
+
+def _has_rule(line: LineSettings) -> bool:
+    return line.calls.no_answer_does is not UnansweredCalls.WAIT
+
+
+def _unanswered_soon(session: Session, line: LineSettings) -> Session:
+    """Return a call with which the line's rule is done as soon as no phone rings: who lifts one until then has it."""
+    return replace(session, diverts=UNANSWERED) if _has_rule(line) else session
+
+
+def _await_lifting(session: Session, line: LineSettings, begins: datetime) -> Step:
+    """Set how long a caller waits before the line's rule for calls is done."""
+    seconds = line.calls.no_answer_seconds
+    if not seconds or session.unanswered_since is None or session.answer_due is not None or not _has_rule(line):
+        return session, ()
+    due = begins + timedelta(seconds=seconds)
+    return replace(session, answer_due=due), (SetTimer(NO_ANSWER, due),)
+
+
+def _call_waited(session: Session, event: NoAnswerDue, view: View, now: datetime) -> Outcome:
+    if session.answer_due is None:
+        return session, (Ignore("answered already"),)
+    if event.at < session.answer_due:
+        return _STALE(session, event, view, now)  # it fell due in an earlier wait, and is decided in this one
+    return _unanswered_soon(replace(session, answer_due=None), view.line), ()
+
+
+def _call_waited_ringing(session: Session, event: NoAnswerDue, view: View, now: datetime) -> Outcome:
+    """Let the phones ring on: whoever lifts one in time has it."""
+    return _call_waited(session, event, view, now)
+
+
+def _transfer_call(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    """Pass on a call that nobody talks yet."""
+    return _transfer(session, event, view, now)
+
+
+def _ring_me(session: Session, event: Take, view: View, now: datetime) -> Outcome:
+    """Let a call that waits ring at the phone of whoever wants it."""
+    who, line = view.operator, view.line
+    if who is None or not who.active or not (who.seated or who.supervises):
+        return _refuse(session, event, "not_yours")
+    if not who.phone:
+        return _refuse(session, event, "no_phone")
+    if who.calls or not _has_room(who, session, line):
+        return _refuse(session, event, "full")
+    until = now + timedelta(seconds=line.calls.ring_seconds)
+    me = (who.operator_id,)
+    rings = replace(
+        session,
+        status=Status.OFFERED,
+        offered_to=me,
+        offered_until=until,
+        offer_no=session.offer_no + 1,
+        held_until=None,
+        held_why="",
+    )
+    return rings, (Reserve(me[0]), MakeOffers(me, until), SetTimer(OFFER, until), CancelTimer(ROUND))
+
+
+def _ring_answered(session: Session, event: RingAnswered, view: View, now: datetime) -> Outcome:
+    """Give the call to who has lifted the phone: they talk already, so it is theirs even if the offer is over or another's."""
+    me = event.operator_id
+    if session.status is Status.ACTIVE:
+        return session, (Ignore("already theirs" if session.operator_id == me else "another one talks"),)
+    ends, left = _withdrawn(session, me)
+    talks = replace(session, unanswered_since=None, answered_at=session.answered_at or now, diverts="")
+    if session.status is Status.CLOSED:
+        if session.outcome not in _ELSEWHERE:
+            return session, (Ignore("the call is over"),)
+        # It was sent elsewhere in the moment in which they lifted it.
+        talks = replace(_reopened(talks), frozen=False)
+        ends = (CancelTimer(REOPEN),)
+    talks, forgotten = _forget(talks, NO_ANSWER, KPI)
+    active, decisions = _activate(talks, me, view, now, reserved=me in left)
+    forced = tuple(Reserve(me, forced=True) if isinstance(one, Reserve) else one for one in decisions)
+    return active, (*ends, *forgotten, *forced)
+
+
+_ELSEWHERE = frozenset({*OutsideCalls, *UnansweredCalls})
+
+
+def _withdrawn(session: Session, me: OperatorId) -> tuple[tuple[Decision, ...], tuple[OperatorId, ...]]:
+    """Return what ends the offers of a call that *me* has answered, and to whom it was offered."""
+    if session.status is not Status.OFFERED:
+        return (CancelTimer(ROUND),), ()
+    others = _without(session.offered_to, me)
+    ends: list[Decision] = [CancelTimer(OFFER), CancelTimer(ROUND)]
+    if me in session.offered_to:
+        ends.insert(0, EndOffers((me,), "taken"))
+    if session.passed:
+        ends.append(MakeResponsible(me))
+    if others:
+        ends += [EndOffers(others, "withdrawn"), *(Release(one) for one in others), MarkPool("offers withdrawn", seats=True)]
+    return tuple(ends), session.offered_to
+
+
+def _ring_ended(session: Session, event: RingEnded, view: View, now: datetime) -> Outcome:
+    still = tuple(one for one in event.operators if one in session.offered_to)
+    if event.offer_no != session.offer_no or not still:
+        return session, (Ignore("of an earlier offer"),)
+    return _end_offers(session, still, event.how, view, now)
+
+
+def _call_ended(session: Session, event: CallEnded, view: View, now: datetime) -> Outcome:
+    if session.status is Status.ACTIVE:
+        return _end(session, view, now, LOST if event.lost else "")
+    return _end(session, view, now, MISSED)
+
+
+def _call_rated(session: Session, event: CallRated, view: View, now: datetime) -> Outcome:
+    return replace(session, stars=event.stars), ()
+
+
+def _voicemail_left(session: Session, event: VoicemailLeft, view: View, now: datetime) -> Outcome:
+    return replace(session, voicemail_seconds=event.seconds), ()
 
 
 # --- refusals
@@ -1323,6 +1522,8 @@ _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handle
     SilenceDue: (*(_STALE,) * 3, _silence, *(_STALE,) * 2),
     KpiDue: (_STALE, *(_kpi,) * 3, *(_STALE,) * 2),
     ReopenEnded: (*(_STALE,) * 5, _freeze),
+    # the telephone
+    **dict.fromkeys((RingAnswered, RingEnded, CallEnded, CallRated, VoicemailLeft), (_ignored("not a call"),) * 6),
     # the distributor
     Offered: (_STALE, _offer, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
     Held: (_STALE, _hold, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
@@ -1331,6 +1532,28 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
     (status, event): handler for event, handlers in _ROWS.items() for status, handler in zip(_ORDER, handlers, strict=True)
 }
 """The engine: what each event does to a session of each status."""
+
+_BY_PHONE = _refused("by_phone")
+_CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
+    ContactMessage: dict.fromkeys(_ORDER[1:], _ignored("they called already")),
+    Take: {Status.QUEUED: _ring_me, Status.OFFERED: _BY_PHONE},
+    Reply: dict.fromkeys(_ORDER[1:5], _BY_PHONE),
+    TakeOver: dict.fromkeys(_ORDER[1:5], _BY_PHONE),
+    Transfer: {Status.QUEUED: _transfer_call, Status.OFFERED: _transfer_call, Status.ACTIVE: _BY_PHONE},
+    Snooze: {Status.ACTIVE: _BY_PHONE},
+    Start: {Status.NEW: _BY_PHONE, Status.CLOSED: _BY_PHONE},
+    OperatorGone: {Status.ACTIVE: _ignored("they talk")},
+    NoAnswerDue: {Status.QUEUED: _call_waited, Status.OFFERED: _call_waited_ringing, Status.ACTIVE: _STALE},
+    RingAnswered: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE, Status.CLOSED), _ring_answered),
+    RingEnded: {Status.OFFERED: _ring_ended} | dict.fromkeys((Status.QUEUED, Status.ACTIVE, Status.CLOSED), _STALE),
+    CallEnded: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE), _call_ended) | {Status.CLOSED: _LATE},
+    CallRated: dict.fromkeys((Status.ACTIVE, Status.CLOSED), _call_rated),
+    VoicemailLeft: {Status.CLOSED: _voicemail_left},
+}
+CALL_TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
+    (status, event): handler for event, handlers in _CALL_ROWS.items() for status, handler in handlers.items()
+}
+"""Where a call is another thing than a chat: it is answered by lifting a phone, and nothing is written to its caller."""
 
 LEADS: dict[Handler, tuple[Status, ...]] = {
     _open: (Status.QUEUED, Status.CLOSED),
@@ -1344,17 +1567,24 @@ LEADS: dict[Handler, tuple[Status, ...]] = {
     TABLE[Status.QUEUED, Reply]: (Status.ACTIVE,),
     TABLE[Status.OFFERED, Reply]: (Status.ACTIVE,),
     TABLE[Status.SNOOZED, Reply]: (Status.ACTIVE,),
-    _decline: (Status.QUEUED, Status.ACTIVE),
-    _gone_from_offer: (Status.QUEUED, Status.ACTIVE),
+    _decline: (Status.QUEUED, Status.ACTIVE, Status.CLOSED),
+    _gone_from_offer: (Status.QUEUED, Status.ACTIVE, Status.CLOSED),
     _gone_from_session: (Status.QUEUED,),
     _gone_from_snoozed: (Status.QUEUED,),
-    _offer_expired: (Status.QUEUED, Status.ACTIVE),
+    _offer_expired: (Status.QUEUED, Status.ACTIVE, Status.CLOSED),
+    _hold: (Status.CLOSED,),
+    _ring_me: (Status.OFFERED,),
+    _ring_answered: (Status.ACTIVE,),
+    _ring_ended: (Status.QUEUED, Status.CLOSED),
+    _call_ended: (Status.CLOSED,),
     _offer: (Status.OFFERED,),
     _close: (Status.CLOSED,),
     _spam: (Status.CLOSED,),
     _silence: (Status.CLOSED,),
     _no_answer: (Status.QUEUED,),
     _transfer: (Status.QUEUED, Status.OFFERED, Status.ACTIVE),
+    _transfer_call: (Status.QUEUED, Status.OFFERED, Status.CLOSED),
+    _call_waited: (Status.CLOSED,),
     _take_over: (Status.ACTIVE,),
     _snooze: (Status.SNOOZED,),
     _start: (Status.ACTIVE,),

@@ -109,6 +109,13 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """The customer was asked since they were answered last."""
     rating_thanked: bool = False
     """Thanks were said since it was last asked."""
+    diverts: str = ""
+    """Of a call: why it is to go elsewhere as soon as no phone rings for it. unanswered: it has waited as long as its line lets it;
+    outside: the line has closed."""
+    stars: int = 0
+    """What its caller rated the talk by key, 1 to 5; 0: they did not."""
+    voicemail_seconds: int = 0
+    """How long its caller spoke to the machine; 0: they did not."""
 
 
 class _Decision(msgspec.Struct, frozen=True, tag_field="do", omit_defaults=True):
@@ -122,7 +129,7 @@ class Say(_Decision, frozen=True, tag="say"):
 
 
 class Divert(_Decision, frozen=True, tag="divert"):
-    """The call goes elsewhere: voicemail, forward, hang_up."""
+    """The call goes elsewhere than to an operator: voicemail, forward, hang_up; the session's outcome says the same."""
 
     to: str
 
@@ -171,9 +178,13 @@ class MakeResponsible(_Decision, frozen=True, tag="make_responsible"):
 
 
 class Reserve(_Decision, frozen=True, tag="reserve"):
-    """Take the session's weight from the operator's budget; the store refuses what would exceed it."""
+    """Take the session's weight from the operator's budget; the store refuses what would exceed it, and a second call.
+
+    *forced*: whether there is room or not, for they have it already.
+    """
 
     operator_id: OperatorId
+    forced: bool = False
 
 
 class Release(_Decision, frozen=True, tag="release"):
@@ -191,7 +202,7 @@ class MakeOffers(_Decision, frozen=True, tag="make_offers"):
 
 
 class EndOffers(_Decision, frozen=True, tag="end_offers"):
-    """Record how the offers to *operators* ended: taken, declined, ran_out, withdrawn, gone."""
+    """Record how the offers to *operators* ended: taken, declined, ran_out, withdrawn, gone; of a call also busy, unreachable."""
 
     operators: tuple[OperatorId, ...]
     how: str

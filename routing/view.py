@@ -61,6 +61,8 @@ class TargetView(msgspec.Struct, frozen=True):
     language: str = ""
     """The contact's, and what their *contact_priority* adds there."""
     contact_priority: int = 0
+    open: bool = True
+    """Within its hours; said where the hours in view are those of another line."""
 
 
 class OperatorView(msgspec.Struct, frozen=True):
@@ -75,6 +77,10 @@ class OperatorView(msgspec.Struct, frozen=True):
     budget: int
     reserved: int
     on_shift: bool = True
+    phone: bool = False
+    """Calls can ring somewhere."""
+    calls: int = 0
+    """How many ring or talk there."""
 
 
 class _Recorded(Generic[T]):

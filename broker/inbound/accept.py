@@ -30,7 +30,7 @@ from broker.domain import (
     to_us,
 )
 from broker.errors import BadInput, NotFound
-from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Pressed, Rated, Receipt, Saw, Told, Wrote
+from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Pressed, Rang, Rated, Receipt, Saw, Told, Wrote
 from broker.inbound import points
 from broker.inbound.contacts import Completed, complete, recognise
 from broker.inbound.points import Evidence, Point
@@ -266,17 +266,18 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     _remember_told(tx, found, incoming, one.points)
     if incoming.source is not None:
         tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
-    if isinstance(incoming.what, Wrote):
+    if isinstance(incoming.what, Wrote | Rang):
+        rang = isinstance(incoming.what, Rang)
         tx.run(
             _MESSAGE,
             id=message_id,
             conversation_id=found.id,
             seq=seq,
             session_id=found.session_id,
-            kind=MessageKind.SAID.value,
+            kind=(MessageKind.CALL if rang else MessageKind.SAID).value,
             author=Author.CONTACT.value,
-            text=incoming.what.text,
-            client_id=incoming.what.client_id,
+            text=incoming.what.number if isinstance(incoming.what, Rang) else incoming.what.text,
+            client_id="" if isinstance(incoming.what, Rang) else incoming.what.client_id,
             fate=Fate.RECEIVED.value,
             at_us=to_us(tx.now),
         )
@@ -284,7 +285,7 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         _tell(tx, found.id, completed, seq)
     tx.ring(Bell.CONVERSATION, found.id)
     if begun:
-        _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, Wrote) else None)
+        _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, Wrote | Rang) else None)
     return Accepted(found.id, seq, tx.now, fresh=True)
 
 
@@ -354,7 +355,7 @@ def _remember_told(tx: Tx, found: _Conversation, incoming: Incoming, points: lis
 
 def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
     match incoming.what:
-        case Wrote():
+        case Wrote() | Rang():
             return ContactMessage(at=at, message_id=message_id)
         case Told():
             return ContactDetails(at=at)

@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 _LINES = sql(select(*cols(lines, "id slug name version settings active")).order_by(lines.c.slug))
 _CHANNELS = sql(select(*cols(channels, "id line_id slug kind name settings version active")).order_by(channels.c.slug))
 _OPERATORS = sql(
-    select(*cols(operators, "id login name role language active hours languages skills")).order_by(operators.c.login)
+    select(*cols(operators, "id login name role language active hours languages skills phone")).order_by(operators.c.login)
 )
 _SEATS = sql(select(*cols(seats, "line_id operator_id")).order_by(seats.c.line_id, seats.c.position, seats.c.operator_id))
 
@@ -55,8 +55,9 @@ def load(tx: Tx) -> Directory:
             msgspec.json.decode(hours) if hours is not None else None,
             tuple(msgspec.json.decode(languages)),
             tuple(msgspec.json.decode(skills)),
+            phone,
         )
-        for id_, login, name, role, language, active, hours, languages, skills in tx.all(_OPERATORS)
+        for id_, login, name, role, language, active, hours, languages, skills, phone in tx.all(_OPERATORS)
     }
     sitting: dict[LineId, tuple[OperatorId, ...]] = dict.fromkeys(known_lines, ())
     for line, operator in tx.all(_SEATS):

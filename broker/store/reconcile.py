@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import Column, Table
 
-from broker.domain import Author, Fate, MessageKind, PointKind, PresenceState, Status, rank_of, to_us
+from broker.domain import Author, Fate, LoadKind, MessageKind, PointKind, PresenceState, Status, rank_of, to_us
 from broker.ports import Row, Tx
 from broker.store.journal import position_of
 from broker.store.sql import Sql, adhoc, among, cols, one_of, over_rows, sql
@@ -568,6 +568,7 @@ class _State(msgspec.Struct):
     members: tuple[str, ...] = ()
     invited: tuple[str, ...] = ()
     passed_by: str | None = None
+    load: LoadKind = LoadKind.CHAT
 
 
 _STATE = msgspec.json.Decoder(_State)
@@ -735,16 +736,17 @@ def _turns_of_offers(tx: Tx) -> Iterator[str]:
 
 
 def _budgets_unlike_load(tx: Tx) -> Iterator[str]:
-    load: dict[str, int] = {}
+    load: dict[str, tuple[int, int]] = {}
     for state in _states(tx, one_of(sessions.c.status, Status.OFFERED.value, Status.ACTIVE.value, Status.SNOOZED.value)):
         if state.status is not Status.OFFERED and not state.counted:
             continue
         holders = state.offered_to if state.status is Status.OFFERED else (state.operator_id,)
         for holder in holders:
             if holder is not None:
-                load[holder] = load.get(holder, 0) + state.weight
-    for operator, reserved in tx.all(adhoc(select(budgets.c.operator_id, budgets.c.reserved))):
-        if reserved != load.pop(operator, 0):
+                weight, rings = load.get(holder, (0, 0))
+                load[holder] = weight + state.weight, rings + (state.load is LoadKind.CALL)
+    for operator, *reserved in tx.all(adhoc(select(*cols(budgets, "operator_id reserved calls")))):
+        if tuple(reserved) != load.pop(operator, (0, 0)):
             yield operator
     yield from load
 

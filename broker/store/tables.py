@@ -84,6 +84,7 @@ operators = _table(
     _text("hours", null=True),  # shifts, leave and breaks, JSON (broker.hours)
     _text("languages", default="[]"),  # those they can answer in, JSON
     _text("skills", default="[]"),  # tags, JSON
+    _text("phone", default=""),  # where calls ring: an endpoint of the telephone exchange or a number; empty: nowhere
     _us("created_us"),
     _us("changed_us"),
     Index("uq_operators_login", "login", unique=True),
@@ -511,6 +512,7 @@ budgets = _table(
     Column("operator_id", _Id, ForeignKey("operators.id"), primary_key=True),
     _int("budget", default=100),
     _int("reserved", default=0),
+    _int("calls", default=0),  # how many of what is reserved are calls that ring or talk
 )
 turns = _table(
     "routing",
@@ -529,6 +531,36 @@ line_state = _table(
     _us("paced_until_us", null=True),  # until when the rest of what has waited for the opening is kept back
     _us("changed_us"),
     _int("changes", default=0),  # how often a seat of its pool was added, freed or came online
+)
+
+# --- channels
+
+calls = _table(
+    "channels",
+    "calls",
+    Column("conversation_id", _Id, ForeignKey("conversations.id"), primary_key=True),  # each call is its own
+    _id("channel_id", ref="channels.id"),
+    _text("number", default=""),  # the caller's, E.164 where it can be; empty: withheld
+    _text("called", default=""),  # the number that was called
+    _text("leg", default=""),  # the caller's channel, as the telephone exchange names it
+    _id("process_id", null=True),  # that tells the exchange what to do with it; null: none does now
+    _int("attempt", default=0),  # how often the exchange has asked: an earlier asking says no more
+    _int("rung", default=0),  # the last offer for which phones were rung; written before they are
+    _id("operator_id", null=True),  # who talked with the caller, the last of them
+    _us("came_us"),
+    _us("talk_us", null=True),  # when an operator's phone was lifted
+    _us("talk_ended_us", null=True),
+    _us("ended_us", null=True),  # when the exchange knew the call no more
+    _text("recording", default=""),  # of the talk: a file below the folder of recordings
+    _text("voicemail", default=""),  # what the caller said to the machine: likewise
+    _text("problem", default=""),  # what went wrong with it, in words for an administrator
+    Index(
+        "ix_calls_open",
+        "channel_id",
+        "came_us",
+        sqlite_where=text("ended_us IS NULL"),
+        postgresql_where=text("ended_us IS NULL"),
+    ),
 )
 
 # --- crm_bridge

@@ -229,4 +229,4 @@ def test_every_table_has_an_owner_among_the_packages():
     from broker.store.tables import OWNERS
 
     assert set(OWNERS) == set(metadata.tables)
-    assert {owner.split(".")[0] for owner in OWNERS.values()} <= {"broker", "operators", "routing", "crm_bridge"}
+    assert {owner.split(".")[0] for owner in OWNERS.values()} <= {"broker", "operators", "routing", "crm_bridge", "channels"}

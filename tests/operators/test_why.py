@@ -879,6 +879,10 @@ def test_the_codes_are_found_where_they_are_made():
         *(f"held.{code}" for code in sorted(HELD | {"nobody", "pace", "closed"})),
         *(f"offer.{code}" for code in sorted(ENDS | {"open"})),
         *(f"opened.shut.{code}" for code in sorted({"outside", *(one.value for one in OutsideCalls)})),
+        *(f"diverted.outside.{one.value}" for one in OutsideCalls),
+        *(f"diverted.unanswered.{code}" for code in ("voicemail", "forward", "hang_up")),
+        *(f"offer.{code}" for code in ("busy", "unreachable")),
+        *(f"hung_up.{code}" for code in (engine.MISSED, engine.LOST)),
     ],
 )
 def test_every_code_has_words(key):

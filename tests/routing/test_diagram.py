@@ -25,6 +25,8 @@ from broker.domain import (
     Status,
 )
 from broker.events import (
+    CallEnded,
+    CallRated,
     Close,
     ContactMessage,
     Decline,
@@ -41,6 +43,8 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    RingAnswered,
+    RingEnded,
     RoundDue,
     SilenceDue,
     Snooze,
@@ -50,8 +54,9 @@ from broker.events import (
     Take,
     TakeOver,
     Transfer,
+    VoicemailLeft,
 )
-from routing.engine import LEADS, TABLE, decide
+from routing.engine import CALL_TABLE, LEADS, TABLE, UNANSWERED, decide
 from routing.session import Session
 from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View
 from tests.support.clock import NOON
@@ -107,6 +112,21 @@ def sessions(status):
             ]
 
 
+def calls(status):
+    """Return calls of *status* as they come."""
+    if status is Status.NEW:
+        return [None]
+    ringing = [replace(one, load=LoadKind.CALL) for one in sessions(status)]
+    match status:
+        case Status.SNOOZED:
+            return []  # nobody puts a caller by
+        case Status.OFFERED:
+            return [*ringing, *(replace(one, diverts=UNANSWERED) for one in ringing)]
+        case Status.CLOSED:
+            return [*ringing, *(replace(one, operator_id=None, outcome="voicemail") for one in ringing)]
+    return ringing
+
+
 def events(kind):
     """Return events of *kind*, by the right and the wrong person, in time and late."""
     times = [NOON, NOON + HOUR, NOON + 3 * HOUR]
@@ -135,22 +155,31 @@ def events(kind):
     if kind is Offered:
         return [kind(at=NOON, operators=(ANN,), until=NOON + HOUR, fresh_round=fresh) for fresh in (True, False)]
     if kind is Held:
-        return [kind(at=NOON, until=until, why=why) for until in (None, NOON + HOUR) for why in ("round", "nobody")]
+        whys = ("round", "nobody", "rounds_over")
+        return [kind(at=NOON, until=until, why=why) for until in (None, NOON + HOUR) for why in whys]
+    if kind is RingAnswered:
+        return [kind(at=NOON, operator_id=who) for who in (ANN, BOB)]
+    if kind is RingEnded:
+        return [kind(at=NOON, operators=(ANN,), offer_no=number, how="busy") for number in (0, 1)]
+    if kind is CallRated:
+        return [kind(at=NOON, stars=5)]
+    if kind is VoicemailLeft:
+        return [kind(at=NOON, seconds=9)]
     if kind is OperatorGone:
         return [
             kind(at=NOON, operator_id=ANN, vanished=vanished, removed=removed)
             for vanished, removed in product((False, True), repeat=2)
         ]
-    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue)
+    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue, CallEnded)
     return [kind(at=at) for at in times]
 
 
-def views():
+def views(load=LoadKind.CHAT):
     """Return views in which the operator may everything, is full, is a stranger, and is nobody."""
     conversation = ConversationView(
-        ConversationId("c"), ChannelId("ch"), LineId("l"), ContactId("p"), LoadKind.CHAT, 0, True, SessionId("next")
+        ConversationId("c"), ChannelId("ch"), LineId("l"), ContactId("p"), load, 0, True, SessionId("next")
     )
-    able = OperatorView(ANN, True, True, True, PresenceState.ONLINE, 100, 0)
+    able = OperatorView(ANN, True, True, True, PresenceState.ONLINE, 100, 0, phone=True)
     full = OperatorView(ANN, True, True, False, PresenceState.ONLINE, 100, 100)
     stranger = OperatorView(ANN, True, False, False, PresenceState.ONLINE, 100, 0)
     shut = HoursView(open=False, opens_at=NOON + HOUR)
@@ -175,15 +204,29 @@ def views():
     ]
 
 
+def gone(status, kind, some, load):
+    """Return where an event of *kind* leads *some* sessions."""
+    found = set()
+    for session, event, view in product(some, events(kind), views(load)):
+        after, _ = decide(session, event, view, event.at)
+        found.add(after.status if after is not None else Status.NEW)
+    return found - {status}
+
+
 @pytest.mark.parametrize("pair", list(TABLE), ids=lambda pair: f"{pair[0]}-{pair[1].__name__}")
 def test_every_move_is_drawn(pair):
     """Whatever the circumstances, an event leads where LEADS says or nowhere, and each drawn arrow is gone somewhere."""
     status, kind = pair
-    gone = set()
-    for session, event, view in product(sessions(status), events(kind), views()):
-        after, _ = decide(session, event, view, event.at)
-        gone.add(after.status if after is not None else Status.NEW)
+    ways = gone(status, kind, sessions(status), LoadKind.CHAT)
+    if pair not in CALL_TABLE:
+        ways |= gone(status, kind, calls(status), LoadKind.CALL)
 
-    drawn = set(LEADS.get(TABLE[pair], ()))
+    assert ways == set(LEADS.get(TABLE[pair], ())) - {status}
 
-    assert gone - {status} == drawn - {status}
+
+@pytest.mark.parametrize("pair", list(CALL_TABLE), ids=lambda pair: f"{pair[0]}-{pair[1].__name__}")
+def test_every_move_of_calls_alone_is_drawn(pair):
+    """Where the telephone has a rule of its own."""
+    status, kind = pair
+
+    assert gone(status, kind, calls(status), LoadKind.CALL) == set(LEADS.get(CALL_TABLE[pair], ())) - {status}

@@ -679,3 +679,66 @@ def test_a_line_without_seats_waits():
 def test_a_session_that_weighs_nothing_always_fits():
     """A full operator can take what takes nothing."""
     assert isinstance(given(line(ANN), waiting(weight=0), ann=operator(ANN, reserved=100)).offers[0], Offer)
+
+
+# --- calls
+
+
+def call(id_: str = "s1", at: datetime = NOON, **changes: Any) -> Waiting:
+    return waiting(id_, at, **({"weight": 50, "call": True} | changes))
+
+
+def test_a_call_rings_where_there_is_a_phone_that_is_free():
+    """Whoever has none, and whoever rings or talks, is passed over, and it is told why."""
+    result = given(line(ANN, BOB, CAT), call(), ann=operator(ANN, phone=False), bob=operator(BOB, calls=1, reserved=50))
+
+    assert offered(result) == {"s1": (CAT,)}
+    assert why(result.offers[0]) == {ANN: "no_phone", BOB: "on_call", CAT: "chosen"}
+
+
+def test_two_calls_do_not_ring_at_one_phone():
+    """Though there is room for both."""
+    assert offered(given(line(ANN), call("s1"), call("s2"))) == {"s1": (ANN,)}
+
+
+def test_whose_phone_rings_is_offered_nothing_else():
+    """Unless the line says so."""
+    quiet = line(ANN)
+    busy = replace(quiet, chats_too=True)
+
+    assert offered(given(quiet, call("s1"), waiting("s2"))) == {"s1": (ANN,)}
+    assert offered(given(busy, call("s1"), waiting("s2"))) == {"s1": (ANN,), "s2": (ANN,)}
+    talks = operator(ANN, calls=1, reserved=50)
+    assert offered(given(quiet, waiting("s2"), ann=talks)) == {}
+    assert offered(given(busy, waiting("s2"), ann=talks)) == {"s2": (ANN,)}
+
+
+def test_who_chats_is_rung_as_long_as_they_have_room():
+    """One budget for both: two chats and a call are 100."""
+    assert offered(given(line(ANN), call(), ann=operator(ANN, reserved=50))) == {"s1": (ANN,)}
+    assert offered(given(line(ANN), call(), ann=operator(ANN, reserved=75))) == {}
+
+
+def test_a_call_rings_for_the_time_of_calls():
+    """Not for that of chats; and a round of it lasts as long."""
+    shop = replace(line(ANN), ring_seconds=15)
+    (made,) = given(shop, call()).offers
+    assert made.until == NOON + 15 * SECOND
+
+    (hold,) = given(shop, call(asked=(ANN,), round_no=1, round_began=NOON - 5 * SECOND)).holds
+    assert (hold.why, hold.until) == ("round", NOON + 10 * SECOND)
+
+
+def test_all_at_once_rings_all_phones_that_are_free():
+    """The others are not among them."""
+    result = given(line(ANN, BOB, CAT, how=ALL), call(), bob=operator(BOB, calls=1))
+    assert offered(result) == {"s1": (ANN, CAT)}
+
+
+def test_a_caller_waits_for_their_responsible_who_talks_and_not_for_one_without_a_phone():
+    """As a chat waits for one without room."""
+    mine = {"responsible_id": BOB, "responsible_until": NOON + MINUTE}
+    (hold,) = given(line(ANN, BOB), call(**mine), bob=operator(BOB, calls=1)).holds
+
+    assert (hold.why, hold.until) == ("responsible", NOON + MINUTE)
+    assert offered(given(line(ANN, BOB), call(**mine), bob=operator(BOB, phone=False))) == {"s1": (ANN,)}

@@ -26,6 +26,8 @@ from broker.domain import (
 )
 from broker.errors import IllegalTransition
 from broker.events import (
+    CallEnded,
+    CallRated,
     Close,
     ContactMessage,
     Decline,
@@ -44,6 +46,8 @@ from broker.events import (
     Receipt,
     ReopenEnded,
     Reply,
+    RingAnswered,
+    RingEnded,
     RoundDue,
     SessionEvent,
     SilenceDue,
@@ -54,6 +58,7 @@ from broker.events import (
     Take,
     TakeOver,
     Transfer,
+    VoicemailLeft,
 )
 from routing.engine import KPI, NO_ANSWER, OFFER, REOPEN, ROUND, TABLE, decide
 from routing.session import (
@@ -161,6 +166,11 @@ EVENTS: list[SessionEvent] = [
     SnoozeEnded(at=NOON),
     SilenceDue(at=NOON),
     KpiDue(at=NOON),
+    RingAnswered(at=NOON, operator_id=ANN),
+    RingEnded(at=NOON, operators=(ANN,), offer_no=1, how="busy"),
+    CallEnded(at=NOON),
+    CallRated(at=NOON, stars=5),
+    VoicemailLeft(at=NOON, seconds=7),
 ]
 
 # --- the table as a whole
@@ -370,11 +380,10 @@ def shut_outside(line: LineSettings, **changes: Any) -> Session:
     return after(None, wrote(), closed(line, **changes))[0]
 
 
-@pytest.mark.parametrize(("load", "how"), [(LoadKind.CHAT, Outside.REPLY), (LoadKind.CALL, Outside.KEEP)])
-def test_more_words_outside_the_hours_join_what_was_said(load: LoadKind, how: Outside):
-    """The customer was answered already: no second reply, the session stays as it is; of a call whatever the line does with messages."""
-    line = outside(how)
-    before = shut_outside(line, load=load)
+def test_more_words_outside_the_hours_join_what_was_said():
+    """The customer was answered already: no second reply, the session stays as it is."""
+    line = outside(Outside.REPLY)
+    before = shut_outside(line)
 
     assert after(before, wrote(NOON + MINUTE), closed(line), NOON + MINUTE) == (before, (Ignore("outside the hours"),))
 
@@ -807,10 +816,9 @@ def test_a_line_that_closes_for_good():
     assert after(session, CLOSES, closed(line, NEVER))[1] == ()
 
 
-@pytest.mark.parametrize("before", [replace(QUEUED, unanswered_since=None, answer_due=None), replace(QUEUED, load=LoadKind.CALL)])
-def test_who_waits_for_no_answer_is_told_nothing_at_closing(before: Session):
-    """Their question was answered before it went back to the queue; or they hear the line and read nothing."""
-    session, decisions = after(before, CLOSES, closed())
+def test_who_waits_for_no_answer_is_told_nothing_at_closing():
+    """Their question was answered before it went back to the queue."""
+    session, decisions = after(replace(QUEUED, unanswered_since=None, answer_due=None), CLOSES, closed())
 
     assert session.opens_at == OPENS
     assert Say("outside") not in decisions

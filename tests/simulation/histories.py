@@ -14,7 +14,8 @@ judged by something else than what made it.
     STRICT      not the head of the list; for all at once and least loaded: not everybody, not the least
     UNEVEN      seats that were fit at the same offers were offered a number that differs by more than one
     DEADLINE    an offer ended at another moment than its deadline without an answer
-    LOST        what a customer wrote is in no session, or in one that was closed without them
+    LOST        what a customer wrote is in no session, or in one that was closed without them; a call has ended and goes nowhere
+    TWICE       a phone was to ring of somebody whose phone rang, or who talked; or of somebody without one
     STUCK       everybody is there and takes what they are offered, and a session waits still
     REPLAY      a decision made again from its record is other bytes
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -35,6 +36,7 @@ from msgspec.structs import replace
 
 from broker.domain import (
     AGE_SECONDS,
+    CallSettings,
     ChannelId,
     ContactId,
     ConversationId,
@@ -52,11 +54,14 @@ from broker.domain import (
     Rating,
     SessionId,
     Status,
+    UnansweredCalls,
     Vanished,
     Weights,
     rank_of,
 )
 from broker.events import (
+    CallEnded,
+    CallRated,
     Close,
     ContactMessage,
     Decline,
@@ -74,6 +79,8 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    RingAnswered,
+    RingEnded,
     RoundDue,
     SessionEvent,
     SilenceDue,
@@ -84,6 +91,7 @@ from broker.events import (
     Take,
     TakeOver,
     Transfer,
+    VoicemailLeft,
 )
 from routing.applying import ENCODER, record_of
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
@@ -94,6 +102,7 @@ from routing.session import (
     Ban,
     CancelTimer,
     Decision,
+    Divert,
     EndOffers,
     Freeze,
     Ignore,
@@ -114,6 +123,8 @@ EVENTS = 30
 """What customers, operators and timers enter in one history before its end is played; what the distributor enters is not counted."""
 MOVES_MAX = 400
 ENDING_MAX = 400
+PATIENCE = 60
+"""Rounds of the ending after which a caller hangs up: a line may let them wait for ever."""
 ENDS_EVERY = 2
 """Every second history is played to an end in which everybody works: STUCK is looked for there."""
 JOURNALS_EVERY = 4
@@ -171,6 +182,9 @@ class Person:
     presence: PresenceState = ONLINE
     active: bool = True
     on_shift: bool = True
+    phone: bool = True
+    calls: int = 0
+    """How many ring or talk there."""
     reserved: int = 0
     ceiling: int = 0
     """The most that may be reserved: the budget, or what was reserved when it was made smaller."""
@@ -281,6 +295,7 @@ class World:
                 ceiling=budget,
                 skills=("language:en", *rng.choice(((), (), ("skill:billing",), ("skill:billing", "language:ru")))),
                 shift=None if self.calm else rng.choice(SHIFTS),
+                phone=rng.random() < 0.8,
             )
             for number in range(rng.randint(2, 4))
             for id_ in (OperatorId(f"p{number}"),)
@@ -341,6 +356,13 @@ class World:
             no_answer_line=rng.choice(("line0", "line1", "nowhere")),
             reopen_seconds=rng.choice((0, 60, 300)),
             weights=rng.choice((Weights(), Weights(), Weights(chat=50, mail=10), Weights(chat=40, call=50))),
+            calls=CallSettings(
+                ring_seconds=rng.choice((10, 20)),
+                no_answer_seconds=rng.choice((0, 50)),
+                no_answer_does=rng.choice(list(UnansweredCalls)),
+                no_answer_line=rng.choice(("line0", "line1", "nowhere")),
+                chats_too=rng.random() < 0.3,
+            ),
         )
 
     def _share(self) -> None:
@@ -416,7 +438,10 @@ class World:
         if after is not None:
             self._owned(after)
             closes = after.status is Status.CLOSED and before is not None and before.status is not Status.CLOSED
-            if closes and not isinstance(event, (Close, Spam)) and before is not None and before.unanswered_since is not None:
+            elsewhere = isinstance(event, CallEnded) or any(isinstance(one, Divert) for one in decisions)
+            if closes and after.load is LoadKind.CALL and elsewhere:
+                self.met.add(f"call {after.outcome or 'ended'}")
+            elif closes and not isinstance(event, (Close, Spam)) and before is not None and before.unanswered_since is not None:
                 self._found("LOST", f"{after.id} was closed by {event} with words that nobody has answered")
 
     def _view(self, thread: Thread, line: Place, event: SessionEvent, rating: Rating | None) -> View:
@@ -436,10 +461,23 @@ class World:
                 known.budget,
                 known.reserved,
                 known.on_shift,
+                known.phone,
+                known.calls,
             )
 
         holder = session.operator_id if session is not None else None
         passed_by = session.passed_by if session is not None else None
+        if session is not None and session.load is LoadKind.CALL and isinstance(event, _MAY_DIVERT):
+            slug = settings.calls.no_answer_line if settings.calls.no_answer_does is UnansweredCalls.LINE else ""
+            onward = self.lines.get(LineId(slug))
+            to = onward or line
+            return View(
+                settings,
+                operator=person(passed_by),
+                hours=self.hours(line),
+                target=TargetView(to.id, onward is not None, thread.language, thread.priority, to.open),
+                target_line=to.settings,
+            )
         match event:
             case ContactMessage():
                 if session is not None and session.status is not Status.CLOSED:
@@ -502,9 +540,9 @@ class World:
                 thread.timers[name] = (due, session.offer_no if session is not None else 0)
             case CancelTimer(name=name):
                 thread.timers.pop(name, None)
-            case Reserve(operator_id=who):
+            case Reserve(operator_id=who, forced=forced):
                 assert session is not None
-                self._reserve(session, self.people[who])
+                self._reserve(session, self.people[who], forced=forced)
             case Release(operator_id=who, weight=weight):
                 assert session is not None
                 self._release(session, self.people[who], session.weight if weight is None else weight)
@@ -538,9 +576,15 @@ class World:
             case _:
                 pass  # what is said, delivered, alerted and diverted leaves the house
 
-    def _reserve(self, session: Session, person: Person) -> None:
-        if person.reserved + session.weight > person.budget:
+    def _reserve(self, session: Session, person: Person, *, forced: bool) -> None:
+        if forced:
+            person.ceiling = max(person.ceiling, person.reserved + session.weight)
+        elif person.reserved + session.weight > person.budget:
             self._found("BUDGET", f"{session.id} takes {session.weight} of {person}")
+        if session.load is LoadKind.CALL:
+            if not forced and (person.calls or not person.phone):
+                self._found("TWICE", f"{session.id} rings {person}")
+            person.calls += 1
         held = self.held.setdefault(session.id, {})
         if person.id in held:
             self._found("BUDGET", f"{session.id} is reserved twice by {person.id}")
@@ -551,12 +595,15 @@ class World:
         if self.held.get(session.id, {}).pop(person.id, None) != weight:
             self._found("BUDGET", f"{session.id} gives back {weight} to {person.id}, who did not hold that")
         person.reserved -= weight
+        person.calls -= session.load is LoadKind.CALL
 
     def _end_offer(self, session: Session, who: OperatorId, how: str, event: SessionEvent) -> None:
         until = self.offers.get(session.id, {}).pop(who, None)
         self.met.add(f"offer {how}")
         if until is None:
             self._found("OWNER", f"an offer of {session.id} to {who} has {how} and was not open")
+        elif isinstance(event, RingAnswered | RingEnded):
+            self.met.add(f"ring {how}")
         elif how == "ran_out":
             if event.at != until and not (event.at == self.landed and until < event.at):
                 self._found("DEADLINE", f"the offer of {session.id} to {who} ran out at {event.at}, not at {until}")
@@ -599,7 +646,9 @@ class World:
             pool = Pool(
                 tuple(self._line_state(place) for place in places),
                 tuple(
-                    OperatorState(one.id, one.active, one.presence, one.budget, one.reserved, one.on_shift, one.skills)
+                    OperatorState(
+                        one.id, one.active, one.presence, one.budget, one.reserved, one.on_shift, one.skills, one.phone, one.calls
+                    )
                     for one in people
                 ),
                 tuple(as_waiting(row[3]) for row in waiting),
@@ -626,6 +675,8 @@ class World:
             place.opened_at,
             settings.opening_pace_seconds if place.opened_at is not None else 0,
             place.changes,
+            settings.calls.ring_seconds,
+            settings.calls.chats_too,
         )
 
     def _follow(self, pool: Pool, result: Result) -> None:
@@ -681,13 +732,15 @@ class World:
             if shut:
                 self.met.add("held hours")
                 self._decide(self._thread_of(session_id), Held(self.now, None, "hours"))
-            elif line.open and not any(self.room(line, session.weight)):
+            elif line.open and not any(self.there(line, session)):
                 self._nobody(session_id)
         for thread in self.threads:
             waits = thread.session
             if waits is None or waits.status is not Status.QUEUED or waits.line_id not in pool_lines or waits.nobody_told:
                 continue
-            if self.lines[waits.line_id].open and not any(self.room(self.lines[waits.line_id], -(10**9))):
+            place = self.lines[waits.line_id]
+            phones = waits.load is LoadKind.CALL and any(self.people[who].phone for who in place.seats)
+            if place.open and not any(self.room(place, -(10**9), phone=phones)):
                 self._nobody(waits.id)
 
     def _nobody(self, session_id: SessionId) -> None:
@@ -697,17 +750,30 @@ class World:
     def _thread_of(self, session_id: SessionId) -> Thread:
         return next(thread for thread in self.threads if thread.session is not None and thread.session.id == session_id)
 
-    def room(self, line: Place, weight: int) -> Iterator[OperatorId]:
-        """Yield the seats of the line, in the queue's order, that are there and have room for *weight*."""
+    def room(self, line: Place, weight: int, *, phone: bool = False) -> Iterator[OperatorId]:
+        """Yield the seats of the line, in the queue's order, that are there and have room for *weight*; *phone*: and a phone."""
         for who in line.seats:
             person = self.people[who]
-            if person.active and person.on_shift and person.presence is ONLINE and person.budget - person.reserved >= weight:
+            there = person.active and person.on_shift and person.presence is ONLINE
+            if there and person.budget - person.reserved >= weight and (person.phone or not phone):
                 yield who
+
+    def there(self, line: Place, session: Session) -> Iterator[OperatorId]:
+        """Yield the seats for whom it is worth waiting: a call waits for those who talk, too."""
+        rings = session.load is LoadKind.CALL
+        return self.room(line, -(10**9) if rings else session.weight, phone=rings)
+
+    def can_ring(self, line: Place, *, call: bool, on_call: Collection[OperatorId]) -> Callable[[OperatorId], bool]:
+        """Return whether a telephone lets somebody have what is a *call* or not."""
+        if call:
+            return lambda who: self.people[who].phone and who not in on_call
+        return lambda who: line.settings.calls.chats_too or who not in on_call
 
     # --- what must hold of a distribution: judged offer by offer, with what the offers before have left
 
     def _judge(self, pool: Pool, before: dict[OperatorId, int], result: Result) -> None:
         now, free = self.now, dict(before)
+        on_call = {who for who, person in self.people.items() if person.calls}
         paced = {
             (line.id, seat.operator_id)
             for line in pool.lines
@@ -722,24 +788,25 @@ class World:
             # What is kept back is judged at its place in the queue.
             while kept_back and (offer is None or kept_back[0][0] < order[offer.session_id]):
                 number, line_id = kept_back.pop(0)
-                if self._could(pool.waiting[number], self.lines[line_id], free, paced):
+                if self._could(pool.waiting[number], self.lines[line_id], free, paced, on_call):
                     self._found("IDLE", f"{pool.waiting[number]} is kept back by the pace, and a seat could take it")
             if offer is None:
                 return
             session = waiting.pop(offer.session_id)
             line = self.lines[session.line_id]
-            could = self._could(session, line, free, paced)
+            could = self._could(session, line, free, paced, on_call)
             self._chosen(session, line, offer.rule, offer.operators, could, free)
-            if offer.until != now + timedelta(seconds=line.settings.offer_seconds):
+            if offer.until != now + timedelta(seconds=answer_seconds(session, line)):
                 self._found("DEADLINE", f"{session.id} is offered until {offer.until}, not for one time to answer")
             for other in waiting.values():
                 which = overtaken(other, session)
                 if which and order[other.id] < behind.get(other.line_id, len(order)):
-                    theirs = self._could(other, self.lines[other.line_id], free, paced)
+                    theirs = self._could(other, self.lines[other.line_id], free, paced, on_call)
                     if not set(offer.operators).isdisjoint(theirs):
                         self._found(which, f"{offer.operators} got {session} before {other}")
             for who in offer.operators:
                 free[who] -= session.weight
+                on_call |= {who} if session.call else set()
                 waited = line.opened_at is not None and session.queued_at < line.opened_at
                 if waited and offer.rule != "responsible" and line.settings.opening_pace_seconds:
                     paced.add((line.id, who))
@@ -750,12 +817,14 @@ class World:
         line: Place,
         free: dict[OperatorId, int],
         paced: set[tuple[LineId, OperatorId]],
+        on_call: Collection[OperatorId],
     ) -> list[OperatorId]:
         """Return who may be offered the session now, in the queue's order."""
         now = self.now
         renewed = session.rounds_over and self.over[session.id] < line.changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
-        fit = [who for who in line.seats if free.get(who, -1) >= session.weight]
+        can = self.can_ring(line, call=session.call, on_call=on_call)
+        fit = [who for who in line.seats if free.get(who, -1) >= session.weight and can(who)]
         knows = session.responsible_id
         if (
             knows is not None
@@ -764,6 +833,7 @@ class World:
             and knows not in asked
             and knows in free
             and knows in line.seats
+            and (self.people[knows].phone or not session.call)
         ):
             return [knows] if knows in fit else []
         relaxed = session.needs_until is not None and session.needs_until <= now
@@ -771,7 +841,7 @@ class World:
         left = [who for who in able if who not in asked]
         if not left and not session.rounds_over and session.round_no < line.settings.rounds:
             began = session.round_began or now
-            left = able if began + timedelta(seconds=line.settings.offer_seconds) <= now else []
+            left = able if began + timedelta(seconds=answer_seconds(session, line)) <= now else []
         if line.opened_at is not None and session.queued_at < line.opened_at:
             left = [who for who in left if (line.id, who) not in paced]
         return left
@@ -875,7 +945,7 @@ class World:
                 due = thread.timers.get(OFFER, (None, 0))[0]
                 if due != session.offered_until or due is None or due <= self.now:
                     self._found("DEADLINE", f"{session} is offered still, its timer is due at {due}")
-            elif session.status is Status.ACTIVE and session.operator_id in removed:
+            elif session.status is Status.ACTIVE and session.operator_id in removed and session.load is not LoadKind.CALL:
                 self._found("OWNER", f"{session.id} is with {session.operator_id}, who was removed")
 
     def _waits(self, thread: Thread, session: Session) -> None:
@@ -883,10 +953,14 @@ class World:
         now, line = self.now, self.lines[session.line_id]
         if not line.open:
             said = self.said.get(session.id)
-            if session.unanswered_since is not None and session.load is not LoadKind.CALL and said != (line.turns_at or NEVER):
+            if session.load is LoadKind.CALL and thread.id not in self.shut and session.id not in self.shut:
+                self._found("LOST", f"{session} rings nowhere: its line is closed")
+            elif session.unanswered_since is not None and said != (line.turns_at or NEVER):
                 self._found("TOLD", f"{session} waits in a closed line, and was told of {said}")
             return
-        fit = set(self.room(line, session.weight))
+        on_call = {who for who, person in self.people.items() if person.calls}
+        can = self.can_ring(line, call=session.load is LoadKind.CALL, on_call=on_call)
+        fit = set(filter(can, self.room(line, session.weight)))
         if not fit or (line.pace_due is not None and line.pace_due > now):
             return
         why, until = session.held_why, session.held_until
@@ -1012,7 +1086,11 @@ class World:
             for thread in open_:
                 session = thread.session
                 assert session is not None
-                if session.status is Status.OFFERED:
+                if session.load is LoadKind.CALL and session.status is Status.OFFERED:
+                    self.enter(thread, RingAnswered(self.now, session.offered_to[0]))
+                elif session.load is LoadKind.CALL and (session.status is Status.ACTIVE or number > PATIENCE):
+                    self.enter(thread, CallEnded(self.now))
+                elif session.status is Status.OFFERED:
                     self._do(thread, session.offered_to[0], Take)
                 elif session.status is Status.ACTIVE and session.operator_id is not None:
                     self._do(thread, session.operator_id, Reply)
@@ -1057,8 +1135,50 @@ class World:
             more["message_id"] = rng.choice((None, self._name("m")))
         self.enter(thread, deed(at=self.now, operator_id=who, command=self._name("k"), **more))
 
+    def _calls(self, thread: Thread) -> None:
+        """Somebody calls, if their call before is over: each is a conversation of its own."""
+        if thread.inputs:
+            return
+        if thread.session is not None:
+            if thread.session.status is not Status.CLOSED:
+                return
+            thread.session = None
+            thread.timers.clear()
+        self.enter(thread, ContactMessage(self.now, MessageId(self._name("m"))))
+
+    def _telephone(self) -> None:
+        """Something happens to a call: a phone is lifted or not, somebody hangs up, a key is pressed."""
+        calls = [thread for thread in self.threads if thread.load is LoadKind.CALL and thread.session is not None]
+        if not calls:
+            return
+        rng, now = self.rng, self.now
+        thread = rng.choice(calls)
+        session = thread.session
+        assert session is not None
+        who = rng.choice(session.offered_to or tuple(self.people))
+        late = rng.random() < 0.1
+        match session.status:
+            case Status.OFFERED if rng.random() < 0.9:
+                if rng.random() < 0.5:
+                    self.enter(thread, RingAnswered(now, who))
+                else:
+                    how = rng.choice(("declined", "ran_out", "busy", "unreachable", "gone"))
+                    self.enter(thread, RingEnded(now, session.offered_to if late else (who,), session.offer_no - late, how))
+            case Status.CLOSED:
+                told = (CallRated(now, 5), VoicemailLeft(now, 7), RingAnswered(now, who), CallEnded(now))
+                self.enter(thread, rng.choice(told))
+            case Status.QUEUED if late:
+                self.enter(thread, RingAnswered(now, who))
+            case Status.ACTIVE if late:
+                self.enter(thread, RingAnswered(now, who))
+            case _:
+                self.enter(thread, CallEnded(now, lost=rng.random() < 0.2))
+
     def _write(self) -> None:
         thread = self.rng.choice(self.threads)
+        if thread.load is LoadKind.CALL:
+            self._calls(thread)
+            return
         session, rating = thread.session, None
         if session is not None and session.rating_until is not None and session.rating_until >= self.now:
             rating = self.rng.choice((None, None, Rating.GOOD))
@@ -1066,7 +1186,10 @@ class World:
 
     def _rush(self) -> None:
         for thread in self.threads:
-            self.enter(thread, ContactMessage(self.now, MessageId(self._name("m"))))
+            if thread.load is LoadKind.CALL:
+                self._calls(thread)
+            else:
+                self.enter(thread, ContactMessage(self.now, MessageId(self._name("m"))))
 
     def _respond(self, deeds: Sequence[type[Any]] = (Take, Take, Take, Reply, Decline, Decline)) -> None:
         """Somebody answers an offer."""
@@ -1159,6 +1282,7 @@ class World:
                 person.budget = rng.choice((50, 100))
                 person.ceiling = max(person.budget, person.reserved)
                 person.shift = rng.choice(SHIFTS)
+                person.phone = rng.random() < 0.8
                 for other in self.lines:
                     self._mark(other, seats=True)
             case _:
@@ -1212,6 +1336,11 @@ def overtaken(earlier: Waiting, later: Waiting) -> str:
     return "OVERTAKEN" if ahead > timedelta(seconds=(later.priority - earlier.priority) * AGE_SECONDS) else ""
 
 
+def answer_seconds(session: Waiting, line: Place) -> int:
+    """Return how long whoever is offered the session has."""
+    return line.settings.calls.ring_seconds if session.call else line.settings.offer_seconds
+
+
 def as_waiting(session: Session) -> Waiting:
     """Return the session as far as distribution reads it."""
     assert session.queued_at is not None
@@ -1232,9 +1361,11 @@ def as_waiting(session: Session) -> Waiting:
         session.responsible_until,
         session.needs,
         session.needs_until,
+        session.load is LoadKind.CALL,
     )
 
 
+_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held)
 _OWN = (Reply, Reply, Reply, Note, Close, Close, Transfer, Transfer, Snooze, Spam, Invite, LeaveSession, Take)
 _ANY = (Take, Take, Reply, Decline, Note, Close, Transfer, TakeOver, Invite, Join, Join, LeaveSession, Spam, Snooze, Start)
 _HOW_OFTEN: tuple[tuple[Callable[[World], None], int, int], ...] = (
@@ -1242,6 +1373,7 @@ _HOW_OFTEN: tuple[tuple[Callable[[World], None], int, int], ...] = (
     (World._write, 26, 40),
     (World._rush, 2, 4),
     (World._respond, 22, 10),
+    (World._telephone, 14, 10),
     (World._serve, 20, 40),
     (World._meddle, 10, 4),
     (World._supervise, 6, 4),

@@ -29,7 +29,7 @@ from broker.domain import (
 from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RoundDue, SilenceDue, Take
 from routing.distribution import Pool, Result, Turn, distribute
 from routing.engine import OFFER, ROUND, SILENCE, SNOOZE, decide
-from routing.session import CancelTimer, Decision, EndOffers, Ignore, MarkPool, Say, Session, SetTimer
+from routing.session import CancelTimer, Decision, Divert, EndOffers, Ignore, MarkPool, Say, Session, SetTimer
 from routing.view import OPEN, View
 from tests.simulation.histories import EVENTS, Parts, World
 from tests.support.clock import NOON
@@ -93,6 +93,10 @@ def test_histories_reach_what_they_are_meant_to_try():
         *(f"offer {how}" for how in "taken declined ran_out withdrawn gone".split()),
         *(f"outside {status}" for status in (Status.QUEUED, Status.ACTIVE, Status.CLOSED)),
         *(f"refused {code}" for code in "too_late full taken not_offered colleague_full colleague_away no_line banned".split()),
+        *("RingAnswered RingEnded CallEnded CallRated VoicemailLeft".split()),
+        *(f"ring {how}" for how in "taken declined ran_out busy unreachable gone withdrawn".split()),
+        *(f"call {how}" for how in "ended missed lost voicemail forward hang_up".split()),
+        *("refused by_phone", "refused no_phone"),
         *("paced", "went round", "banned", "went", "vanished", "removed", "seated", "changed with offers"),
         *("jumped forward", "jumped back", "took at the last moment"),
     }
@@ -200,6 +204,28 @@ def test_a_distribution_blind_to_what_is_reserved_exceeds_a_budget():
         return replace(pool, operators=tuple(replace(operator, reserved=0) for operator in pool.operators))
 
     assert caught("BUDGET", seen(blind))
+
+
+def test_a_distribution_blind_to_who_talks_rings_a_phone_twice():
+    """An operator has one phone."""
+    assert caught("TWICE", seen(lambda pool: replace(pool, operators=tuple(replace(one, calls=0) for one in pool.operators))))
+
+
+def test_a_distribution_that_believes_in_phones_rings_where_there_is_none():
+    """Who takes no calls is not to be offered any."""
+    assert caught("TWICE", seen(lambda pool: replace(pool, operators=tuple(replace(one, phone=True) for one in pool.operators))))
+
+
+def test_a_call_that_is_not_sent_elsewhere_rings_nowhere():
+    """Its line has closed, and nobody does what the line says."""
+
+    def deaf(session: Any, event: Any, view: View, now: datetime) -> tuple[Session | None, tuple[Decision, ...]]:
+        after, decisions = decide(session, event, view, now)
+        if isinstance(event, Held) and any(isinstance(one, Divert) for one in decisions):
+            return session, ()
+        return after, decisions
+
+    assert caught("LOST", Parts(decide=deaf))
 
 
 def test_a_queue_served_from_its_end_is_no_queue():

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from broker.domain import Status
-from routing.engine import LEADS, TABLE
+from routing.engine import CALL_TABLE, LEADS, TABLE
 
 PATH = Path("docs/routing-table.md")
 
@@ -19,9 +19,10 @@ def render() -> str:
     statuses = [status for status in Status if any(status is key for key, _ in TABLE)]
     events = list(dict.fromkeys(event for _, event in TABLE))
     arrows: dict[tuple[str, str], list[str]] = {}
-    for (status, event), handler in TABLE.items():
+    for (status, event), handler in (*TABLE.items(), *CALL_TABLE.items()):
         for target in LEADS.get(handler, ()):
-            arrows.setdefault((status.value, target.value), []).append(_words(event.__name__))
+            names = arrows.setdefault((status.value, target.value), [])
+            names += [] if _words(event.__name__) in names else [_words(event.__name__)]
     lines = [
         "# The engine's table",
         "",
@@ -40,6 +41,17 @@ def render() -> str:
         *(
             f"| {_words(event.__name__)} | " + " | ".join(_cell(TABLE[status, event]) for status in statuses) + " |"
             for event in events
+        ),
+        "",
+        "Of calls, where that is something else: they are answered by lifting a phone.",
+        "",
+        "| event | " + " | ".join(status.value for status in statuses) + " |",
+        "|---|" + "---|" * len(statuses),
+        *(
+            f"| {_words(event.__name__)} | "
+            + " | ".join(_cell(CALL_TABLE[pair]) if (pair := (status, event)) in CALL_TABLE else "" for status in statuses)
+            + " |"
+            for event in dict.fromkeys(event for _, event in CALL_TABLE)
         ),
         "",
     ]
