@@ -283,8 +283,9 @@ async def _to_the_end(serving: Coroutine[Any, Any, int]) -> int:
 def kinds() -> dict[str, ChannelKind]:
     """Return every kind of channel there is: a new one is one line here."""
     from channels import widget
+    from channels.phone import adapter as phone
 
-    return {kind.kind: kind for kind in (widget.KIND,)}
+    return {kind.kind: kind for kind in (widget.KIND, phone.KIND)}
 
 
 def calendars() -> Calendars:
@@ -467,6 +468,7 @@ class Process:
         from broker.access.logins import Logins
         from broker.access.passwords import Passwords
         from broker.clock import SystemClock
+        from broker.config import host_of
         from broker.leases import Leases
         from broker.store.directory import LiveDirectory
         from broker.web.addresses import Addresses
@@ -484,6 +486,11 @@ class Process:
         self.demo = demo
         # Before anything is written: a port that is taken must not cost the house its first password.
         self.doors = open_port(settings.host, settings.port)
+        self._phone_doors: list[socket.socket] = []
+        self._phone_secret = ""
+        if "channels" in self.roles and (phone := settings.telephone.listen) is not None:
+            self._phone_secret = settings.telephone_secret
+            self._phone_doors = open_port(host_of(phone), int(phone.rpartition(":")[2]), "telephone.listen")
         self.kinds = kinds()
         self._strange: set[str] = set()
         """Kinds of channels that this version does not know."""
@@ -588,9 +595,16 @@ class Process:
         return known is not None and known.idempotent
 
     def _make_channel(self, row: ChannelRow) -> Channel:
+        from channels import widget
+        from channels.phone import adapter as phone
         from channels.unknown import UnknownChannel
 
-        return self.gate.channel(row) if row.kind in self.kinds else UnknownChannel(row)
+        match row.kind:
+            case widget.KIND.kind:
+                return self.gate.channel(row)
+            case phone.KIND.kind:
+                return phone.PhoneChannel(row)
+        return UnknownChannel(row)
 
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
@@ -754,6 +768,8 @@ class Process:
             loops["sender"] = outgoing.run()
         if "channels" in self.roles:
             loops["receivers"] = self._receive()
+            if self._phone_doors:
+                loops["telephone"] = self._answer_calls()
         if "crm" in self.roles:
             loops["crm"] = self._once("crm", self._write_crm)
         return loops
@@ -805,6 +821,31 @@ class Process:
             await receivers.run()
         finally:
             stop()
+
+    async def _answer_calls(self) -> None:
+        """Serve the telephone exchange until cancelled."""
+        from broker.web.listening import room_for
+        from channels.phone.fastagi import Server
+        from channels.phone.switchboard import Folders, Switchboard
+
+        telephone = self.settings.telephone
+        room_for(self.settings.connections.total + telephone.connections)
+        here = telephone.recordings or self.settings.data / "recordings"
+        here.mkdir(parents=True, exist_ok=True)
+        folders = Folders(here, telephone.recordings_there or str(here.resolve()))
+        board = Switchboard(
+            self.store, self.transport, self.clock, self.directory, self._channel, folders, process_id=self.ground.process.id
+        )
+        server = Server(
+            board.handle, secret=self._phone_secret, networks=telephone.networks, connections_max=telephone.connections
+        )
+        try:
+            for door in self._phone_doors:
+                await server.start(sock=door.dup())  # the door stays open for when we go on after a move that failed
+            await asyncio.Event().wait()
+        finally:
+            await server.close()
+            board.close()
 
     async def _write_crm(self, fence: Fence) -> None:
         from crm_bridge.builtin import BuiltInCrm

@@ -32,8 +32,10 @@ __all__ = [
     "LoginLimits",
     "OperatorLimits",
     "Settings",
+    "TelephoneSettings",
     "TracingSettings",
     "VisitorLimits",
+    "host_of",
     "read_settings",
 ]
 
@@ -181,6 +183,26 @@ class LogSettings(_Group):
     """auto: console on a terminal, JSON lines elsewhere."""
 
 
+class TelephoneSettings(_Group):
+    """Where Asterisk asks what to do with calls (FastAGI); nothing of it is switched on unless `listen` is set."""
+
+    listen: Annotated[str | None, AfterValidator(lambda value: _listen(value) if value is not None else None)] = None
+    """`127.0.0.1:4573`, or an address that the telephone exchange reaches: never the internet."""
+    secret: SecretStr | None = None
+    """What the dialplan's address must say; without it nobody is served."""
+    secret_file: Path | None = None
+    networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_words)] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+    """Where the telephone exchange is: whoever else connects is not listened to."""
+    recordings: Path | None = None
+    """Folder of recordings, which Asterisk writes and we read; without it `recordings` in the data folder."""
+    recordings_there: str | None = None
+    """The same folder as Asterisk sees it, when that is under another name."""
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+
+
 class TracingSettings(_Group):
     """Spans of messages for OpenTelemetry; needs the extra `tracing`."""
 
@@ -229,6 +251,7 @@ class Settings(BaseSettings):
     operator: OperatorLimits = OperatorLimits()
     login: LoginLimits = LoginLimits()
     tracing: TracingSettings = TracingSettings()
+    telephone: TelephoneSettings = TelephoneSettings()
 
     @model_validator(mode="after")
     def _no_password_of_nobody(self) -> Settings:
@@ -248,9 +271,22 @@ class Settings(BaseSettings):
         return _whole("redis_password_file", self.redis_url, self.redis_password_file)
 
     @property
+    def telephone_secret(self) -> str:
+        """What the dialplan's address must say. Raises ConfigError when it is not set, or its file cannot be read."""
+        secret, file = self.telephone.secret, self.telephone.secret_file
+        if secret is not None:
+            return secret.get_secret_value()
+        if file is None:
+            raise ConfigError("telephone.secret: set it, or telephone.secret_file: whoever knows the port could play the exchange")
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"telephone.secret_file: {file} cannot be read ({error})") from error
+
+    @property
     def host(self) -> str:
         """Where to listen."""
-        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+        return host_of(self.listen)
 
     @property
     def port(self) -> int:
@@ -268,6 +304,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment above the file, which comes in as arguments."""
         return env_settings, init_settings
+
+
+def host_of(listen: str) -> str:
+    """Return the host of HOST:PORT."""
+    return listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 def _whole(key: str, address: SecretStr | None, file: Path | None) -> str | None:

@@ -296,8 +296,8 @@ class CallSettings:
     """How often a waiting caller is told their place in the queue; 0: never."""
     record: bool = True
     """From the answer on, both sides."""
-    rating: bool = False
-    """The caller may rate the talk, 1 to 5 by key, when the operator has hung up."""
+    rating_sound: Sound = ""
+    """Asks the caller to rate the talk by a key from 1 to 5, when the operator has hung up; empty: nobody is asked."""
     no_answer_seconds: Annotated[int, Ge(0), Le(3_600)] = 120
     """How long a caller waits before *no_answer_does* is done; 0: when everybody was asked, or nobody is there."""
     no_answer_does: UnansweredCalls = UnansweredCalls.VOICEMAIL

@@ -75,6 +75,13 @@ refused_connections_total = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+calls_total = Counter(
+    "omniline_calls",
+    "Connections by which the telephone exchange asked what to do with a call: new, again (it has asked about this call before: a process "
+    "has died or was restarted), unknown (no line of ours).",
+    ["how"],
+    registry=REGISTRY,
+)
 refused_calls_total = Counter(
     "omniline_refused_calls",
     "Connections to the telephone's port closed without a word, by reason: network (not the PBX's), all (too many), slow, no_agi, secret.",

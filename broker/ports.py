@@ -65,7 +65,7 @@ class Bell(StrEnum):
     OUTBOX = "outbox"  # a conversation has something to send
     TIMERS = "timers"  # a timer was set; the key is when it falls due, in epoch microseconds
     NEWS = "news"  # the journal grew
-    SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed
+    SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed; of a call: anything
     HOURS = "hours"  # a line has opened or closed, or opens at another time
     SETTINGS = "settings"  # lines, channels, seats or people changed
     LOGINS = "logins"  # an operator's logins were ended

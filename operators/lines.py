@@ -87,6 +87,7 @@ def _refuse_unplayable(calls: CallSettings) -> None:
     for key, form, wanted in (
         ("greeting", _SOUND, "a sound's name, such as custom/welcome: letters, digits, - and _, without its ending"),
         ("voicemail_greeting", _SOUND, "a sound's name, such as vm-intro: letters, digits, - and _, without its ending"),
+        ("rating_sound", _SOUND, "a sound's name, such as custom/rate: letters, digits, - and _, without its ending"),
         ("music", _MUSIC, "the name of a class of music on hold, such as default"),
         ("forward_to", _NUMBER, "a number of digits, with or without a + before them"),
     ):

@@ -952,7 +952,8 @@ def _save_session(tx: Tx, work: Work) -> None:
         "state": ENCODER.encode(session).decode(),
     }
     stored = work.stored
-    if stored is None or _looks(stored) != _looks(session):
+    # A call's connection follows whatever becomes of it, its ringing too.
+    if stored is None or session.load is LoadKind.CALL or _looks(stored) != _looks(session):
         tx.ring(Bell.SESSION, work.id)
     if stored is None:
         source = tx.one(_SOURCE, conversation=work.id)

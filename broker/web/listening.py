@@ -28,8 +28,8 @@ def room_for(connections: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - FILES_KEPT))
 
 
-def open_port(host: str, port: int) -> list[socket.socket]:
-    """Return what listens on *port* (0: a free one) at every address that *host* has here. Raises ConfigError."""
+def open_port(host: str, port: int, key: str = "listen") -> list[socket.socket]:
+    """Return what listens on *port* (0: a free one) at every address that *host* has here; *key* is the setting. Raises ConfigError."""
     opened: list[socket.socket] = []
     problem: OSError | UnicodeError | None = None
     try:
@@ -49,12 +49,14 @@ def open_port(host: str, port: int) -> list[socket.socket]:
             door.close()
         opened, problem = [], error
     if not opened:
-        raise ConfigError(f"listen: {_why_closed(host, port, problem)}") from problem
+        raise ConfigError(f"{key}: {_why_closed(host, port, problem, key)}") from problem
     return opened
 
 
-def _why_closed(host: str, port: int, problem: OSError | UnicodeError | None) -> str:
+def _why_closed(host: str, port: int, problem: OSError | UnicodeError | None, key: str) -> str:
     here = host_port(host, port)
+    if key != "listen":
+        return f"{here} cannot be opened ({getattr(problem, 'strerror', None) or problem}); name a free port of an address of this machine"
     match getattr(problem, "errno", None):
         case errno.EADDRINUSE:
             another = f"OMNILINE_LISTEN={host_port(host, port + 1 if port < 65_535 else 8_080)}"

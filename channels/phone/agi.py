@@ -91,9 +91,13 @@ class HeaderReader:
             raise NoAgi("the header names no channel")
         path, _, query = self._variables.get("agi_network_script", "").partition("?")
         try:
-            asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50))
+            fields = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
         except ValueError:
             raise NoAgi("the address has too many fields") from None
+        asked = dict(fields)
+        if len(asked) < len(fields):
+            # A dialplan that encodes no values lets whoever calls add fields of their own.
+            raise NoAgi("the address says a field twice")
         return Header(path.strip("/"), asked, self._variables)
 
 

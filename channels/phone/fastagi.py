@@ -212,22 +212,23 @@ class Server:
         self._networks = tuple(networks)
         self._header_seconds = header_seconds
         self._connections_max = connections_max
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str | None = None, port: int | None = None, *, sock: socket.socket | None = None) -> int:
         """Listen at *host* and *port*, or on *sock*, which is bound and ours from now on; return the port. Raises OSError.
 
-        A *port* of 0 is chosen.
+        A *port* of 0 is chosen. Called again, it listens there too.
         """
-        self._server = await asyncio.start_server(self._connected, host, port, sock=sock, limit=LINE_BYTES_MAX, backlog=BACKLOG)
-        number: int = self._server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._connected, host, port, sock=sock, limit=LINE_BYTES_MAX, backlog=BACKLOG)
+        self._servers.append(server)
+        number: int = server.sockets[0].getsockname()[1]
         return number
 
     async def close(self) -> None:
         """Take no more calls and let go of those there are: their dialplan asks whoever listens then."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

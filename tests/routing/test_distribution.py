@@ -737,7 +737,7 @@ def test_all_at_once_rings_all_phones_that_are_free():
 
 def test_a_caller_waits_for_their_responsible_who_talks_and_not_for_one_without_a_phone():
     """As a chat waits for one without room."""
-    mine = {"responsible_id": BOB, "responsible_until": NOON + MINUTE}
+    mine: dict[str, Any] = {"responsible_id": BOB, "responsible_until": NOON + MINUTE}
     (hold,) = given(line(ANN, BOB), call(**mine), bob=operator(BOB, calls=1)).holds
 
     assert (hold.why, hold.until) == ("responsible", NOON + MINUTE)

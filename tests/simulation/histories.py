@@ -469,14 +469,14 @@ class World:
         passed_by = session.passed_by if session is not None else None
         if session is not None and session.load is LoadKind.CALL and isinstance(event, _MAY_DIVERT):
             slug = settings.calls.no_answer_line if settings.calls.no_answer_does is UnansweredCalls.LINE else ""
-            onward = self.lines.get(LineId(slug))
-            to = onward or line
+            other = self.lines.get(LineId(slug))
+            there = other or line
             return View(
                 settings,
                 operator=person(passed_by),
                 hours=self.hours(line),
-                target=TargetView(to.id, onward is not None, thread.language, thread.priority, to.open),
-                target_line=to.settings,
+                target=TargetView(there.id, other is not None, thread.language, thread.priority, there.open),
+                target_line=there.settings,
             )
         match event:
             case ContactMessage():
@@ -953,7 +953,7 @@ class World:
         now, line = self.now, self.lines[session.line_id]
         if not line.open:
             said = self.said.get(session.id)
-            if session.load is LoadKind.CALL and thread.id not in self.shut and session.id not in self.shut:
+            if session.load is LoadKind.CALL and session.id not in self.shut:
                 self._found("LOST", f"{session} rings nowhere: its line is closed")
             elif session.unanswered_since is not None and said != (line.turns_at or NEVER):
                 self._found("TOLD", f"{session} waits in a closed line, and was told of {said}")

@@ -1,0 +1,50 @@
+"""The dialplan that Asterisk needs, as files: `omniline asterisk --write DIR`.
+
+omniline.conf         ours: written anew by each release
+omniline-local.conf   the administrator's: written once, with where the brokers are and what their secret is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from broker.errors import ConfigError
+
+OURS, LOCAL = "omniline.conf", "omniline-local.conf"
+_BAD = frozenset("\r\n\0\\;,$&{}()[]\"'")
+"""Signs that mean something to a dialplan: a secret with one would be another secret there, or another dialplan."""
+
+
+def ours() -> str:
+    """Return our part of the dialplan."""
+    return files("channels.phone").joinpath("asterisk", OURS).read_text(encoding="utf-8")
+
+
+def local(brokers: Sequence[str], secret: str) -> str:
+    """Return the administrator's part, with where the *brokers* listen (HOST:PORT) and their *secret*. Raises ConfigError."""
+    if bad := sorted(_BAD & set(secret)):
+        raise ConfigError(
+            f"telephone.secret: Asterisk's dialplan cannot have {' '.join(map(repr, bad))} in it; take letters, digits and - _ . +"
+        )
+    text = files("channels.phone").joinpath("asterisk", LOCAL).read_text(encoding="utf-8")
+    return text.replace("@brokers@", "&".join(brokers)).replace("@count@", str(len(brokers))).replace("@secret@", secret)
+
+
+def write(folder: Path, brokers: Sequence[str], secret: str) -> list[str]:
+    """Write both files into *folder*, but what the administrator has stays; return what has been done, in lines. Raises ConfigError."""
+    told = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / OURS).write_text(ours(), encoding="utf-8")
+        told.append(f"{folder / OURS}: written")
+        if (folder / LOCAL).exists():
+            told.append(f"{folder / LOCAL}: there already, left as it is")
+        else:
+            (folder / LOCAL).touch(mode=0o640)
+            (folder / LOCAL).write_text(local(brokers, secret), encoding="utf-8")
+            told.append(f"{folder / LOCAL}: written; look through it, it is yours")
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written into ({error.strerror})") from error
+    return told

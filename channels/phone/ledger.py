@@ -1,0 +1,211 @@
+"""The table of calls: what became of each on the telephone, beside what its session says. Transaction functions.
+
+attempt   grows each time the exchange asks about the call: who asked before has lost it, and writes nothing more
+rung      the last offer for which phones were rung, written before they are: a process that dies between the two rings none twice
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import bindparam, func, select, tuple_, update
+
+from broker.domain import ChannelId, ConversationId, LineId, OperatorId, SessionId, Status, from_us, to_us
+from broker.ports import Row, Tx
+from broker.store.sql import cols, insert_new, sql
+from broker.store.tables import calls, conversations, sessions
+
+_NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
+_COLUMNS = "conversation_id channel_id number called leg attempt rung operator_id talk_us ended_us recording voicemail"
+_CLAIM = sql(
+    update(calls)
+    .values(attempt=calls.c.attempt + 1, process_id=bindparam("process"), leg=bindparam("channel_name"))
+    .where(calls.c.conversation_id == bindparam("conversation"))
+    .returning(*cols(calls, _COLUMNS))
+)
+_RING = sql(
+    update(calls)
+    .values(rung=bindparam("offer"))
+    .where(
+        calls.c.conversation_id == bindparam("conversation"),
+        calls.c.attempt == bindparam("mine"),
+        calls.c.rung < bindparam("offer"),
+        calls.c.ended_us.is_(None),
+    )
+)
+_TALK = sql(
+    update(calls)
+    .values(operator_id=bindparam("operator"), talk_us=bindparam("now_us"), talk_ended_us=None)
+    .where(calls.c.conversation_id == bindparam("conversation"))
+)
+_TALK_ENDED = sql(
+    update(calls)
+    .values(talk_ended_us=bindparam("now_us"))
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.talk_us.is_not(None), calls.c.talk_ended_us.is_(None))
+)
+_ENDED = sql(
+    update(calls)
+    .values(ended_us=bindparam("now_us"), process_id=None)
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.ended_us.is_(None))
+)
+_LET_GO = sql(
+    update(calls)
+    .values(process_id=None)
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.attempt == bindparam("mine"))
+)
+_RECORDING = sql(update(calls).values(recording=bindparam("name")).where(calls.c.conversation_id == bindparam("conversation")))
+_VOICEMAIL = sql(update(calls).values(voicemail=bindparam("name")).where(calls.c.conversation_id == bindparam("conversation")))
+_PROBLEM = sql(update(calls).values(problem=bindparam("words")).where(calls.c.conversation_id == bindparam("conversation")))
+_FIND = sql(
+    select(*cols(calls, _COLUMNS))
+    .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
+    .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("uniqueid"))
+)
+_STANDS = sql(
+    select(sessions.c.state)
+    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id)
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_WAITS = sql(
+    select(*cols(sessions, "line_id channel_id rank queued_us id"))
+    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id)
+    .where(conversations.c.id == bindparam("conversation"), sessions.c.status == "queued")
+)
+_AHEAD = sql(
+    select(func.count())
+    .select_from(sessions)
+    .where(
+        sessions.c.status == "queued",
+        sessions.c.line_id == bindparam("line"),
+        sessions.c.channel_id == bindparam("channel"),
+        tuple_(sessions.c.rank, sessions.c.queued_us, sessions.c.id)
+        < tuple_(bindparam("rank_is"), bindparam("queued"), bindparam("session")),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A row of the table; what is not needed to go on with the call is left out."""
+
+    id: ConversationId
+    channel_id: ChannelId
+    number: str
+    called: str
+    leg: str
+    attempt: int
+    rung: int
+    operator_id: OperatorId | None
+    talk_at: datetime | None
+    ended_at: datetime | None
+    recording: str
+    voicemail: str
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """How the call's session stands, as far as its caller's leg follows it."""
+
+    id: SessionId
+    line_id: LineId
+    status: Status
+    operator_id: OperatorId | None = None
+    offered_to: tuple[OperatorId, ...] = ()
+    offered_until: datetime | None = None
+    offer_no: int = 0
+    outcome: str = ""
+
+
+_STATE = msgspec.json.Decoder(Stands)
+
+
+def _call(row: Row) -> Call:
+    id_, channel, number, called, leg, attempt, rung, operator, talk_us, ended_us, recording, voicemail = row
+    return Call(
+        id_,
+        channel,
+        number,
+        called,
+        leg,
+        attempt,
+        rung,
+        operator,
+        from_us(talk_us) if talk_us is not None else None,
+        from_us(ended_us) if ended_us is not None else None,
+        recording,
+        voicemail,
+    )
+
+
+def claim(
+    tx: Tx, conversation: ConversationId, channel: ChannelId, number: str, called: str, process: str, channel_name: str
+) -> Call:
+    """Take the call, which the exchange has asked about; whoever had it has it no more."""
+    tx.run(_NEW, conversation_id=conversation, channel_id=channel, number=number, called=called, came_us=to_us(tx.now))
+    row = tx.one(_CLAIM, conversation=conversation, process=process, channel_name=channel_name)
+    assert row is not None
+    return _call(row)
+
+
+def find(tx: Tx, channel: ChannelId, uniqueid: str) -> Call | None:
+    """Return the call that Asterisk names *uniqueid*."""
+    row = tx.one(_FIND, channel=channel, uniqueid=uniqueid)
+    return _call(row) if row is not None else None
+
+
+def stands(tx: Tx, conversation: ConversationId) -> Stands | None:
+    """Return how the call's session stands; None: it has not been decided yet."""
+    row = tx.one(_STANDS, conversation=conversation)
+    return _STATE.decode(row[0]) if row is not None else None
+
+
+def ring(tx: Tx, call: Call, offer_no: int) -> bool:
+    """Say that phones are rung for the offer *offer_no*; False: they were, or the call is another's by now."""
+    return bool(tx.run(_RING, conversation=call.id, mine=call.attempt, offer=offer_no))
+
+
+def talk(tx: Tx, conversation: ConversationId, operator: OperatorId) -> None:
+    """Say that *operator* talks with the caller from now on."""
+    tx.run(_TALK, conversation=conversation, operator=operator, now_us=to_us(tx.now))
+
+
+def talk_ended(tx: Tx, conversation: ConversationId) -> None:
+    """Say that the talk is over, if there was one and it is not known yet."""
+    tx.run(_TALK_ENDED, conversation=conversation, now_us=to_us(tx.now))
+
+
+def ended(tx: Tx, conversation: ConversationId) -> None:
+    """Say that the exchange knows the call no more."""
+    talk_ended(tx, conversation)
+    tx.run(_ENDED, conversation=conversation, now_us=to_us(tx.now))
+
+
+def let_go(tx: Tx, call: Call) -> None:
+    """Say that nobody tells the exchange what to do with the call now."""
+    tx.run(_LET_GO, conversation=call.id, mine=call.attempt)
+
+
+def position(tx: Tx, conversation: ConversationId) -> int:
+    """Return which of the calls that wait in the line the call is, 1 for the next; 0: it does not wait."""
+    row = tx.one(_WAITS, conversation=conversation)
+    if row is None:
+        return 0
+    line, channel, rank, queued, session = row
+    ahead = tx.one(_AHEAD, line=line, channel=channel, rank_is=rank, queued=queued, session=session)
+    return 1 + (ahead[0] if ahead is not None else 0)
+
+
+def keep_recording(tx: Tx, conversation: ConversationId, name: str) -> None:
+    """Keep the name of the file with the talk."""
+    tx.run(_RECORDING, conversation=conversation, name=name)
+
+
+def keep_voicemail(tx: Tx, conversation: ConversationId, name: str) -> None:
+    """Keep the name of the file with what the caller said to the machine."""
+    tx.run(_VOICEMAIL, conversation=conversation, name=name)
+
+
+def keep_problem(tx: Tx, conversation: ConversationId, words: str) -> None:
+    """Keep what went wrong with the call, in words for an administrator."""
+    tx.run(_PROBLEM, conversation=conversation, words=words[:500])

@@ -1,0 +1,570 @@
+"""The switchboard: tells Asterisk what to do with each call, by what its session says.
+
+    agi://…/{line}            a call: stored, then followed to its end
+    agi://…/{line}/answered   an operator's phone was lifted
+    agi://…/{line}/end        the exchange knows the call no more
+
+A call's connection does not decide anything. It looks at the session and does what is true now:
+
+    queued      greet once, play music, say the place in the queue
+    offered     ring the phones of those to whom it is offered; how that ends is entered
+    active      they talk: Asterisk is busy with it, and answers when they have hung up
+    closed      voicemail, forward, or the end; after a talk the caller may rate it
+
+So a process that is started again, or another one, goes on where the call stands. What has been done is in the table of calls
+(ledger.py) before it is done, and on the channel itself (STAGE), which outlives us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from broker import metrics
+from broker.domain import ChannelId, Directory, Line, LineId, OperatorId, OutsideCalls, Status, UnansweredCalls
+from broker.errors import BadInput, StoreError
+from broker.events import CallEnded, CallRated, Event, RingAnswered, RingEnded, VoicemailLeft
+from broker.inbound import accept_each, enter, prepare
+from broker.ports import Bell, Channel, Clock, Store, Transport, Tx
+from channels.phone import ledger
+from channels.phone.adapter import KIND_NAME, PhoneChannel, came, raw_of, settings_of
+from channels.phone.agi import Command
+from channels.phone.fastagi import Leg
+from channels.phone.ledger import Call, Stands
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SWEEP_SECONDS = 5.0
+"""A call looks at its session again after so long, whether a bell has rung or not."""
+RING_AT_ONCE_SECONDS = 1.0
+"""So long a caller is not answered: a phone that rings by then rings for them as if they had called it."""
+STORE_RETRY_SECONDS = 0.5
+TALK_SECONDS = 86_400.0
+"""No talk is longer; Asterisk answers when it is over."""
+SOUND_SECONDS = 120.0
+"""No greeting is longer."""
+RATE_SECONDS = 5
+FORWARD_SECONDS = 60
+VOICEMAIL_SILENCE_SECONDS = 4
+OUTWARD = "omniline-outward"
+"""The dialplan's context that calls numbers outside."""
+ANSWERED = "omniline-answered"
+"""The one that a lifted phone goes through."""
+RESULT, STAGE = "BROKER_RESULT", "BROKER_STAGE"
+"""Variables of the caller's channel: what the dialplan reads when we have ended, and what we were at."""
+DONE, UNKNOWN, FAILED = "done", "unknown", "failed"
+"""BROKER_RESULT. done: hang up. unknown: there is no such line here. failed: nothing could be stored. Empty: we have died; ask again."""
+_RINGING, _WAITING = "ring", "wait"
+_ENDS = {"BUSY": "busy", "NOANSWER": "ran_out", "DONTCALL": "declined", "TORTURE": "declined"}
+"""How a phone that was not lifted ended, by DIALSTATUS; what is not here could not be reached."""
+_DECLINED = ("CHANUNAVAIL", "21")
+"""DIALSTATUS and HANGUPCAUSE of a phone on which somebody pressed the red button."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where recordings are: *here*, as this process reads them, and *there*, as Asterisk writes them."""
+
+    here: Path
+    there: str
+
+
+class Switchboard:
+    """See the module; `handle` serves one connection of Asterisk's."""
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        clock: Clock,
+        directory: Callable[[], Directory],
+        channel: Callable[[ChannelId], Channel | None],
+        folders: Folders,
+        *,
+        process_id: str,
+    ) -> None:
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._directory = directory
+        self._channel = channel
+        self._folders = folders
+        self._process_id = process_id
+        self._followed: dict[str, list[asyncio.Event]] = {}
+        """Of the calls that are followed here: set when one of them looks different."""
+        self._stop = transport.listen(Bell.SESSION, self._rung)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._stop()
+
+    def _rung(self, conversation: str) -> None:
+        for changed in self._followed.get(conversation, ()):
+            changed.set()
+
+    async def handle(self, leg: Leg) -> None:
+        """Serve one connection."""
+        slug, _, what = leg.header.path.partition("/")
+        serve = {"": self._call, "answered": self._answered, "end": self._ended}.get(what)
+        channel = self._of(slug, leg.header.query.get("did", ""))
+        if serve is None or channel is None:
+            log.warning("call_to_unknown_line", path=leg.header.path)
+            metrics.calls_total.labels("unknown").inc()
+            await self._say_result(leg, UNKNOWN)
+            return
+        await serve(leg, channel)
+
+    def _of(self, slug: str, called: str) -> PhoneChannel | None:
+        """Return the channel that a call to *slug*, a channel or a line, belongs to; of several that which has the number *called*."""
+        directory = self._directory()
+        rows = sorted(
+            (row for row in directory.channels.values() if row.kind == KIND_NAME and row.active), key=lambda row: row.slug
+        )
+        found = [row for row in rows if row.slug == slug]
+        if not found:
+            of_line = [row for row in rows if directory.lines[row.line_id].slug == slug]
+            bare = called.lstrip("+")
+            found = [row for row in of_line if bare and bare in {one.lstrip("+") for one in settings_of(row).numbers}] or of_line
+        for row in found:
+            made = self._channel(row.id)
+            if isinstance(made, PhoneChannel) and directory.lines[row.line_id].active:
+                return made
+        return None
+
+    # --- a call
+
+    async def _call(self, leg: Leg, channel: PhoneChannel) -> None:
+        call = await self._begin(leg, channel)
+        if call is None:
+            await self._say_result(leg, FAILED)
+            return
+        metrics.calls_total.labels("again" if call.attempt > 1 else "new").inc()
+        if call.ended_at is not None:
+            await self._say_result(leg, DONE)
+            return
+        changed = asyncio.Event()
+        followers = self._followed.setdefault(call.id, [])
+        followers.append(changed)
+        try:
+            with structlog.contextvars.bound_contextvars(conversation_id=call.id):
+                await _Followed(self, leg, channel, call, changed).run()
+        finally:
+            followers.remove(changed)
+            if not followers:
+                del self._followed[call.id]
+            with suppress(StoreError):
+                await self._store.write(partial(ledger.let_go, call=call))
+        if not leg.hungup.is_set():
+            await self._say_result(leg, DONE)
+
+    async def _begin(self, leg: Leg, channel: PhoneChannel) -> Call | None:
+        """Store the call, unless it has been; return it, or None when it cannot be stored."""
+        header, line = leg.header, self.line_of(channel)
+        called = header.query.get("did") or header["agi_extension"]
+        try:
+            told = came(
+                header["agi_uniqueid"],
+                header.query.get("cid") or header["agi_callerid"],
+                header["agi_calleridname"],
+                called,
+                line.settings.region,
+            )
+        except BadInput as error:
+            log.warning("call_refused", problem=str(error))
+            return None
+        prepared = prepare(channel, [raw_of(told)], line.settings)
+        try:
+            (accepted,) = await self.patiently(lambda: self._store.write_each(accept_each, (channel.id, prepared)), leg)
+            if accepted.conversation_id is None:
+                log.error("call_unreadable", problem=accepted.dead)
+                return None
+            conversation = accepted.conversation_id
+            return await self.patiently(
+                lambda: self._store.write(
+                    partial(
+                        ledger.claim,
+                        conversation=conversation,
+                        channel=channel.id,
+                        number=told.number,
+                        called=told.called,
+                        process=self._process_id,
+                        channel_name=header["agi_channel"][:200],
+                    )
+                ),
+                leg,
+            )
+        except StoreError as error:
+            log.error("call_not_stored", problem=str(error))
+            return None
+
+    def line_of(self, channel: PhoneChannel) -> Line:
+        """Return the channel's line."""
+        return self._directory().lines[channel.line_id]
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]], leg: Leg, tries: int = 10) -> T:
+        """Ask the store until it answers, for as long as the caller is there; at most *tries* times. Raises StoreError."""
+        while True:
+            try:
+                return await ask()
+            except StoreError as error:
+                tries -= 1
+                if not tries or leg.hungup.is_set():
+                    raise
+                log.warning("call_waits_for_store", problem=str(error))
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _say_result(self, leg: Leg, result: str) -> None:
+        if not leg.closed:
+            await leg.set_variable(RESULT, result)
+
+    def enter(self, tx: Tx, call: Call, name: str, make: Callable[[datetime], Event]) -> bool:
+        """Enter what has happened to the call; a second time under the same *name* it is nothing, and False."""
+        return enter(tx, KIND_NAME, f"{call.id}:{name}", call.id, make).fresh
+
+    def lifted(self, tx: Tx, call: Call, operator: OperatorId, offer: str) -> None:
+        """Enter that *operator* has lifted the phone that rang for *offer*; told a second time it is nothing."""
+        if self.enter(tx, call, f"lifted:{offer[:20]}:{operator}", lambda at: RingAnswered(at, operator)):
+            ledger.talk(tx, call.id, operator)
+
+    # --- a phone was lifted
+
+    async def _answered(self, leg: Leg, channel: PhoneChannel) -> None:
+        query = leg.header.query
+        call = await self._store.read(partial(ledger.find, channel=channel.id, uniqueid=query.get("call", "")))
+        operator = self.whose(leg.header["agi_channel"], query.get("operator", ""))
+        if call is None or operator is None:
+            log.error("nobody_knows_who_answered", phone=leg.header["agi_channel"], call=query.get("call"))
+            return
+        settings = self.line_of(channel).settings.calls
+        name = f"{call.id}.wav" if settings.record else ""
+
+        def work(tx: Tx) -> None:
+            self.lifted(tx, call, operator, query.get("offer", ""))
+            if name:
+                ledger.keep_recording(tx, call.id, name)
+
+        await self._store.write(work)
+        if name and (await leg.app("MixMonitor", f"{self._folders.there}/{name}")) < 0:
+            log.error("recording_not_begun", conversation_id=call.id)
+
+    def whose(self, phone: str, told: str = "") -> OperatorId | None:
+        """Return whose *phone*, a channel of Asterisk's, was lifted; *told* is who alone was rung."""
+        people = self._directory().operators
+        if told in people:
+            return OperatorId(told)
+        dialled = phone.partition("@")[0].removeprefix("Local/") if phone.startswith("Local/") else phone.rpartition("-")[0]
+        return next((id_ for id_, one in people.items() if one.phone and one.phone.lower() == dialled.lower()), None)
+
+    # --- the exchange knows it no more
+
+    async def _ended(self, leg: Leg, channel: PhoneChannel) -> None:
+        uniqueid = leg.header.query.get("call") or leg.header["agi_uniqueid"]
+        call = await self._store.read(partial(ledger.find, channel=channel.id, uniqueid=uniqueid))
+        if call is None:
+            return  # it has never been ours
+
+        def over(tx: Tx) -> None:
+            self.enter(tx, call, "ended", CallEnded)
+            ledger.ended(tx, call.id)
+
+        await self._store.write(over)
+
+    # --- what following a call needs
+
+    @property
+    def folders(self) -> Folders:
+        """Where recordings are."""
+        return self._folders
+
+    def people(self, who: Sequence[OperatorId]) -> list[tuple[OperatorId, str]]:
+        """Return those of *who* that have a phone, and what is dialled for it."""
+        operators = self._directory().operators
+        return [(id_, _dialled(one.phone)) for id_ in who if (one := operators.get(id_)) is not None and one.phone]
+
+    def lines(self) -> Mapping[LineId, Line]:
+        """Return the lines as they are now."""
+        return self._directory().lines
+
+    def seconds_until(self, moment: datetime) -> float:
+        """Return how long it is until *moment*."""
+        return float((moment - self._clock.now()).total_seconds())
+
+    def read(self, work: Callable[[Tx], T]) -> Awaitable[T]:
+        """See `Store.read`."""
+        return self._store.read(work)
+
+    def write(self, work: Callable[[Tx], T]) -> Awaitable[T]:
+        """See `Store.write`."""
+        return self._store.write(work)
+
+
+class _Followed:
+    """A call while this process tells Asterisk what to do with it."""
+
+    def __init__(self, board: Switchboard, leg: Leg, channel: PhoneChannel, call: Call, changed: asyncio.Event) -> None:
+        self._board = board
+        self._leg = leg
+        self._channel = channel
+        self._call = call
+        self._changed = changed
+        self._answered = leg.header.query.get("try", "0") not in ("", "0")
+        """The caller has been answered, and hears music: the dialplan does so before it asks again."""
+        self._greeted = self._answered
+        self._plays = False
+        self._said_at = 0.0
+        self._waited = False
+
+    async def run(self) -> None:
+        """Follow the session until the call has nothing more to wait for, or its caller is gone."""
+        await self._take_up()
+        leg = self._leg
+        while not leg.hungup.is_set():
+            self._changed.clear()
+            now = await self._stands()
+            if now is None:
+                await self._wait(SWEEP_SECONDS)
+                continue
+            match now.status:
+                case Status.QUEUED:
+                    await self._queued(now)
+                case Status.OFFERED if now.offer_no > self._call.rung:
+                    await self._ring(now)
+                case Status.OFFERED:
+                    await self._wait(SWEEP_SECONDS)  # it has rung: what became of it is being decided
+                case Status.ACTIVE:
+                    # Nobody talks on this leg any more, or we would not be here.
+                    await self._over()
+                    await self._wait(SWEEP_SECONDS)
+                case _:
+                    await self._elsewhere(now)
+                    return
+
+    async def _stands(self) -> Stands | None:
+        try:
+            return await self._board.read(partial(ledger.stands, conversation=self._call.id))
+        except StoreError as error:
+            log.warning("call_waits_for_store", problem=str(error))
+            return None
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait until the session looks different, the caller is gone, or for *seconds*."""
+        waits = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(self._leg.hungup.wait())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
+    async def _take_up(self) -> None:
+        """Learn how what went on without us has ended: phones that rang, a talk."""
+        if not self._answered:
+            return
+        stage, _, offer = (await self._leg.variable(STAGE)).partition(":")
+        if stage == _RINGING and offer.isdigit():
+            stands = await self._stands()
+            if stands is not None:
+                await self._rang(int(offer), stands.offered_to if stands.offer_no == int(offer) else ())
+
+    async def _over(self, operator: OperatorId | None = None, offer_no: int = 0) -> None:
+        """Enter that the talk is over, and who talked if that is known."""
+        call = self._call
+
+        def over(tx: Tx) -> None:
+            if operator is not None:
+                self._board.lifted(tx, call, operator, str(offer_no))
+            self._board.enter(tx, call, "ended", CallEnded)
+            ledger.talk_ended(tx, call.id)
+
+        await self._board.patiently(lambda: self._board.write(over), self._leg)
+
+    # --- it waits
+
+    async def _queued(self, now: Stands) -> None:
+        settings = self._board.lines()[now.line_id].settings.calls
+        if not self._greeted:
+            if not settings.greeting and not self._waited:
+                self._waited = True
+                await self._wait(RING_AT_ONCE_SECONDS)
+                return
+            self._greeted = True
+            await self._answer()
+            if settings.greeting:
+                await self._play(settings.greeting)
+                return  # it may have been offered meanwhile
+        if not self._plays:
+            await self._answer()
+            await self._leg.command("SET MUSIC", "on", settings.music)
+            self._plays = True
+            self._said_at = asyncio.get_running_loop().time()
+        if not settings.position_seconds:
+            await self._wait(SWEEP_SECONDS)
+            return
+        left = self._said_at + settings.position_seconds - asyncio.get_running_loop().time()
+        if left > 0:
+            await self._wait(min(left, SWEEP_SECONDS))
+            return
+        self._said_at = asyncio.get_running_loop().time()
+        await self._say_position()
+
+    async def _say_position(self) -> None:
+        try:
+            place = await self._board.read(partial(ledger.position, conversation=self._call.id))
+        except StoreError:
+            return
+        if not place:
+            return
+        await self._silence()
+        if place == 1:
+            await self._play("queue-youarenext")
+        else:
+            await self._play("queue-thereare")
+            await self._leg.command("SAY NUMBER", place, "", seconds=SOUND_SECONDS)
+            await self._play("queue-callswaiting")
+
+    async def _answer(self) -> None:
+        if not self._answered:
+            await self._leg.command("ANSWER")
+            self._answered = True
+
+    async def _play(self, sound: str) -> None:
+        """Play a sound; one that is not there is told once and costs the caller nothing."""
+        await self._silence()
+        if await self._leg.command("STREAM FILE", sound, "", seconds=SOUND_SECONDS) == "-1" and not self._leg.hungup.is_set():
+            log.error("sound_not_played", sound=sound)
+
+    async def _silence(self) -> None:
+        if self._plays:
+            await self._leg.command("SET MUSIC", "off")
+            self._plays = False
+
+    # --- it rings
+
+    async def _ring(self, now: Stands) -> None:
+        board, call, leg = self._board, self._call, self._leg
+        phones = board.people(now.offered_to)
+        without = tuple(one for one in now.offered_to if one not in {id_ for id_, _ in phones})
+        mine = await board.patiently(lambda: board.write(partial(ledger.ring, call=call, offer_no=now.offer_no)), leg)
+        if not mine:
+            await self._wait(SWEEP_SECONDS)  # another connection has the call: ours ends with it
+            return
+        self._call = replace(call, rung=now.offer_no)
+        if without:
+            await self._enter_end(now.offer_no, without, "unreachable", "phoneless")
+        if not phones:
+            return
+        seconds = max(1, math.ceil(board.seconds_until(now.offered_until))) if now.offered_until is not None else 20
+        await leg.set_variable(STAGE, f"{_RINGING}:{now.offer_no}")
+        settings = board.lines()[now.line_id].settings.calls
+        alone = phones[0][0] if len(phones) == 1 else ""
+        lifted = "^".join((ANSWERED, self._channel.slug, leg.header["agi_uniqueid"], str(now.offer_no), alone))
+        music = f"m({settings.music})" if self._answered else ""
+        await leg.app(
+            "Dial", "&".join(dialled for _, dialled in phones), seconds, f"gU({lifted}){music}", seconds=seconds + TALK_SECONDS
+        )
+        self._plays = False  # Dial's own music has ended with it
+        if not leg.closed:
+            await self._rang(now.offer_no, now.offered_to)
+
+    async def _rang(self, offer_no: int, offered_to: Sequence[OperatorId]) -> None:
+        """Enter how phones that rang have ended: a talk, or nobody has lifted one."""
+        leg = self._leg
+        status, cause = await leg.variable("DIALSTATUS"), await leg.variable("HANGUPCAUSE")
+        await leg.set_variable(STAGE, _WAITING)
+        if status == "ANSWER":
+            self._answered = True
+            # Nobody may have been here to be told who it was.
+            await self._over(self._board.whose(await leg.variable("DIALEDPEERNAME")), offer_no)
+        elif offered_to and not leg.hungup.is_set():
+            # (A caller who hangs up ends all of it: the exchange says so by a connection of its own.)
+            how = "declined" if (status, cause) == _DECLINED else _ENDS.get(status, "unreachable")
+            await self._enter_end(offer_no, tuple(offered_to), how)
+
+    async def _enter_end(self, offer_no: int, who: tuple[OperatorId, ...], how: str, which: str = "rang") -> None:
+        board, call = self._board, self._call
+        name = f"{which}:{offer_no}"
+        await board.patiently(
+            lambda: board.write(lambda tx: board.enter(tx, call, name, lambda at: RingEnded(at, who, offer_no, how))), self._leg
+        )
+
+    # --- it ends
+
+    async def _elsewhere(self, now: Stands) -> None:
+        settings = self._board.lines()[now.line_id].settings.calls
+        match now.outcome:
+            case UnansweredCalls.VOICEMAIL:
+                await self._voicemail(settings.voicemail_greeting, settings.voicemail_seconds)
+            case UnansweredCalls.FORWARD | OutsideCalls.FORWARD if settings.forward_to:
+                await self._silence()
+                await self._leg.app(
+                    "Dial",
+                    f"Local/{settings.forward_to}@{OUTWARD}/n",
+                    FORWARD_SECONDS,
+                    "g",
+                    seconds=FORWARD_SECONDS + TALK_SECONDS,
+                )
+            case _ if now.operator_id is not None and settings.rating_sound:
+                await self._rate(settings.rating_sound)
+            case _:
+                await self._silence()
+
+    async def _voicemail(self, greeting: str, seconds_max: int) -> None:
+        board, call, leg = self._board, self._call, self._leg
+        await self._answer()
+        if greeting:
+            await self._play(greeting)
+        name = f"{call.id}.voicemail"
+        await self._silence()
+        # The row first: whatever happens while they speak, the file is found.
+        await board.patiently(lambda: board.write(partial(ledger.keep_voicemail, conversation=call.id, name=f"{name}.wav")), leg)
+        record = Command(
+            "RECORD FILE",
+            f"{board.folders.there}/{name}",
+            "wav",
+            "#",
+            seconds_max * 1_000,
+            "BEEP",
+            f"s={VOICEMAIL_SILENCE_SECONDS}",
+        )
+        reply = await leg.execute(record, seconds_max + SOUND_SECONDS)
+        samples = int(reply.items["endpos"].value) if "endpos" in reply.items else 0
+        if samples <= 0:
+            log.error("voicemail_not_recorded", folder=board.folders.there)
+            words = f"what the caller said could not be recorded; may Asterisk write into {board.folders.there}?"
+            await board.write(partial(ledger.keep_problem, conversation=call.id, words=words))
+            return
+        seconds = max(1, round(samples / 8_000))
+
+        def left(tx: Tx) -> None:
+            board.enter(tx, call, "voicemail", lambda at: VoicemailLeft(at, seconds))
+
+        await board.patiently(lambda: board.write(left), leg)
+
+    async def _rate(self, sound: str) -> None:
+        """Ask for a key from 1 to 5, once."""
+        board, call, leg = self._board, self._call, self._leg
+        key = await leg.command("GET DATA", sound, RATE_SECONDS * 1_000, 1, seconds=SOUND_SECONDS)
+        if key in ("1", "2", "3", "4", "5"):
+
+            def rated(tx: Tx) -> None:
+                board.enter(tx, call, "rated", lambda at: CallRated(at, int(key)))
+
+            await board.patiently(lambda: board.write(rated), leg)
+
+
+def _dialled(phone: str) -> str:
+    """Return what Dial takes for a phone: an endpoint as it is, a number by way of the dialplan's context for outside."""
+    return phone if "/" in phone else f"Local/{phone}@{OUTWARD}/n"
+
+
+__all__ = ["Folders", "Switchboard"]

@@ -1,0 +1,259 @@
+"""A house with a telephone: the shipped routing and switchboard in this process, a real Asterisk with the shipped dialplan beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker.clock import SystemClock, SystemIds
+from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState
+from broker.leases import free
+from broker.ports import Bell, Tx
+from broker.store import directory
+from broker.store.directory import LiveDirectory
+from broker.store.reconcile import reconcile
+from broker.timers import TimerLoop
+from broker.transport.memory import MemoryTransport
+from channels.phone import dialplan
+from channels.phone.adapter import KIND_NAME, PhoneChannel
+from channels.phone.fastagi import Server
+from channels.phone.switchboard import Folders, Switchboard
+from routing.applying import House, mark_pool, timer_fired
+from routing.distributor import Distributor
+from routing.worker import Worker
+from tests.support import house as builders
+from tests.support.asterisk import Asterisk
+from tests.support.store import AnyStore, open_store, plain
+
+T = TypeVar("T")
+SECRET = "s3cret-of.the_exchange"
+LOCAL = [ip_network("127.0.0.0/8")]
+WAIT_SECONDS = 60.0
+OURS = """
+[general]
+static=yes
+[from-trunk]
+exten => _X.,1,Set(BROKER_LINE=${IF($["${EXTEN}" = "404"]?nowhere:shop)})
+ same => n,Set(BROKER_DID=${EXTEN})
+ same => n,Goto(omniline,call,1)
+[from-phone]
+exten => _X.,1,Hangup()
+"""
+OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
+TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
+"""Where the tests' numbers outside are: the phone with their last three digits."""
+
+
+class Line:
+    """The port at which Asterisk asks, held for a whole module."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+
+    def open(self) -> socket.socket:
+        """Return the listening socket, once more."""
+        return self._socket.dup()
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._socket.close()
+
+
+@contextmanager
+def exchange() -> Iterator[tuple[Asterisk, Line]]:
+    """Run an Asterisk with our dialplan, and phones: 101 and 103 answer, 102 only rings, 104 is busy, 105 declines, 106 hangs up."""
+    line = Line()
+    local = dialplan.local([f"127.0.0.1:{line.port}"], SECRET)
+    assert OUTWARD in local
+    local = local.replace(OUTWARD, TO_A_PHONE).replace("OMNILINE_TRIES=60", "OMNILINE_TRIES=3")
+    try:
+        with Asterisk(OURS + dialplan.ours() + local) as pbx:
+            pbx.phone("101", "phone-answers.xml", "-d", "100")
+            pbx.phone("102", "phone-rings.xml")
+            pbx.phone("103", "phone-answers.xml", "-d", "100")
+            pbx.phone("104", "phone-busy.xml")
+            pbx.phone("105", "phone-declines.xml")
+            pbx.phone("106", "phone-hangs-up.xml", "-d", "600")
+            yield pbx, line
+    finally:
+        line.close()
+
+
+class Telephone:
+    """The house that serves the exchange."""
+
+    def __init__(self, store: AnyStore, transport: MemoryTransport, pbx: Asterisk) -> None:
+        self.store = store
+        self.transport = transport
+        self.clock = SystemClock()
+        self.pbx = pbx
+        self.directory = LiveDirectory(store, transport)
+        self.channels: dict[ChannelId, PhoneChannel] = {}
+        self.directory.on_change(self._know)
+        self.house = House(self.directory())
+        self.folder = pbx.folder / "recordings"
+        self.line = LineId("")
+
+    def _know(self, known: Any) -> None:
+        self.channels = {row.id: PhoneChannel(row) for row in known.channels.values() if row.kind == KIND_NAME}
+        loads = {row.id: LoadKind.CALL if row.kind == KIND_NAME else LoadKind.CHAT for row in known.channels.values()}
+        self.house = House(known, loads)
+
+    def switchboard(self) -> Switchboard:
+        """Return the shipped switchboard."""
+        folders = Folders(self.folder, str(self.folder))
+        return Switchboard(self.store, self.transport, self.clock, self.directory, self.channels.get, folders, process_id="test")
+
+    async def settle(self, **settings: Any) -> None:
+        """Make the line and its number; *settings* are the line's, `calls` those of its calls."""
+        calls = CallSettings(**settings.pop("calls", {}))
+
+        def add(tx: Tx) -> LineId:
+            line = builders.add_line(tx, "shop", LineSettings(calls=calls, **settings))
+            builders.add_channel(tx, line, "number", KIND_NAME)
+            return line
+
+        self.line = await self.store.write(add)
+        await self.directory.refresh()
+
+    async def operator(self, login: str, phone: str = "", *, budget: int = 100, online: bool = True) -> OperatorId:
+        """Add a person with a seat in the line, and a *phone*: an endpoint's number, or a number outside."""
+        state = PresenceState.ONLINE if online else PresenceState.OFFLINE
+        where = f"PJSIP/{phone}" if len(phone) == 3 else phone
+
+        def add(tx: Tx) -> OperatorId:
+            position = len(plain(tx, "SELECT id FROM operators").fetchall()) + 1
+            made = builders.add_operator(tx, login, [self.line], budget=budget, state=state, position=position)
+            plain(tx, "UPDATE operators SET phone = ? WHERE id = ?", where, made)
+            mark_pool(tx, self.line, "seat added", seats=True)
+            return made
+
+        made = await self.store.write(add)
+        await self.directory.refresh()
+        return made
+
+    async def rows(self, text: str, *values: object) -> list[Any]:
+        """Return what a plain query finds, for asserting."""
+        return await self.store.read(lambda tx: list(plain(tx, text, *values).fetchall()))
+
+    async def until(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Return what *look* finds once it finds something, looking whenever the journal has grown or a session has changed."""
+        changed = asyncio.Event()
+        stops = [self.transport.listen(bell, lambda _: changed.set()) for bell in (Bell.NEWS, Bell.SESSION)]
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not (found := await look()):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.25):  # what Asterisk does rings no bell
+                            await changed.wait()
+                    changed.clear()
+                return found
+        finally:
+            for stop in stops:
+                stop()
+
+    async def session(self, **like: Any) -> dict[str, Any]:
+        """Return the latest call's session once it is *like* that."""
+
+        async def look() -> dict[str, Any] | None:
+            rows = await self.rows("SELECT state FROM sessions ORDER BY opened_us DESC, id DESC LIMIT 1")
+            state = msgspec.json.decode(rows[0][0]) if rows else None
+            return state if state is not None and all(state.get(key) == value for key, value in like.items()) else None
+
+        return await self.until(look)
+
+    async def call_row(self, **like: Any) -> dict[str, Any]:
+        """Return the latest call's row once what *like* names is set, or is what it says."""
+        names = "conversation_id number called attempt rung operator_id talk_us talk_ended_us ended_us recording voicemail problem".split()
+
+        async def look() -> dict[str, Any] | None:
+            rows = await self.rows(f"SELECT {', '.join(names)} FROM calls ORDER BY came_us DESC LIMIT 1")  # noqa: S608
+            row = dict(zip(names, rows[0], strict=True)) if rows else None
+            fits = row is not None and all(bool(row[key]) if value is True else row[key] == value for key, value in like.items())
+            return row if fits else None
+
+        return await self.until(look)
+
+    async def offers(self) -> list[tuple[str, str]]:
+        """Return who was rung for the latest call, and how that ended, in their order."""
+        return [
+            (login, state)
+            for login, state in await self.rows(
+                "SELECT operators.login, offers.state FROM offers JOIN operators ON operators.id = offers.operator_id "
+                "ORDER BY offers.offer_no, operators.login"
+            )
+        ]
+
+    async def hung_up(self, caller: Any) -> int:
+        """Return the exit status of the caller's side: 0 when all went as its scenario says."""
+        return int(await asyncio.to_thread(caller.wait, WAIT_SECONDS))
+
+    async def ended(self, conversation: ConversationId | None = None) -> None:
+        """Wait until the exchange knows no call any more, and prove that the house is whole."""
+
+        async def look() -> bool:
+            return not await self.rows("SELECT 1 FROM calls WHERE ended_us IS NULL")
+
+        await self.until(look)
+        report = await self.store.read(reconcile)
+        assert report.ok, report.text()
+        held = await self.rows("SELECT reserved, calls FROM budgets")
+        assert {tuple(row) for row in held} <= {(0, 0)}
+
+
+@asynccontextmanager
+async def telephone(folder: Path, pbx: Asterisk, line: Line, **settings: Any) -> AsyncIterator[Telephone]:
+    """Serve the exchange with a house of its own."""
+    transport = MemoryTransport()
+    store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
+    made = Telephone(store, transport, pbx)
+    await store.write(lambda tx: plain(tx, "INSERT INTO counters (name, value) VALUES ('fence', 1)"))
+    await made.settle(**settings)
+    board = made.switchboard()
+    server = Server(board.handle, secret=SECRET, networks=LOCAL)
+    await server.start(sock=line.open())
+    loops = [
+        Worker(store, transport, lambda: made.house).run(),
+        Distributor(store, transport, lambda: made.house).run(),
+        TimerLoop(store, transport, {"conversation": timer_fired}, free).run(),
+    ]
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield made
+    finally:
+        await server.close()
+        board.close()
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await store.close()
+        for error in ended:
+            if not isinstance(error, asyncio.CancelledError):
+                raise AssertionError("a loop ended by itself") from error
+
+
+def loudness(path: Path, hertz: float) -> float:
+    """Return how much of a tone there is in a recording, 1 for the loudest that there can be (Goertzel's way)."""
+    from math import cos, tau
+
+    with wave.open(str(path)) as recording:
+        rate, frames = recording.getframerate(), recording.readframes(recording.getnframes())
+    samples = [int.from_bytes(frames[at : at + 2], "little", signed=True) / 32_768 for at in range(0, len(frames), 2)]
+    turn = 2 * cos(tau * hertz / rate)
+    before, last = 0.0, 0.0
+    for sample in samples:
+        before, last = last, sample + turn * last - before
+    power = last * last + before * before - turn * last * before
+    return (max(power, 0.0) ** 0.5) * 2 / max(1, len(samples))
+
+
+__all__ = ["Line", "Telephone", "directory", "exchange", "loudness", "telephone"]

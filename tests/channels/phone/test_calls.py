@@ -1,0 +1,224 @@
+"""Calls from their ringing to their end, on a real Asterisk, with phones and callers that are SIPp."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.channels.phone.exchange import Line, Telephone, exchange, loudness, telephone
+from tests.support.asterisk import Asterisk
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk")]
+
+
+@pytest.fixture(scope="module")
+def pbx() -> Iterator[tuple[Asterisk, Line]]:
+    """Return a running Asterisk with our dialplan, and the port at which it asks."""
+    with exchange() as running:
+        yield running
+
+
+@pytest.fixture
+def play(pbx: tuple[Asterisk, Line], tmp_path: Path) -> Callable[..., Any]:
+    """Return what plays a story in a house with a telephone."""
+
+    def whole(story: Callable[[Telephone], Awaitable[Any]], **settings: Any) -> Any:
+        async def run() -> Any:
+            async with telephone(tmp_path, *pbx, **settings) as house:
+                return await story(house)
+
+        return asyncio.run(run())
+
+    return whole
+
+
+def test_a_call_rings_is_answered_and_its_talk_is_recorded(play):
+    """The caller is known by their number, the recording has both sides from the answer on, and everything is free afterwards."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
+        talks = await house.session(status="active")
+        assert (talks["operator_id"], talks["load"]) == (ann, "call")
+        assert (await house.rows("SELECT calls, reserved FROM budgets"))[0] == (1, 50)
+        assert await house.hung_up(caller) == 0
+        closed = await house.session(status="closed")
+        assert (closed["operator_id"], closed.get("outcome", "")) == (ann, "")
+        row = await house.call_row(ended_us=True)
+        assert (row["number"], row["called"], row["operator_id"]) == ("+79001234567", "100", ann)
+        assert row["talk_us"] < row["talk_ended_us"] <= row["ended_us"]
+        assert await house.rows("SELECT value FROM contact_points WHERE kind = 'phone'") == [("+79001234567",)]
+        recording = house.folder / row["recording"]
+        assert (loudness(recording, 500) > 0.05, loudness(recording, 900) > 0.05, loudness(recording, 700) < 0.01) == (True,) * 3
+        await house.ended()
+
+    play(story, calls={"ring_seconds": 10})
+
+
+def test_the_second_operator_answers_when_the_first_does_not(play):
+    """After the line's time to ring; whoever let it ring is not asked again in the round."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "102")
+        await house.operator("bob", "103")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.session(status="active")
+        assert await house.offers() == [("ann", "ran_out"), ("bob", "taken")]
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, distribution="strictly", calls={"ring_seconds": 5})
+
+
+@pytest.mark.parametrize(("phone", "how"), [("104", "busy"), ("105", "declined"), ("199", "unreachable")])
+def test_a_phone_that_says_no_costs_the_caller_no_time(play, phone: str, how: str):
+    """Busy, the red button, or nobody there: the next phone rings at once."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", phone)
+        await house.operator("bob", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.session(status="active")
+        assert await house.offers() == [("ann", how), ("bob", "taken")]
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, distribution="strictly", calls={"ring_seconds": 60})
+
+
+def test_everybody_is_rung_at_once_and_one_has_it(play):
+    """The others' phones stop, and their offers are withdrawn."""
+
+    async def story(house: Telephone) -> None:
+        for login, phone in (("ann", "101"), ("bob", "103"), ("cat", "102")):
+            await house.operator(login, phone)
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.session(status="active")
+        ended = dict(await house.offers())
+        assert sorted(ended.values()) == ["taken", "withdrawn", "withdrawn"]
+        assert ended["cat"] == "withdrawn"
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, distribution="all_at_once")
+
+
+def test_a_phone_may_be_a_number_outside(play):
+    """It is dialled by way of the dialplan's own context, and known by its number."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "+79000000101")
+        bob = await house.operator("bob", "+79000000102")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == ann
+        assert bob
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, distribution="all_at_once")
+
+
+def test_when_nobody_answers_the_caller_speaks_to_the_machine(play):
+    """Their words are kept with the session, which is missed; they have sound in them."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "104")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        closed = await house.session(status="closed", outcome="voicemail")
+        assert closed.get("operator_id") is None
+        assert await house.hung_up(caller) == 0
+        left = await house.session(status="closed", outcome="voicemail")
+        row = await house.call_row(ended_us=True)
+        left = await house.until(lambda: _with_voicemail(house))
+        assert left["voicemail_seconds"] >= 1
+        assert loudness(house.folder / row["voicemail"], 500) > 0.05
+        await house.ended()
+
+    play(story, rounds=1, calls={"ring_seconds": 5, "voicemail_greeting": "beep", "voicemail_seconds": 30})
+
+
+async def _with_voicemail(house: Telephone) -> Any:
+    session = await house.session(status="closed")
+    return session if session.get("voicemail_seconds") else None
+
+
+def test_a_caller_who_hangs_up_while_it_rings_was_missed(play):
+    """The phone stops, and whoever it rang for is free."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "102")
+        caller = house.pbx.call("100", "caller-gives-up.xml", "-d", "800")
+        missed = await house.session(status="closed")
+        assert missed["outcome"] == "missed"
+        assert await house.offers() == [("ann", "withdrawn")]
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_a_caller_who_hangs_up_while_they_wait_was_missed(play):
+    """They hear music: everybody talks."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        await house.session(status="active")
+        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
+        await house.session(status="queued")
+        assert await house.hung_up(second) == 0
+        missed = await house.session(status="closed", outcome="missed")
+        assert missed.get("operator_id") is None
+        assert await house.hung_up(first) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_who_waits_is_rung_for_as_soon_as_a_phone_is_free(play):
+    """The next in the queue, whose session had waited."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "2500")
+        await house.session(status="active")
+        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "5000")
+        await house.session(status="queued")
+        assert await house.hung_up(first) == 0
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == ann
+        assert await house.hung_up(second) == 0
+        await house.ended()
+        assert await house.rows("SELECT count(*) FROM sessions") == [(2,)]
+
+    play(story)
+
+
+def test_an_operator_who_hangs_up_first_ends_the_call(play):
+    """And the caller with it."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "106")
+        caller = house.pbx.call("100", "caller.xml")
+        closed = await house.session(status="closed")
+        assert (closed["operator_id"], closed.get("outcome", "")) == (ann, "")
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_a_number_of_no_line_of_ours_goes_on_in_the_dialplan(play):
+    """The exchange is told so, and does what its fallback says; nothing is stored."""
+
+    async def story(house: Telephone) -> None:
+        caller = house.pbx.call("404", "caller.xml")
+        assert await house.hung_up(caller) == 0
+        assert await house.rows("SELECT count(*) FROM sessions") == [(0,)]
+
+    play(story)
