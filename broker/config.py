@@ -277,7 +277,9 @@ class Settings(BaseSettings):
         if secret is not None:
             return secret.get_secret_value()
         if file is None:
-            raise ConfigError("telephone.secret: set it, or telephone.secret_file: whoever knows the port could play the exchange")
+            raise ConfigError(
+                "telephone.secret: set it, or telephone.secret_file: whoever knows the port could play the exchange"
+            )
         try:
             return file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:

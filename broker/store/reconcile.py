@@ -46,6 +46,7 @@ from broker.store.journal import position_of
 from broker.store.sql import Sql, adhoc, among, cols, one_of, over_rows, sql
 from broker.store.tables import (
     budgets,
+    calls,
     channels,
     contact_points,
     contacts,
@@ -1245,12 +1246,40 @@ def _without_lead(unread: _Unread) -> Select[Any]:
     )
 
 
+def _telephoned() -> Iterator[Check]:
+    of_call = calls.c.conversation_id == messages.c.conversation_id
+    yield Check(
+        "calls",
+        "every call that came is known to the telephone",
+        _query(
+            select(messages.c.conversation_id).where(
+                messages.c.kind == MessageKind.CALL.value, not_(exists(select(calls.c.conversation_id).where(of_call)))
+            )
+        ),
+    )
+    yield Check(
+        "calls",
+        "no session waits or talks whose call is over",
+        _query(
+            select(sessions.c.id)
+            .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
+            .join(sessions, sessions.c.id == conversations.c.session_id)
+            .where(
+                calls.c.ended_us.is_not(None),
+                sessions.c.status != Status.CLOSED.value,
+                conversations.c.worked_seq >= conversations.c.input_seq,
+            )
+        ),
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     *_stored(),
     *_routed(),
     *_answered(),
     *_served(),
     *_told_by_operators(),
+    *_telephoned(),
     *_known(),
     *_bridged(),
     *_references(),

@@ -33,7 +33,7 @@ from broker import metrics
 from broker.domain import ChannelId, Directory, Line, LineId, OperatorId, OutsideCalls, Status, UnansweredCalls
 from broker.errors import BadInput, StoreError
 from broker.events import CallEnded, CallRated, Event, RingAnswered, RingEnded, VoicemailLeft
-from broker.inbound import accept_each, enter, prepare
+from broker.inbound import accept, enter, prepare
 from broker.ports import Bell, Channel, Clock, Store, Transport, Tx
 from channels.phone import ledger
 from channels.phone.adapter import KIND_NAME, PhoneChannel, came, raw_of, settings_of
@@ -184,26 +184,18 @@ class Switchboard:
             log.warning("call_refused", problem=str(error))
             return None
         prepared = prepare(channel, [raw_of(told)], line.settings)
-        try:
-            (accepted,) = await self.patiently(lambda: self._store.write_each(accept_each, (channel.id, prepared)), leg)
+
+        def work(tx: Tx) -> Call | None:
+            # Both or neither: a call that nobody has would wait for ever.
+            (accepted,) = accept(tx, channel.id, prepared)
             if accepted.conversation_id is None:
                 log.error("call_unreadable", problem=accepted.dead)
                 return None
-            conversation = accepted.conversation_id
-            return await self.patiently(
-                lambda: self._store.write(
-                    partial(
-                        ledger.claim,
-                        conversation=conversation,
-                        channel=channel.id,
-                        number=told.number,
-                        called=told.called,
-                        process=self._process_id,
-                        channel_name=header["agi_channel"][:200],
-                    )
-                ),
-                leg,
-            )
+            conversation, phone = accepted.conversation_id, header["agi_channel"][:200]
+            return ledger.claim(tx, conversation, channel.id, told.number, told.called, self._process_id, phone)
+
+        try:
+            return await self.patiently(lambda: self._store.write(work), leg)
         except StoreError as error:
             log.error("call_not_stored", problem=str(error))
             return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from broker.access.authorize import Actor
-from broker.domain import OperatorId, Role, Source, to_us
+from broker.domain import LoadKind, OperatorId, Role, Source, to_us
 from broker.leases import free
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
@@ -20,7 +21,7 @@ from crm_bridge.reader import Reader
 from operators import deeds, pins, reviews
 from routing.clockwork import keep_time
 from tests.crm_bridge.house import House
-from tests.support.channels import PUSH, Fault
+from tests.support.channels import PUSH, STREAM, Fault
 from tests.support.clock import NOON
 from tests.support.house import load_house
 from tests.support.store import MemoryStore
@@ -103,6 +104,15 @@ def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
     house.settle()
     house.spoil(bot)
     house.receive_cursor(bot, "u2", "with a cursor", "cursor-1")
+    house.settle()
+    read()
+    # A call that was answered, and one that its caller gave up.
+    number = house.channel(shop, "number", replace(STREAM, load=LoadKind.CALL))
+    talked = house.call(number, "call-1", "+79120000001")
+    house.settle()
+    house.lift(talked, ann)
+    house.hang_up(talked)
+    house.hang_up(house.call(number, "call-2", "+79120000002"))
     house.settle()
     read()
     # Everybody is busy, offered sessions beside taken ones, one waits; then a seat is freed, and the mark says so.

@@ -26,7 +26,7 @@ SMALL = {
 """As many rows as people, lines, channels, open consoles, colleagues in open sessions, readers, processes, lines to distribute."""
 OPEN_ONLY = {
     *("ix_sessions_waiting", "ix_sessions_operator", "uq_sessions_open", "ix_offers_open", "ix_conversations_undecided"),
-    *("ix_outbox_open", "ix_outbox_queue", "uq_outbox_in_flight", "ix_timers_due"),
+    *("ix_outbox_open", "ix_outbox_queue", "uq_outbox_in_flight", "ix_timers_due", "ix_calls_open"),
 }
 """Indexes of what is open now."""
 ONE_ROW = {"broker.store.journal._LAST"}

@@ -27,12 +27,29 @@ from broker.domain import (
     Role,
     Source,
 )
-from broker.events import Close, Codec, Decline, Event, Incoming, Note, Reply, Saw, Spam, Take, Told, Wrote
+from broker.events import (
+    CallEnded,
+    Close,
+    Codec,
+    Decline,
+    Event,
+    Incoming,
+    Note,
+    Rang,
+    Reply,
+    RingAnswered,
+    Saw,
+    Spam,
+    Take,
+    Told,
+    Wrote,
+)
 from broker.inbound import Accepted
 from broker.ports import Raw, Tx
 from broker.store import directory
 from broker.store.sql import adhoc
 from broker.store.tables import metadata
+from channels.phone import ledger
 from routing import distributor, worker
 from routing.applying import House as Knowledge
 from routing.applying import mark_pool
@@ -162,6 +179,25 @@ class House:
         accepted = self.receive(channel, Incoming(key, person, Wrote(text), source))
         assert accepted.conversation_id is not None
         return accepted.conversation_id
+
+    def call(self, channel: Provider, key: str, number: str) -> ConversationId:
+        """Let somebody call from *number*; the exchange names the call *key*."""
+        person = Person(number, phones=(number,))
+        accepted = self.receive(channel, Incoming(key, person, Rang(number)))
+        conversation = accepted.conversation_id
+        assert conversation is not None
+        self.do(lambda tx: ledger.claim(tx, conversation, channel.id, number, "100", "p1", "PJSIP/trunk-1"))
+        return conversation
+
+    def lift(self, conversation: ConversationId, operator: OperatorId) -> None:
+        """Let *operator* lift the phone."""
+        self._enter(conversation, lambda at, command: RingAnswered(at, operator))
+        self.do(lambda tx: ledger.talk(tx, conversation, operator))
+
+    def hang_up(self, conversation: ConversationId) -> None:
+        """Let the caller hang up."""
+        self._enter(conversation, lambda at, command: CallEnded(at))
+        self.do(lambda tx: ledger.ended(tx, conversation))
 
     def tell(
         self,

@@ -37,7 +37,7 @@ res_pjsip_registrar res_pjsip_rfc3326 res_pjsip_refer res_pjsip_dtmf_info res_pj
 bridge_simple bridge_softmix bridge_holding bridge_builtin_features codec_ulaw codec_alaw codec_gsm codec_a_mu codec_resample
 format_pcm format_wav format_gsm format_sln res_musiconhold res_speech res_agi pbx_config app_dial app_stack app_userevent app_mixmonitor
 func_periodic_hook app_chanspy func_cut func_groupcount func_uri app_playback app_record app_senddtmf app_originate app_verbose app_read
-func_callerid func_channel func_logic func_rand func_timeout func_strings func_hangupcause func_math
+res_clioriginate func_callerid func_channel func_logic func_rand func_timeout func_strings func_hangupcause func_math
 """.split()
 EMPTY = ("features", "cel", "cdr", "acl", "udptl", "pjproject", "ccss", "stasis", "http")
 """Files that Asterisk warns of when they are not there."""

@@ -15,6 +15,7 @@ import msgspec
 
 from broker.clock import SystemClock, SystemIds
 from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState
+from broker.inbound import accept, prepare
 from broker.leases import free
 from broker.ports import Bell, Tx
 from broker.store import directory
@@ -31,6 +32,7 @@ from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support import house as builders
 from tests.support.asterisk import Asterisk
+from tests.support.channels import FakeChannel, wrote
 from tests.support.store import AnyStore, open_store, plain
 
 T = TypeVar("T")
@@ -46,6 +48,11 @@ exten => _X.,1,Set(BROKER_LINE=${IF($["${EXTEN}" = "404"]?nowhere:shop)})
  same => n,Goto(omniline,call,1)
 [from-phone]
 exten => _X.,1,Hangup()
+[presses-keys]
+exten => four,1,Answer()
+ same => n(again),Wait(0.4)
+ same => n,SendDTMF(4)
+ same => n,Goto(again)
 """
 OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
 TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
@@ -102,16 +109,34 @@ class Telephone:
         self.house = House(self.directory())
         self.folder = pbx.folder / "recordings"
         self.line = LineId("")
+        self._line: Line
+        self._board: Switchboard
+        self._server: Server
 
     def _know(self, known: Any) -> None:
         self.channels = {row.id: PhoneChannel(row) for row in known.channels.values() if row.kind == KIND_NAME}
         loads = {row.id: LoadKind.CALL if row.kind == KIND_NAME else LoadKind.CHAT for row in known.channels.values()}
         self.house = House(known, loads)
 
-    def switchboard(self) -> Switchboard:
-        """Return the shipped switchboard."""
+    async def answer(self, line: Line | None = None) -> None:
+        """Let the shipped switchboard listen for Asterisk."""
+        self._line = line or self._line
         folders = Folders(self.folder, str(self.folder))
-        return Switchboard(self.store, self.transport, self.clock, self.directory, self.channels.get, folders, process_id="test")
+        self._board = Switchboard(
+            self.store, self.transport, self.clock, self.directory, self.channels.get, folders, process_id="test"
+        )
+        self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
+        await self._server.start(sock=self._line.open())
+
+    async def fall_silent(self) -> None:
+        """Let go of every connection; who asks now waits until somebody listens again."""
+        await self._server.close()
+        self._board.close()
+
+    async def restart(self) -> None:
+        """Be away for a moment, as a process that is started again."""
+        await self.fall_silent()
+        await self.answer()
 
     async def settle(self, **settings: Any) -> None:
         """Make the line and its number; *settings* are the line's, `calls` those of its calls."""
@@ -134,18 +159,18 @@ class Telephone:
             position = len(plain(tx, "SELECT id FROM operators").fetchall()) + 1
             made = builders.add_operator(tx, login, [self.line], budget=budget, state=state, position=position)
             plain(tx, "UPDATE operators SET phone = ? WHERE id = ?", where, made)
-            mark_pool(tx, self.line, "seat added", seats=True)
             return made
 
         made = await self.store.write(add)
         await self.directory.refresh()
+        await self.store.write(lambda tx: mark_pool(tx, self.line, "seat added", seats=True))
         return made
 
     async def rows(self, text: str, *values: object) -> list[Any]:
         """Return what a plain query finds, for asserting."""
         return await self.store.read(lambda tx: list(plain(tx, text, *values).fetchall()))
 
-    async def until(self, look: Callable[[], Awaitable[T]]) -> T:
+    async def until(self, look: Callable[[], Awaitable[T | None]]) -> T:
         """Return what *look* finds once it finds something, looking whenever the journal has grown or a session has changed."""
         changed = asyncio.Event()
         stops = [self.transport.listen(bell, lambda _: changed.set()) for bell in (Bell.NEWS, Bell.SESSION)]
@@ -193,6 +218,26 @@ class Telephone:
             )
         ]
 
+    async def chat(self, key: str) -> None:
+        """Let a customer write in the line's chat."""
+        channel = await self.chat_channel()
+        directory = self.directory()
+        fake = FakeChannel(channel, self.line)
+        prepared = prepare(fake, [wrote(f"x-{key}", key, "hello")], directory.lines[self.line].settings)
+        await self.store.write(lambda tx: accept(tx, channel, prepared))
+
+    async def chat_channel(self) -> ChannelId:
+        """Return the line's chat, which is made when it is first asked for."""
+        known = next((row.id for row in self.directory().channels.values() if row.kind != KIND_NAME), None)
+        if known is None:
+            known = await self.store.write(lambda tx: builders.add_channel(tx, self.line, "page"))
+            await self.directory.refresh()
+        return known
+
+    async def console(self, command: str) -> str:
+        """Return what Asterisk's console says to *command*."""
+        return await asyncio.to_thread(self.pbx.cli, command)
+
     async def hung_up(self, caller: Any) -> int:
         """Return the exit status of the caller's side: 0 when all went as its scenario says."""
         return int(await asyncio.to_thread(caller.wait, WAIT_SECONDS))
@@ -218,20 +263,17 @@ async def telephone(folder: Path, pbx: Asterisk, line: Line, **settings: Any) ->
     made = Telephone(store, transport, pbx)
     await store.write(lambda tx: plain(tx, "INSERT INTO counters (name, value) VALUES ('fence', 1)"))
     await made.settle(**settings)
-    board = made.switchboard()
-    server = Server(board.handle, secret=SECRET, networks=LOCAL)
-    await server.start(sock=line.open())
     loops = [
         Worker(store, transport, lambda: made.house).run(),
         Distributor(store, transport, lambda: made.house).run(),
         TimerLoop(store, transport, {"conversation": timer_fired}, free).run(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
+    await made.answer(line)
     try:
         yield made
     finally:
-        await server.close()
-        board.close()
+        await made.fall_silent()
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -253,7 +295,7 @@ def loudness(path: Path, hertz: float) -> float:
     for sample in samples:
         before, last = last, sample + turn * last - before
     power = last * last + before * before - turn * last * before
-    return (max(power, 0.0) ** 0.5) * 2 / max(1, len(samples))
+    return float(max(power, 0.0) ** 0.5 * 2 / max(1, len(samples)))
 
 
 __all__ = ["Line", "Telephone", "directory", "exchange", "loudness", "telephone"]

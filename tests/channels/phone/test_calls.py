@@ -11,6 +11,10 @@ import pytest
 
 from tests.channels.phone.exchange import Line, Telephone, exchange, loudness, telephone
 from tests.support.asterisk import Asterisk
+from tests.support.store import plain
+
+NEVER = {"zone": "UTC", "week": {}}
+"""Hours that name no opening."""
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk")]
 
@@ -222,3 +226,204 @@ def test_a_number_of_no_line_of_ours_goes_on_in_the_dialplan(play):
         assert await house.rows("SELECT count(*) FROM sessions") == [(0,)]
 
     play(story)
+
+
+# --- where else it may go
+
+
+def test_outside_the_hours_the_caller_is_forwarded(play):
+    """Nobody of the line is rung; the number is dialled by way of the dialplan's context."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "800")
+        closed = await house.session(status="closed")
+        assert closed["outcome"] == "forward"
+        assert await house.hung_up(caller) == 0  # 103 answered, for a caller who waits for an answer is none of us
+        assert await house.offers() == []
+        await house.ended()
+
+    play(story, hours=NEVER, outside_calls="forward", calls={"forward_to": "79000000103"})
+
+
+def test_outside_the_hours_the_caller_may_speak_to_the_machine(play):
+    """As when nobody answers."""
+
+    async def story(house: Telephone) -> None:
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "3000")
+        await house.session(status="closed", outcome="voicemail")
+        assert await house.hung_up(caller) == 0
+        assert (await house.until(lambda: _with_voicemail(house)))["voicemail_seconds"] >= 1
+        await house.ended()
+
+    play(story, hours=NEVER, outside_calls="voicemail", calls={"voicemail_greeting": "", "voicemail_seconds": 30})
+
+
+def test_outside_the_hours_the_call_may_be_ended(play):
+    """The session says that it was."""
+
+    async def story(house: Telephone) -> None:
+        caller = house.pbx.call("100", "caller-is-refused.xml")
+        assert (await house.session(status="closed"))["outcome"] == "hang_up"
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, hours=NEVER, outside_calls="hang_up")
+
+
+def test_whose_customer_it_is_is_rung_first(play):
+    """Though another stands before them in the queue: the caller is known by their number."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        bob = await house.operator("bob", "103")
+        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
+        await house.session(status="active")
+        assert await house.hung_up(first) == 0
+        await house.ended()
+        await house.rows("SELECT 1")
+        await house.store.write(lambda tx: plain(tx, "UPDATE contacts SET responsible_id = ?", bob))
+        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
+        talks = await house.session(status="active", operator_id=bob)
+        assert talks["contact_id"]
+        assert await house.hung_up(second) == 0
+        assert await house.rows("SELECT count(*) FROM contacts") == [(1,)]
+        await house.ended()
+
+    play(story, distribution="strictly")
+
+
+# --- one capacity
+
+
+def test_who_talks_is_offered_no_chat_until_they_have_hung_up(play):
+    """The chat waits, beside room for it, and it is told why; then it is theirs."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
+        await house.session(status="active")
+        await house.chat("eve")
+        assert "load" not in await house.session(status="queued")
+        assert await house.hung_up(caller) == 0
+        offered = await house.session(status="offered")
+        assert offered["offered_to"] == [ann]
+
+    play(story)
+
+
+def test_who_chats_is_rung(play):
+    """There is room for both."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        await house.chat("eve")
+        await house.session(status="offered")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == ann
+        assert await house.rows("SELECT reserved, calls FROM budgets") == [(75, 1)]
+        assert await house.hung_up(caller) == 0
+
+    play(story)
+
+
+# --- after the talk
+
+
+def test_a_caller_rates_the_talk_by_key(play):
+    """When the operator has hung up; the session is closed by then, and gets it all the same."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "106")
+        await house.console("channel originate Local/100@from-trunk/n extension four@presses-keys")
+        await house.session(status="active")
+
+        async def rated() -> Any:
+            session = await house.session(status="closed")
+            return session if session.get("stars") else None
+
+        session = await house.until(rated)
+        assert (session["stars"], session["operator_id"]) == (4, ann)
+        await house.ended()
+
+    play(story, calls={"rating_sound": "beep"})
+
+
+# --- who waits
+
+
+def test_a_caller_hears_a_greeting_then_music_and_their_place(play):
+    """What Asterisk has played to them is in its log."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101", online=False)
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "4500")
+        await house.session(status="queued")
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+        log = house.pbx.log()
+        order = [log.rfind(words) for words in ("Playing 'hello-world", "Started music on hold", "Playing 'queue-youarenext")]
+        assert -1 not in order
+        assert order[0] < order[2]
+
+    play(story, calls={"greeting": "hello-world", "position_seconds": 1, "no_answer_does": "wait"})
+
+
+# --- we die, and are there again
+
+
+def test_who_waits_is_kept_while_we_are_away(pbx, tmp_path: Path):
+    """The broker goes with a caller waiting; whoever comes next finds the same session, and rings for it."""
+
+    async def run() -> None:
+        async with telephone(tmp_path, *pbx, calls={"no_answer_does": "wait"}) as house:
+            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "7000")
+            first = await house.session(status="queued")
+            await house.restart()
+            ann = await house.operator("ann", "101")
+            talks = await house.session(status="active")
+            assert (talks["id"], talks["operator_id"]) == (first["id"], ann)
+            assert (await house.call_row(attempt=True))["attempt"] >= 2
+            assert await house.hung_up(caller) == 0
+            await house.ended()
+            assert await house.rows("SELECT count(*) FROM sessions") == [(1,)]
+
+    asyncio.run(run())
+
+
+def test_a_talk_goes_on_while_we_are_away_and_rings_nobody_again(pbx, tmp_path: Path):
+    """It ends while nobody listens; the next one learns from Asterisk how."""
+
+    async def run() -> None:
+        async with telephone(tmp_path, *pbx) as house:
+            ann = await house.operator("ann", "101")
+            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "2500")
+            await house.session(status="active")
+            await house.restart()
+            assert await house.hung_up(caller) == 0
+            closed = await house.session(status="closed")
+            assert (closed["operator_id"], closed.get("outcome", "")) == (ann, "")
+            assert await house.offers() == [("ann", "taken")]
+            await house.ended()
+
+    asyncio.run(run())
+
+
+def test_a_phone_that_rings_while_we_are_away_is_not_rung_again(pbx, tmp_path: Path):
+    """The offer that was rung is over when we are back; the next operator's phone rings."""
+
+    async def run() -> None:
+        async with telephone(tmp_path, *pbx, distribution="strictly", calls={"ring_seconds": 6}) as house:
+            await house.operator("ann", "102")
+            await house.operator("bob", "101")
+            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "4000")
+            await house.session(status="offered")
+            await house.call_row(rung=True)
+            await house.restart()
+            await house.session(status="active")
+            assert [who for who, _ in await house.offers()] == ["ann", "bob"]
+            assert await house.hung_up(caller) == 0
+            await house.ended()
+
+    asyncio.run(run())
