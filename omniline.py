@@ -8,6 +8,7 @@
     omniline replay                  decide the journal again: the same must come out
     omniline what-if                 play a line's traffic again under other settings, hours or people
     omniline move --to URL           carry a house from its data folder to PostgreSQL; --back gives that up
+    omniline asterisk --write DIR    write the dialplan by which Asterisk asks what to do with calls
 
 Commands that write speak to the running process over its control socket, or take the data folder's lock when none runs.
 """
@@ -125,6 +126,21 @@ def _parser() -> argparse.ArgumentParser:
     apply = commands.add_parser("apply", help="make lines, channels, queues and operators as a file says")
     apply.add_argument("file", type=Path)
     apply.set_defaults(run=_apply)
+
+    asterisk = commands.add_parser(
+        "asterisk",
+        help="write the dialplan by which Asterisk asks what to do with calls",
+        description="Writes omniline.conf, and omniline-local.conf unless it is there: that one is yours. Where the brokers listen and "
+        "what their secret is comes from the settings (telephone.listen, telephone.secret).",
+    )
+    asterisk.add_argument("--write", type=Path, required=True, metavar="DIR", help="Asterisk's folder of configuration")
+    asterisk.add_argument(
+        "--broker",
+        action="append",
+        metavar="HOST:PORT",
+        help="where Asterisk finds Omniline (default: telephone.listen); several times",
+    )
+    asterisk.set_defaults(run=_asterisk)
 
     processes = commands.add_parser(
         "processes",
@@ -461,6 +477,23 @@ def _traced(settings: Settings, ground: Ground) -> Iterator[None]:
         tracing.shut_down()
 
 
+def _telephone(settings: Settings) -> tuple[list[socket.socket], str]:
+    """Return where Asterisk asks, opened, and the secret that it must know; nothing where no telephone is set. Raises ConfigError."""
+    from broker.config import host_of
+    from broker.errors import ConfigError
+    from broker.web.listening import open_port
+
+    listen = settings.telephone.listen
+    if listen is None:
+        return [], ""
+    if importlib.util.find_spec("pystrix") is None:
+        raise ConfigError("telephone.listen: calls need the extra phone: pip install 'omniline[phone]'; or leave it unset")
+    secret = settings.telephone_secret
+    if settings.telephone.manager is not None:
+        _ = settings.manager_secret
+    return open_port(host_of(listen), int(listen.rpartition(":")[2]), "telephone.listen"), secret
+
+
 class Process:
     """Every part of a process, made and joined; `live` runs them from the opening to the end."""
 
@@ -468,7 +501,6 @@ class Process:
         from broker.access.logins import Logins
         from broker.access.passwords import Passwords
         from broker.clock import SystemClock
-        from broker.config import host_of
         from broker.leases import Leases
         from broker.store.directory import LiveDirectory
         from broker.web.addresses import Addresses
@@ -486,11 +518,7 @@ class Process:
         self.demo = demo
         # Before anything is written: a port that is taken must not cost the house its first password.
         self.doors = open_port(settings.host, settings.port)
-        self._phone_doors: list[socket.socket] = []
-        self._phone_secret = ""
-        if "channels" in self.roles and (phone := settings.telephone.listen) is not None:
-            self._phone_secret = settings.telephone_secret
-            self._phone_doors = open_port(host_of(phone), int(phone.rpartition(":")[2]), "telephone.listen")
+        self._phone_doors, self._phone_secret = _telephone(settings) if "channels" in self.roles else ([], "")
         self.kinds = kinds()
         self._strange: set[str] = set()
         """Kinds of channels that this version does not know."""
@@ -825,6 +853,7 @@ class Process:
     async def _answer_calls(self) -> None:
         """Serve the telephone exchange until cancelled."""
         from broker.web.listening import room_for
+        from channels.phone.ami import Ami
         from channels.phone.fastagi import Server
         from channels.phone.switchboard import Folders, Switchboard
 
@@ -842,7 +871,13 @@ class Process:
         try:
             for door in self._phone_doors:
                 await server.start(sock=door.dup())  # the door stays open for when we go on after a move that failed
-            await asyncio.Event().wait()
+            if telephone.manager is None:
+                await asyncio.Event().wait()
+            else:
+                host, _, port = telephone.manager.rpartition(":")
+                manager = Ami(host.strip("[]"), int(port), telephone.manager_user, self.settings.manager_secret, hear=board.hear)
+                board.manager = manager
+                await manager.run()
         finally:
             await server.close()
             board.close()
@@ -1092,6 +1127,19 @@ def _apply(options: argparse.Namespace) -> int:
     text = _settings_text(path)
     given = given_passwords(text, str(path), path.resolve().parent)
     return _do(options, "apply", {"name": str(path), "given": given, "text": text})
+
+
+def _asterisk(options: argparse.Namespace) -> int:
+    from broker.config import read_settings
+    from broker.errors import ConfigError
+    from channels.phone import dialplan
+
+    settings = read_settings(options.config)
+    brokers = options.broker or ([settings.telephone.listen] if settings.telephone.listen is not None else [])
+    if not brokers:
+        raise ConfigError("telephone.listen: set it, or say --broker HOST:PORT: Asterisk must know whom to ask")
+    print("\n".join(dialplan.write(options.write, brokers, settings.telephone_secret)))
+    return 0
 
 
 def _settings_text(path: Path) -> str:

@@ -200,6 +200,11 @@ class TelephoneSettings(_Group):
     """Folder of recordings, which Asterisk writes and we read; without it `recordings` in the data folder."""
     recordings_there: str | None = None
     """The same folder as Asterisk sees it, when that is under another name."""
+    manager: Annotated[str | None, AfterValidator(lambda value: _listen(value) if value is not None else None)] = None
+    """Asterisk's manager interface (AMI), HOST:PORT: it stops phones that ring for nothing any more."""
+    manager_user: str = "omniline"
+    manager_secret: SecretStr | None = None
+    manager_secret_file: Path | None = None
     connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
 
 
@@ -273,17 +278,12 @@ class Settings(BaseSettings):
     @property
     def telephone_secret(self) -> str:
         """What the dialplan's address must say. Raises ConfigError when it is not set, or its file cannot be read."""
-        secret, file = self.telephone.secret, self.telephone.secret_file
-        if secret is not None:
-            return secret.get_secret_value()
-        if file is None:
-            raise ConfigError(
-                "telephone.secret: set it, or telephone.secret_file: whoever knows the port could play the exchange"
-            )
-        try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"telephone.secret_file: {file} cannot be read ({error})") from error
+        return _secret("telephone.secret", self.telephone.secret, self.telephone.secret_file)
+
+    @property
+    def manager_secret(self) -> str:
+        """What Asterisk's manager interface asks for. Raises ConfigError, as `telephone_secret`."""
+        return _secret("telephone.manager_secret", self.telephone.manager_secret, self.telephone.manager_secret_file)
 
     @property
     def host(self) -> str:
@@ -306,6 +306,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment above the file, which comes in as arguments."""
         return env_settings, init_settings
+
+
+def _secret(key: str, secret: SecretStr | None, file: Path | None) -> str:
+    if secret is not None:
+        return secret.get_secret_value()
+    if file is None:
+        raise ConfigError(f"{key}: set it, or {key}_file: without a secret anybody could play the telephone exchange")
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}_file: {file} cannot be read ({error})") from error
 
 
 def host_of(listen: str) -> str:

@@ -6,6 +6,7 @@ omniline-local.conf   the administrator's: written once, with where the brokers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from broker.errors import ConfigError
 
 OURS, LOCAL = "omniline.conf", "omniline-local.conf"
+_BROKER = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _BAD = frozenset("\r\n\0\\;,$&{}()[]\"'")
 """Signs that mean something to a dialplan: a secret with one would be another secret there, or another dialplan."""
 
@@ -28,6 +30,9 @@ def local(brokers: Sequence[str], secret: str) -> str:
         raise ConfigError(
             f"telephone.secret: Asterisk's dialplan cannot have {' '.join(map(repr, bad))} in it; take letters, digits and - _ . +"
         )
+    for broker in brokers:
+        if not _BROKER.fullmatch(broker):
+            raise ConfigError(f"--broker: {broker!r} is no HOST:PORT that a dialplan can have, as 192.0.2.10:4573")
     text = files("channels.phone").joinpath("asterisk", LOCAL).read_text(encoding="utf-8")
     return text.replace("@brokers@", "&".join(brokers)).replace("@count@", str(len(brokers))).replace("@secret@", secret)
 

@@ -19,19 +19,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from broker import metrics
 from broker.domain import ChannelId, Directory, Line, LineId, OperatorId, OutsideCalls, Status, UnansweredCalls
-from broker.errors import BadInput, StoreError
+from broker.errors import BadInput, SendError, StoreError
 from broker.events import CallEnded, CallRated, Event, RingAnswered, RingEnded, VoicemailLeft
 from broker.inbound import accept, enter, prepare
 from broker.ports import Bell, Channel, Clock, Store, Transport, Tx
@@ -80,8 +80,15 @@ class Folders:
     there: str
 
 
+class Asks(Protocol):
+    """What the switchboard needs of the manager interface (ami.py)."""
+
+    async def ask(self, action: str, seconds: float = ..., **keys: str | Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """Have *action* done. Raises SendError."""
+
+
 class Switchboard:
-    """See the module; `handle` serves one connection of Asterisk's."""
+    """See the module; `handle` serves one connection of Asterisk's, `hear` takes what its manager interface tells."""
 
     def __init__(
         self,
@@ -101,6 +108,10 @@ class Switchboard:
         self._channel = channel
         self._folders = folders
         self._process_id = process_id
+        self.manager: Asks | None = None
+        """By which phones are stopped that ring for nothing any more; without it they ring to the end of their time."""
+        self._ringing: dict[str, set[str]] = {}
+        """The channels of phones that ring, by the uniqueid of the call."""
         self._followed: dict[str, list[asyncio.Event]] = {}
         """Of the calls that are followed here: set when one of them looks different."""
         self._stop = transport.listen(Bell.SESSION, self._rung)
@@ -112,6 +123,28 @@ class Switchboard:
     def _rung(self, conversation: str) -> None:
         for changed in self._followed.get(conversation, ()):
             changed.set()
+
+    def hear(self, event: Mapping[str, str]) -> None:
+        """Take an event of the manager interface: which phones begin to ring, and which have ended."""
+        uniqueid, phone = event.get("Uniqueid", ""), event.get("DestChannel", "")
+        match event.get("Event"):
+            case "DialBegin" if uniqueid and phone:
+                self._ringing.setdefault(uniqueid, set()).add(phone)
+            case "DialEnd":
+                self._ringing.get(uniqueid, set()).discard(phone)
+            case "Hangup":
+                self._ringing.pop(uniqueid, None)
+
+    async def stop_ringing(self, uniqueid: str, but: Sequence[OperatorId]) -> None:
+        """Stop the phones that ring for the call *uniqueid*, but those of *but*."""
+        if self.manager is None:
+            return
+        for phone in sorted(self._ringing.get(uniqueid, ())):
+            if self.whose(phone) not in but:
+                try:
+                    await self.manager.ask("Hangup", Channel=phone, Cause="16")
+                except SendError as error:
+                    log.warning("phone_rings_on", phone=phone, problem=str(error))
 
     async def handle(self, leg: Leg) -> None:
         """Serve one connection."""
@@ -461,12 +494,30 @@ class _Followed:
         alone = phones[0][0] if len(phones) == 1 else ""
         lifted = "^".join((ANSWERED, self._channel.slug, leg.header["agi_uniqueid"], str(now.offer_no), alone))
         music = f"m({settings.music})" if self._answered else ""
-        await leg.app(
-            "Dial", "&".join(dialled for _, dialled in phones), seconds, f"gU({lifted}){music}", seconds=seconds + TALK_SECONDS
+        dialled = "&".join(one for _, one in phones)
+        await self._until_lifted(
+            now.offer_no, leg.app("Dial", dialled, seconds, f"gU({lifted}){music}", seconds=seconds + TALK_SECONDS)
         )
         self._plays = False  # Dial's own music has ended with it
         if not leg.closed:
             await self._rang(now.offer_no, now.offered_to)
+
+    async def _until_lifted(self, offer_no: int, dials: Coroutine[Any, Any, int]) -> None:
+        """Wait until *dials* has ended; meanwhile stop the phones of those from whom the offer is taken."""
+        dial = asyncio.get_running_loop().create_task(dials)
+        try:
+            while not dial.done():
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                await asyncio.wait({dial, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if dial.done() or (now := await self._stands()) is None or now.status is Status.ACTIVE:
+                    continue
+                rings = now.status is Status.OFFERED and now.offer_no == offer_no
+                await self._board.stop_ringing(self._leg.header["agi_uniqueid"], now.offered_to if rings else ())
+            await dial
+        finally:
+            dial.cancel()
 
     async def _rang(self, offer_no: int, offered_to: Sequence[OperatorId]) -> None:
         """Enter how phones that rang have ended: a talk, or nobody has lifted one."""

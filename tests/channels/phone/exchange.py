@@ -7,6 +7,7 @@ import socket
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,8 @@ import msgspec
 
 from broker.clock import SystemClock, SystemIds
 from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState
-from broker.inbound import accept, prepare
+from broker.events import Decline, Event, OperatorGone
+from broker.inbound import accept, enter, prepare
 from broker.leases import free
 from broker.ports import Bell, Tx
 from broker.store import directory
@@ -25,6 +27,7 @@ from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
 from channels.phone import dialplan
 from channels.phone.adapter import KIND_NAME, PhoneChannel
+from channels.phone.ami import Ami
 from channels.phone.fastagi import Server
 from channels.phone.switchboard import Folders, Switchboard
 from routing.applying import House, mark_pool, timer_fired
@@ -53,6 +56,12 @@ exten => four,1,Answer()
  same => n(again),Wait(0.4)
  same => n,SendDTMF(4)
  same => n,Goto(again)
+"""
+MANAGER = """
+[omniline]
+secret = of the manager
+read = call
+write = call
 """
 OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
 TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
@@ -83,7 +92,7 @@ def exchange() -> Iterator[tuple[Asterisk, Line]]:
     assert OUTWARD in local
     local = local.replace(OUTWARD, TO_A_PHONE).replace("OMNILINE_TRIES=60", "OMNILINE_TRIES=3")
     try:
-        with Asterisk(OURS + dialplan.ours() + local) as pbx:
+        with Asterisk(OURS + dialplan.ours() + local, manager=MANAGER) as pbx:
             pbx.phone("101", "phone-answers.xml", "-d", "100")
             pbx.phone("102", "phone-rings.xml")
             pbx.phone("103", "phone-answers.xml", "-d", "100")
@@ -112,6 +121,10 @@ class Telephone:
         self._line: Line
         self._board: Switchboard
         self._server: Server
+        self._managing: asyncio.Task[None]
+        self._deeds = 0
+        self.managed = True
+        """Whether the switchboard may ask the manager interface."""
 
     def _know(self, known: Any) -> None:
         self.channels = {row.id: PhoneChannel(row) for row in known.channels.values() if row.kind == KIND_NAME}
@@ -127,11 +140,18 @@ class Telephone:
         )
         self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
         await self._server.start(sock=self._line.open())
+        manager = Ami("127.0.0.1", self.pbx.ami, "omniline", "of the manager", hear=self._board.hear)
+        self._managing = asyncio.create_task(manager.run())
+        if self.managed:
+            self._board.manager = manager
+            await self.until(lambda: _connected(manager))
 
     async def fall_silent(self) -> None:
         """Let go of every connection; who asks now waits until somebody listens again."""
         await self._server.close()
         self._board.close()
+        self._managing.cancel()
+        await asyncio.gather(self._managing, return_exceptions=True)
 
     async def restart(self) -> None:
         """Be away for a moment, as a process that is started again."""
@@ -218,6 +238,20 @@ class Telephone:
             )
         ]
 
+    async def _enter(self, make: Callable[[datetime], Event]) -> None:
+        ((conversation,),) = await self.rows("SELECT conversation_id FROM calls ORDER BY came_us DESC LIMIT 1")
+        self._deeds += 1
+        await self.store.write(lambda tx: enter(tx, "console", f"deed-{self._deeds}", conversation, make))
+
+    async def goes(self, operator: OperatorId) -> None:
+        """Let *operator* log out, in the midst of the latest call."""
+        await self.store.write(lambda tx: builders.set_presence(tx, operator, PresenceState.OFFLINE, [self.line]))
+        await self._enter(lambda at: OperatorGone(at, operator))
+
+    async def declines(self, operator: OperatorId) -> None:
+        """Let *operator* decline the latest call in their console."""
+        await self._enter(lambda at: Decline(at=at, operator_id=operator, command="no"))
+
     async def chat(self, key: str) -> None:
         """Let a customer write in the line's chat."""
         channel = await self.chat_channel()
@@ -255,12 +289,19 @@ class Telephone:
         assert {tuple(row) for row in held} <= {(0, 0)}
 
 
+async def _connected(manager: Ami) -> bool:
+    return manager.lost is None
+
+
 @asynccontextmanager
-async def telephone(folder: Path, pbx: Asterisk, line: Line, **settings: Any) -> AsyncIterator[Telephone]:
+async def telephone(
+    folder: Path, pbx: Asterisk, line: Line, *, managed: bool = True, **settings: Any
+) -> AsyncIterator[Telephone]:
     """Serve the exchange with a house of its own."""
     transport = MemoryTransport()
     store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
     made = Telephone(store, transport, pbx)
+    made.managed = managed
     await store.write(lambda tx: plain(tx, "INSERT INTO counters (name, value) VALUES ('fence', 1)"))
     await made.settle(**settings)
     loops = [

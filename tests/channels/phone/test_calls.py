@@ -228,6 +228,63 @@ def test_a_number_of_no_line_of_ours_goes_on_in_the_dialplan(play):
     play(story)
 
 
+# --- what is taken from somebody while it rings
+
+
+def test_a_phone_stops_when_its_operator_goes(play):
+    """They log out while it rings: the next phone rings at once, and not when the time is over."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "102")
+        await house.operator("bob", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.call_row(rung=1)
+        await house.goes(ann)
+        await house.session(status="active")
+        assert await house.offers() == [("ann", "gone"), ("bob", "taken")]
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, distribution="strictly", calls={"ring_seconds": 100})
+
+
+def test_of_phones_that_ring_together_one_stops_when_its_operator_declines(play):
+    """The others ring on, and one of them is lifted."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "102")
+        bob = await house.operator("bob", "107")
+        late = house.pbx.phone("107", "phone-answers.xml", "-d", "2500")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.call_row(rung=1)
+        await house.declines(ann)
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == bob
+        assert dict(await house.offers()) == {"ann": "declined", "bob": "taken"}
+        assert await house.hung_up(caller) == 0
+        late.end()
+        await house.ended()
+
+    play(story, distribution="all_at_once", calls={"ring_seconds": 100})
+
+
+def test_without_the_manager_interface_a_phone_rings_to_the_end_of_its_time(play):
+    """Then the next one's turn has come: nothing is lost but time."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "102")
+        await house.operator("bob", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        await house.call_row(rung=1)
+        await house.goes(ann)
+        await house.session(status="active")
+        assert await house.offers() == [("ann", "gone"), ("bob", "taken")]
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story, managed=False, distribution="strictly", calls={"ring_seconds": 8})
+
+
 # --- where else it may go
 
 
