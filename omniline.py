@@ -859,7 +859,7 @@ class Process:
 
         telephone = self.settings.telephone
         room_for(self.settings.connections.total + telephone.connections)
-        here = telephone.recordings or self.settings.data / "recordings"
+        here = self.settings.recordings
         here.mkdir(parents=True, exist_ok=True)
         folders = Folders(here, telephone.recordings_there or str(here.resolve()))
         board = Switchboard(
@@ -904,6 +904,7 @@ class Process:
         from channels.widget import demo
         from crm_bridge.routes import routes as crm_routes
         from operators.board_rest import routes as board_routes
+        from operators.calls_rest import routes as call_routes
         from operators.deeds_rest import routes as deed_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
@@ -925,6 +926,7 @@ class Process:
         routes = [
             *people_routes(self.kinds, calendars()),
             session_routes,
+            call_routes,
             deed_routes,
             why_routes(self.directory),
             board_routes(self.directory, lambda operator, now: self.house.openings.of_operator(operator, now).open),

@@ -276,6 +276,11 @@ class Settings(BaseSettings):
         return _whole("redis_password_file", self.redis_url, self.redis_password_file)
 
     @property
+    def recordings(self) -> Path:
+        """The folder of recordings as this process sees it."""
+        return self.telephone.recordings or self.data / "recordings"
+
+    @property
     def telephone_secret(self) -> str:
         """What the dialplan's address must say. Raises ConfigError when it is not set, or its file cannot be read."""
         return _secret("telephone.secret", self.telephone.secret, self.telephone.secret_file)

@@ -69,6 +69,7 @@ class Action(StrEnum):
     READ_CONTACTS = "read_contacts"
     READ_LEADS = "read_leads"
     READ_TRANSCRIPTS = "read_transcripts"
+    HEAR_CALLS = "hear_calls"
     READ_REPORTS = "read_reports"
     READ_DEAD_LETTERS = "read_dead_letters"
     READ_METRICS = "read_metrics"
@@ -121,6 +122,7 @@ _OPERATOR: dict[Action, Reach] = {
     Action.READ_CONTACTS: Reach.LINES,
     Action.READ_LEADS: Reach.LINES,
     Action.READ_TRANSCRIPTS: Reach.LINES,
+    Action.HEAR_CALLS: Reach.OWN,
 }
 _SUPERVISOR: dict[Action, Reach] = {
     **_OPERATOR,
@@ -130,6 +132,7 @@ _SUPERVISOR: dict[Action, Reach] = {
     Action.ASSIGN_SESSION: Reach.LINES,
     Action.TAKE_OVER_SESSION: Reach.LINES,
     Action.REVIEW_SESSION: Reach.LINES,
+    Action.HEAR_CALLS: Reach.LINES,
     Action.CHANGE_CONTACTS: Reach.LINES,
     Action.READ_BOARD: Reach.LINES,
     Action.READ_OPERATORS: Reach.HOUSE,

@@ -239,6 +239,7 @@ def test_an_unconditional_reservation_exceeds_a_budget():
             _applying.presence.c.state,
             literal_column("1000"),
             literal_column("0"),
+            literal_column("0"),  # no call
         )
         .select_from(_applying.operators)
         .outerjoin(

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from broker import inbound
+from broker.config import Settings
 from broker.domain import ChannelId, Directory, LineId, LoadKind, OperatorId, PresenceState, Role
 from broker.ports import Tx
 from broker.store import directory as directories
@@ -18,6 +19,7 @@ from broker.store.sql import insert_row
 from broker.store.tables import seats
 from operators import presence
 from operators.board_rest import routes as board_routes
+from operators.calls_rest import routes as call_routes
 from operators.deeds_rest import routes as deed_routes
 from operators.rest import routes as people_routes
 from operators.sessions_rest import routes as session_routes
@@ -132,12 +134,13 @@ def open_shop(folder: Path) -> Shop:
 
     routes = [
         session_routes,
+        call_routes,
         deed_routes,
         why_routes(settings),
         board_routes(settings, lambda operator, _: operator not in off_shift),
         *people_routes({}, WorldCalendars()),
     ]
-    sites.append(Site(folder, routes=routes))
+    sites.append(Site(folder, routes=routes, settings=Settings(data=folder)))
     made = Shop(sites[0], off_shift)
     for slug in ("shop", "bar"):
         line, channel = made.site.write(partial(_open_line, slug=slug))

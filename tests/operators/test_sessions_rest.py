@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from broker.domain import Directory, Role
 from broker.web.wiring import listed, unlisted
-from operators import board_rest, deeds_rest, sessions_rest, why_rest
+from operators import board_rest, calls_rest, deeds_rest, sessions_rest, why_rest
 from tests.operators.shop import NOBODY
 from tests.support.store import plain
 
@@ -47,6 +47,7 @@ def test_every_route_says_who_may():
     house = Directory({}, {}, {}, {}, {})
     routers = (
         sessions_rest.routes,
+        calls_rest.routes,
         deeds_rest.routes,
         why_rest.routes(lambda: house),
         board_rest.routes(lambda: house, lambda _operator, _now: True),

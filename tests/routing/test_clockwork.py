@@ -31,6 +31,7 @@ from broker.domain import (
     Outside,
     OutsideCalls,
     PresenceState,
+    Weights,
     from_us,
     to_us,
 )
@@ -333,18 +334,21 @@ def test_a_call_at_night_is_a_decision_only(places, how):
     assert place.store.rows("SELECT status, outcome, weight FROM sessions") == [("closed", how.value, 50)]
     (first, second) = [json.loads(row[0]) for row in place.store.rows("SELECT body FROM journal WHERE kind = 'contact_message'")]
     assert first["decisions"][0] == {"do": "divert", "to": how.value}
-    assert second["decisions"] == [{"do": "ignore", "reason": "outside the hours"}]
+    assert second["decisions"] == [{"do": "ignore", "reason": "they called already"}]
     assert place.store.one("SELECT count(*) FROM messages WHERE session_id IS NULL") == 0
     assert place.store.one("SELECT sum(reserved) FROM budgets") == 0
 
 
 def test_a_call_within_the_hours_is_offered(places):
-    """Two calls fill an operator."""
+    """One call to a phone, however much room there is; the third waits."""
     place = places(MORNING, load=LoadKind.CALL)
+    place.store.change("UPDATE operators SET phone = 'PJSIP/' || login")
+    place.start()
     for number in range(3):
         place.say(f"v{number}")
 
-    assert [(key, who) for key, who, _ in place.offers()] == [("v0", place.ann), ("v1", place.ann), ("v2", place.bob)]
+    assert [(key, who) for key, who, _ in place.offers()] == [("v0", place.ann), ("v1", place.bob)]
+    assert place.store.rows("SELECT reserved, calls FROM budgets") == [(50, 1), (50, 1)]
 
 
 # --- the opening
@@ -757,7 +761,7 @@ def test_the_end_of_a_shift_offers_nothing(places):
 
 def test_when_nobody_can_be_asked_the_customer_is_told_at_once_and_once(places):
     """Everybody is full: no minute of silence, and no second text when it has passed."""
-    place = places(MORNING, people=1, load=LoadKind.CALL)
+    place = places(MORNING, people=1, weights=Weights(chat=50))
     for key in ("eve", "fay"):
         place.do(place.ann, place.say(key), Take)
     conversation = place.say("gus")
@@ -770,7 +774,7 @@ def test_when_nobody_can_be_asked_the_customer_is_told_at_once_and_once(places):
 
 def test_who_found_the_last_room_taken_is_told_too(places):
     """Two write at once and one seat is left: the second is not offered and knows it."""
-    place = places(MORNING, people=1, load=LoadKind.CALL)
+    place = places(MORNING, people=1, weights=Weights(chat=50))
     place.do(place.ann, place.say("eve"), Take)
 
     def build(tx: Tx) -> None:
@@ -1042,7 +1046,7 @@ def test_a_clock_that_is_set_back_fires_nothing_twice(places):
 
 def test_what_is_written_in_the_hour_that_comes_twice_is_offered(places):
     """A line without hours knows no such hour: it goes on, and a customer of the first one still has their turn."""
-    place = places(MORNING, hours=None, people=1, load=LoadKind.CALL)
+    place = places(MORNING, hours=None, people=1, weights=Weights(chat=50))
     for key in ("eve", "fay"):
         place.do(place.ann, place.say(key), Take)
     first = place.say("gus")

@@ -56,6 +56,7 @@ PROMISED = {
     Action.READ_CONTACTS: {E: LINES, S: ALL, A: ALL},
     Action.READ_LEADS: {E: LINES, S: ALL, A: ALL},
     Action.READ_TRANSCRIPTS: {E: LINES, S: ALL, A: ALL},
+    Action.HEAR_CALLS: {E: OWN, S: ALL, A: ALL},
     Action.READ_REPORTS: {S: ALL, A: ALL},
     Action.READ_DEAD_LETTERS: {A: ALL},
     Action.READ_METRICS: {A: ALL},
