@@ -852,8 +852,11 @@ class Process:
 
     async def _answer_calls(self) -> None:
         """Serve the telephone exchange until cancelled."""
+        from broker.tasks import until_one_fails
         from broker.web.listening import room_for
+        from channels.phone.adapter import KIND_NAME
         from channels.phone.ami import Ami
+        from channels.phone.census import Census
         from channels.phone.fastagi import Server
         from channels.phone.switchboard import Folders, Switchboard
 
@@ -877,7 +880,8 @@ class Process:
                 host, _, port = telephone.manager.rpartition(":")
                 manager = Ami(host.strip("[]"), int(port), telephone.manager_user, self.settings.manager_secret, hear=board.hear)
                 board.manager = manager
-                await manager.run()
+                census = Census(self.store, manager, lambda: [id_ for id_, one in self.channels.items() if one.kind == KIND_NAME])
+                await until_one_fails(manager.run(), census.run())
         finally:
             await server.close()
             board.close()

@@ -6,6 +6,7 @@ rung      the last offer for which phones were rung, written before they are: a 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,6 +63,13 @@ _FIND = sql(
     select(*cols(calls, _COLUMNS))
     .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("uniqueid"))
+)
+_OPEN = sql(
+    select(calls.c.conversation_id, conversations.c.key)
+    .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
+    .where(calls.c.ended_us.is_(None), calls.c.channel_id == bindparam("channel"))
+    .order_by(calls.c.came_us)
+    .limit(10_000)
 )
 _STANDS = sql(
     select(sessions.c.state)
@@ -184,6 +192,11 @@ def ended(tx: Tx, conversation: ConversationId) -> None:
 def let_go(tx: Tx, call: Call) -> None:
     """Say that nobody tells the exchange what to do with the call now."""
     tx.run(_LET_GO, conversation=call.id, mine=call.attempt)
+
+
+def open_calls(tx: Tx, channels: Collection[ChannelId]) -> dict[str, ConversationId]:
+    """Return the calls of *channels* that are not known to have ended, by what Asterisk names them."""
+    return {key: id_ for channel in channels for id_, key in tx.all(_OPEN, channel=channel)}
 
 
 def position(tx: Tx, conversation: ConversationId) -> int:

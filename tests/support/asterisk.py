@@ -124,6 +124,13 @@ class Asterisk:
             self._process.end()
             self._process = None
 
+    def kill(self) -> None:
+        """Let it die in the midst of whatever it does."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.end()
+        self._process = None
+
     def cli(self, command: str) -> str:
         """Return what the console says to *command*."""
         done = subprocess.run(

@@ -28,6 +28,7 @@ from broker.transport.memory import MemoryTransport
 from channels.phone import dialplan
 from channels.phone.adapter import KIND_NAME, PhoneChannel
 from channels.phone.ami import Ami
+from channels.phone.census import Census
 from channels.phone.fastagi import Server
 from channels.phone.switchboard import Folders, Switchboard
 from routing.applying import House, mark_pool, timer_fired
@@ -61,7 +62,7 @@ MANAGER = """
 [omniline]
 secret = of the manager
 read = call
-write = call
+write = call,reporting
 """
 OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
 TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
@@ -243,6 +244,20 @@ class Telephone:
         self._deeds += 1
         await self.store.write(lambda tx: enter(tx, "console", f"deed-{self._deeds}", conversation, make))
 
+    async def dies(self) -> None:
+        """Let the exchange die, and be there again; wait until its manager interface answers."""
+        manager = self._board.manager
+        assert isinstance(manager, Ami)
+        await asyncio.to_thread(self.pbx.kill)
+        await self.until(lambda: _lost(manager))
+        await asyncio.to_thread(self.pbx.start)
+        await self.until(lambda: _connected(manager))
+
+    def census(self) -> Census:
+        """Return the shipped census."""
+        assert self._board.manager is not None
+        return Census(self.store, self._board.manager, lambda: list(self.channels))
+
     async def goes(self, operator: OperatorId) -> None:
         """Let *operator* log out, in the midst of the latest call."""
         await self.store.write(lambda tx: builders.set_presence(tx, operator, PresenceState.OFFLINE, [self.line]))
@@ -287,6 +302,10 @@ class Telephone:
         assert report.ok, report.text()
         held = await self.rows("SELECT reserved, calls FROM budgets")
         assert {tuple(row) for row in held} <= {(0, 0)}
+
+
+async def _lost(manager: Ami) -> bool:
+    return manager.lost is not None
 
 
 async def _connected(manager: Ami) -> bool:

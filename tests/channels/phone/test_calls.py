@@ -484,3 +484,43 @@ def test_a_phone_that_rings_while_we_are_away_is_not_rung_again(pbx, tmp_path: P
             await house.ended()
 
     asyncio.run(run())
+
+
+# --- the exchange knows no more of it
+
+
+def test_a_call_whose_end_nobody_told_is_found_missing(tmp_path: Path):
+    """The exchange dies in the midst of a talk: a second look is sure of it, and its operator is free."""
+
+    async def run(pbx: Asterisk, line: Line) -> None:
+        async with telephone(tmp_path, pbx, line) as house:
+            ann = await house.operator("ann", "101")
+            house.pbx.call("100", "caller-hangs-up.xml", "-d", "60000")
+            await house.session(status="active")
+            census = house.census()
+            assert [await census.look() for _ in range(3)] == [0, 0, 0]
+            await house.dies()
+            assert [await census.look() for _ in range(3)] == [0, 1, 0]
+            closed = await house.session(status="closed")
+            assert (closed["operator_id"], closed["outcome"]) == (ann, "lost")
+            await house.ended()
+
+    with exchange() as (pbx, line):
+        asyncio.run(run(pbx, line))
+
+
+def test_calls_of_another_exchange_are_not_counted(pbx, tmp_path: Path):
+    """What it names its calls begins with its name, and this one has none."""
+
+    async def run() -> None:
+        async with telephone(tmp_path, *pbx, calls={"no_answer_does": "wait"}) as house:
+            caller = house.pbx.call("100", "caller.xml")
+            await house.session(status="queued")
+            await house.store.write(lambda tx: plain(tx, "UPDATE conversations SET key = 'north-1732771234.15'"))
+            assert [await house.census().look() for _ in range(3)] == [0, 0, 0]
+            await house.store.write(lambda tx: plain(tx, "UPDATE conversations SET key = '1732771234.15'"))
+            census = house.census()
+            assert [await census.look() for _ in range(2)] == [0, 1]
+            assert await house.hung_up(caller) == 0
+
+    asyncio.run(run())

@@ -1,0 +1,77 @@
+"""The census: which calls the exchange still knows. One that it knows no more, and whose end nobody has told, is lost.
+
+    an exchange that crashed, a dialplan without our hangup handler, a broker that was away as the caller hung up: the session would
+    wait or talk for ever, and its operator with it
+
+A call must be missing twice in a row: its end may be on its way. Of several exchanges each has a name (systemname in asterisk.conf),
+which begins what it names its calls: the one that is asked is asked for its own only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+import structlog
+
+from broker.domain import ChannelId, ConversationId
+from broker.errors import SendError, StoreError
+from broker.events import CallEnded
+from broker.inbound import enter
+from broker.ports import Store, Tx
+from channels.phone import ledger
+from channels.phone.adapter import KIND_NAME
+from channels.phone.switchboard import Asks
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 15.0
+
+
+class Census:
+    """Looks again and again; `look` is one time."""
+
+    def __init__(self, store: Store, manager: Asks, channels: Callable[[], Collection[ChannelId]]) -> None:
+        self._store = store
+        self._manager = manager
+        self._channels = channels
+        self._missing: frozenset[str] = frozenset()
+        """Those that were missing at the last look."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            try:
+                await self.look()
+            except SendError:
+                self._missing = frozenset()  # nobody knows; that the manager is lost has been told
+            except StoreError as error:
+                log.warning("census_waits_for_store", problem=str(error))
+
+    async def look(self) -> int:
+        """Compare, end what was missing before and is still; return how many calls that were. Raises SendError, StoreError."""
+        channels = self._channels()
+        # Ours first: a call that comes meanwhile is in theirs and not in ours, and is nobody's business.
+        ours = await self._store.read(lambda tx: ledger.open_calls(tx, channels))
+        settings = (await self._manager.ask("CoreSettings"))[0]
+        name = settings.get("SystemName", "")
+        known = {one.get("Uniqueid", "") for one in await self._manager.ask("CoreShowChannels")}
+        missing = frozenset(call for call in ours if call not in known and _is_of(call, name))
+        lost = {call: ours[call] for call in missing & self._missing}
+        self._missing = missing - lost.keys()
+        for call, conversation in lost.items():
+            log.warning("call_lost", conversation_id=conversation, call=call)
+            await self._store.write(lambda tx, one=conversation: _end(tx, one))  # type: ignore[misc]
+        return len(lost)
+
+
+def _is_of(call: str, exchange: str) -> bool:
+    """Return whether the *exchange* of that name has named the call."""
+    named = call.rpartition("-")[0]
+    return named == exchange
+
+
+def _end(tx: Tx, conversation: ConversationId) -> None:
+    enter(tx, KIND_NAME, f"{conversation}:ended", conversation, lambda at: CallEnded(at, lost=True))
+    ledger.ended(tx, conversation)
