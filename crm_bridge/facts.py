@@ -22,9 +22,9 @@ from broker.domain import (
 )
 from broker.ports import Row, Tx
 from broker.store.sql import among, over_rows, page, sql
-from broker.store.tables import channels, contact_points, contacts, conversations, lines, messages, operators, sessions
+from broker.store.tables import calls, channels, contact_points, contacts, conversations, lines, messages, operators, sessions
 from crm_bridge.rules import Case, Way
-from crm_bridge.transcript import CHARACTERS_MAX, MESSAGES_MAX, Channel, Facts, Line, Thing
+from crm_bridge.transcript import CHARACTERS_MAX, MESSAGES_MAX, Call, Channel, Facts, Line, Thing
 
 SAID_PAGE = 100
 
@@ -77,6 +77,14 @@ _CLOSED = sql(
     .join(channels, channels.c.id == sessions.c.channel_id)
     .outerjoin(operators, operators.c.id == sessions.c.operator_id)
     .where(sessions.c.id == bindparam("session"), sessions.c.status == Status.CLOSED.value)
+)
+_CALL = sql(
+    select(
+        *calls.c["number", "called", "came_us", "talk_us", "talk_ended_us", "recording", "voicemail"],
+        sessions.c.state,
+    )
+    .join_from(calls, sessions, sessions.c.conversation_id == calls.c.conversation_id)
+    .where(sessions.c.id == bindparam("session"))
 )
 _SAID = page(
     select(*messages.c["seq", "author", "text", "at_us", "fate"], operators.c.name)
@@ -183,6 +191,36 @@ def closed_session(tx: Tx, session_id: str) -> Facts | None:
         source=_source(source),
         messages=[_line(one, contact_name) for one in said],
         more=more,
+        call=_call(tx, id_),
+    )
+
+
+class _OfCall(msgspec.Struct):
+    """What a session's state says of its call."""
+
+    stars: int = 0
+    voicemail_seconds: int = 0
+
+
+_OF_CALL = msgspec.json.Decoder(_OfCall)
+
+
+def _call(tx: Tx, session_id: str) -> Call | None:
+    row = tx.one(_CALL, session=session_id)
+    if row is None:
+        return None
+    number, called, came_us, talk_us, talk_ended_us, recording, voicemail, state = row
+    told = _OF_CALL.decode(state)
+    return Call(
+        number=number,
+        called=called,
+        came_at=from_us(came_us),
+        talk_at=from_us(talk_us) if talk_us is not None else None,
+        talk_ended_at=from_us(talk_ended_us) if talk_ended_us is not None else None,
+        recording=recording,
+        voicemail=voicemail if told.voicemail_seconds else "",
+        voicemail_seconds=told.voicemail_seconds,
+        stars=told.stars,
     )
 
 

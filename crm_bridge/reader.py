@@ -58,9 +58,16 @@ class _FateBody(msgspec.Struct):
 
 _CONTACT = msgspec.json.Decoder(_ContactBody)
 _FATE = msgspec.json.Decoder(_FateBody)
-_GIVES = frozenset(("take", "take_over", "transfer", "start"))
+_GIVES = frozenset(("take", "take_over", "transfer", "start", "ring_answered"))
 """Events by which a session becomes somebody's. A reply may be one too, but hardly ever is: what closes the session makes up for it."""
-_CLOSES = frozenset(("close", "silence_due", "spam"))
+_CLOSES = frozenset(
+    (
+        *("close", "silence_due", "spam", "call_ended"),
+        # A call that nobody answers goes elsewhere as soon as nothing rings for it; what its caller says then comes afterwards.
+        *("held", "no_answer_due", "ring_ended", "offer_expired", "operator_gone", "decline", "transfer"),
+        *("voicemail_left", "call_rated"),
+    )
+)
 _ON_ITS_WAY = (Fate.QUEUED, Fate.SENDING)
 
 

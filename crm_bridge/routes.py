@@ -81,6 +81,20 @@ class Said(BaseModel):
     fate: str
 
 
+class CallOf(BaseModel):
+    """What became of a call; its recordings are at `/api/v1/sessions/{id}/call`."""
+
+    number: str
+    called: str
+    came_at: datetime
+    talk_at: datetime | None
+    talk_ended_at: datetime | None
+    recording: str
+    voicemail: str
+    voicemail_seconds: int
+    stars: int
+
+
 class Transcript(BaseModel):
     """What was said in a session; notes are not in it. *frozen*: the session will not open again."""
 
@@ -97,6 +111,7 @@ class Transcript(BaseModel):
     outcome: str
     source: dict[str, Any]
     messages: list[Said]
+    call: CallOf | None = None
 
 
 _LEADS = (

@@ -53,6 +53,20 @@ class Channel(msgspec.Struct, frozen=True):
     kind: str
 
 
+class Call(msgspec.Struct, frozen=True):
+    """What became of a call on the telephone. *recording* and *voicemail* are names of files; *stars* the caller's rating, 0: none."""
+
+    number: str
+    called: str
+    came_at: datetime
+    talk_at: datetime | None
+    talk_ended_at: datetime | None
+    recording: str
+    voicemail: str
+    voicemail_seconds: int
+    stars: int
+
+
 class Document(msgspec.Struct, frozen=True):
     """The body of a transcript. Times are ISO 8601 in UTC; *first_answer_at* is of the first operator's message, ever."""
 
@@ -71,6 +85,8 @@ class Document(msgspec.Struct, frozen=True):
     messages: tuple[Line, ...]
     more: bool = False
     """More was said than a transcript holds; it is in the conversation."""
+    call: Call | None = None
+    """Of a call: then *first_answer_at* is when a phone was lifted, if one was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,7 @@ class Facts:
     messages: Sequence[Line]
     more: bool = False
     """Whether the session has more messages than these, its first."""
+    call: Call | None = None
 
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -108,12 +125,13 @@ def transcript_of(facts: Facts) -> TranscriptDraft:
         contact=facts.contact,
         operator=facts.operator,
         opened_at=facts.opened_at,
-        first_answer_at=next((line.at for line in facts.messages if line.who is Author.OPERATOR), None),
+        first_answer_at=_first_answer(facts),
         closed_at=facts.closed_at,
         outcome=facts.outcome,
         source=facts.source,
         messages=tuple(facts.messages),
         more=facts.more,
+        call=facts.call,
     )
     return TranscriptDraft(
         external_id=external_id_of(facts.session_id),
@@ -122,6 +140,12 @@ def transcript_of(facts: Facts) -> TranscriptDraft:
         body=_ENCODER.encode(document).decode(),
         frozen=facts.frozen,
     )
+
+
+def _first_answer(facts: Facts) -> datetime | None:
+    if facts.call is not None:
+        return facts.call.talk_at
+    return next((line.at for line in facts.messages if line.who is Author.OPERATOR), None)
 
 
 def read(body: str) -> Document:

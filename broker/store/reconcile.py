@@ -1167,11 +1167,18 @@ def _of_session() -> ColumnElement[bool]:
     return transcripts.c.external_id == literal("session:") + sessions.c.id
 
 
-def _passed(kind: str, unread: _Unread) -> ColumnElement[bool]:
+_CLOSING = (
+    *("close", "silence_due", "spam", "call_ended", "held", "no_answer_due", "ring_ended", "offer_expired", "operator_gone"),
+    *("decline", "transfer"),
+)
+"""Kinds of rows by which a session may close; those after the third close calls."""
+
+
+def _passed(unread: _Unread, *kinds: str) -> ColumnElement[bool]:
     return exists().where(
         journal.c.conversation_id == sessions.c.conversation_id,
         journal.c.session_id == sessions.c.id,
-        journal.c.kind == kind,
+        one_of(journal.c.kind, *kinds),
         journal.c.status == Status.CLOSED.value,
         not_(unread),
     )
@@ -1186,7 +1193,7 @@ def _bridged() -> Iterator[Check]:
         _query_of_read(
             lambda unread: select(sessions.c.id).where(
                 sessions.c.status == Status.CLOSED.value,
-                _passed("close", unread),
+                _passed(unread, *_CLOSING),
                 not_(exists().where(_of_session())),
             )
         ),
@@ -1198,7 +1205,7 @@ def _bridged() -> Iterator[Check]:
             lambda unread: (
                 select(sessions.c.id)
                 .join_from(sessions, transcripts, _of_session())
-                .where(sessions.c.frozen == 1, _passed("reopen_ended", unread), transcripts.c.frozen == 0)
+                .where(sessions.c.frozen == 1, _passed(unread, "reopen_ended"), transcripts.c.frozen == 0)
             )
         ),
     )
