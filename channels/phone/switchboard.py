@@ -57,6 +57,7 @@ SOUND_SECONDS = 120.0
 RATE_SECONDS = 5
 FORWARD_SECONDS = 60
 VOICEMAIL_SILENCE_SECONDS = 4
+WAV_HEADER_BYTES = 44
 OUTWARD = "omniline-outward"
 """The dialplan's context that calls numbers outside."""
 ANSWERED = "omniline-answered"
@@ -299,11 +300,26 @@ class Switchboard:
         if call is None:
             return  # it has never been ours
 
+        made = await asyncio.to_thread(self._is_made, call.recording) if call.recording else True
+
         def over(tx: Tx) -> None:
             self.enter(tx, call, "ended", CallEnded)
             ledger.ended(tx, call.id)
+            if not made:
+                ledger.keep_recording(tx, call.id, "")
+                words = f"the talk was not recorded: is there room in {self._folders.there}, and may Asterisk write there?"
+                ledger.keep_problem(tx, call.id, words)
 
         await self._store.write(over)
+        if not made:
+            log.error("talk_not_recorded", conversation_id=call.id, folder=self._folders.there)
+
+    def _is_made(self, name: str) -> bool:
+        """Return whether there is sound in the recording."""
+        try:
+            return (self._folders.here / name).stat().st_size > WAV_HEADER_BYTES
+        except OSError:
+            return False
 
     # --- what following a call needs
 

@@ -38,6 +38,7 @@ bridge_simple bridge_softmix bridge_holding bridge_builtin_features codec_ulaw c
 format_pcm format_wav format_gsm format_sln res_musiconhold res_speech res_agi pbx_config app_dial app_stack app_userevent app_mixmonitor
 func_periodic_hook app_chanspy func_cut func_groupcount func_uri app_playback app_record app_senddtmf app_originate app_verbose app_read
 res_clioriginate func_callerid func_channel func_logic func_rand func_timeout func_strings func_hangupcause func_math
+pbx_spool
 """.split()
 EMPTY = ("features", "cel", "cdr", "acl", "udptl", "pjproject", "ccss", "stasis", "http")
 """Files that Asterisk warns of when they are not there."""

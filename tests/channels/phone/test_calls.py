@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -425,6 +426,63 @@ def test_a_caller_hears_a_greeting_then_music_and_their_place(play):
         assert order[0] < order[2]
 
     play(story, calls={"greeting": "hello-world", "position_seconds": 1, "no_answer_does": "wait"})
+
+
+# --- what is wrong with the world
+
+
+def test_a_talk_that_cannot_be_recorded_goes_on_and_it_is_told(play):
+    """The folder is gone: nobody's talk hangs on that."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        shutil.rmtree(house.folder)
+        house.folder.write_text("no folder")
+        try:
+            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
+            await house.session(status="active")
+            assert await house.hung_up(caller) == 0
+            row = await house.call_row(ended_us=True)
+            assert (row["recording"], "not recorded" in row["problem"]) == ("", True)
+            await house.ended()
+        finally:
+            house.folder.unlink()
+            house.folder.mkdir()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "kept", "called"),
+    [
+        ("", "", "", ""),
+        ("anonymous", "Anonymous", "", ""),
+        ("8 (912) 345-67-89", "<b>Eve</b>", "+79123456789", "<b>Eve</b>"),
+        ("101", 'Eve" <9>\\', "101", None),
+        ("79123456789", "a,b&c(d)^e$f{g}h|i\\k", "+79123456789", None),
+        ("79123456789", "${SHELL(id)}", "+79123456789", None),
+    ],
+)
+def test_whoever_calls_under_whatever_name_is_served(play, number: str, name: str, kept: str, called: str | None):
+    """A number that is none, a name that means something to a dialplan, to a page or to nobody."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "106")
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        (house.pbx.folder / "spool/outgoing").mkdir(exist_ok=True)
+        made = house.pbx.folder / "spool/spoofed"
+        made.write_text(
+            f'Channel: Local/100@from-trunk/n\nCallerID: "{quoted}" <{number}>\nContext: presses-keys\nExtension: four\nPriority: 1\n'
+        )
+        made.rename(house.pbx.folder / "spool/outgoing/spoofed")
+        closed = await house.session(status="closed")
+        assert closed["operator_id"] == ann
+        assert (await house.call_row(ended_us=True))["number"] == kept
+        ((known,),) = await house.rows("SELECT name FROM contacts")
+        assert called is None or known == called
+        await house.ended()
+
+    play(story)
 
 
 # --- we die, and are there again
