@@ -770,7 +770,9 @@ class Process:
 
     def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what serves people and keeps this process known."""
-        loops: dict[str, Coroutine[Any, Any, None]] = {"directory": self.directory.run()}
+        from broker import watchdog
+
+        loops: dict[str, Coroutine[Any, Any, None]] = {"directory": self.directory.run(), "watchdog": watchdog.feed()}
         if self.ground.redis is not None:
             loops["transport"] = self.ground.redis.run()
         if self.shared:
