@@ -29,7 +29,7 @@ RUN pip wheel --no-cache-dir --no-deps -qq -w /wheels .
 
 # An environment of its own, with what the program needs and nothing to install more with.
 FROM python:3.13-slim-trixie AS environment
-ARG EXTRAS="cluster"
+ARG EXTRAS="cluster,phone"
 COPY constraints.txt /src/
 COPY --from=wheel /wheels /wheels
 RUN python -m venv --without-pip /opt/omniline \

@@ -97,6 +97,16 @@ def test_a_deed_with_the_same_key_is_done_once(shop):
     assert (1, 0) == (texts.count("once"), texts.count("something else"))
 
 
+@pytest.mark.parametrize("number", ["+79001234567", ""])
+def test_the_first_message_of_a_call_is_the_callers_number(shop, number):
+    """Among a session's messages a call is told from words, also when its number is withheld."""
+    shop.say(1, "v1", "hello")
+    shop.site.write(lambda tx: plain(tx, "UPDATE messages SET kind = 'call', text = ? WHERE author = 'contact'", number))
+
+    (call, *_) = shop.get("sue", f"/sessions/{shop.session()}/messages")["items"]
+    assert ("call", "contact", number) == (call["kind"], call["author"], call["text"])
+
+
 @pytest.mark.parametrize(("text", "code"), [("  ", "empty"), ("x" * 8_001, "too_long")])
 def test_words_are_measured(shop, text, code):
     """Nothing, and more than a message holds, are refused with their field."""

@@ -91,7 +91,7 @@ def exchange() -> Iterator[tuple[Asterisk, Line]]:
     line = Line()
     local = dialplan.local([f"127.0.0.1:{line.port}"], SECRET)
     assert OUTWARD in local
-    local = local.replace(OUTWARD, TO_A_PHONE).replace("OMNILINE_TRIES=60", "OMNILINE_TRIES=3")
+    local = local.replace(OUTWARD, TO_A_PHONE).replace("BROKER_TRIES=60", "BROKER_TRIES=3")
     try:
         with Asterisk(OURS + dialplan.ours() + local, manager=MANAGER) as pbx:
             pbx.phone("101", "phone-answers.xml", "-d", "100")
