@@ -147,7 +147,8 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     seq: int
     who: Literal["contact", "operator", "system"]
-    kind: Literal["said", "note"]
+    kind: Literal["said", "note", "call"]
+    """A note is for operators only. A call is one: its text is the caller's number in E.164 where it can be, empty: withheld."""
     text: str
     at: int
     fate: str
@@ -168,7 +169,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     line: str
     line_name: str
     channel: str
-    """The channel's kind: widget, telegram, …"""
+    """The channel's kind: widget, telegram, phone, … A session of `phone` is a call, answered by lifting a phone."""
     status: str
     contact: str
     contact_name: str

@@ -108,12 +108,12 @@ class SessionPage(BaseModel):
 
 
 class MessageOut(BaseModel):
-    """One message of a session; a note never reaches the customer."""
+    """One message of a session; a note never reaches the customer, and the text of a call is the caller's number."""
 
     id: str
     seq: int
     author: Literal["contact", "operator", "system"]
-    kind: Literal["said", "note"]
+    kind: Literal["said", "note", "call"]
     text: str
     at: datetime
     fate: str

@@ -159,6 +159,25 @@ export interface Board {
   operators: BoardOperator[];
 }
 
+/** What is known of the call of a session. Times are ISO 8601. */
+export interface Call {
+  /** The caller's, E.164 where it can be; empty: withheld. */
+  number: string;
+  called: string;
+  came_at: string;
+  /** When an operator's phone was lifted. */
+  talk_at: string | null;
+  talk_ended_at: string | null;
+  /** There is one, and I may hear it; so with the voice message. */
+  recording: boolean;
+  voicemail: boolean;
+  voicemail_seconds: number;
+  /** The caller's, 1 to 5; 0: they said none. */
+  stars: number;
+  /** What went wrong with it. */
+  problem: string;
+}
+
 /** A supervisor's opinion of a closed session. */
 export interface Review {
   stars: number;
@@ -190,7 +209,7 @@ export const BULK_MAX = 100;
 
 const ROOT = "/api/v1";
 
-async function call(method: "GET" | "POST" | "PUT" | "PATCH", path: string, body?: unknown): Promise<unknown> {
+async function ask(method: "GET" | "POST" | "PUT" | "PATCH", path: string, body?: unknown): Promise<unknown> {
   const request: RequestInit = { method, credentials: "same-origin", headers: { Accept: "application/json" } };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
@@ -207,6 +226,16 @@ async function call(method: "GET" | "POST" | "PUT" | "PATCH", path: string, body
   return answer;
 }
 
+/** What is not there is null. */
+async function askOrNothing(path: string): Promise<unknown> {
+  try {
+    return await ask("GET", path);
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return null;
+    throw error;
+  }
+}
+
 /** A proxy in between may answer with a page of its own: then there is only the status. */
 function problemOf(status: number, answer: unknown): Problem {
   const said = (typeof answer === "object" ? answer : null) as {
@@ -219,62 +248,67 @@ function problemOf(status: number, answer: unknown): Problem {
 }
 
 export async function me(): Promise<Operator> {
-  return (await call("GET", "/me")) as Operator;
+  return (await ask("GET", "/me")) as Operator;
 }
 
 export async function login(login: string, password: string): Promise<Operator> {
-  return (await call("POST", "/login", { login, password })) as Operator;
+  return (await ask("POST", "/login", { login, password })) as Operator;
 }
 
 export async function logout(): Promise<void> {
-  await call("POST", "/logout");
+  await ask("POST", "/logout");
 }
 
 export async function changePassword(current: string, wanted: string): Promise<void> {
-  await call("POST", "/password", { current, new: wanted });
+  await ask("POST", "/password", { current, new: wanted });
 }
 
 export async function leads(cursor: string | null): Promise<LeadPage> {
-  return (await call("GET", cursor === null ? "/leads" : `/leads?cursor=${encodeURIComponent(cursor)}`)) as LeadPage;
+  return (await ask("GET", cursor === null ? "/leads" : `/leads?cursor=${encodeURIComponent(cursor)}`)) as LeadPage;
 }
 
 export async function transcript(session: string): Promise<TranscriptLine[]> {
-  const answer = (await call("GET", `/sessions/${encodeURIComponent(session)}/transcript`)) as { messages: TranscriptLine[] };
+  const answer = (await ask("GET", `/sessions/${encodeURIComponent(session)}/transcript`)) as { messages: TranscriptLine[] };
   return answer.messages;
 }
 
 export async function targets(): Promise<Targets> {
-  return (await call("GET", "/targets")) as Targets;
+  return (await ask("GET", "/targets")) as Targets;
 }
 
 /** In the language of the screen, which may be another than the account's. */
 export async function decisions(session: string, cursor: number | null, language: string): Promise<DecisionPage> {
   const query = cursor === null ? "" : `&cursor=${cursor}`;
-  return (await call("GET", `/sessions/${encodeURIComponent(session)}/routing?language=${language}${query}`)) as DecisionPage;
+  return (await ask("GET", `/sessions/${encodeURIComponent(session)}/routing?language=${language}${query}`)) as DecisionPage;
 }
 
 export async function board(): Promise<Board> {
-  return (await call("GET", "/board")) as Board;
+  return (await ask("GET", "/board")) as Board;
 }
 
 /** Null: nobody has reviewed it yet. */
 export async function review(session: string): Promise<Review | null> {
-  try {
-    return (await call("GET", `/sessions/${encodeURIComponent(session)}/review`)) as Review;
-  } catch (error) {
-    if (error instanceof Problem && error.status === 404) return null;
-    throw error;
-  }
+  return (await askOrNothing(`/sessions/${encodeURIComponent(session)}/review`)) as Review | null;
+}
+
+/** Null: nothing is known of a call there. */
+export async function callOf(session: string): Promise<Call | null> {
+  return (await askOrNothing(`/sessions/${encodeURIComponent(session)}/call`)) as Call | null;
+}
+
+/** Where a call can be heard. */
+export function soundOf(session: string, what: "recording" | "voicemail"): string {
+  return `${ROOT}/sessions/${encodeURIComponent(session)}/call/${what}`;
 }
 
 export async function setReview(session: string, stars: number, comment: string): Promise<Review> {
-  return (await call("PUT", `/sessions/${encodeURIComponent(session)}/review`, { stars, comment })) as Review;
+  return (await ask("PUT", `/sessions/${encodeURIComponent(session)}/review`, { stars, comment })) as Review;
 }
 
 export async function bulk(what: Bulk): Promise<BulkItem[]> {
-  return ((await call("POST", "/sessions/bulk", what)) as { items: BulkItem[] }).items;
+  return ((await ask("POST", "/sessions/bulk", what)) as { items: BulkItem[] }).items;
 }
 
 export async function setBanned(contact: string, banned: boolean): Promise<void> {
-  await call("PATCH", `/contacts/${encodeURIComponent(contact)}`, { banned });
+  await ask("PATCH", `/contacts/${encodeURIComponent(contact)}`, { banned });
 }

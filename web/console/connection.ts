@@ -33,6 +33,8 @@ export interface Connection {
   list(box: Box, more?: boolean): void;
   presence(state: Presence): void;
   typing(session: string): void;
+  /** Show a sentence of our own among the notices. */
+  tell(text: string): void;
   /** Take a notice off the screen. */
   dismiss(key: string): void;
   alertsSeen(): void;
@@ -160,6 +162,9 @@ export function connect(store: Store, around: Surroundings): Connection {
       if (store.state.link !== "live" || around.now() - typedAt < TYPING_EVERY_MS) return;
       typedAt = around.now();
       socket.send({ t: "typing", session });
+    },
+    tell(text) {
+      store.dispatch({ type: "told", text });
     },
     dismiss(key) {
       store.dispatch({ type: "dismissed", key });

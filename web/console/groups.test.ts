@@ -31,6 +31,10 @@ test("a new day and a new session are told, in this order of importance", () => 
   expect(kinds({ session: "a" }, { session: "b", at: later })).toEqual(["day", "group 1", "session", "day", "group 1"]);
 });
 
+test("a call is a line of its own, also between what one person says", () => {
+  expect(kinds({}, { kind: "call" }, {}, {})).toEqual(["day", "group 1", "call", "group 2"]);
+});
+
 test("no messages are no rows", () => {
   expect(rows([], dayOf)).toEqual([]);
 });

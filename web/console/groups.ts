@@ -24,7 +24,14 @@ export interface Border {
   at: number;
 }
 
-export type Row = Group | Day | Border;
+/** Somebody called: the beginning of a call. */
+export interface Rang {
+  kind: "call";
+  key: string;
+  message: Shown;
+}
+
+export type Row = Group | Day | Border | Rang;
 
 const PAUSE_MS = 5 * 60_000;
 
@@ -38,6 +45,12 @@ export function rows(messages: readonly Shown[], dayOf: (at: number) => string):
     const newSession = last !== null && (last.session ?? "") !== (message.session ?? "");
     if (newSession) laid.push({ kind: "session", key: `s${message.seq}`, session: message.session ?? "", at: message.at });
     if (newDay) laid.push({ kind: "day", key: `d${message.seq}`, at: message.at });
+    if (message.kind === "call") {
+      laid.push({ kind: "call", key: `c${message.seq}`, message });
+      group = null;
+      last = message;
+      continue;
+    }
     if (group === null || last === null || newDay || newSession || !together(last, message)) {
       group = { kind: "group", key: `g${message.seq}`, first: message, messages: [] };
       laid.push(group);

@@ -8,6 +8,7 @@ import "./styles/contact.css";
 import "./styles/leads.css";
 import "./styles/verbs.css";
 import "./styles/board.css";
+import "./styles/call.css";
 import { App } from "./views/App";
 
 const place = document.getElementById("app");

@@ -6,6 +6,7 @@ import {
   ALERTS_KEPT,
   mine,
   reduce,
+  ringsMe,
   sections,
   serverTime,
   START,
@@ -327,6 +328,12 @@ describe("deeds", () => {
     expect(state.deeds.map((one) => one.id)).toEqual(["old", "new"]);
   });
 
+  test("a sentence of our own is told once, however often it is said", () => {
+    const state = ["Lift it", "Lift it"].reduce((before, text) => reduce(before, { type: "told", text }), live());
+
+    expect(state.notices).toMatchObject([{ code: "", text: "Lift it", verb: "" }]);
+  });
+
   test("only the latest notices stand, each once", () => {
     const refuse = (id: string) => ({ t: "refused", id, code: "full", text: "" }) as const;
     const state = after(live(), refuse("1"), refuse("2"), refuse("3"), refuse("4"), refuse("3"));
@@ -509,4 +516,13 @@ describe("a dialogue that begins anew", () => {
     expect(earlier.thread?.next).toBe("");
     expect(next(state, { card: held("b", { opened: NOW }) }).thread?.next).toBe("");
   });
+});
+
+test("my phone rings while a call is offered to me, and for nothing else", () => {
+  const rings = { status: "offered", offered_until: NOW };
+
+  expect(ringsMe(card("a", { channel: "phone", ...rings }))).toBe(true);
+  expect(ringsMe(card("a", rings))).toBe(false);
+  expect(ringsMe(card("a", { channel: "phone", status: "offered" }))).toBe(false);
+  expect(ringsMe(card("a", { channel: "phone", ...rings, status: "closed" }))).toBe(false);
 });

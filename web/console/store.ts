@@ -66,7 +66,7 @@ export interface Paging {
   next: string | null;
 }
 
-/** A sentence for the operator that belongs to no message: a refused take, an error of the gateway. */
+/** A sentence for the operator that belongs to no message: a refused take, an error of the gateway, a word of our own. */
 export interface Notice {
   key: string;
   code: string;
@@ -137,6 +137,8 @@ export type Action =
   | { type: "asked_list"; box: Box; more: boolean }
   | { type: "set_presence"; presence: Presence }
   | { type: "password_changed" }
+  /** A sentence of our own for the operator. */
+  | { type: "told"; text: string }
   | { type: "dismissed"; key: string }
   | { type: "alerts_seen" };
 
@@ -209,6 +211,8 @@ export function reduce(state: State, action: Action): State {
       return state.me === null ? state : { ...state, me: { ...state.me, presence: action.presence } };
     case "password_changed":
       return state.me === null ? state : { ...state, me: { ...state.me, password_generated: false } };
+    case "told":
+      return noticed(state, { key: `told-${action.text}`, code: "", text: action.text, verb: "" });
     case "dismissed":
       return {
         ...state,
@@ -465,6 +469,16 @@ export function isWaiting(card: Card): boolean {
 
 export function isOffered(card: Card): boolean {
   return (card.offered_until ?? 0) > 0 && card.status !== "closed";
+}
+
+/** It came by telephone: it is answered by lifting a phone, and nothing is written to its caller. */
+export function isCall(card: Card): boolean {
+  return card.channel === "phone";
+}
+
+/** My phone rings. */
+export function ringsMe(card: Card): boolean {
+  return isCall(card) && isOffered(card);
 }
 
 export function isHeldBy(card: Card, me: Me | null): boolean {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cleanName, initials, pieces } from "./text";
+import { cleanName, initials, phoneText, pieces } from "./text";
 
 const links = (text: string): (string | undefined)[] => pieces(text).flatMap((piece) => (piece.href === undefined ? [] : [piece.href]));
 
@@ -15,6 +15,18 @@ describe("names", () => {
     expect(initials("👩 Anna")).toBe("A");
     expect(initials("Мария <С>")).toBe("МС");
     expect(initials("")).toBe("?");
+  });
+});
+
+describe("numbers", () => {
+  test("a number of a plan that we know stands in its groups, any other as it is", () => {
+    expect(phoneText("+79001234567")).toBe("+7 900 123-45-67");
+    expect(phoneText("+12125550123")).toBe("+1 212 555-0123");
+    expect(["+442079460123", "+7900123456", "101", ""].map(phoneText)).toEqual(["+442079460123", "+7900123456", "101", ""]);
+  });
+
+  test("what a caller's exchange says instead of a number cannot turn the direction of what follows", () => {
+    expect(phoneText("\u202Eanonymous\n")).toBe("anonymous");
   });
 });
 

@@ -9,6 +9,15 @@ export function cleanName(name: string): string {
   return name.replace(BIDI_CONTROLS, "").replace(CONTROLS, " ").trim();
 }
 
+/** An E.164 number in the groups that its people write it in, where we know them; else as it is. */
+export function phoneText(number: string): string {
+  const clean = cleanName(number);
+  const russian = /^\+7(\d{3})(\d{3})(\d{2})(\d{2})$/u.exec(clean);
+  if (russian !== null) return `+7 ${russian[1]} ${russian[2]}-${russian[3]}-${russian[4]}`;
+  const american = /^\+1(\d{3})(\d{3})(\d{4})$/u.exec(clean);
+  return american === null ? clean : `+1 ${american[1]} ${american[2]}-${american[3]}`;
+}
+
 export interface Piece {
   text: string;
   /** Where it leads; only http and https ever do. */

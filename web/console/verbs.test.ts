@@ -45,6 +45,33 @@ describe("an operator", () => {
   });
 });
 
+const call = (more: Partial<Card> = {}): Card => card("a", { channel: "phone", ...more });
+const talking = (operator: string, more: Partial<Card> = {}): Card => call({ status: "active", operator, ...more });
+
+describe("with a call", () => {
+  test.each([
+    ["that waits", call(), "take spam"],
+    ["that rings at me", call({ status: "offered", offered_until: 1 }), "decline spam"],
+    ["that rings at a colleague", call({ status: "offered" }), "spam"],
+    ["that I passed on, and that still rings", call({ status: "offered", passed_by: ME.id }), "close transfer spam"],
+    ["in which I talk", talking(ME.id), "close invite spam"],
+    ["in which a colleague talks", talking("ann"), ""],
+    ["in which a colleague talks, and I joined", talking("ann", { members: [ME.id] }), "invite leave spam"],
+    ["that I had", talking(ME.id, { status: "closed" }), "spam"],
+  ])("an operator may, with one %s", (_, shown, verbs) => {
+    expect(can(shown)).toBe(verbs);
+  });
+
+  test.each([
+    ["that waits", call(), "take close transfer assign spam"],
+    ["that rings at a colleague", call({ status: "offered" }), "close transfer assign spam"],
+    ["in which a colleague talks", talking("ann"), "close invite join spam"],
+    ["that a colleague had", talking("ann", { status: "closed" }), "spam review"],
+  ])("a supervisor may, with one %s", (_, shown, verbs) => {
+    expect(can(shown, BOSS)).toBe(verbs);
+  });
+});
+
 describe("a supervisor", () => {
   test.each([
     ["waiting", card("a"), "take reply close transfer assign spam"],

@@ -2,7 +2,7 @@
 // server decides; what it would refuse for certain is not offered.
 
 import type { Card, Do, Me } from "../shared/frames/operator";
-import { isHeldBy, isInvited, isJoinedBy, isOffered, isPassedBy, isWaiting } from "./store";
+import { isCall, isHeldBy, isInvited, isJoinedBy, isOffered, isPassedBy, isWaiting } from "./store";
 
 /** `review` goes over REST; the others are deeds. */
 export type Verb = Exclude<Do["verb"], "note"> | "review";
@@ -24,11 +24,14 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
   if (me === null) return false;
   const open = card.status !== "closed";
   const begun = card.status === "active" || card.status === "snoozed";
+  const call = isCall(card);
   const held = isHeldBy(card, me);
   const passing = isPassedBy(card, me);
   const joined = isJoinedBy(card, me);
   switch (verb) {
     case "take":
+      // A call that waits is made to ring at my phone; one that rings is taken by lifting it.
+      if (call) return isWaiting(card);
       // What I put by is taken again by waking it.
       // What I passed on, while the colleague has not taken it.
       return isWaiting(card) || isOffered(card) || passing || (held && card.status === "snoozed");
@@ -36,15 +39,17 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
       return isOffered(card);
     case "reply":
       // Whoever answers a waiting customer, or one offered to them, takes the dialogue by it.
-      return held || joined || passing || isWaiting(card) || isOffered(card);
+      return !call && (held || joined || passing || isWaiting(card) || isOffered(card));
     case "close":
-    case "transfer":
       return open && (held || passing || supervises(me));
+    // Who talks cannot be put through; a call that still rings, or waits, can be sent elsewhere.
+    case "transfer":
+      return open && !(call && begun) && (held || passing || supervises(me));
     case "assign":
-      return open && supervises(me);
+      return open && !(call && begun) && supervises(me);
     case "take_over":
       // What nobody has is taken.
-      return open && supervises(me) && !held && !isWaiting(card) && !isOffered(card);
+      return open && !call && supervises(me) && !held && !isWaiting(card) && !isOffered(card);
     case "invite":
       return begun && (held || joined || supervises(me));
     case "join":
@@ -52,13 +57,13 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
     case "leave":
       return joined || isInvited(card, me);
     case "snooze":
-      return begun && held;
+      return begun && held && !call;
     case "spam":
       // Of a dialogue that is or was somebody's only they can say so, and who joined them.
       if (card.outcome === "spam") return false;
       return supervises(me) || (isSomebodys(card) ? held || joined || passing || hadBy(card, me) : true);
     case "start":
-      return !open;
+      return !open && !call;
     case "review":
       return !open && supervises(me) && (card.operator ?? "") !== "" && card.operator !== me.id;
   }

@@ -7,11 +7,13 @@ const OUTCOME_MAX = 100;
 interface CloseDialogProps {
   /** How many are closed. */
   count?: number;
+  /** It is a call. */
+  call?: boolean;
   onOutcome: (outcome: string) => void;
   onClose: () => void;
 }
 
-export function CloseDialog({ count = 1, onOutcome, onClose }: CloseDialogProps) {
+export function CloseDialog({ count = 1, call = false, onOutcome, onClose }: CloseDialogProps) {
   const { t } = useWords();
   const [outcome, setOutcome] = useState("");
 
@@ -24,7 +26,7 @@ export function CloseDialog({ count = 1, onOutcome, onClose }: CloseDialogProps)
   return (
     <Dialog title={count === 1 ? t("close.title") : t("bulk.close_title", { count })} onClose={onClose}>
       <form onSubmit={submit}>
-        <p>{t(count === 1 ? "close.text" : "close.text_many")}</p>
+        <p>{t(count > 1 ? "close.text_many" : call ? "close.text_call" : "close.text")}</p>
         <label class="field">
           <span>{t("close.outcome")}</span>
           <input

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Card } from "../../shared/frames/operator";
 import { type Draft, keepDraft, keptDraft } from "../kept";
 import { go, hashOf } from "../routes";
-import { isHeldBy, isJoinedBy, nameOf, type Thread } from "../store";
+import { isCall, isHeldBy, isJoinedBy, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may } from "../verbs";
 import { useDesk, useWords } from "./context";
@@ -21,7 +21,10 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
   const closed = card.status === "closed";
   const [starting, setStarting] = useState(false);
   const answers = may("reply", card, state.me);
-  const note = !closed && (draft.note || !answers);
+  // A call is noted while they talk, and after it: whoever talks does not write their last line before the other hangs up.
+  const mine = isCall(card) && state.me !== null && card.operator === state.me.id;
+  const note = (mine && closed) || (!closed && (draft.note || !answers));
+  const starts = closed && !note;
   // As the server counts: characters, not UTF-16 units.
   const left = TEXT_MAX - Array.from(draft.text.trim()).length;
   const ready = draft.text.trim() !== "" && left >= 0;
@@ -34,10 +37,11 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
     if (!closed) setStarting(false);
   }, [closed]);
 
+  const writes = answers || (mine && !closed);
   useEffect(() => {
     // On a phone the keyboard would cover the thread before anybody has read it.
-    if (answers && !matchMedia(NARROW).matches) area.current?.focus();
-  }, [answers]);
+    if (writes && !matchMedia(NARROW).matches) area.current?.focus();
+  }, [writes]);
   useEffect(() => {
     if (starting) area.current?.focus();
   }, [starting]);
@@ -58,7 +62,7 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
 
   function send(): void {
     if (!ready) return;
-    connection.deed(card.session, closed ? "start" : note ? "note" : "reply", { text: draft.text.trim() });
+    connection.deed(card.session, starts ? "start" : note ? "note" : "reply", { text: draft.text.trim() });
     // After a note the next words are an answer again: a whisper must be meant each time, and so must not be said aloud by habit.
     change({ text: "", note: false });
     area.current?.focus();
@@ -71,7 +75,7 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
     send();
   }
 
-  if (closed && !starting) return <Closed card={card} next={thread.next} onStart={() => setStarting(true)} />;
+  if (starts && !starting) return <Closed card={card} next={thread.next} onStart={() => setStarting(true)} />;
   if (thread.gone) return <p class="composer-closed">{t("composer.gone")}</p>;
   return (
     <form
@@ -81,7 +85,7 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
         send();
       }}
     >
-      {closed ? <p class="hint">{t("composer.starts")}</p> : <Hint card={card} />}
+      {starts ? <p class="hint">{t("composer.starts")}</p> : <Hint card={card} />}
       {answers && (
         <fieldset class="modes">
           <legend class="unseen">{t("composer.mode")}</legend>
@@ -104,7 +108,7 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
         onInput={(event) => {
           // What was begun as a note stays one when the dialogue becomes ours in the middle of it.
           change({ text: event.currentTarget.value, note });
-          if (!note && !closed) connection.typing(card.session);
+          if (!note && !starts) connection.typing(card.session);
         }}
         onKeyDown={onKeyDown}
       />
@@ -117,12 +121,12 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
             {left < 0 ? t("composer.over", { count: -left }) : t("composer.left", { count: left })}
           </span>
         )}
-        {closed && (
+        {starts && (
           <button type="button" class="button" onClick={() => setStarting(false)}>
             {t("common.cancel")}
           </button>
         )}
-        <button type="submit" class="button primary" disabled={!ready || (closed && state.link !== "live")}>
+        <button type="submit" class="button primary" disabled={!ready || (starts && state.link !== "live")}>
           {t(note ? "composer.save_note" : "composer.send")}
         </button>
       </div>
@@ -134,9 +138,13 @@ function Hint({ card }: { card: Card }) {
   const { t } = useWords();
   const { state } = useDesk();
   const { me } = state;
+  const call = isCall(card);
+  if (call && card.status === "closed") return <p class="hint">{t("composer.call_over")}</p>;
+  if (call && isHeldBy(card, me)) return <p class="hint">{t("composer.call")}</p>;
   if (isHeldBy(card, me)) return card.status === "snoozed" ? <p class="hint">{t("composer.wakes")}</p> : null;
   const name = cleanName(card.operator_name ?? "") || nameOf(state, card.operator ?? "") || t("thread.nobody");
   if (isJoinedBy(card, me)) return <p class="hint">{card.operator ? t("composer.joined", { name }) : t("composer.joined_alone")}</p>;
+  if (call && !card.operator) return <p class="hint">{t("composer.call_waits")}</p>;
   const text = may("reply", card, me) ? t("composer.takes") : card.operator ? t("composer.held", { name }) : t("composer.offered");
   return <p class="hint">{text}</p>;
 }
@@ -155,7 +163,7 @@ function Closed({ card, next, onStart }: { card: Card; next: string; onStart: ()
   }
   return (
     <p class="composer-closed">
-      {t("composer.closed")}{" "}
+      {t(isCall(card) ? "composer.call_closed" : "composer.closed")}{" "}
       {may("start", card, state.me) && (
         <button type="button" class="link" onClick={onStart}>
           {t("composer.start")}

@@ -2,6 +2,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Contact, Shown } from "../../shared/frames/operator";
 import { type Group, rows } from "../groups";
 import { type Deed, hasWords, isNote, serverTime, type Thread } from "../store";
+import { phoneText } from "../text";
 import { Avatar, Icon, Name, Said } from "./bits";
 import { useDesk, useNow, useWords } from "./context";
 import { FateMark, PendingMark } from "./Marks";
@@ -81,6 +82,8 @@ export function Messages({ thread }: { thread: Thread }) {
                   <span>{words.t("thread.border")}</span>
                 </p>
               );
+            case "call":
+              return <Rang key={row.key} message={row.message} />;
             case "group":
               return <Spoken key={row.key} group={row} me={state.me?.id ?? ""} contact={thread.contact} />;
           }
@@ -124,6 +127,20 @@ function Spoken({ group, me, contact }: { group: Group; me: string; contact: Con
         <Message key={message.seq} message={message} />
       ))}
     </article>
+  );
+}
+
+/** Nobody wrote it: their phone did. */
+function Rang({ message }: { message: Shown }) {
+  const words = useWords();
+  const number = phoneText(message.text);
+  return (
+    <p class="call-line" data-seq={message.seq}>
+      <Icon name="phone" /> {number === "" ? words.t("thread.call_withheld") : words.t("thread.call", { number })}{" "}
+      <time dateTime={new Date(message.at).toISOString()} title={words.dateTime(message.at)}>
+        {words.time(message.at)}
+      </time>
+    </p>
   );
 }
 

@@ -1,7 +1,21 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { cardsIn, isInvited, isJoinedBy, isOffered, isPassedBy, nameOf, type Section, sections, waiting, waitingSince } from "../store";
+import {
+  cardsIn,
+  isCall,
+  isInvited,
+  isJoinedBy,
+  isOffered,
+  isPassedBy,
+  isWaiting,
+  nameOf,
+  ringsMe,
+  type Section,
+  sections,
+  waiting,
+  waitingSince,
+} from "../store";
 import { cleanName } from "../text";
 import { supervises } from "../verbs";
 import { Avatar, Busy, Empty, Icon, Name, Since, Until } from "./bits";
@@ -157,6 +171,13 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
     if (open) link.current?.scrollIntoView({ block: "nearest" });
   }, [open]);
   const offered = isOffered(card);
+  const call = isCall(card);
+
+  function take(): void {
+    connection.deed(card.session, "take");
+    link.current?.click();
+  }
+
   return (
     <li class={offered ? "row offered" : "row"}>
       {picked !== null && (
@@ -184,6 +205,7 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
             <span class="row-name">
               <Name of={card.contact_name} />
             </span>
+            {call && <Icon name="phone" label={words.word("channel", card.channel)} />}
             {state.pins.has(card.session) && <Icon name="pin" label={words.t("list.pinned_one")} />}
             <When card={card} />
           </span>
@@ -191,25 +213,28 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
             {lastWords(card, words.t)}
           </span>
           <span class="row-bottom">
-            <span>{words.word("channel", card.channel)}</span>
+            {!call && <span>{words.word("channel", card.channel)}</span>}
             <span>{card.line_name}</span>
             <Standing card={card} />
           </span>
         </span>
       </a>
+      {call && isWaiting(card) && (
+        <span class="row-actions">
+          <button type="button" class="button small" disabled={state.link !== "live"} onClick={take}>
+            {words.t("thread.ring_me")}
+          </button>
+        </span>
+      )}
       {offered && (
         <span class="row-actions">
-          <button
-            type="button"
-            class="button primary small"
-            disabled={state.link !== "live"}
-            onClick={() => {
-              connection.deed(card.session, "take");
-              link.current?.click();
-            }}
-          >
-            {words.t("thread.take")}
-          </button>
+          {ringsMe(card) ? (
+            <span class="lift">{words.t("thread.rings")}</span>
+          ) : (
+            <button type="button" class="button primary small" disabled={state.link !== "live"} onClick={take}>
+              {words.t("thread.take")}
+            </button>
+          )}
           <button
             type="button"
             class="button small"
@@ -226,7 +251,7 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
 
 function lastWords(card: Card, t: ReturnType<typeof useWords>["t"]): string {
   const text = card.last_text ?? "";
-  if (text === "") return t("list.no_text");
+  if (text === "") return t(isCall(card) ? "list.call" : "list.no_text");
   return card.last_who === "operator" ? t("list.you", { text }) : text;
 }
 

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
-import { isOffered, mine, serverTime, waitForMe } from "../store";
+import { isCall, isOffered, mine, ringsMe, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
 import { may, supervises } from "../verbs";
 import { Banners, Notices } from "./Banners";
@@ -88,7 +88,8 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       if (card === null) return;
       // By the key's place: with another alphabet, or Option on a Mac, its letter is another one.
       const opened = session === card.session;
-      if (event.code === "KeyT" && may("take", card, state.me)) take(card.session);
+      if (event.code === "KeyT" && ringsMe(card)) connection.tell(t("thread.rings"));
+      else if (event.code === "KeyT" && may("take", card, state.me)) take(card.session);
       else if (event.code === "KeyD" && may("decline", card, state.me)) decline(card.session);
       else if (event.code === "KeyC" && may("close", card, state.me)) ask("close", card);
       else if (event.code === "KeyR" && may("transfer", card, state.me)) ask("transfer", card);
@@ -159,7 +160,7 @@ function Asking({ question, card, onClose }: { question: Question; card: Card; o
   const { connection } = useDesk();
   switch (question) {
     case "close":
-      return <CloseDialog onClose={onClose} onOutcome={(outcome) => connection.deed(card.session, "close", { outcome })} />;
+      return <CloseDialog call={isCall(card)} onClose={onClose} onOutcome={(outcome) => connection.deed(card.session, "close", { outcome })} />;
     case "snooze":
       return <SnoozeDialog session={card.session} onClose={onClose} />;
     case "spam":
@@ -227,8 +228,9 @@ function OfferAnnouncement() {
     const fresh = offers.find((card) => !told.current.has(`${card.session} ${card.offered_until ?? 0}`));
     told.current = new Set(offers.map((card) => `${card.session} ${card.offered_until ?? 0}`));
     if (fresh === undefined) return;
+    const name = cleanName(fresh.contact_name) || t("thread.nobody");
     const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - serverTime(state, Date.now())) / 1000));
-    setText(t("announce.offer", { name: cleanName(fresh.contact_name) || t("thread.nobody"), count }));
+    setText(ringsMe(fresh) ? t("announce.call", { name }) : t("announce.offer", { name, count }));
   });
   return (
     <div class="unseen" aria-live="assertive">

@@ -1,11 +1,12 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { isInvited, isOffered, isPassedBy, nameOf, type Thread } from "../store";
+import { isCall, isInvited, isOffered, isPassedBy, nameOf, ringsMe, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may, type Verb } from "../verbs";
 import { ActionMenu, type MenuItem } from "./ActionMenu";
 import { Busy, Empty, Icon, Name } from "./bits";
+import { CallPanel } from "./CallPanel";
 import { Composer } from "./Composer";
 import { ContactPanel } from "./ContactPanel";
 import { useDesk, useNow, useWords } from "./context";
@@ -91,7 +92,13 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
         </header>
         {card !== null && isOffered(card) && !thread.gone && (
           <p class="offer-line">
-            <OfferLeft until={card.offered_until ?? 0} />
+            {ringsMe(card) && (
+              <>
+                <Icon name="phone" /> {t("thread.rings")}
+                {" · "}
+              </>
+            )}
+            <OfferLeft until={card.offered_until ?? 0} rings={ringsMe(card)} />
             {card.passed_by && (
               <>
                 {" · "}
@@ -104,6 +111,7 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
         {card !== null && !thread.gone && <Snoozed card={card} onWake={onTake} />}
         {card !== null && !thread.gone && isInvited(card, state.me) && <Invitation card={card} />}
         {card !== null && <Facts card={card} />}
+        {card !== null && isCall(card) && <CallPanel key={thread.session} card={card} />}
         {thread.status === "loading" ? <Busy text={t("thread.loading")} /> : <Messages thread={thread} />}
         <Typing conversation={card?.conversation ?? ""} />
         {card !== null && may("review", card, state.me) && <Review key={thread.session} session={thread.session} />}
@@ -129,13 +137,17 @@ function Subtitle({ card }: { card: Card }) {
     colleague && words.t("thread.held_by", { name: colleague }),
     card.outcome ?? "",
   ];
-  return <p class="subtitle">{parts.filter((part) => part !== "").join(" · ")}</p>;
+  return (
+    <p class="subtitle">
+      {isCall(card) && <Icon name="phone" />} {parts.filter((part) => part !== "").join(" · ")}
+    </p>
+  );
 }
 
-function OfferLeft({ until }: { until: number }) {
+function OfferLeft({ until, rings }: { until: number; rings: boolean }) {
   const words = useWords();
   const left = until - useNow(500);
-  return <>{words.t("thread.offer", { time: words.duration(left + 999) })}</>;
+  return <>{words.t(rings ? "thread.rings_left" : "thread.offer", { time: words.duration(left + 999) })}</>;
 }
 
 /** Put off by whoever holds it, who alone may wake it before its time; a word of the customer does so as well. */
@@ -245,11 +257,13 @@ function Buttons({ card, onTake, onDecline, onAsk }: ButtonProps) {
   const { me } = useDesk().state;
   const { off, doing } = useOff(card);
   const offered = may("decline", card, me);
+  const taking = isCall(card) ? "thread.ringing_me" : "thread.taking";
+  const take = isCall(card) ? "thread.ring_me" : isPassedBy(card, me) ? "thread.take_back" : "thread.take";
   return (
     <div class="thread-buttons">
       {may("take", card, me) && card.status !== "snoozed" && (
         <button type="button" class="button primary" disabled={off} aria-keyshortcuts="Alt+T" title="Alt+T" onClick={() => onTake(card.session)}>
-          {t(doing === "take" ? "thread.taking" : isPassedBy(card, me) ? "thread.take_back" : "thread.take")}
+          {t(doing === "take" ? taking : take)}
         </button>
       )}
       {offered && (

@@ -88,7 +88,8 @@ export interface Shown {
   id: string;
   seq: number;
   who: "contact" | "operator" | "system";
-  kind: "said" | "note";
+  /** A note is for operators only. A call is one: its text is the caller's number in E.164 where it can be, empty: withheld. */
+  kind: "said" | "note" | "call";
   text: string;
   at: number;
   fate: string;
@@ -110,7 +111,7 @@ export interface Card {
   conversation: string;
   line: string;
   line_name: string;
-  /** The channel's kind: widget, telegram, … */
+  /** The channel's kind: widget, telegram, phone, … A session of `phone` is a call, answered by lifting a phone. */
   channel: string;
   status: string;
   contact: string;

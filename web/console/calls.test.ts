@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import type { Call } from "./api";
+import { counted, spansOf } from "./calls";
+
+const CAME = Date.parse("2026-05-10T12:00:00Z");
+const SECOND = 1000;
+
+function call(more: Partial<Call> = {}): Call {
+  return {
+    number: "+79001234567",
+    called: "74951234567",
+    came_at: new Date(CAME).toISOString(),
+    talk_at: null,
+    talk_ended_at: null,
+    recording: false,
+    voicemail: false,
+    voicemail_seconds: 0,
+    stars: 0,
+    problem: "",
+    ...more,
+  };
+}
+
+const at = (seconds: number): string => new Date(CAME + seconds * SECOND).toISOString();
+
+describe("how long", () => {
+  test("a caller waits until a phone is lifted", () => {
+    expect(spansOf(call(), 0)).toEqual({ waited: { from: CAME, to: null }, talked: null });
+    expect(spansOf(call({ talk_at: at(20) }), 0)).toEqual({
+      waited: { from: CAME, to: CAME + 20 * SECOND },
+      talked: { from: CAME + 20 * SECOND, to: null },
+    });
+  });
+
+  test("a caller whom nobody answered has waited until the session was closed", () => {
+    expect(spansOf(call(), CAME + 90 * SECOND)).toEqual({ waited: { from: CAME, to: CAME + 90 * SECOND }, talked: null });
+  });
+
+  test("they talk until one of them hangs up, also when the session is closed before that", () => {
+    expect(spansOf(call({ talk_at: at(20) }), CAME + 60 * SECOND).talked?.to).toBeNull();
+    expect(spansOf(call({ talk_at: at(20), talk_ended_at: at(80) }), CAME + 60 * SECOND).talked?.to).toBe(CAME + 80 * SECOND);
+  });
+});
+
+test("a clock counts minutes and seconds, and hours when there are some; never below nothing", () => {
+  expect([-5, 5_400, 754_000, 3_723_000].map(counted)).toEqual(["0:00", "0:05", "12:34", "1:02:03"]);
+});

@@ -1,0 +1,103 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { type Call, callOf, soundOf } from "../api";
+import { counted, type Span, spansOf } from "../calls";
+import type { Card } from "../../shared/frames/operator";
+import { cleanName, phoneText } from "../text";
+import { Failed, Icon } from "./bits";
+import { useNow, useWords } from "./context";
+
+/** A session that is closed while they talk, or before the recording is there, says nothing when that is over. */
+const LOOK_AGAIN_MS = 5_000;
+
+/** What is known of a call, above its thread; read anew when the session has news. Of what is no call there is nothing. */
+export function CallPanel({ card }: { card: Card }) {
+  const { t } = useWords();
+  const [call, setCall] = useState<Call | null>(null);
+  const [failed, setFailed] = useState(false);
+  /** Answers to an older question are not shown. */
+  const asked = useRef(0);
+  const closed = card.closed ?? 0;
+
+  async function read(): Promise<void> {
+    const mine = (asked.current += 1);
+    try {
+      const known = await callOf(card.session);
+      if (mine !== asked.current) return;
+      setCall(known);
+      setFailed(false);
+    } catch {
+      // What was read before still stands.
+      if (mine === asked.current) setFailed(true);
+    }
+  }
+  useEffect(() => {
+    void read();
+    return () => {
+      asked.current += 1;
+    };
+  }, [card.session, card.status, card.operator, card.changed]);
+
+  const unsettled = card.status === "closed" && call !== null && call.talk_at !== null && call.talk_ended_at === null;
+  useEffect(() => {
+    if (!unsettled) return undefined;
+    const timer = setInterval(() => void read(), LOOK_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [unsettled, card.session]);
+
+  if (call === null) return failed ? <Failed text={t("call.failed")} onRetry={() => void read()} class="call" /> : null;
+  const { waited, talked } = spansOf(call, closed);
+  return (
+    <section class="call" aria-label={t("call.label")}>
+      <dl>
+        <Fact name={t("call.number")}>
+          <bdi>{phoneText(call.number) || t("call.withheld")}</bdi>
+        </Fact>
+        <Fact name={t(waited.to === null ? "call.waits" : "call.waited")}>
+          <Lasts {...waited} />
+        </Fact>
+        {talked !== null && (
+          <Fact name={t(talked.to === null ? "call.talks" : "call.talked")}>
+            <Lasts {...talked} />
+          </Fact>
+        )}
+        {call.stars > 0 && <Fact name={t("call.rating")}>{t("call.stars", { count: call.stars })}</Fact>}
+      </dl>
+      {call.recording && <Sound text={t("call.recording")} from={soundOf(card.session, "recording")} />}
+      {call.voicemail && (
+        <Sound text={t("call.voicemail", { time: counted(call.voicemail_seconds * 1000) })} from={soundOf(card.session, "voicemail")} />
+      )}
+      {call.problem !== "" && (
+        <p class="call-problem">
+          <Icon name="warning" label={t("call.problem")} />
+          <span dir="auto">{cleanName(call.problem)}</span>
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function Lasts({ from, to }: Span) {
+  const now = useNow(1000);
+  return <span class="lasts">{counted((to ?? now) - from)}</span>;
+}
+
+function Sound({ text, from }: { text: string; from: string }) {
+  const id = useId();
+  return (
+    <div class="call-sound">
+      <span id={id}>{text}</span>
+      {/* Nothing is asked for before somebody wants to hear it. */}
+      <audio controls preload="none" src={from} aria-labelledby={id} />
+    </div>
+  );
+}
