@@ -856,7 +856,6 @@ class Process:
         """Serve the telephone exchange until cancelled."""
         from broker.tasks import until_one_fails
         from broker.web.listening import room_for
-        from channels.phone.adapter import KIND_NAME
         from channels.phone.ami import Ami
         from channels.phone.census import Census
         from channels.phone.fastagi import Server
@@ -867,9 +866,7 @@ class Process:
         here = self.settings.recordings
         here.mkdir(parents=True, exist_ok=True)
         folders = Folders(here, telephone.recordings_there or str(here.resolve()))
-        board = Switchboard(
-            self.store, self.transport, self.clock, self.directory, self._channel, folders, process_id=self.ground.process.id
-        )
+        board = Switchboard(self.store, self.transport, self.directory, self._channel, folders, process_id=self.ground.process.id)
         server = Server(
             board.handle, secret=self._phone_secret, networks=telephone.networks, connections_max=telephone.connections
         )
@@ -880,9 +877,10 @@ class Process:
                 await asyncio.Event().wait()
             else:
                 host, _, port = telephone.manager.rpartition(":")
-                manager = Ami(host.strip("[]"), int(port), telephone.manager_user, self.settings.manager_secret, hear=board.hear)
+                user, secret = telephone.manager_user, self.settings.manager_secret
+                manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.forget)
                 board.manager = manager
-                census = Census(self.store, manager, lambda: [id_ for id_, one in self.channels.items() if one.kind == KIND_NAME])
+                census = Census(self.store, manager, board.numbers, board.follows)
                 await until_one_fails(manager.run(), census.run())
         finally:
             await server.close()

@@ -314,14 +314,17 @@ class Settings(BaseSettings):
 
 
 def _secret(key: str, secret: SecretStr | None, file: Path | None) -> str:
-    if secret is not None:
+    if secret is not None and secret.get_secret_value():
         return secret.get_secret_value()
     if file is None:
         raise ConfigError(f"{key}: set it, or {key}_file: without a secret anybody could play the telephone exchange")
     try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
+        found = file.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{key}_file: {file} cannot be read ({error})") from error
+    if not found:
+        raise ConfigError(f"{key}_file: {file} is empty; write the secret into it")
+    return found
 
 
 def host_of(listen: str) -> str:

@@ -299,7 +299,7 @@ class CallSettings:
     rating_sound: Sound = ""
     """Asks the caller to rate the talk by a key from 1 to 5, when the operator has hung up; empty: nobody is asked."""
     no_answer_seconds: Annotated[int, Ge(0), Le(3_600)] = 120
-    """How long a caller waits before *no_answer_does* is done; 0: when everybody was asked, or nobody is there."""
+    """How long a caller waits before *no_answer_does* is done; 0: until everybody was asked. Where nobody is there it is done at once."""
     no_answer_does: UnansweredCalls = UnansweredCalls.VOICEMAIL
     no_answer_line: Annotated[str, MaxLen(40)] = ""
     """The slug of the line for UnansweredCalls.LINE."""

@@ -108,6 +108,18 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": f"A message has at most {TEXT_MAX} characters.",
         "ru": f"В сообщении может быть не больше {TEXT_MAX} знаков.",
     },
+    "by_phone": {
+        "en": "This is a call: lift the phone, or hang it up.",
+        "ru": "Это звонок: снимите трубку или положите её.",
+    },
+    "no_phone": {
+        "en": "No phone is set for you. Ask an administrator to enter one.",
+        "ru": "Для вас не указан телефон. Попросите администратора указать его.",
+    },
+    "colleague_no_phone": {
+        "en": "Your colleague has no phone for calls.",
+        "ru": "У коллеги нет телефона для звонков.",
+    },
     "not_yours": {
         "en": "This session is not yours. Take it first, or ask whoever has it.",
         "ru": "Это не ваш диалог. Сначала возьмите его или обратитесь к тому, кто его ведёт.",

@@ -11,7 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, delete, select, update
 
 from broker.complaints import complaints, keys_of, unknown
-from broker.domain import REPLY_FIELDS, CallSettings, ChannelId, LineId, LineSettings, NoAnswer, OperatorId, OutsideCalls
+from broker.domain import (
+    REPLY_FIELDS,
+    CallSettings,
+    ChannelId,
+    LineId,
+    LineSettings,
+    NoAnswer,
+    OperatorId,
+    OutsideCalls,
+    UnansweredCalls,
+)
 from broker.errors import BadInput, Conflict, NotFound
 from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
@@ -116,18 +126,23 @@ def refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
 
     To be asked when all lines are there. A target that was switched off later is no reason to refuse other changes. Raises BadInput.
     """
-    line = line_by_slug(tx, slug) if given.keys() & {"no_answer_does", "no_answer_line"} else None
-    if line is None or line["settings"].no_answer_does is not NoAnswer.LINE:
+    line = line_by_slug(tx, slug) if given.keys() & {"no_answer_does", "no_answer_line", "calls"} else None
+    if line is None:
         return
-    onward = line["settings"].no_answer_line
+    settings = line["settings"]
+    if settings.no_answer_does is NoAnswer.LINE and given.keys() & {"no_answer_does", "no_answer_line"}:
+        _refuse_onward(tx, slug, settings.no_answer_line, "no_answer_line")
+    if settings.calls.no_answer_does is UnansweredCalls.LINE and "calls" in given:
+        _refuse_onward(tx, slug, settings.calls.no_answer_line, "calls.no_answer_line")
+
+
+def _refuse_onward(tx: Tx, slug: str, onward: str, key: str) -> None:
     if onward == slug:
-        raise BadInput(f"no_answer_line: the line {slug} cannot send on to itself", field="settings.no_answer_line")
+        raise BadInput(f"{key}: the line {slug} cannot send on to itself", field=f"settings.{key}")
     target = line_by_slug(tx, onward) if onward else None
     if target is None or not target["active"]:
         what = f"there is no line {onward}, or it is switched off" if onward else "it is empty"
-        raise BadInput(
-            f"no_answer_line: {what}; name the line to which {slug} sends on what nobody answers", field="settings.no_answer_line"
-        )
+        raise BadInput(f"{key}: {what}; name the line to which {slug} sends on what nobody answers", field=f"settings.{key}")
 
 
 def _as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:

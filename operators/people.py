@@ -19,7 +19,8 @@ from broker.store.tables import budgets, operators, pool_marks, seats
 from operators import presence
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
-_ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}/[A-Za-z0-9_.@-]{1,80}")
+# Known again by the name of its channel, which begins with it: no number by way of a trunk, and nothing that the dialplan takes elsewhere.
+_ENDPOINT = re.compile(r"(?!Local/)[A-Za-z][A-Za-z0-9]{1,15}/[A-Za-z0-9_.-]{1,80}")
 _NUMBER = re.compile(r"\+?[0-9]{2,20}")
 _BETWEEN_DIGITS = re.compile(r"[ ().-]")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -231,7 +231,7 @@ def _operators(tx: Tx, people: Sequence[OperatorId], house: House) -> tuple[Oper
                 house.openings.of_operator(operator, tx.now).open,
                 house.skills.get(operator, ()),
                 operator in house.phones,
-                calls,
+                calls or 0,
             )
         )
     return tuple(states)
@@ -315,9 +315,9 @@ def _tell(tx: Tx, marked_for: Iterable[tuple[str, str]], people: Sequence[Operat
             free = {s.id: s.budget - s.reserved for s in _operators(tx, people, house) if _there(s)}
         # A call waits for whoever talks: there is nobody only if nobody's phone could ring.
         rings = _TOLD.decode(state).load is LoadKind.CALL
-        enough = 0 if rings or reason == clockwork.UNSTAFFED else weight
+        enough = 0 if reason == clockwork.UNSTAFFED else weight
         seated = house.directory.seats.get(line_id, ())
-        if any(free.get(seat, -1) >= enough for seat in seated if not rings or seat in house.phones):
+        if any((seat in house.phones and seat in free) if rings else free.get(seat, -1) >= enough for seat in seated):
             continue  # a round, their responsible, a skill or the pace: somebody is there
         _apply(tx, session_id, Held(tx.now, None, "nobody"), house)
 

@@ -24,7 +24,6 @@ from broker.domain import (
     NoAnswer,
     OperatorId,
     Outside,
-    OutsideCalls,
     Rating,
     Status,
     UnansweredCalls,
@@ -179,7 +178,8 @@ def _open_outside(opened: Session, event: ContactMessage, view: View, now: datet
     opened = replace(opened, needs=_needs(line, conversation.language))
     if opened.load is LoadKind.CALL:
         to = line.outside_calls.value
-        return _shut(opened, view, now, to), (Divert(to), *_await_reopening(view, now))
+        shut = replace(_shut(opened, view, now, to), elsewhere=to)
+        return shut, (Divert(to), *_await_reopening(view, now))
     match line.outside:
         case Outside.REPLY:
             return _shut(opened, view, now, "outside"), (Say("outside"), *_await_reopening(view, now))
@@ -387,6 +387,7 @@ def _reopened(session: Session) -> Session:
         reopened=session.reopened + 1,
         closed_at=None,
         outcome="",
+        elsewhere="",
         members=(),
         invited=(),
         told_opening=None,
@@ -750,9 +751,9 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
-    if event.why == "rounds_over" and session.load is LoadKind.CALL and _has_rule(view.line):
-        # Everybody was rung as often as the line says: waiting on would not make it better.
-        return replace(session, diverts=UNANSWERED), ()
+    if event.why == "rounds_over" and session.load is LoadKind.CALL and not view.line.calls.no_answer_seconds:
+        # Everybody was rung as often as the line says, and it waits no longer for those who talk.
+        return _unanswered_soon(session, view.line), ()
     if event.why == "hours":
         return _hours_changed(session, view, now)
     until = event.until
@@ -1314,6 +1315,8 @@ def _as_call(before: Session | None, session: Session, decisions: tuple[Decision
 def _unanswered(session: Session, view: View, now: datetime) -> Step:
     """Do what the line does with a call that nobody has answered."""
     rule = view.line.calls.no_answer_does
+    if rule is UnansweredCalls.WAIT:
+        return replace(session, diverts=""), ()  # the line has changed its mind
     if rule is UnansweredCalls.LINE:
         target = view.target
         if target.exists and target.open and target.line_id != session.line_id and not session.sent_on:
@@ -1325,7 +1328,7 @@ def _unanswered(session: Session, view: View, now: datetime) -> Step:
 def _divert(session: Session, view: View, now: datetime, to: str) -> Step:
     """Send the call elsewhere: as a session it is over, and missed; what its caller says to a machine is added to it."""
     ended, decisions = _end(session, view, now, to)
-    return ended, (Divert(to), *decisions)
+    return replace(ended, elsewhere=to), (Divert(to), *decisions)
 
 
 def _has_rule(line: LineSettings) -> bool:
@@ -1395,7 +1398,7 @@ def _ring_answered(session: Session, event: RingAnswered, view: View, now: datet
     ends, left = _withdrawn(session, me)
     talks = replace(session, unanswered_since=None, answered_at=session.answered_at or now, diverts="")
     if session.status is Status.CLOSED:
-        if session.outcome not in _ELSEWHERE:
+        if not session.elsewhere:
             return session, (Ignore("the call is over"),)
         # It was sent elsewhere in the moment in which they lifted it.
         talks = replace(_reopened(talks), frozen=False)
@@ -1404,9 +1407,6 @@ def _ring_answered(session: Session, event: RingAnswered, view: View, now: datet
     active, decisions = _activate(talks, me, view, now, reserved=me in left)
     forced = tuple(Reserve(me, forced=True) if isinstance(one, Reserve) else one for one in decisions)
     return active, (*ends, *forgotten, *forced)
-
-
-_ELSEWHERE = frozenset({*OutsideCalls, *UnansweredCalls})
 
 
 def _withdrawn(session: Session, me: OperatorId) -> tuple[tuple[Decision, ...], tuple[OperatorId, ...]]:

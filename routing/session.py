@@ -112,6 +112,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     diverts: str = ""
     """Of a call: why it is to go elsewhere as soon as no phone rings for it. unanswered: it has waited as long as its line lets it;
     outside: the line has closed."""
+    elsewhere: str = ""
+    """Where its caller was sent when nobody answered: voicemail, forward, hang_up."""
     stars: int = 0
     """What its caller rated the talk by key, 1 to 5; 0: they did not."""
     voicemail_seconds: int = 0

@@ -33,7 +33,8 @@ _PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}; require-trusted-types-for 'script'"
 )
-CONSOLE_POLICY = _PAGE.format(ancestors="'none'")
+# In it operators hear recordings of calls.
+CONSOLE_POLICY = _PAGE.format(ancestors="'none'") + "; media-src 'self'"
 # The chat page connects as our own origin. Framed by a stranger's site it would go round the channel's list of allowed origins;
 # the way into another site is the widget's script tag, which that list guards.
 CHAT_POLICY = _PAGE.format(ancestors="'self'")

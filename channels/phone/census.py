@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 import structlog
 
 from broker.domain import ChannelId, ConversationId
-from broker.errors import SendError, StoreError
+from broker.errors import Rejected, SendError, StoreError
 from broker.events import CallEnded
 from broker.inbound import enter
 from broker.ports import Store, Tx
@@ -31,10 +31,19 @@ EVERY_SECONDS = 15.0
 class Census:
     """Looks again and again; `look` is one time."""
 
-    def __init__(self, store: Store, manager: Asks, channels: Callable[[], Collection[ChannelId]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manager: Asks,
+        channels: Callable[[], Collection[ChannelId]],
+        follows: Callable[[ConversationId], bool] = lambda conversation: False,
+    ) -> None:
+        """*channels* are the numbers of the house, switched off ones too; *follows*: the call has a connection here, so it is known."""
         self._store = store
         self._manager = manager
         self._channels = channels
+        self._follows = follows
+        self._refused = False
         self._missing: frozenset[str] = frozenset()
         """Those that were missing at the last look."""
 
@@ -44,6 +53,12 @@ class Census:
             await asyncio.sleep(EVERY_SECONDS)
             try:
                 await self.look()
+                self._refused = False
+            except Rejected as error:
+                if not self._refused:
+                    remedy = "give its user the right `reporting` in manager.conf (write = call,reporting)"
+                    log.error("census_refused", problem=str(error), remedy=remedy)
+                self._refused = True
             except SendError:
                 self._missing = frozenset()  # nobody knows; that the manager is lost has been told
             except StoreError as error:
@@ -57,7 +72,9 @@ class Census:
         settings = (await self._manager.ask("CoreSettings"))[0]
         name = settings.get("SystemName", "")
         known = {one.get("Uniqueid", "") for one in await self._manager.ask("CoreShowChannels")}
-        missing = frozenset(call for call in ours if call not in known and _is_of(call, name))
+        missing = frozenset(
+            call for call, id_ in ours.items() if call not in known and _is_of(call, name) and not self._follows(id_)
+        )
         lost = {call: ours[call] for call in missing & self._missing}
         self._missing = missing - lost.keys()
         for call, conversation in lost.items():

@@ -40,6 +40,7 @@ def local(brokers: Sequence[str], secret: str) -> str:
 def write(folder: Path, brokers: Sequence[str], secret: str) -> list[str]:
     """Write both files into *folder*, but what the administrator has stays; return what has been done, in lines. Raises ConfigError."""
     told = []
+    theirs = local(brokers, secret)  # before anything is written: it may be refused
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / OURS).write_text(ours(), encoding="utf-8")
@@ -48,7 +49,7 @@ def write(folder: Path, brokers: Sequence[str], secret: str) -> list[str]:
             told.append(f"{folder / LOCAL}: there already, left as it is")
         else:
             (folder / LOCAL).touch(mode=0o640)
-            (folder / LOCAL).write_text(local(brokers, secret), encoding="utf-8")
+            (folder / LOCAL).write_text(theirs, encoding="utf-8")
             told.append(f"{folder / LOCAL}: written; look through it, it is yours")
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written into ({error.strerror})") from error

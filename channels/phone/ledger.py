@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import bindparam, func, select, tuple_, update
+from sqlalchemy import bindparam, func, or_, select, tuple_, update
 
 from broker.domain import ChannelId, ConversationId, LineId, OperatorId, SessionId, Status, from_us, to_us
 from broker.ports import Row, Tx
 from broker.store.sql import cols, insert_new, sql
-from broker.store.tables import calls, conversations, sessions
+from broker.store.tables import calls, conversations, offers, sessions
 
 _NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
 _COLUMNS = "conversation_id channel_id number called leg attempt rung operator_id talk_us ended_us recording voicemail"
@@ -39,7 +39,9 @@ _RING = sql(
 _TALK = sql(
     update(calls)
     .values(operator_id=bindparam("operator"), talk_us=bindparam("now_us"), talk_ended_us=None)
-    .where(calls.c.conversation_id == bindparam("conversation"))
+    .where(
+        calls.c.conversation_id == bindparam("conversation"), or_(calls.c.talk_us.is_(None), calls.c.talk_ended_us.is_not(None))
+    )
 )
 _TALK_ENDED = sql(
     update(calls)
@@ -64,6 +66,12 @@ _FIND = sql(
     .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("uniqueid"))
 )
+_OFFERED = sql(
+    select(offers.c.operator_id)
+    .join_from(conversations, offers, offers.c.session_id == conversations.c.session_id)
+    .where(conversations.c.id == bindparam("conversation"), offers.c.offer_no == bindparam("offer"))
+    .order_by(offers.c.operator_id)
+)
 _OPEN = sql(
     select(calls.c.conversation_id, conversations.c.key)
     .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
@@ -72,8 +80,8 @@ _OPEN = sql(
     .limit(10_000)
 )
 _STANDS = sql(
-    select(sessions.c.state)
-    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id)
+    select(sessions.c.state, *cols(conversations, "input_seq worked_seq"))
+    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
     .where(conversations.c.id == bindparam("conversation"))
 )
 _WAITS = sql(
@@ -122,7 +130,17 @@ class Stands(msgspec.Struct, frozen=True):
     offered_to: tuple[OperatorId, ...] = ()
     offered_until: datetime | None = None
     offer_no: int = 0
-    outcome: str = ""
+    elsewhere: str = ""
+    """Where its caller was sent: voicemail, forward, hang_up; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the call's session shows. *stands* is None while it has none; *decided*: then it will have none."""
+
+    stands: Stands | None
+    decided: bool
+    now: datetime
 
 
 _STATE = msgspec.json.Decoder(Stands)
@@ -156,16 +174,25 @@ def claim(
     return _call(row)
 
 
-def find(tx: Tx, channel: ChannelId, uniqueid: str) -> Call | None:
-    """Return the call that Asterisk names *uniqueid*."""
-    row = tx.one(_FIND, channel=channel, uniqueid=uniqueid)
+def find(tx: Tx, channels: Collection[ChannelId], uniqueid: str) -> Call | None:
+    """Return the call of one of *channels* that Asterisk names *uniqueid*."""
+    found = (tx.one(_FIND, channel=channel, uniqueid=uniqueid) for channel in channels)
+    row = next((one for one in found if one is not None), None)
     return _call(row) if row is not None else None
 
 
-def stands(tx: Tx, conversation: ConversationId) -> Stands | None:
-    """Return how the call's session stands; None: it has not been decided yet."""
+def offered(tx: Tx, conversation: ConversationId, offer_no: int) -> list[OperatorId]:
+    """Return to whom the call was offered under the number *offer_no*."""
+    return [operator for (operator,) in tx.all(_OFFERED, conversation=conversation, offer=offer_no)]
+
+
+def look(tx: Tx, conversation: ConversationId) -> Look:
+    """Return how the call's session stands now."""
     row = tx.one(_STANDS, conversation=conversation)
-    return _STATE.decode(row[0]) if row is not None else None
+    if row is None:
+        return Look(None, decided=True, now=tx.now)
+    state, came, decided = row
+    return Look(_STATE.decode(state) if state is not None else None, decided >= came, tx.now)
 
 
 def ring(tx: Tx, call: Call, offer_no: int) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,16 +31,16 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from broker import metrics
-from broker.domain import ChannelId, Directory, Line, LineId, OperatorId, OutsideCalls, Status, UnansweredCalls
+from broker.domain import ChannelId, Directory, Line, LineId, OperatorId, Status, UnansweredCalls
 from broker.errors import BadInput, SendError, StoreError
 from broker.events import CallEnded, CallRated, Event, RingAnswered, RingEnded, VoicemailLeft
 from broker.inbound import accept, enter, prepare
-from broker.ports import Bell, Channel, Clock, Store, Transport, Tx
+from broker.ports import Bell, Channel, Store, Transport, Tx
 from channels.phone import ledger
 from channels.phone.adapter import KIND_NAME, PhoneChannel, came, raw_of, settings_of
 from channels.phone.agi import Command
 from channels.phone.fastagi import Leg
-from channels.phone.ledger import Call, Stands
+from channels.phone.ledger import Call, Look, Stands
 
 log = structlog.get_logger(__name__)
 
@@ -57,16 +58,18 @@ SOUND_SECONDS = 120.0
 RATE_SECONDS = 5
 FORWARD_SECONDS = 60
 VOICEMAIL_SILENCE_SECONDS = 4
-WAV_HEADER_BYTES = 44
+WAV_HEADER_BYTES, WAV_BYTES_PER_SECOND = 44, 16_000
 OUTWARD = "omniline-outward"
 """The dialplan's context that calls numbers outside."""
 ANSWERED = "omniline-answered"
 """The one that a lifted phone goes through."""
-RESULT, STAGE = "BROKER_RESULT", "BROKER_STAGE"
-"""Variables of the caller's channel: what the dialplan reads when we have ended, and what we were at."""
+RESULT, STAGE, TOLD = "BROKER_RESULT", "BROKER_STAGE", "BROKER_TOLD"
+"""Variables of a channel: what the dialplan reads when we have ended, what we were at, and that we have kept what it told us."""
 DONE, UNKNOWN, FAILED = "done", "unknown", "failed"
 """BROKER_RESULT. done: hang up. unknown: there is no such line here. failed: nothing could be stored. Empty: we have died; ask again."""
-_RINGING, _WAITING = "ring", "wait"
+_RINGING, _WAITING, _FORWARDED = "ring", "wait", "forwarded"
+_CHANNEL_NUMBER = re.compile(r"-[0-9a-f]{8}$")
+"""What Asterisk adds to an endpoint to name a channel."""
 _ENDS = {"BUSY": "busy", "NOANSWER": "ran_out", "DONTCALL": "declined", "TORTURE": "declined"}
 """How a phone that was not lifted ended, by DIALSTATUS; what is not here could not be reached."""
 _DECLINED = ("CHANUNAVAIL", "21")
@@ -95,7 +98,6 @@ class Switchboard:
         self,
         store: Store,
         transport: Transport,
-        clock: Clock,
         directory: Callable[[], Directory],
         channel: Callable[[ChannelId], Channel | None],
         folders: Folders,
@@ -104,7 +106,6 @@ class Switchboard:
     ) -> None:
         self._store = store
         self._transport = transport
-        self._clock = clock
         self._directory = directory
         self._channel = channel
         self._folders = folders
@@ -136,28 +137,43 @@ class Switchboard:
             case "Hangup":
                 self._ringing.pop(uniqueid, None)
 
-    async def stop_ringing(self, uniqueid: str, but: Sequence[OperatorId]) -> None:
-        """Stop the phones that ring for the call *uniqueid*, but those of *but*."""
-        if self.manager is None:
-            return
+    async def forget(self) -> None:
+        """Forget which phones ring: the manager interface was away, and has told nothing meanwhile."""
+        self._ringing.clear()
+
+    def follows(self, conversation: str) -> bool:
+        """Return whether the call has a connection here: then the exchange knows it."""
+        return conversation in self._followed
+
+    async def stop_ringing(self, uniqueid: str, phones: Mapping[str, OperatorId], but: Sequence[OperatorId]) -> None:
+        """Stop those of *phones* (what was dialled -> whose it is) that ring for the call *uniqueid*, but those of *but*."""
         for phone in sorted(self._ringing.get(uniqueid, ())):
-            if self.whose(phone) not in but:
-                try:
-                    await self.manager.ask("Hangup", Channel=phone, Cause="16")
-                except SendError as error:
-                    log.warning("phone_rings_on", phone=phone, problem=str(error))
+            whose = phones.get(_dialled_as(phone))
+            if whose is not None and whose not in but:
+                await self.hang_up(phone)
+
+    async def hang_up(self, phone: str) -> None:
+        """End a channel of Asterisk's; without the manager interface nothing happens."""
+        if self.manager is not None:
+            try:
+                await self.manager.ask("Hangup", Channel=phone, Cause="16")
+            except SendError as error:
+                log.warning("phone_not_stopped", phone=phone, problem=str(error))
 
     async def handle(self, leg: Leg) -> None:
         """Serve one connection."""
         slug, _, what = leg.header.path.partition("/")
-        serve = {"": self._call, "answered": self._answered, "end": self._ended}.get(what)
-        channel = self._of(slug, leg.header.query.get("did", ""))
-        if serve is None or channel is None:
-            log.warning("call_to_unknown_line", path=leg.header.path)
-            metrics.calls_total.labels("unknown").inc()
-            await self._say_result(leg, UNKNOWN)
-            return
-        await serve(leg, channel)
+        match what:
+            case "answered":
+                await self._answered(leg)
+            case "end":
+                await self._ended(leg)
+            case "" if (channel := self._of(slug, leg.header.query.get("did", ""))) is not None:
+                await self._call(leg, channel)
+            case _:
+                log.warning("call_to_unknown_line", path=leg.header.path)
+                metrics.calls_total.labels("unknown").inc()
+                await self._say_result(leg, UNKNOWN)
 
     def _of(self, slug: str, called: str) -> PhoneChannel | None:
         """Return the channel that a call to *slug*, a channel or a line, belongs to; of several that which has the number *called*."""
@@ -190,9 +206,10 @@ class Switchboard:
         changed = asyncio.Event()
         followers = self._followed.setdefault(call.id, [])
         followers.append(changed)
+        result = DONE
         try:
             with structlog.contextvars.bound_contextvars(conversation_id=call.id):
-                await _Followed(self, leg, channel, call, changed).run()
+                result = await _Followed(self, leg, channel, call, changed).run()
         finally:
             followers.remove(changed)
             if not followers:
@@ -200,7 +217,7 @@ class Switchboard:
             with suppress(StoreError):
                 await self._store.write(partial(ledger.let_go, call=call))
         if not leg.hungup.is_set():
-            await self._say_result(leg, DONE)
+            await self._say_result(leg, result)
 
     async def _begin(self, leg: Leg, channel: PhoneChannel) -> Call | None:
         """Store the call, unless it has been; return it, or None when it cannot be stored."""
@@ -238,14 +255,14 @@ class Switchboard:
         """Return the channel's line."""
         return self._directory().lines[channel.line_id]
 
-    async def patiently(self, ask: Callable[[], Awaitable[T]], leg: Leg, tries: int = 10) -> T:
-        """Ask the store until it answers, for as long as the caller is there; at most *tries* times. Raises StoreError."""
+    async def patiently(self, ask: Callable[[], Awaitable[T]], leg: Leg | None = None, tries: int = 10) -> T:
+        """Ask the store until it answers, at most *tries* times, and of a *leg* for as long as its caller is there. Raises StoreError."""
         while True:
             try:
                 return await ask()
             except StoreError as error:
                 tries -= 1
-                if not tries or leg.hungup.is_set():
+                if not tries or (leg is not None and leg.hungup.is_set()):
                     raise
                 log.warning("call_waits_for_store", problem=str(error))
                 await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -258,68 +275,75 @@ class Switchboard:
         """Enter what has happened to the call; a second time under the same *name* it is nothing, and False."""
         return enter(tx, KIND_NAME, f"{call.id}:{name}", call.id, make).fresh
 
-    def lifted(self, tx: Tx, call: Call, operator: OperatorId, offer: str) -> None:
-        """Enter that *operator* has lifted the phone that rang for *offer*; told a second time it is nothing."""
-        if self.enter(tx, call, f"lifted:{offer[:20]}:{operator}", lambda at: RingAnswered(at, operator)):
+    def lifted(self, tx: Tx, call: Call, operator: OperatorId, offer_no: int) -> None:
+        """Enter that *operator* has lifted the phone that rang for the offer; told a second time it is nothing."""
+        if self.enter(tx, call, f"lifted:{offer_no}:{operator}", lambda at: RingAnswered(at, operator)):
             ledger.talk(tx, call.id, operator)
+
+    def whose(self, tx: Tx, call: Call, offer_no: int, phone: str) -> OperatorId | None:
+        """Return whose *phone*, a channel of Asterisk's, was lifted: of those to whom the call was offered."""
+        offered = ledger.offered(tx, call.id, offer_no)
+        phones = {_dialled_as(dialled): operator for operator, dialled in reversed(self.people(offered))}
+        return phones.get(_dialled_as(phone)) or (offered[0] if len(offered) == 1 else None)
+
+    def numbers(self) -> list[ChannelId]:
+        """Return every number of the house, switched off ones too: calls may be under way."""
+        return [row.id for row in self._directory().channels.values() if row.kind == KIND_NAME]
 
     # --- a phone was lifted
 
-    async def _answered(self, leg: Leg, channel: PhoneChannel) -> None:
-        query = leg.header.query
-        call = await self._store.read(partial(ledger.find, channel=channel.id, uniqueid=query.get("call", "")))
-        operator = self.whose(leg.header["agi_channel"], query.get("operator", ""))
-        if call is None or operator is None:
-            log.error("nobody_knows_who_answered", phone=leg.header["agi_channel"], call=query.get("call"))
-            return
-        settings = self.line_of(channel).settings.calls
-        name = f"{call.id}.wav" if settings.record else ""
+    async def _answered(self, leg: Leg) -> None:
+        query, phone = leg.header.query, leg.header["agi_channel"]
+        offer_no = int(offer) if (offer := query.get("offer", "")).isdigit() else 0
 
-        def work(tx: Tx) -> None:
-            self.lifted(tx, call, operator, query.get("offer", ""))
-            if name:
-                ledger.keep_recording(tx, call.id, name)
+        def work(tx: Tx) -> tuple[str, str]:
+            call = ledger.find(tx, self.numbers(), query.get("call", ""))
+            operator = self.whose(tx, call, offer_no, phone) if call is not None else None
+            if call is None or operator is None or call.ended_at is not None:
+                return "", ""
+            self.lifted(tx, call, operator, offer_no)
+            stands = ledger.look(tx, call.id).stands
+            line = self.lines().get(stands.line_id) if stands is not None else None
+            if line is None or not line.settings.calls.record:
+                return call.id, ""
+            ledger.keep_recording(tx, call.id, f"{call.id}.wav")
+            return call.id, f"{call.id}.wav"
 
-        await self._store.write(work)
-        if name and (await leg.app("MixMonitor", f"{self._folders.there}/{name}")) < 0:
-            log.error("recording_not_begun", conversation_id=call.id)
-
-    def whose(self, phone: str, told: str = "") -> OperatorId | None:
-        """Return whose *phone*, a channel of Asterisk's, was lifted; *told* is who alone was rung."""
-        people = self._directory().operators
-        if told in people:
-            return OperatorId(told)
-        dialled = phone.partition("@")[0].removeprefix("Local/") if phone.startswith("Local/") else phone.rpartition("-")[0]
-        return next((id_ for id_, one in people.items() if one.phone and one.phone.lower() == dialled.lower()), None)
+        call_id, recording = await self.patiently(lambda: self._store.write(work))
+        if not call_id:
+            log.error("nobody_knows_who_answered", phone=phone, call=query.get("call"))
+        if recording and (await leg.app("MixMonitor", f"{self._folders.there}/{recording}")) < 0:
+            log.error("recording_not_begun", conversation_id=call_id)
+        await leg.set_variable(TOLD, "yes")
 
     # --- the exchange knows it no more
 
-    async def _ended(self, leg: Leg, channel: PhoneChannel) -> None:
+    async def _ended(self, leg: Leg) -> None:
         uniqueid = leg.header.query.get("call") or leg.header["agi_uniqueid"]
-        call = await self._store.read(partial(ledger.find, channel=channel.id, uniqueid=uniqueid))
-        if call is None:
-            return  # it has never been ours
+        call = await self.patiently(lambda: self._store.read(lambda tx: ledger.find(tx, self.numbers(), uniqueid)))
+        if call is not None:
+            missing = bool(call.recording) and await asyncio.to_thread(self._is_missing, call.recording)
 
-        made = await asyncio.to_thread(self._is_made, call.recording) if call.recording else True
+            def over(tx: Tx) -> None:
+                self.enter(tx, call, "ended", CallEnded)
+                ledger.ended(tx, call.id)
+                if missing:
+                    words = f"the talk was not recorded: is there room in {self._folders.there}, and may Asterisk write there?"
+                    ledger.keep_problem(tx, call.id, words)
 
-        def over(tx: Tx) -> None:
-            self.enter(tx, call, "ended", CallEnded)
-            ledger.ended(tx, call.id)
-            if not made:
-                ledger.keep_recording(tx, call.id, "")
-                words = f"the talk was not recorded: is there room in {self._folders.there}, and may Asterisk write there?"
-                ledger.keep_problem(tx, call.id, words)
+            await self.patiently(lambda: self._store.write(over))
+            if missing:
+                log.error("talk_not_recorded", conversation_id=call.id, folder=self._folders.there)
+        await leg.set_variable(TOLD, "yes")
 
-        await self._store.write(over)
-        if not made:
-            log.error("talk_not_recorded", conversation_id=call.id, folder=self._folders.there)
-
-    def _is_made(self, name: str) -> bool:
-        """Return whether there is sound in the recording."""
+    def _is_missing(self, name: str) -> bool:
+        """Return whether the recording is not in its folder, or has no sound; where the folder is not ours to see, nobody knows."""
         try:
-            return (self._folders.here / name).stat().st_size > WAV_HEADER_BYTES
+            return (self._folders.here / name).stat().st_size <= WAV_HEADER_BYTES
+        except FileNotFoundError:
+            return self._folders.here.is_dir()
         except OSError:
-            return False
+            return True
 
     # --- what following a call needs
 
@@ -336,10 +360,6 @@ class Switchboard:
     def lines(self) -> Mapping[LineId, Line]:
         """Return the lines as they are now."""
         return self._directory().lines
-
-    def seconds_until(self, moment: datetime) -> float:
-        """Return how long it is until *moment*."""
-        return float((moment - self._clock.now()).total_seconds())
 
     def read(self, work: Callable[[Tx], T]) -> Awaitable[T]:
         """See `Store.read`."""
@@ -366,21 +386,25 @@ class _Followed:
         self._said_at = 0.0
         self._waited = False
 
-    async def run(self) -> None:
-        """Follow the session until the call has nothing more to wait for, or its caller is gone."""
-        await self._take_up()
+    async def run(self) -> str:
+        """Follow the session until the call has nothing more to wait for, or its caller is gone; return what the dialplan is to do."""
+        if await self._take_up():
+            return DONE
         leg = self._leg
         while not leg.hungup.is_set():
             self._changed.clear()
-            now = await self._stands()
+            look = await self._look()
+            now = look.stands if look is not None else None
             if now is None:
+                if look is not None and look.decided:
+                    return FAILED  # somebody who is banned, or nobody could decide it: nobody will ever answer
                 await self._wait(SWEEP_SECONDS)
                 continue
             match now.status:
                 case Status.QUEUED:
                     await self._queued(now)
-                case Status.OFFERED if now.offer_no > self._call.rung:
-                    await self._ring(now)
+                case Status.OFFERED if now.offer_no > self._call.rung and look is not None:
+                    await self._ring(now, look.now)
                 case Status.OFFERED:
                     await self._wait(SWEEP_SECONDS)  # it has rung: what became of it is being decided
                 case Status.ACTIVE:
@@ -389,11 +413,12 @@ class _Followed:
                     await self._wait(SWEEP_SECONDS)
                 case _:
                     await self._elsewhere(now)
-                    return
+                    return DONE
+        return DONE
 
-    async def _stands(self) -> Stands | None:
+    async def _look(self) -> Look | None:
         try:
-            return await self._board.read(partial(ledger.stands, conversation=self._call.id))
+            return await self._board.read(partial(ledger.look, conversation=self._call.id))
         except StoreError as error:
             log.warning("call_waits_for_store", problem=str(error))
             return None
@@ -407,23 +432,27 @@ class _Followed:
             for one in waits:
                 one.cancel()
 
-    async def _take_up(self) -> None:
-        """Learn how what went on without us has ended: phones that rang, a talk."""
+    async def _take_up(self) -> bool:
+        """Learn how what went on without us has ended: phones that rang, a talk. Return whether the call is over with it."""
         if not self._answered:
-            return
+            return False
         stage, _, offer = (await self._leg.variable(STAGE)).partition(":")
+        if stage == _FORWARDED:
+            return True
         if stage == _RINGING and offer.isdigit():
-            stands = await self._stands()
-            if stands is not None:
-                await self._rang(int(offer), stands.offered_to if stands.offer_no == int(offer) else ())
+            look = await self._look()
+            stands = look.stands if look is not None else None
+            await self._rang(int(offer), stands.offered_to if stands is not None and stands.offer_no == int(offer) else ())
+        return False
 
-    async def _over(self, operator: OperatorId | None = None, offer_no: int = 0) -> None:
-        """Enter that the talk is over, and who talked if that is known."""
+    async def _over(self, phone: str = "", offer_no: int = 0) -> None:
+        """Enter that the talk is over, and who talked: whoever's *phone* was lifted for the offer."""
         call = self._call
 
         def over(tx: Tx) -> None:
-            if operator is not None:
-                self._board.lifted(tx, call, operator, str(offer_no))
+            # Nobody may have been here to be told who it was.
+            if phone and (operator := self._board.whose(tx, call, offer_no, phone)) is not None:
+                self._board.lifted(tx, call, operator, offer_no)
             self._board.enter(tx, call, "ended", CallEnded)
             ledger.talk_ended(tx, call.id)
 
@@ -491,7 +520,7 @@ class _Followed:
 
     # --- it rings
 
-    async def _ring(self, now: Stands) -> None:
+    async def _ring(self, now: Stands, at: datetime) -> None:
         board, call, leg = self._board, self._call, self._leg
         phones = board.people(now.offered_to)
         without = tuple(one for one in now.offered_to if one not in {id_ for id_, _ in phones})
@@ -504,33 +533,40 @@ class _Followed:
             await self._enter_end(now.offer_no, without, "unreachable", "phoneless")
         if not phones:
             return
-        seconds = max(1, math.ceil(board.seconds_until(now.offered_until))) if now.offered_until is not None else 20
+        left = (now.offered_until - at).total_seconds() if now.offered_until is not None else 0.0
+        # It ends before the offer does: what its phones said is known then, and nobody lifts one that is to be stopped.
+        seconds = max(1, math.floor(left - 0.5))
         await leg.set_variable(STAGE, f"{_RINGING}:{now.offer_no}")
         settings = board.lines()[now.line_id].settings.calls
-        alone = phones[0][0] if len(phones) == 1 else ""
-        lifted = "^".join((ANSWERED, self._channel.slug, leg.header["agi_uniqueid"], str(now.offer_no), alone))
+        lifted = "^".join((ANSWERED, self._channel.slug, leg.header["agi_uniqueid"], str(now.offer_no)))
         music = f"m({settings.music})" if self._answered else ""
         dialled = "&".join(one for _, one in phones)
         await self._until_lifted(
-            now.offer_no, leg.app("Dial", dialled, seconds, f"gU({lifted}){music}", seconds=seconds + TALK_SECONDS)
+            now.offer_no,
+            {_dialled_as(one): id_ for id_, one in reversed(phones)},
+            leg.app("Dial", dialled, seconds, f"gU({lifted}){music}", seconds=seconds + TALK_SECONDS),
         )
         self._plays = False  # Dial's own music has ended with it
         if not leg.closed:
             await self._rang(now.offer_no, now.offered_to)
 
-    async def _until_lifted(self, offer_no: int, dials: Coroutine[Any, Any, int]) -> None:
-        """Wait until *dials* has ended; meanwhile stop the phones of those from whom the offer is taken."""
+    async def _until_lifted(self, offer_no: int, phones: Mapping[str, OperatorId], dials: Coroutine[Any, Any, int]) -> None:
+        """Wait until *dials* has ended; meanwhile stop the phones of those from whom the offer is taken, and a talk that is closed."""
+        board, leg = self._board, self._leg
         dial = asyncio.get_running_loop().create_task(dials)
         try:
             while not dial.done():
-                self._changed.clear()
+                look = await self._look()
+                now = look.stands if look is not None else None
+                if now is not None and now.status is Status.CLOSED:
+                    await board.hang_up(leg.header["agi_channel"])
+                elif now is not None and now.status is not Status.ACTIVE and not dial.done():
+                    rings = now.status is Status.OFFERED and now.offer_no == offer_no
+                    await board.stop_ringing(leg.header["agi_uniqueid"], phones, now.offered_to if rings else ())
                 changed = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait({dial, changed}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({dial, changed}, timeout=SWEEP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
-                if dial.done() or (now := await self._stands()) is None or now.status is Status.ACTIVE:
-                    continue
-                rings = now.status is Status.OFFERED and now.offer_no == offer_no
-                await self._board.stop_ringing(self._leg.header["agi_uniqueid"], now.offered_to if rings else ())
+                self._changed.clear()
             await dial
         finally:
             dial.cancel()
@@ -539,15 +575,14 @@ class _Followed:
         """Enter how phones that rang have ended: a talk, or nobody has lifted one."""
         leg = self._leg
         status, cause = await leg.variable("DIALSTATUS"), await leg.variable("HANGUPCAUSE")
-        await leg.set_variable(STAGE, _WAITING)
         if status == "ANSWER":
             self._answered = True
-            # Nobody may have been here to be told who it was.
-            await self._over(self._board.whose(await leg.variable("DIALEDPEERNAME")), offer_no)
+            await self._over(await leg.variable("DIALEDPEERNAME"), offer_no)
         elif offered_to and not leg.hungup.is_set():
             # (A caller who hangs up ends all of it: the exchange says so by a connection of its own.)
             how = "declined" if (status, cause) == _DECLINED else _ENDS.get(status, "unreachable")
             await self._enter_end(offer_no, tuple(offered_to), how)
+        await leg.set_variable(STAGE, _WAITING)
 
     async def _enter_end(self, offer_no: int, who: tuple[OperatorId, ...], how: str, which: str = "rang") -> None:
         board, call = self._board, self._call
@@ -560,25 +595,25 @@ class _Followed:
 
     async def _elsewhere(self, now: Stands) -> None:
         settings = self._board.lines()[now.line_id].settings.calls
-        match now.outcome:
+        match now.elsewhere:
             case UnansweredCalls.VOICEMAIL:
                 await self._voicemail(settings.voicemail_greeting, settings.voicemail_seconds)
-            case UnansweredCalls.FORWARD | OutsideCalls.FORWARD if settings.forward_to:
+            case UnansweredCalls.FORWARD if settings.forward_to:
                 await self._silence()
-                await self._leg.app(
-                    "Dial",
-                    f"Local/{settings.forward_to}@{OUTWARD}/n",
-                    FORWARD_SECONDS,
-                    "g",
-                    seconds=FORWARD_SECONDS + TALK_SECONDS,
-                )
-            case _ if now.operator_id is not None and settings.rating_sound:
+                await self._leg.set_variable(STAGE, _FORWARDED)
+                number = f"Local/{settings.forward_to}@{OUTWARD}/n"
+                await self._leg.app("Dial", number, FORWARD_SECONDS, "g", seconds=FORWARD_SECONDS + TALK_SECONDS)
+            case "" if now.operator_id is not None and settings.rating_sound:
                 await self._rate(settings.rating_sound)
             case _:
                 await self._silence()
 
     async def _voicemail(self, greeting: str, seconds_max: int) -> None:
         board, call, leg = self._board, self._call, self._leg
+        if call.voicemail and (size := await asyncio.to_thread(_size, board.folders.here / call.voicemail)) > WAV_HEADER_BYTES:
+            # They have spoken already, to whoever was here before us.
+            await self._left((size - WAV_HEADER_BYTES) // WAV_BYTES_PER_SECOND)
+            return
         await self._answer()
         if greeting:
             await self._play(greeting)
@@ -602,12 +637,17 @@ class _Followed:
             words = f"what the caller said could not be recorded; may Asterisk write into {board.folders.there}?"
             await board.write(partial(ledger.keep_problem, conversation=call.id, words=words))
             return
-        seconds = max(1, round(samples / 8_000))
+        await self._left(round(samples / 8_000))
+
+    async def _left(self, seconds: int) -> None:
+        """Enter that the caller has spoken to the machine."""
+        board, call = self._board, self._call
+        spoken = max(1, seconds)
 
         def left(tx: Tx) -> None:
-            board.enter(tx, call, "voicemail", lambda at: VoicemailLeft(at, seconds))
+            board.enter(tx, call, "voicemail", lambda at: VoicemailLeft(at, spoken))
 
-        await board.patiently(lambda: board.write(left), leg)
+        await board.patiently(lambda: board.write(left))
 
     async def _rate(self, sound: str) -> None:
         """Ask for a key from 1 to 5, once."""
@@ -619,6 +659,19 @@ class _Followed:
                 board.enter(tx, call, "rated", lambda at: CallRated(at, int(key)))
 
             await board.patiently(lambda: board.write(rated), leg)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _dialled_as(phone: str) -> str:
+    """Return what a phone is known by, dialled or as Asterisk names its channel: `pjsip/101` of PJSIP/101-00000002."""
+    known = phone.partition("@")[0] if phone.startswith("Local/") else _CHANNEL_NUMBER.sub("", phone)
+    return known.lower()
 
 
 def _dialled(phone: str) -> str:

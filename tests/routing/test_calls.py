@@ -131,10 +131,19 @@ def test_a_phone_that_is_lifted_after_its_time_has_it_all_the_same(before: Sessi
 
 def test_a_phone_that_is_lifted_as_the_call_goes_elsewhere_brings_it_back():
     """Its session had been closed a moment ago."""
-    sent = replace(QUEUED, status=Status.CLOSED, closed_at=NOON, outcome="voicemail", unanswered_since=None, answer_due=None)
+    sent = replace(
+        QUEUED,
+        status=Status.CLOSED,
+        closed_at=NOON,
+        outcome="voicemail",
+        elsewhere="voicemail",
+        unanswered_since=None,
+        answer_due=None,
+    )
     session, decisions = after(sent, RingAnswered(NOON, ANN))
 
-    assert (session.status, session.operator_id, session.outcome, session.closed_at) == (Status.ACTIVE, ANN, "", None)
+    assert (session.status, session.operator_id, session.closed_at) == (Status.ACTIVE, ANN, None)
+    assert (session.outcome, session.elsewhere) == ("", "")
     assert decisions == (CancelTimer(REOPEN), Reserve(ANN, forced=True))
 
 
@@ -145,6 +154,7 @@ def test_a_phone_that_is_lifted_as_the_call_goes_elsewhere_brings_it_back():
         (replace(TALKS, operator_id=BOB), "another one talks"),
         (CLOSED, "the call is over"),
         (replace(CLOSED, operator_id=None, outcome="missed"), "the call is over"),
+        (replace(CLOSED, outcome="voicemail"), "the call is over"),  # what whoever closed it has written
     ],
 )
 def test_a_second_word_of_it_changes_nothing(before: Session, why: str):
@@ -318,13 +328,27 @@ def test_while_a_phone_rings_its_caller_goes_nowhere():
         assert (missed.status, missed.outcome) == (Status.CLOSED, "voicemail")
 
 
-@pytest.mark.parametrize("why", ["rounds_over", "nobody"])
-def test_nobody_left_to_ring_is_as_long_enough(why: str):
-    """Everybody was rung as often as the line says, or nobody is there: waiting would not make it better."""
-    session, decisions = after(QUEUED, Held(NOON, None, why, rounds_over=why == "rounds_over"))
+def test_where_nobody_is_there_the_caller_goes_at_once():
+    """Waiting would not make it better; supervisors are told."""
+    session, decisions = after(QUEUED, Held(NOON, None, "nobody"))
 
-    assert (session.status, session.outcome) == (Status.CLOSED, "voicemail")
-    assert (Alert("nobody") in decisions) == (why == "nobody")
+    assert (session.status, session.outcome, session.elsewhere) == (Status.CLOSED, "voicemail", "voicemail")
+    assert Alert("nobody") in decisions
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, Status.CLOSED), (90, Status.QUEUED)])
+def test_everybody_was_rung_as_often_as_the_line_says(seconds: int, status: Status):
+    """The caller waits on for those who talk, for as long as the line lets them."""
+    held = Held(NOON, None, "rounds_over", rounds_over=True)
+    assert after(QUEUED, held, view(line(no_answer_seconds=seconds)))[0].status is status
+
+
+def test_a_line_that_has_changed_its_mind_lets_its_callers_wait():
+    """While a phone rang, what was to be done with its caller was taken back."""
+    ringing = replace(RINGS, diverts=UNANSWERED)
+    session, _ = after(ringing, RingEnded(NOON, (ANN,), 1, "busy"), view(line(no_answer_does=UnansweredCalls.WAIT)))
+
+    assert (session.status, session.diverts) == (Status.QUEUED, "")
 
 
 @pytest.mark.parametrize("why", ["rounds_over", "nobody"])

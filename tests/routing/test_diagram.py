@@ -123,7 +123,7 @@ def calls(status):
         case Status.OFFERED:
             return [*ringing, *(replace(one, diverts=UNANSWERED) for one in ringing)]
         case Status.CLOSED:
-            return [*ringing, *(replace(one, operator_id=None, outcome="voicemail") for one in ringing)]
+            return [*ringing, *(replace(one, operator_id=None, outcome="voicemail", elsewhere="voicemail") for one in ringing)]
     return ringing
 
 

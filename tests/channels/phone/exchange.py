@@ -136,9 +136,7 @@ class Telephone:
         """Let the shipped switchboard listen for Asterisk."""
         self._line = line or self._line
         folders = Folders(self.folder, str(self.folder))
-        self._board = Switchboard(
-            self.store, self.transport, self.clock, self.directory, self.channels.get, folders, process_id="test"
-        )
+        self._board = Switchboard(self.store, self.transport, self.directory, self.channels.get, folders, process_id="test")
         self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
         await self._server.start(sock=self._line.open())
         manager = Ami("127.0.0.1", self.pbx.ami, "omniline", "of the manager", hear=self._board.hear)

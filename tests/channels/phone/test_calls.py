@@ -144,7 +144,9 @@ def test_when_nobody_answers_the_caller_speaks_to_the_machine(play):
         assert loudness(house.folder / row["voicemail"], 500) > 0.05
         await house.ended()
 
-    play(story, rounds=1, calls={"ring_seconds": 5, "voicemail_greeting": "beep", "voicemail_seconds": 30})
+    play(
+        story, rounds=1, calls={"no_answer_seconds": 0, "ring_seconds": 5, "voicemail_greeting": "beep", "voicemail_seconds": 30}
+    )
 
 
 async def _with_voicemail(house: Telephone) -> Any:
@@ -443,7 +445,7 @@ def test_a_talk_that_cannot_be_recorded_goes_on_and_it_is_told(play):
             await house.session(status="active")
             assert await house.hung_up(caller) == 0
             row = await house.call_row(ended_us=True)
-            assert (row["recording"], "not recorded" in row["problem"]) == ("", True)
+            assert "not recorded" in row["problem"]
             await house.ended()
         finally:
             house.folder.unlink()
