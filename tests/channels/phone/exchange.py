@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from broker.clock import SystemClock, SystemIds
 from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState
-from broker.events import Decline, Event, OperatorGone
+from broker.errors import StoreBusy
+from broker.events import Close, Decline, Event, OperatorGone
 from broker.inbound import accept, enter, prepare
 from broker.leases import free
 from broker.ports import Bell, Tx
@@ -103,6 +104,27 @@ def exchange() -> Iterator[tuple[Asterisk, Line]]:
             yield pbx, line
     finally:
         line.close()
+
+
+class Refusing:
+    """A store that refuses so many writes."""
+
+    def __init__(self, store: Any, times: int) -> None:
+        self._store = store
+        self._left = times
+
+    async def write(self, work: Callable[[Tx], T], /) -> T:
+        """See `Store.write`."""
+        self._left -= 1
+        if self._left >= 0:
+            raise StoreBusy("busy; try again in a moment")
+        answer: T = await self._store.write(work)
+        return answer
+
+    async def read(self, work: Callable[[Tx], T], /) -> T:
+        """See `Store.read`."""
+        answer: T = await self._store.read(work)
+        return answer
 
 
 class Telephone:
@@ -260,6 +282,34 @@ class Telephone:
         """Let *operator* log out, in the midst of the latest call."""
         await self.store.write(lambda tx: builders.set_presence(tx, operator, PresenceState.OFFLINE, [self.line]))
         await self._enter(lambda at: OperatorGone(at, operator))
+
+    async def closes(self, operator: OperatorId) -> None:
+        """Let *operator* close the latest call's session in their console."""
+        await self._enter(lambda at: Close(at=at, operator_id=operator, command="close"))
+
+    async def number(self, slug: str, numbers: list[str]) -> None:
+        """Let the line have a channel *slug* with these *numbers*."""
+        settings = msgspec.json.encode({"numbers": numbers}).decode()
+
+        def put(tx: Tx) -> None:
+            if not plain(tx, "UPDATE channels SET settings = ? WHERE slug = ?", settings, slug).rowcount:
+                builders.add_channel(tx, self.line, slug, KIND_NAME)
+                plain(tx, "UPDATE channels SET settings = ? WHERE slug = ?", settings, slug)
+
+        await self.store.write(put)
+        await self.directory.refresh()
+
+    async def played(self, words: str) -> None:
+        """Wait until Asterisk's log has *words*."""
+
+        async def look() -> bool:
+            return words in await asyncio.to_thread(self.pbx.log)
+
+        await self.until(look)
+
+    def refuse_writes(self, times: int) -> None:
+        """Let the switchboard's next writes be refused, as by a store that is busy."""
+        self._board._store = cast(Any, Refusing(self.store, times))
 
     async def declines(self, operator: OperatorId) -> None:
         """Let *operator* decline the latest call in their console."""

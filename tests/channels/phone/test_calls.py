@@ -584,3 +584,132 @@ def test_calls_of_another_exchange_are_not_counted(pbx, tmp_path: Path):
             assert await house.hung_up(caller) == 0
 
     asyncio.run(run())
+
+
+# --- what a review has found, and is repaired
+
+
+def test_of_two_numbers_of_a_line_each_call_ends_as_its_own(play):
+    """The exchange tells the end without saying which number was called: the call is found by its own name."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        await house.number("a-first", ["999"])
+        await house.number("number", ["100"])
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "400")
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == ann
+        assert await house.rows(
+            "SELECT channels.slug FROM conversations JOIN channels ON channels.id = conversations.channel_id"
+        ) == [("number",)]
+        await house.store.write(lambda tx: plain(tx, "UPDATE channels SET active = 0 WHERE slug = 'number'"))
+        await house.directory.refresh()
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_who_is_banned_is_not_left_in_silence(play):
+    """No session is opened for them, and nobody will ever answer: the dialplan's fallback does."""
+
+    async def story(house: Telephone) -> None:
+        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
+        await house.session(status="queued")
+        assert await house.hung_up(first) == 0
+        await house.ended()
+        await house.store.write(lambda tx: plain(tx, "UPDATE contacts SET banned_us = 1"))
+        second = house.pbx.call("100", "caller.xml")
+        assert await house.hung_up(second) == 0
+        assert await house.rows("SELECT count(*) FROM sessions") == [(1,)]
+
+    play(story, calls={"no_answer_does": "wait"})
+
+
+def test_a_forwarded_call_is_forwarded_once(pbx, tmp_path: Path):
+    """We die while they talk elsewhere: who asks next is told that it is over with that."""
+
+    async def run() -> None:
+        settings: dict[str, Any] = {"hours": NEVER, "outside_calls": "forward", "calls": {"forward_to": "79000000103"}}
+        async with telephone(tmp_path, *pbx, **settings) as house:
+            caller = house.pbx.call("100", "caller.xml")
+            await house.session(status="closed", outcome="forward")
+            await house.played("Called Local/79000000103")
+            await house.restart()
+            await house.console("channel request hangup PJSIP/103-*")
+            before = house.pbx.log().count("Called Local/79000000103")
+            await house.console("channel request hangup all")
+            assert await house.hung_up(caller) == 0
+            await house.ended()
+            assert house.pbx.log().count("Called Local/79000000103") == before
+
+    asyncio.run(run())
+
+
+def test_what_was_said_to_the_machine_is_not_recorded_over(pbx, tmp_path: Path):
+    """We die as it has been said: who asks next keeps it, and asks for nothing more."""
+
+    async def run() -> None:
+        calls = {"no_answer_seconds": 0, "voicemail_greeting": "", "voicemail_seconds": 30}
+        async with telephone(tmp_path, *pbx, calls=calls) as house:
+            caller = house.pbx.call("100", "caller.xml")
+            row = await house.call_row(voicemail=True)
+            await house.until(lambda: _bigger_than(house.folder / row["voicemail"], 16_000))
+            await house.restart()
+            left = await house.until(lambda: _with_voicemail(house))
+            assert left["voicemail_seconds"] >= 1
+            assert await house.hung_up(caller) == 0
+            await house.ended()
+            assert loudness(house.folder / row["voicemail"], 500) > 0.05
+
+    asyncio.run(run())
+
+
+async def _bigger_than(path: Path, size: int) -> bool:
+    return await asyncio.to_thread(lambda: path.exists() and path.stat().st_size > size)
+
+
+def test_an_end_that_the_store_refuses_is_told_again(play):
+    """It is busy for a moment: nothing of the call stays open."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
+        await house.session(status="active")
+        house.refuse_writes(3)
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_a_talk_that_is_closed_in_the_console_ends(play):
+    """Whoever has the session closes it: the caller is hung up, and the operator is free for the next."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller.xml")
+        await house.session(status="active")
+        await house.closes(ann)
+        assert await house.hung_up(caller) == 0
+        await house.ended()
+
+    play(story)
+
+
+def test_whose_phone_it_is_is_asked_of_those_who_were_rung(play):
+    """Another one had this phone before, and has it in the house's records still."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("aaa", "101", online=False)
+        ann = await house.operator("ann", "101")
+        bob = await house.operator("bob", "102")
+        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
+        talks = await house.session(status="active")
+        assert talks["operator_id"] == ann
+        assert await house.hung_up(caller) == 0
+        assert (await house.call_row(ended_us=True))["operator_id"] == ann
+        assert bob
+        await house.ended()
+
+    play(story, distribution="all_at_once")
