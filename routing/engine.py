@@ -751,9 +751,14 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
-    if event.why == "rounds_over" and session.load is LoadKind.CALL and not view.line.calls.no_answer_seconds:
+    if (
+        event.why == "rounds_over"
+        and session.load is LoadKind.CALL
+        and _has_rule(view.line)
+        and not view.line.calls.no_answer_seconds
+    ):
         # Everybody was rung as often as the line says, and it waits no longer for those who talk.
-        return _unanswered_soon(session, view.line), ()
+        return replace(session, diverts=UNANSWERED), ()
     if event.why == "hours":
         return _hours_changed(session, view, now)
     until = event.until

@@ -195,6 +195,8 @@ class Switchboard:
     # --- a call
 
     async def _call(self, leg: Leg, channel: PhoneChannel) -> None:
+        # First of all: whoever was here before us has left it, and nothing of the call is touched before that is known.
+        stage = await leg.variable(STAGE)
         call = await self._begin(leg, channel)
         if call is None:
             await self._say_result(leg, FAILED)
@@ -209,7 +211,7 @@ class Switchboard:
         result = DONE
         try:
             with structlog.contextvars.bound_contextvars(conversation_id=call.id):
-                result = await _Followed(self, leg, channel, call, changed).run()
+                result = await _Followed(self, leg, channel, call, changed).run(stage)
         finally:
             followers.remove(changed)
             if not followers:
@@ -386,9 +388,12 @@ class _Followed:
         self._said_at = 0.0
         self._waited = False
 
-    async def run(self) -> str:
-        """Follow the session until the call has nothing more to wait for, or its caller is gone; return what the dialplan is to do."""
-        if await self._take_up():
+    async def run(self, stage: str) -> str:
+        """Follow the session until the call has nothing more to wait for, or its caller is gone; return what the dialplan is to do.
+
+        *stage* is what whoever was here before us was at; empty: nobody was.
+        """
+        if await self._take_up(stage):
             return DONE
         leg = self._leg
         while not leg.hungup.is_set():
@@ -432,11 +437,9 @@ class _Followed:
             for one in waits:
                 one.cancel()
 
-    async def _take_up(self) -> bool:
+    async def _take_up(self, left: str) -> bool:
         """Learn how what went on without us has ended: phones that rang, a talk. Return whether the call is over with it."""
-        if not self._answered:
-            return False
-        stage, _, offer = (await self._leg.variable(STAGE)).partition(":")
+        stage, _, offer = left.partition(":")
         if stage == _FORWARDED:
             return True
         if stage == _RINGING and offer.isdigit():

@@ -17,7 +17,21 @@ from collections.abc import Callable
 
 from tests.bench.measure import BenchError, Report, measure_line, progress
 
-GROUPS = ("pipeline", "visitor", "start", "idle", "list", "routing", "scale", "backlog", "soak", "loader", "widget", "console")
+GROUPS = (
+    "pipeline",
+    "visitor",
+    "start",
+    "idle",
+    "list",
+    "routing",
+    "scale",
+    "backlog",
+    "soak",
+    "call",
+    "loader",
+    "widget",
+    "console",
+)
 """In the order they run."""
 
 

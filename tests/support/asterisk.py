@@ -38,7 +38,7 @@ bridge_simple bridge_softmix bridge_holding bridge_builtin_features codec_ulaw c
 format_pcm format_wav format_gsm format_sln res_musiconhold res_speech res_agi pbx_config app_dial app_stack app_userevent app_mixmonitor
 func_periodic_hook app_chanspy func_cut func_groupcount func_uri app_playback app_record app_senddtmf app_originate app_verbose app_read
 res_clioriginate func_callerid func_channel func_logic func_rand func_timeout func_strings func_hangupcause func_math
-pbx_spool
+pbx_spool app_queue
 """.split()
 EMPTY = ("features", "cel", "cdr", "acl", "udptl", "pjproject", "ccss", "stasis", "http")
 """Files that Asterisk warns of when they are not there."""
@@ -79,14 +79,15 @@ def tone(path: Path, hertz: float, seconds: float) -> None:
 class Asterisk:
     """A server with a trunk for callers, phones 101 to 108, and *dialplan* as its extensions.conf."""
 
-    def __init__(self, dialplan: str, *, manager: str = "") -> None:
-        """*manager* is a user's section of manager.conf. In *dialplan* @folder@ stands for the server's folder."""
+    def __init__(self, dialplan: str, *, manager: str = "", queues: str = "") -> None:
+        """*manager* is a user's section of manager.conf, *queues* are app_queue's. In *dialplan* @folder@ is the server's folder."""
         self.folder = Path(tempfile.mkdtemp(prefix="omniline-pbx-", dir="/tmp"))
         self.sip = free_port()
         self.ami = free_port(socket.SOCK_STREAM)
         self.ports = {phone: free_port() for phone in PHONES}
         self._process: _Guarded | None = None
         self._peers: list[_Guarded] = []
+        self._queues = queues
         self._write(dialplan, manager)
 
     def __enter__(self) -> Asterisk:
@@ -213,6 +214,7 @@ class Asterisk:
             "indications": "[general]\ncountry=us\n[us]\ndescription = United States\nringcadence = 2000,4000\ndial = 350+440\n"
             "busy = 480+620/500,0/500\nring = 440+480/2000,0/4000\ncongestion = 480+620/250,0/250\n",
             "extensions": dialplan,
+            "queues": f"[general]\npersistentmembers = no\n{self._queues}\n",
         }
 
     def _pjsip(self) -> str:

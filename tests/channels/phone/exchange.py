@@ -37,11 +37,11 @@ from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support import house as builders
 from tests.support.asterisk import Asterisk
+from tests.support.broker import SECRET
 from tests.support.channels import FakeChannel, wrote
 from tests.support.store import AnyStore, open_store, plain
 
 T = TypeVar("T")
-SECRET = "s3cret-of.the_exchange"
 LOCAL = [ip_network("127.0.0.0/8")]
 WAIT_SECONDS = 60.0
 OURS = """
@@ -406,4 +406,4 @@ def loudness(path: Path, hertz: float) -> float:
     return float(max(power, 0.0) ** 0.5 * 2 / max(1, len(samples)))
 
 
-__all__ = ["Line", "Telephone", "directory", "exchange", "loudness", "telephone"]
+__all__ = ["SECRET", "Line", "Telephone", "directory", "exchange", "loudness", "telephone"]

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import websockets
 
 from broker.store.reconcile import reconcile
 from broker.store.sqlite import read_once
 from channels.phone import dialplan
 from tests.channels.phone.exchange import OURS, SECRET
 from tests.support.asterisk import Asterisk, free_port
-from tests.support.store import plain
+from tests.support.broker import WAIT_SECONDS, Broker, come_online
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk"), pytest.mark.slow, pytest.mark.timeout(240)]
 WAITING, TALKING = 50, 5
-PASSWORD = "a password of the tests"
-WAIT_SECONDS = 60.0
 PEOPLE = [f"op{number}" for number in range(1, TALKING + 1)]
 HOUSE = (
     "".join(
@@ -45,77 +36,6 @@ kind = "phone"
 line = "shop"
 """
 )
-
-
-class Broker:
-    """A process of ours."""
-
-    def __init__(self, folder: Path, pbx_folder: Path, agi: int) -> None:
-        self.folder = folder
-        self.port = free_port(socket.SOCK_STREAM)
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")} | {
-            "OMNILINE_DATA": str(folder / "var"),
-            "OMNILINE_LISTEN": f"127.0.0.1:{self.port}",
-            "OMNILINE_TELEPHONE__LISTEN": f"127.0.0.1:{agi}",
-            "OMNILINE_TELEPHONE__SECRET": SECRET,
-            "OMNILINE_TELEPHONE__RECORDINGS": str(pbx_folder / "recordings"),
-            "OMNILINE_PRESENCE_GRACE_SECONDS": "300",
-            "PHONE_PASSWORD": PASSWORD,
-        }
-        self._process: subprocess.Popen[str] | None = None
-
-    def command(self, *arguments: str) -> None:
-        """Run a command of ours to its end."""
-        command = [sys.executable, "-m", "omniline", *arguments]
-        subprocess.run(command, cwd=self.folder, env=self._environment, check=True, capture_output=True)
-
-    def start(self) -> None:
-        """Start, and return when it serves."""
-        with (self.folder / "log").open("a") as log:
-            command = [sys.executable, "-m", "omniline", "serve"]
-            self._process = subprocess.Popen(
-                command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if "Omniline serves" in line:
-                return
-        raise AssertionError((self.folder / "log").read_text())
-
-    def end(self, how: signal.Signals) -> None:
-        """End it."""
-        assert self._process is not None
-        self._process.send_signal(how)
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def find(self, text: str) -> list[Any]:
-        """Return what a plain query finds, beside the process."""
-        return read_once(self.folder / "var/omniline.db", lambda tx: list(plain(tx, text).fetchall()))
-
-    async def until(self, text: str, wanted: Callable[[list[Any]], bool]) -> list[Any]:
-        """Return what a plain query finds once it is *wanted*; who looks from beside hears no bells."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not wanted(found := await asyncio.to_thread(self.find, text)):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            return found
-
-
-async def come_online(broker: Broker, login: str, stack: AsyncExitStack) -> None:
-    """Open a console for *login*, who is at work from then on."""
-    origin = f"http://127.0.0.1:{broker.port}"
-    async with httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.post(f"{origin}/api/v1/login", json={"login": login, "password": PASSWORD})
-        answer.raise_for_status()
-        cookie = answer.headers["set-cookie"].partition(";")[0]
-    url = f"ws://127.0.0.1:{broker.port}/ws/operator"
-    console = await stack.enter_async_context(
-        websockets.connect(url, origin=origin, additional_headers={"Cookie": cookie}, max_size=None, compression=None)  # type: ignore[arg-type]
-    )
-    await console.send('{"t": "hello"}')
-    await console.recv()
-    await console.send('{"t": "presence", "state": "online"}')
 
 
 STATUSES = "SELECT status, count(*) FROM sessions GROUP BY status"
