@@ -11,15 +11,18 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import websockets
 
+from broker.ports import Tx
+from broker.store import postgres
 from broker.store.sqlite import read_once
 from tests.support.asterisk import free_port
 from tests.support.store import plain
 
+T = TypeVar("T")
 SECRET = "s3cret-of.the_exchange"
 PASSWORD = "a password of the tests"
 WAIT_SECONDS = 60.0
@@ -28,11 +31,15 @@ WAIT_SECONDS = 60.0
 class Broker:
     """A process of ours."""
 
-    def __init__(self, folder: Path, pbx_folder: Path, agi: int) -> None:
+    def __init__(self, folder: Path, pbx_folder: Path, agi: int, *, database: str = "", redis: str = "") -> None:
+        """Its folder is *folder*; its store there, unless *database* and *redis* name servers that it shares."""
         self.folder = folder
+        self._database = database
         self.port = free_port(socket.SOCK_STREAM)
+        # (The tests' PostgreSQL does not wait for the disk.)
+        shared = {"OMNILINE_DATABASE_URL": database, "OMNILINE_REDIS_URL": redis, "OMNILINE_ALLOW_UNSAFE_DISK": "true"}
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNILINE_")} | {
-            "OMNILINE_DATA": str(folder / "var"),
+            **(shared if database else {"OMNILINE_DATA": str(folder / "var")}),
             "OMNILINE_LISTEN": f"127.0.0.1:{self.port}",
             "OMNILINE_TELEPHONE__LISTEN": f"127.0.0.1:{agi}",
             "OMNILINE_TELEPHONE__SECRET": SECRET,
@@ -45,7 +52,8 @@ class Broker:
     def command(self, *arguments: str) -> None:
         """Run a command of ours to its end."""
         command = [sys.executable, "-m", "omniline", *arguments]
-        subprocess.run(command, cwd=self.folder, env=self._environment, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=self.folder, env=self._environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
         """Start, and return when it serves."""
@@ -76,7 +84,11 @@ class Broker:
 
     def find(self, text: str) -> list[Any]:
         """Return what a plain query finds, beside the process."""
-        return read_once(self.folder / "var/omniline.db", lambda tx: list(plain(tx, text).fetchall()))
+        return self.read(lambda tx: list(plain(tx, text).fetchall()))
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Return what *work* finds, beside the process."""
+        return postgres.read_once(self._database, work) if self._database else read_once(self.folder / "var/omniline.db", work)
 
     async def until(self, text: str, wanted: Callable[[list[Any]], bool]) -> list[Any]:
         """Return what a plain query finds once it is *wanted*; who looks from beside hears no bells."""
