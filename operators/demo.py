@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from broker.access import passwords
 from broker.domain import LineSettings, Role
+from broker.errors import Conflict
 from broker.ports import ChannelKind, Store, Tx
 from broker.store.sql import sql
 from broker.store.tables import operators
@@ -29,7 +30,10 @@ async def first_data(store: Store, kinds: Mapping[str, ChannelKind], *, demo: bo
     def work(tx: Tx) -> str | None:
         if tx.one(_ANYBODY) is not None:
             return None
-        administrator = people.add(tx, LOGIN, "Administrator", Role.ADMINISTRATOR, hashed, generated=True)
+        try:
+            administrator = people.add(tx, LOGIN, "Administrator", Role.ADMINISTRATOR, hashed, generated=True)
+        except Conflict:
+            return None  # another start, which we could not see yet, has been quicker
         if demo:
             line = lines.add_line(tx, LINE, "Shop", LineSettings())
             lines.add_channel(tx, line, LINE, "widget", "Shop", kinds["widget"].check({}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,39 @@ def test_an_empty_house_gets_its_first_data_once(site):
     assert (actor.role, actor.password_generated) == (Role.ADMINISTRATOR, True)
     assert _line(site)["seats"] == [actor.operator_id]
     assert site.do(first_data(site.store, kinds, demo=True)) is None
+
+
+class _Hasty:
+    """A store to whose transactions nobody lives in the house yet: what another start has done becomes seen a moment later."""
+
+    def __init__(self, store):
+        self._store = store
+
+    async def read(self, work):
+        return await self._store.read(lambda tx: work(_Hasty.Tx(tx)))
+
+    async def write(self, work):
+        return await self._store.write(lambda tx: work(_Hasty.Tx(tx)))
+
+    class Tx:
+        def __init__(self, tx):
+            self._tx = tx
+
+        def __getattr__(self, name):
+            return getattr(self._tx, name)
+
+        def one(self, statement, **values):
+            return None
+
+
+def test_a_start_that_comes_second_leaves_the_first_ones_data(tmp_path):
+    """Both have seen an empty house; one makes the administrator, the other one says that somebody lives here."""
+    site = Site(tmp_path)
+    assert site.do(first_data(site.store, KINDS, demo=False)) is not None
+    second: Any = _Hasty(site.store)
+    assert site.do(first_data(second, KINDS, demo=True)) is None
+    assert _line(site) is None
+    site.close()
 
 
 def test_without_a_demo_there_is_an_administrator_alone(tmp_path):
