@@ -296,7 +296,7 @@ class Switchboard:
 
     async def _answered(self, leg: Leg) -> None:
         query, phone = leg.header.query, leg.header["agi_channel"]
-        offer_no = int(offer) if (offer := query.get("offer", "")).isdigit() else 0
+        offer_no = int(offer) if (offer := query.get("offer", "")).isdecimal() else 0
 
         def work(tx: Tx) -> tuple[str, str]:
             call = ledger.find(tx, self.numbers(), query.get("call", ""))
@@ -442,7 +442,7 @@ class _Followed:
         stage, _, offer = left.partition(":")
         if stage == _FORWARDED:
             return True
-        if stage == _RINGING and offer.isdigit():
+        if stage == _RINGING and offer.isdecimal():
             look = await self._look()
             stands = look.stands if look is not None else None
             await self._rang(int(offer), stands.offered_to if stands is not None and stands.offer_no == int(offer) else ())
