@@ -878,13 +878,13 @@ class Process:
             else:
                 host, _, port = telephone.manager.rpartition(":")
                 user, secret = telephone.manager_user, self.settings.manager_secret
-                manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.forget)
+                manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.ready)
                 board.manager = manager
                 census = Census(self.store, manager, board.numbers, board.follows)
                 await until_one_fails(manager.run(), census.run())
         finally:
             await server.close()
-            board.close()
+            await board.close()
 
     async def _write_crm(self, fence: Fence) -> None:
         from crm_bridge.builtin import BuiltInCrm

@@ -44,6 +44,58 @@ class CallEnded(_Event, frozen=True, tag="call_ended"):
     lost: bool = False
 
 
+class TalkEnded(_Event, frozen=True, tag="talk_ended"):
+    """The operator's phone was put down, or is gone; the caller is still there.
+
+    *missing*: it was gone when the caller, who had been on hold, was to speak with them again.
+    """
+
+    operator_id: OperatorId
+    missing: bool = False
+
+
+class TalkMoved(_Event, frozen=True, tag="talk_moved"):
+    """The operator has passed the talk on by their phone alone: who speaks with the caller now is *operator_id*, or a *number* outside."""
+
+    operator_id: OperatorId | None = None
+    number: str = ""
+
+
+class ConsultAnswered(_Event, frozen=True, tag="consult_answered"):
+    """The colleague has lifted the phone by which they were asked about a call."""
+
+    operator_id: OperatorId
+
+
+class ConsultEnded(_Event, frozen=True, tag="consult_ended"):
+    """The colleague is not asked any more; *how*: talked, or as of RingEnded."""
+
+    operator_id: OperatorId
+    how: str
+
+
+class ListenBegan(_Event, frozen=True, tag="listen_began"):
+    """The supervisor has lifted the phone, and hears the talk."""
+
+    operator_id: OperatorId
+
+
+class ListenEnded(_Event, frozen=True, tag="listen_ended"):
+    """The supervisor hears it no more, or has not lifted the phone."""
+
+    operator_id: OperatorId
+
+
+class HoldFailed(_Event, frozen=True, tag="hold_failed"):
+    """The telephone exchange did not take the two apart: they talk on."""
+
+
+class ForwardEnded(_Event, frozen=True, tag="forward_ended"):
+    """The number outside to which the call was sent has not answered; *how* as of RingEnded."""
+
+    how: str
+
+
 class CallRated(_Event, frozen=True, tag="call_rated"):
     """The caller has rated the talk by a key, 1 to 5."""
 
@@ -134,6 +186,30 @@ class Transfer(OperatorEvent, frozen=True, tag="transfer"):
     assigned: bool = False
     message_id: MessageId | None = None
     """The note's."""
+    to_number: str = ""
+    """Of a call: a number outside."""
+    by_phone: bool = False
+    """Done by the phone itself: the caller has been taken from the operator already, and what cannot be done leaves them in the queue."""
+
+
+class Hold(OperatorEvent, frozen=True, tag="hold"):
+    """The operator lets the caller hear music for a while."""
+
+
+class Resume(OperatorEvent, frozen=True, tag="resume"):
+    """The operator speaks with the caller again, and no longer with a colleague about it."""
+
+
+class Listen(OperatorEvent, frozen=True, tag="listen"):
+    """A supervisor lets their phone ring to hear the talk: *how* is listen, whisper (the operator hears them) or barge (both do)."""
+
+    how: str = "listen"
+
+
+class Consult(OperatorEvent, frozen=True, tag="consult"):
+    """The operator calls a colleague about the call, whose caller hears music meanwhile."""
+
+    colleague: OperatorId
 
 
 class Invite(OperatorEvent, frozen=True, tag="invite"):
@@ -262,7 +338,19 @@ SessionEvent = (
     | Start
     | Snooze
     | Rated
+    | Hold
+    | Resume
+    | Consult
+    | Listen
     | CallEnded
+    | TalkEnded
+    | TalkMoved
+    | ConsultAnswered
+    | ConsultEnded
+    | ListenBegan
+    | ListenEnded
+    | HoldFailed
+    | ForwardEnded
     | CallRated
     | VoicemailLeft
     | RingAnswered

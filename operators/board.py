@@ -128,6 +128,7 @@ class TargetPerson:
     load: Annotated[int, Field(description="What their sessions take of the budget.")]
     budget: int
     lines: Annotated[list[str], Field(description="Where they have a seat; supervisors can be given sessions of every line.")]
+    phone: Annotated[bool, Field(description="They have one for calls.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ def targets(tx: Tx, directory: Directory, on_shift: OnShift) -> Targets:
             load=loads.get(id_, (0, 0))[0],
             budget=loads.get(id_, (0, 0))[1],
             lines=seats.get(id_, []),
+            phone=bool(person.phone),
         )
         for id_, person in directory.operators.items()
         if person.active and (id_ in seats or person.role is not Role.OPERATOR)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,10 +20,13 @@ from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import LineId, OperatorId, from_us
 from broker.errors import Forbidden, NotFound
 from broker.ports import Row, Tx
+from broker.store import directory
 from broker.store.sql import cols, sql
 from broker.store.tables import calls, sessions
 from broker.web.wiring import May, PartsOf, StoreOf
 from operators import threads
+from operators.cards import Watched
+from operators.frames import Talk
 
 __all__ = ["routes"]
 
@@ -48,6 +51,15 @@ class CallOut(BaseModel):
     voicemail: Annotated[bool, Field(description="The caller spoke to the machine, and you may hear it.")]
     voicemail_seconds: int
     stars: Annotated[int, Field(description="What the caller rated the talk, 1 to 5; 0: they did not.")]
+    missed: Annotated[bool, Field(description="Nobody answered it, or it was lost, and its caller was not spoken with since.")]
+    held: Annotated[bool, Field(description="The caller hears music: they are on hold, or a colleague is asked.")]
+    consulted_id: Annotated[str | None, Field(description="The colleague who is asked about it.")]
+    consult_lifted: Annotated[bool, Field(description="The colleague has lifted the phone.")]
+    listens_id: Annotated[
+        str | None, Field(description="The supervisor whose phone rings so that they hear it; to supervisors only.")
+    ]
+    listeners: Annotated[list[str], Field(description="Who hears it; to supervisors only, and not to who is listened to.")]
+    forward_to: Annotated[str, Field(description="The number outside to which an operator has passed it on.")]
     problem: Annotated[str, Field(description="What went wrong with it, for an administrator.")]
 
 
@@ -66,7 +78,9 @@ async def read_call(session_id: UUID, store: StoreOf, actor: Annotated[Actor, Ma
     """The call of a session that is one."""
 
     def read(tx: Tx) -> CallOut:
-        row, hears = _seen(tx, actor, session_id)
+        row, watched = _seen(tx, actor, session_id)
+        hears = _may_hear(actor, _thing(watched))
+        talk = watched.card_for(actor, directory.load(tx)).talk or Talk()
         number, called, came_us, talk_us, talk_ended_us, recording, voicemail, problem, state = row
         told = _TOLD.decode(state)
         return CallOut(
@@ -79,6 +93,13 @@ async def read_call(session_id: UUID, store: StoreOf, actor: Annotated[Actor, Ma
             voicemail=bool(voicemail) and bool(told.voicemail_seconds) and hears,
             voicemail_seconds=told.voicemail_seconds,
             stars=told.stars,
+            missed=talk.missed,
+            held=talk.held > 0,
+            consulted_id=talk.consulted or None,
+            consult_lifted=talk.lifted,
+            listens_id=talk.listens or None,
+            listeners=list(talk.listeners),
+            forward_to=talk.forward_to,
             problem=problem,
         )
 
@@ -96,7 +117,8 @@ async def hear_call(
     """The recording of the talk, or what the caller said to the machine: WAV, by parts where a player asks for some."""
 
     def find(tx: Tx) -> str:
-        row, _ = _seen(tx, actor, session_id, hears=True)
+        row, watched = _seen(tx, actor, session_id)
+        authorize(actor, Action.HEAR_CALLS, _thing(watched))
         name: str = row[5] if what == "recording" else row[6]
         return name
 
@@ -109,16 +131,18 @@ async def hear_call(
     return FileResponse(path, media_type="audio/wav", headers=headers)
 
 
-def _seen(tx: Tx, actor: Actor, session_id: UUID, *, hears: bool = False) -> tuple[Row, bool]:
-    """Return the session's call, and whether *actor* may hear it. Raises NotFound; Forbidden when they are to hear it and may not."""
-    where = threads.seen_session(tx, actor, str(session_id)).where
+def _seen(tx: Tx, actor: Actor, session_id: UUID) -> tuple[Row, Watched]:
+    """Return the session's call. Raises NotFound also for one that *actor* may not see."""
+    watched = threads.seen_session(tx, actor, str(session_id))
     row = tx.one(_CALL, session=str(session_id))
     if row is None:
         raise NotFound("this session is no call")
-    thing: Any = Thing(LineId(where.line_id), OperatorId(where.operator_id) if where.operator_id else None)
-    if hears:
-        authorize(actor, Action.HEAR_CALLS, thing)
-    return row, _may_hear(actor, thing)
+    return row, watched
+
+
+def _thing(watched: Watched) -> Thing:
+    where = watched.where
+    return Thing(LineId(where.line_id), OperatorId(where.operator_id) if where.operator_id else None)
 
 
 def _may_hear(actor: Actor, thing: Thing) -> bool:

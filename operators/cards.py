@@ -1,4 +1,4 @@
-"""Sessions as cards of a list: one session's card, and the lists mine, waiting and all, page by page.
+"""Sessions as cards of a list: one session's card, and the lists mine, waiting, all, and calls under way or missed, page by page.
 
 A list is made in two steps. Its order comes from an index alone and gives ids; then each card is read by its id. So a list over
 many lines reads no more cards than it shows.
@@ -7,32 +7,38 @@ many lines reads no more cards than it shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from heapq import merge
 from itertools import islice
 
 import msgspec
-from sqlalchemy import BigInteger, Text, bindparam, func, literal_column, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, case, exists, func, literal_column, select, tuple_
 
 from broker.access.authorize import Actor
-from broker.domain import Author, Directory, LineId, MessageKind, Status, to_us
+from broker.domain import Author, Directory, LineId, MessageKind, Role, Status, to_us
 from broker.errors import BadInput
 from broker.ports import Row, Tx
 from broker.store.journal import BEGINNING, Position
-from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import channels, contacts, conversations, messages, offers, session_members, sessions
+from broker.store.sql import among, cols, one_of, over_rows, sql
+from broker.store.tables import calls, channels, contacts, conversations, messages, offers, session_members, sessions
 from operators.audience import Where
-from operators.frames import Card
+from operators.frames import Card, Talk
 
 PAGE = 50
 FIRST_SCREEN = 100
 """Waiting cards in a snapshot."""
 MINE_MAX = 200
+CALLS_MAX = 200
+MISSED_AMONG = 500
+"""The latest calls among which a page of missed ones is looked for: what it costs is bounded, however few were missed."""
 TEXT_SHOWN = 140
+MISSED = frozenset(("missed", "voicemail", "hang_up", "lost"))
+"""Outcomes of calls whose callers are to be called back."""
 
 _CLOSED = Status.CLOSED.value
 _later = sessions.alias("later")
+_since = sessions.alias("since")
 _earlier_message = messages.alias("earlier_message")
 _last = messages.alias("last_message")
 # A session's messages are those from its first to the next session's first: no index by session is needed.
@@ -58,6 +64,12 @@ _LAST_SEQ = (
     .correlate(sessions)
     .scalar_subquery()
 )
+_SPOKEN_SINCE = exists().where(
+    _since.c.contact_id == sessions.c.contact_id, _since.c.opened_us > sessions.c.opened_us, _since.c.answered_us.is_not(None)
+)
+_MISSED: ColumnElement[bool] = and_(
+    sessions.c.status == _CLOSED, one_of(sessions.c.outcome, *sorted(MISSED)), ~_SPOKEN_SINCE.correlate(sessions)
+)
 _CARDS = over_rows(
     select(
         *cols(sessions, "id conversation_id line_id status operator_id opened_us queued_us closed_us changed_us outcome state"),
@@ -68,11 +80,15 @@ _CARDS = over_rows(
         _last.c.author,
         _last.c.seq,
         conversations.c.session_id,
+        calls.c.number,
+        # Of what is no call nothing more is looked for.
+        case((calls.c.number.is_not(None), case((_MISSED, 1), else_=0)), else_=0),
     )
     .select_from(sessions)
     .join(conversations, conversations.c.id == sessions.c.conversation_id)
     .join(channels, channels.c.id == sessions.c.channel_id)
     .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .outerjoin(calls, calls.c.conversation_id == sessions.c.conversation_id)
     .outerjoin(_last, (_last.c.conversation_id == sessions.c.conversation_id) & (_last.c.seq == _LAST_SEQ))
     .where(among(sessions.c.id)),
     [sessions.c.id],
@@ -128,6 +144,27 @@ _OPENED_NOW = sql(
     .order_by(_OPENED.desc(), sessions.c.id.desc())
     .limit(PAGE + 1)
 )
+_UNDER_WAY = sql(
+    select(*_NEWEST, sessions.c.line_id)
+    .join_from(sessions, calls, calls.c.conversation_id == sessions.c.conversation_id)
+    .where(sessions.c.status != _CLOSED)
+    .order_by(_OPENED.desc(), sessions.c.id.desc())
+)
+# Calls by the ids of their conversations, which grow with the time.
+_LATEST = (
+    select(calls.c.conversation_id)
+    .where(calls.c.conversation_id < bindparam("before"))
+    .order_by(calls.c.conversation_id.desc())
+    .limit(MISSED_AMONG)
+    .subquery("latest")
+)
+_LATEST_ENDS = sql(select(func.count(), func.min(_LATEST.c.conversation_id)))
+_MISSED_CALLS = sql(
+    select(*cols(sessions, "conversation_id line_id id"))
+    .join_from(_LATEST, sessions, sessions.c.conversation_id == _LATEST.c.conversation_id)
+    .where(_MISSED)
+    .order_by(sessions.c.conversation_id.desc(), sessions.c.opened_us.desc())
+)
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -144,6 +181,13 @@ class _State(msgspec.Struct):
     passed_by: str | None = None
     rating: str | None = None
     priority: int = 0
+    answered_at: datetime | None = None
+    held_at: datetime | None = None
+    consulted: str | None = None
+    consult_lifted: bool = False
+    listens: str | None = None
+    listeners: tuple[str, ...] = ()
+    forward_to: str = ""
 
 
 _state = msgspec.json.Decoder(_State).decode
@@ -174,12 +218,17 @@ class Watched(msgspec.Struct):
     last_seq: int
     current: bool
     """Whether it was its conversation's latest session when it was read."""
+    talk: Talk | None = None
+    """Of a call, with all that only supervisors are told."""
     as_of: Position = BEGINNING
     """Where the journal stood when it was read: up to there it may be newer than the news that are told."""
 
-    def card(self, directory: Directory, *, offered: bool = False) -> Card:
-        """Return the card; *offered*: as those see it to whom it is offered."""
+    def card(self, directory: Directory, *, offered: bool = False, oversees: bool = False) -> Card:
+        """Return the card; *offered*: as those see it to whom it is offered; *oversees*: as those who are told who listens."""
         where = self.where
+        talk = self.talk
+        if talk is not None and (talk.listens or talk.listeners) and not oversees:
+            talk = msgspec.structs.replace(talk, listens="", listeners=())
         operator = where.operator_id or ""
         line = directory.lines.get(where.line_id)  # type: ignore[call-overload]
         person = directory.operators.get(operator) if operator else None  # type: ignore[call-overload]
@@ -211,11 +260,19 @@ class Watched(msgspec.Struct):
             where.passed_by or "",
             self.rating,
             self.priority,
+            talk,
         )
 
     def card_for(self, actor: Actor, directory: Directory) -> Card:
         """Return the card as *actor* sees it."""
-        return self.card(directory, offered=actor.operator_id in self.where.offered_to)
+        return self.card(directory, offered=actor.operator_id in self.where.offered_to, oversees=self.oversees(actor))
+
+    def oversees(self, actor: Actor) -> bool:
+        """Return whether *actor* is told who listens, if anybody does: whoever is listened to is not."""
+        talk = self.talk
+        if talk is None or not (talk.listens or talk.listeners):
+            return False
+        return actor.role is not Role.OPERATOR and actor.operator_id not in (self.where.operator_id, talk.consulted)
 
 
 def ms(at: datetime | None) -> int:
@@ -237,8 +294,21 @@ def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
 
 def _watched(row: Row) -> Watched:
     id_, conversation, line, status, operator, opened, queued, closed, changed, outcome, state, *more = row
-    channel, contact, contact_name, last_text, last_who, last_seq, current = more
+    channel, contact, contact_name, last_text, last_who, last_seq, current, number, missed = more
     known = _state(state)
+    talk: Talk | None = None
+    if number is not None:
+        talk = Talk(
+            number=number,
+            answered=ms(known.answered_at),
+            held=ms(known.held_at),
+            consulted=known.consulted or "",
+            lifted=known.consult_lifted,
+            listens=known.listens or "",
+            listeners=known.listeners,
+            forward_to=known.forward_to,
+            missed=bool(missed),
+        )
     return Watched(
         id_,
         conversation,
@@ -261,6 +331,7 @@ def _watched(row: Row) -> Watched:
         last_who=last_who or "",
         last_seq=last_seq or 0,
         current=current == id_,
+        talk=talk,
     )
 
 
@@ -305,6 +376,26 @@ def opened(
     page, following = _page(tx, found, PAGE)
     kept = [card for card in page if (lines is None or card.where.line_id in lines) and status in (None, card.where.status)]
     return kept, following
+
+
+def under_way(tx: Tx, lines: Collection[str] | None) -> list[Watched]:
+    """Return the calls of *lines* (None: of every line) that are not over, the latest first."""
+    found = (session for _, session, line in tx.all(_UNDER_WAY) if lines is None or line in lines)
+    return load_all(tx, islice(found, CALLS_MAX))
+
+
+def missed(tx: Tx, lines: Collection[str] | None, after: str | None = None) -> tuple[list[Watched], str | None]:
+    """Return a page of missed calls whose callers were not spoken with since, the latest first; and the next page's mark.
+
+    A page may be short, or empty, and still have a next one.
+    """
+    (before,) = mark(after, 0) if after else ("~",)
+    looked, last = tx.all(_LATEST_ENDS, before=before)[0]
+    found = [row for row in tx.all(_MISSED_CALLS, before=before) if lines is None or row[1] in lines]
+    shown = load_all(tx, (session for _, _, session in found[:PAGE]))
+    if len(found) > PAGE:
+        return shown, str(found[PAGE - 1][0])
+    return shown, str(last) if looked == MISSED_AMONG else None
 
 
 def _page(tx: Tx, found: list[Row], most: int) -> tuple[list[Watched], str | None]:

@@ -6,6 +6,7 @@ under its id is accepted again and done once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,14 +22,18 @@ from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
     Codec,
+    Consult,
     Decline,
     Event,
+    Hold,
     Invite,
     Join,
     LeaveSession,
+    Listen,
     Note,
     OperatorEvent,
     Reply,
+    Resume,
     Snooze,
     Spam,
     Start,
@@ -58,7 +63,13 @@ Verb = Literal[
     "spam",
     "snooze",
     "start",
+    "hold",
+    "resume",
+    "consult",
+    "listen",
 ]
+How = Literal["listen", "whisper", "barge"]
+"""Whom a supervisor lets hear them: nobody, the operator, both."""
 SNOOZE_DAYS_MAX = 366
 PINS_MAX = 100
 """Sessions that one operator may have pinned."""
@@ -78,6 +89,10 @@ _ACTIONS: dict[Verb, Action] = {
     "spam": Action.MARK_SPAM,
     "snooze": Action.SNOOZE_SESSION,
     "start": Action.START_SESSION,
+    "hold": Action.ANSWER_SESSION,
+    "resume": Action.ANSWER_SESSION,
+    "consult": Action.TRANSFER_SESSION,
+    "listen": Action.LISTEN_TO_TALK,
 }
 _SPOKEN = frozenset(("reply", "note", "start"))
 """Deeds that are nothing without words."""
@@ -85,6 +100,10 @@ _WITH_WORDS = _SPOKEN | {"transfer", "assign"}
 """Deeds whose words are a message; with the latter two a note."""
 _OF_MEMBERS = frozenset(("reply", "note", "invite", "leave", "join"))
 """What those who joined, or are invited, may do as if it were theirs."""
+_FOR_SUPERVISORS = frozenset(("assign", "take_over", "listen"))
+_WRITTEN_BETWEEN = re.compile(r"[\s()\[\].\u2010-\u2015-]+")
+"""What people put between the digits of a number."""
+_NUMBER = re.compile(r"(?=.{2,20}\Z)\+?[0-9]+\Z")
 _SESSION = sql(
     select(*cols(sessions, "conversation_id line_id status operator_id state"), conversations.c.session_id)
     .join_from(sessions, conversations, conversations.c.id == sessions.c.conversation_id)
@@ -109,8 +128,36 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ru": f"В сообщении может быть не больше {TEXT_MAX} знаков.",
     },
     "by_phone": {
-        "en": "This is a call: lift the phone, or hang it up.",
-        "ru": "Это звонок: снимите трубку или положите её.",
+        "en": "This is a call: it is answered by lifting the phone, and spoken with, not written to.",
+        "ru": "Это звонок: на него отвечают, сняв трубку, и говорят, а не пишут.",
+    },
+    "not_a_call": {
+        "en": "This session is no call.",
+        "ru": "Этот диалог не звонок.",
+    },
+    "nobody_talks": {
+        "en": "Nobody speaks with the caller just now.",
+        "ru": "Сейчас с этим клиентом никто не говорит по телефону.",
+    },
+    "one_at_a_time": {
+        "en": "You are asking a colleague already. Go back to the caller first.",
+        "ru": "Вы уже спрашиваете коллегу. Сначала вернитесь к клиенту.",
+    },
+    "not_lifted": {
+        "en": "Your colleague has not lifted the phone yet. Wait, or go back to the caller.",
+        "ru": "Коллега ещё не снял трубку. Подождите или вернитесь к клиенту.",
+    },
+    "yours_already": {
+        "en": "You speak in this call yourself.",
+        "ru": "Вы сами говорите в этом звонке.",
+    },
+    "on_phone": {
+        "en": "You are on a call already. Finish it first.",
+        "ru": "Вы уже говорите по телефону. Сначала закончите этот разговор.",
+    },
+    "bad_number": {
+        "en": "Write a number of 2 to 20 characters: digits, with a + in front if it needs one.",
+        "ru": "Введите номер от 2 до 20 знаков: цифры и, если нужно, + в начале.",
     },
     "no_phone": {
         "en": "No phone is set for you. Ask an administrator to enter one.",
@@ -154,8 +201,8 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ru": "Коллеги сейчас нет на месте. Выберите другого или линию.",
     },
     "nobody_named": {
-        "en": "Say to whom: a colleague or a line.",
-        "ru": "Укажите, кому: коллега или линия.",
+        "en": "Say to whom, and to one only: a colleague, a line, or with a call a number.",
+        "ru": "Укажите, кому, и только одного: коллегу, линию или, для звонка, номер.",
     },
     "take_first": {"en": "Take the session first.", "ru": "Сначала возьмите диалог."},
     "not_invited": {
@@ -226,13 +273,17 @@ class Deed:
     text: str = ""
     outcome: str = ""
     operator: str = ""
-    """To whom: transfer, assign, invite."""
+    """To whom: transfer, assign, invite; who is asked: consult."""
     line: str = ""
     """To which line: transfer, assign."""
     until: datetime | None = None
     """Of snooze."""
     ban: bool = False
     """Of spam."""
+    number: str = ""
+    """To which number outside: transfer. Digits, with a + in front or without."""
+    how: How = "listen"
+    """Of listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +322,13 @@ def deed(
     line: str = "",
     until: datetime | None = None,
     ban: bool = False,
+    number: str = "",
+    how: How = "listen",
 ) -> Deed:
-    """Return the deed as it may be stored; what its verb does not know is left out. Raises Refusal: empty, too_long, nobody_named, past."""
+    """Return the deed as it may be stored; what its verb does not know is left out.
+
+    Raises Refusal: empty, too_long, nobody_named, bad_number, past.
+    """
     text = text.replace("\x00", "").strip() if verb in _WITH_WORDS else ""
     if verb in _SPOKEN and not text:
         raise Refusal("empty")
@@ -284,10 +340,13 @@ def deed(
         case "close":
             return Deed(id_, session, verb, outcome=outcome.replace("\x00", "").strip())
         case "transfer" | "assign":
-            if bool(operator) == bool(line):
+            number = number.strip() if verb == "transfer" else ""
+            if [bool(operator), bool(line), bool(number)].count(True) != 1:
                 raise Refusal("nobody_named")
-            return Deed(id_, session, verb, text, operator=operator, line=line)
-        case "invite":
+            return Deed(id_, session, verb, text, operator=operator, line=line, number=dialled(number) if number else "")
+        case "listen":
+            return Deed(id_, session, verb, how=how)
+        case "invite" | "consult":
             if not operator:
                 raise Refusal("nobody_named")
             return Deed(id_, session, verb, operator=operator)
@@ -300,6 +359,14 @@ def deed(
             return Deed(id_, session, verb, ban=ban)
         case _:
             return Deed(id_, session, verb, text)
+
+
+def dialled(number: str) -> str:
+    """Return the number outside as it is dialled, without what people write between its digits. Raises Refusal: bad_number."""
+    bare = _WRITTEN_BETWEEN.sub("", number)
+    if not _NUMBER.match(bare):
+        raise Refusal("bad_number")
+    return bare
 
 
 _CONVERSATIONS = over_rows(select(sessions.c.conversation_id).where(among(sessions.c.id)), [sessions.c.id])
@@ -366,7 +433,7 @@ def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
     try:
         authorize(actor, _ACTIONS[what.verb], Thing(LineId(line), OperatorId(holder)))
     except Forbidden:
-        raise Refusal("not_allowed" if what.verb in ("assign", "take_over") else "not_yours") from None
+        raise Refusal("not_allowed" if what.verb in _FOR_SUPERVISORS else "not_yours") from None
     return ConversationId(conversation_id)
 
 
@@ -404,7 +471,7 @@ def _deed(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -
             return Close(at, me, what.id, what.outcome)
         case "transfer" | "assign":
             to_line = LineId(what.line) if what.line else None
-            return Transfer(at, me, what.id, to_operator, to_line, what.verb == "assign", message)
+            return Transfer(at, me, what.id, to_operator, to_line, what.verb == "assign", message, what.number)
         case "invite":
             assert to_operator is not None
             return Invite(at, me, what.id, to_operator)
@@ -419,6 +486,15 @@ def _deed(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -
         case "snooze":
             assert what.until is not None
             return Snooze(at, me, what.id, what.until)
+        case "hold":
+            return Hold(at, me, what.id)
+        case "resume":
+            return Resume(at, me, what.id)
+        case "consult":
+            assert to_operator is not None
+            return Consult(at, me, what.id, to_operator)
+        case "listen":
+            return Listen(at, me, what.id, what.how)
         case "start":
             raise AssertionError("it names no session")
         case _:

@@ -30,6 +30,7 @@ _FIELDS = {
     "empty": "text",
     "too_long": "text",
     "nobody_named": "operator_id",
+    "bad_number": "number",
     "no_colleague": "operator_id",
     "no_line": "line_id",
     "past": "until",
@@ -63,7 +64,7 @@ class Ending(_In):
     outcome: Outcome = ""
 
 
-class Passing(_In):
+class Giving(_In):
     """To whom: a colleague or a line, one of them; the session's own line is back to its queue."""
 
     operator_id: UUID | None = None
@@ -71,8 +72,22 @@ class Passing(_In):
     text: Annotated[str, Field(description="A note to whoever is next.")] = ""
 
 
+class Passing(Giving):
+    """To whom: a colleague, a line or, with a call, a number outside: one of them."""
+
+    number: Annotated[
+        str, Field(max_length=40, description="2 to 20 digits, with a + in front or without; spaces, brackets and dashes go.")
+    ] = ""
+
+
 class Invitation(_In):
     operator_id: UUID
+
+
+class Listening(_In):
+    how: Annotated[deeds.How, Field(description="Who hears you: nobody, the operator, both; keys 4, 5 and 6 change it.")] = (
+        "listen"
+    )
 
 
 class Spamming(_In):
@@ -211,13 +226,13 @@ async def spam(
 async def transfer(
     session_id: UUID, wanted: Passing, store: StoreOf, actor: Annotated[Actor, May(Action.TRANSFER_SESSION)], key: Key = None
 ) -> DeedStored:
-    """Pass it on: to a colleague, who is asked, or to a line's queue."""
-    return await _do(store, actor, session_id, "transfer", key, wanted, text=wanted.text, **_to(wanted))
+    """Pass it on: to a colleague, who is asked, to a line's queue, or with a call to a number outside."""
+    return await _do(store, actor, session_id, "transfer", key, wanted, text=wanted.text, number=wanted.number, **_to(wanted))
 
 
 @routes.post("/sessions/{session_id}/assign", status_code=202)
 async def assign(
-    session_id: UUID, wanted: Passing, store: StoreOf, actor: Annotated[Actor, May(Action.ASSIGN_SESSION)], key: Key = None
+    session_id: UUID, wanted: Giving, store: StoreOf, actor: Annotated[Actor, May(Action.ASSIGN_SESSION)], key: Key = None
 ) -> DeedStored:
     """Give it to somebody without asking them."""
     return await _do(store, actor, session_id, "assign", key, wanted, text=wanted.text, **_to(wanted))
@@ -267,6 +282,56 @@ async def take_over(
     return await _do(store, actor, session_id, "take_over", key, wanted)
 
 
+# --- in the midst of a talk
+
+
+@routes.post("/sessions/{session_id}/hold", status_code=202)
+async def hold(
+    session_id: UUID,
+    store: StoreOf,
+    actor: Annotated[Actor, May(Action.ANSWER_SESSION)],
+    wanted: _In | None = None,
+    key: Key = None,
+) -> DeedStored:
+    """Let the caller hear music for a while."""
+    return await _do(store, actor, session_id, "hold", key, wanted)
+
+
+@routes.post("/sessions/{session_id}/resume", status_code=202)
+async def resume(
+    session_id: UUID,
+    store: StoreOf,
+    actor: Annotated[Actor, May(Action.ANSWER_SESSION)],
+    wanted: _In | None = None,
+    key: Key = None,
+) -> DeedStored:
+    """Speak with the caller again, and no longer with a colleague about the call."""
+    return await _do(store, actor, session_id, "resume", key, wanted)
+
+
+@routes.post("/sessions/{session_id}/consult", status_code=202)
+async def consult(
+    session_id: UUID, wanted: Invitation, store: StoreOf, actor: Annotated[Actor, May(Action.TRANSFER_SESSION)], key: Key = None
+) -> DeedStored:
+    """Call a colleague about the call; the caller hears music meanwhile. To `transfer` to them once they have lifted hands it over."""
+    return await _do(store, actor, session_id, "consult", key, wanted, operator=str(wanted.operator_id))
+
+
+@routes.post("/sessions/{session_id}/listen", status_code=202)
+async def listen(
+    session_id: UUID,
+    store: StoreOf,
+    actor: Annotated[Actor, May(Action.LISTEN_TO_TALK)],
+    wanted: Listening | None = None,
+    key: Key = None,
+) -> DeedStored:
+    """Let your own phone ring, by which you hear the talk."""
+    return await _do(store, actor, session_id, "listen", key, wanted, how=wanted.how if wanted is not None else "listen")
+
+
+# --- many at once
+
+
 @routes.post("/sessions/bulk", status_code=202)
 async def do_many(
     wanted: Many, store: StoreOf, actor: Annotated[Actor, May(Action.CLOSE_SESSION)], key: Key = None
@@ -313,7 +378,7 @@ def _id(key: str | None, wanted: _In | None) -> str:
     return id_
 
 
-def _to(wanted: Passing | Many) -> dict[str, str]:
+def _to(wanted: Giving | Many) -> dict[str, str]:
     return {"operator": str(wanted.operator_id or ""), "line": str(wanted.line_id or "")}
 
 

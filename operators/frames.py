@@ -38,7 +38,7 @@ from msgspec import Meta
 
 Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Uuid = Annotated[str, Meta(min_length=36, max_length=36, pattern=r"^[ -~]*$")]
-Box = Literal["mine", "waiting", "all"]
+Box = Literal["mine", "waiting", "all", "calls", "missed"]
 Presence = Literal["online", "away", "offline"]
 
 
@@ -72,19 +72,27 @@ class Do(_In, frozen=True, tag="do"):
         "spam",
         "snooze",
         "start",
+        "hold",
+        "resume",
+        "consult",
+        "listen",
     ]
     text: str = ""
     """For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next."""
     outcome: Annotated[str, Meta(max_length=100)] = ""
     """For close."""
     operator: Annotated[str, Meta(max_length=36)] = ""
-    """For transfer and assign (or *line*), and invite: a colleague's id."""
+    """For transfer and assign (or *line*), invite and consult: a colleague's id."""
     line: Annotated[str, Meta(max_length=36)] = ""
     """For transfer and assign: a line's id; the session's own: back to its queue."""
     until: Annotated[int, Meta(ge=0, le=253402300799000)] = 0
     """For snooze: epoch milliseconds."""
     ban: bool = False
     """For spam: what the contact writes from now on opens no session."""
+    number: Annotated[str, Meta(max_length=40)] = ""
+    """For transfer of a call (or *operator* or *line*): a number outside, as people write it."""
+    how: Literal["listen", "whisper", "barge"] = "listen"
+    """For listen: nobody hears the supervisor, the operator does, both do."""
 
 
 class Open(_In, frozen=True, tag="open"):
@@ -105,7 +113,11 @@ class Older(_In, frozen=True, tag="older"):
 
 
 class ListBox(_In, frozen=True, tag="list"):
-    """Give a page of a list; *after* is the `next` of the page before. Updates of `all` come while it is the last one asked for."""
+    """Give a page of a list; *after* is the `next` of the page before.
+
+    `calls` are those under way, the latest first, at most 200; `missed` those that nobody answered and whose caller was not spoken with
+    since. Updates of `all`, `calls` and `missed` are those of every session: they come while one of the three is the last one asked for.
+    """
 
     box: Box
     after: Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*$")] | None = None
@@ -161,6 +173,29 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     session: str = ""
 
 
+class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a card says of a call. Times are epoch milliseconds; 0 where there is none."""
+
+    number: str = ""
+    """The caller's, E.164 where it can be; empty: withheld."""
+    answered: int = 0
+    """When a phone was first lifted for it."""
+    held: int = 0
+    """Since when its caller hears music: the operator has put them on hold, or asks a colleague."""
+    consulted: str = ""
+    """The colleague who is asked about it, by id."""
+    lifted: bool = False
+    """The colleague has lifted the phone."""
+    listens: str = ""
+    """The supervisor whose phone rings so that they hear it, by id."""
+    listeners: tuple[str, ...] = ()
+    """Supervisors who hear it. Both are told to supervisors only, and never to whoever is listened to."""
+    forward_to: str = ""
+    """The number outside to which an operator has passed it on."""
+    missed: bool = False
+    """Nobody answered it, or it was lost, and its caller was not spoken with since."""
+
+
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """One session in a list. Times are epoch milliseconds; 0 where there is none."""
 
@@ -200,6 +235,8 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the customer said of it: good, bad."""
     priority: int = 0
     """While it waits each point puts it before those who began to wait up to ten minutes sooner."""
+    talk: Talk | None = None
+    """Of a call."""
 
 
 class Point(msgspec.Struct, frozen=True, omit_defaults=True):

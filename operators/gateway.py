@@ -383,6 +383,8 @@ class Gateway:
                 line=frame.line,
                 until=from_us(frame.until * 1000) if frame.until else None,
                 ban=frame.ban,
+                number=frame.number,
+                how=frame.how,
             )
             stored = await deeds.do(self._store, actor, deed)
         except Refusal as refusal:
@@ -463,7 +465,7 @@ class Gateway:
         socket.hold()
         listed_all = socket.lists_all
         # From before it is read: what changes meanwhile is told after the page.
-        socket.lists_all = frame.box == "all"
+        socket.lists_all = frame.box not in ("mine", "waiting")
         try:
             try:
                 found, following = await self._store.read(lambda tx: screens.page(tx, actor, directory, frame.box, frame.after))

@@ -30,8 +30,8 @@ from broker.store.tables import budgets, contacts, conversations, messages, offe
 from broker.store.tables import journal as rows
 from operators import cards, pins
 from operators.audience import Where, keeps, listed, may_see, may_see_lead
-from operators.cards import TEXT_SHOWN, Watched, ms
-from operators.frames import Alert, Colleague, Counts, FateChange, Shown, Update
+from operators.cards import MISSED, TEXT_SHOWN, Watched, ms
+from operators.frames import Alert, Colleague, Counts, FateChange, Shown, Talk, Update
 from operators.threads import SHOWN_COLUMNS, shown
 
 PAGE = 500
@@ -105,6 +105,13 @@ class _Side(msgspec.Struct):
     passed_by: str | None = None
     rating: str | None = None
     priority: int = 0
+    answered_at: datetime | None = None
+    held_at: datetime | None = None
+    consulted: str | None = None
+    consult_lifted: bool = False
+    listens: str | None = None
+    listeners: tuple[str, ...] = ()
+    forward_to: str = ""
 
     @property
     def where(self) -> Where:
@@ -252,7 +259,7 @@ class Touched:
     moved: bool = False
     """It changed its place; *before* is where it was."""
     renamed: bool = False
-    """Its contact is another, or has another name."""
+    """Its contact is another, or has another name, or was spoken with after they had called in vain."""
     messages: list[Shown] = field(default_factory=list)
     fates: list[FateChange] = field(default_factory=list)
     pinned_by: AbstractSet[str] = frozenset()
@@ -449,6 +456,8 @@ class Board:
         # Compared with what it was, too: a session that has just been read says it already, and a screen that shows it does not.
         if old != new or _on_card(watched) != _of_side(after) or (was is not None and _of_side(was) != _of_side(after)):
             self._move(folded, watched, row[_AT], old, new, after)
+            if after.answered_at is not None and (was is None or was.answered_at is None):
+                self._spoken_with(folded, watched)
         watched.unanswered = ms(after.unanswered_since)
         if row[_MESSAGE] is not None:
             self._fold_message(folded, watched, row, directory)
@@ -465,8 +474,18 @@ class Board:
         watched.outcome = after.outcome
         watched.rating = after.rating or ""
         watched.changed = at_us // 1000
+        if watched.talk is not None:
+            watched.talk = _talk(watched.talk, after)
         if before is None:
             self.current[watched.conversation] = watched.session
+
+    def _spoken_with(self, folded: Folded, watched: Watched) -> None:
+        """Take the mark from the contact's calls that were missed before, as far as they are known."""
+        for session in self._by_contact.get(watched.contact, ()):
+            other = self.sessions[session]
+            if other.talk is not None and other.talk.missed and other.opened < watched.opened:
+                other.talk = msgspec.structs.replace(other.talk, missed=False)
+                folded.touched.setdefault(session, Touched(other, other.where)).renamed = True
 
     @staticmethod
     def _touch(folded: Folded, watched: Watched, before: Where | None, *, moved: bool) -> None:
@@ -538,14 +557,39 @@ class Board:
         folded.contacts.update(self.sessions[session].conversation for session in self._by_contact.get(told.contact, ()))
 
 
-def _on_card(watched: Watched) -> tuple[int, int, str, str]:
-    """Return what a card says that may change while its session stands where it stood: it is snoozed for longer, or rated."""
-    return watched.snoozed_until, watched.priority, watched.outcome, watched.rating
+_SILENCE = Talk()
 
 
-def _of_side(side: _Side) -> tuple[int, int, str, str]:
+def _on_card(watched: Watched) -> tuple[object, ...]:
+    """Return what a card says that may change while its session stands where it stood: it is snoozed for longer, rated, put on hold."""
+    talk = watched.talk or _SILENCE
+    return (
+        *(watched.snoozed_until, watched.priority, watched.outcome, watched.rating),
+        *(talk.held, talk.consulted, talk.lifted, talk.listens, talk.listeners, talk.forward_to),
+    )
+
+
+def _of_side(side: _Side) -> tuple[object, ...]:
     """Return the same of a record's side."""
-    return ms(side.snoozed_until), side.priority, side.outcome, side.rating or ""
+    return (
+        *(ms(side.snoozed_until), side.priority, side.outcome, side.rating or ""),
+        *(ms(side.held_at), side.consulted or "", side.consult_lifted, side.listens or "", side.listeners, side.forward_to),
+    )
+
+
+def _talk(talk: Talk, after: _Side) -> Talk:
+    """Return what a call's card says after a decision."""
+    return msgspec.structs.replace(
+        talk,
+        answered=ms(after.answered_at),
+        held=ms(after.held_at),
+        consulted=after.consulted or "",
+        lifted=after.consult_lifted,
+        listens=after.listens or "",
+        listeners=after.listeners,
+        forward_to=after.forward_to,
+        missed=after.status == Status.CLOSED.value and after.outcome in MISSED,
+    )
 
 
 # --- who is told what
@@ -558,7 +602,7 @@ class Screen(Protocol):
     conversation: str
     """Of the thread that is open on it; empty: none."""
     lists_all: bool
-    """Whether the list of all is on it."""
+    """Whether the list of all is on it, or that of calls, or of missed ones."""
 
 
 class Hall(Protocol):
@@ -619,14 +663,14 @@ def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Call
     where = watched.where
     showing = hall.showing(watched.conversation)
     if touched.messages:
-        plain: list[bytes] | None = None
+        made: dict[tuple[bool, bool], list[bytes]] = {}
         for person in where.people:
             for screen in hall.of(person):
                 if touched.shown(screen.actor, where):
-                    if person in where.offered_to:
-                        updates = _with_card(touched, directory, reads=True, offered=True)
-                    else:
-                        updates = plain = plain or _with_card(touched, directory, reads=True, offered=False)
+                    offered, oversees = person in where.offered_to, watched.oversees(screen.actor)
+                    updates = made.get((offered, oversees)) or made.setdefault(
+                        (offered, oversees), _with_card(touched, directory, reads=True, offered=offered, oversees=oversees)
+                    )
                 else:
                     updates = _messages(touched)
                 for update in updates:
@@ -634,11 +678,11 @@ def _tell_session(touched: Touched, hall: Hall, directory: Directory, push: Call
         for keeper in touched.pinned_by - set(where.people):
             for screen in hall.of(keeper):
                 if screen.conversation != watched.conversation and may_see(screen.actor, where):
-                    push(screen, _encode(Update(card=watched.card(directory))))
+                    push(screen, _encode(Update(card=watched.card_for(screen.actor, directory))))
     for screen in showing:
         if may_see(screen.actor, where):
             if touched.messages and screen.actor.operator_id not in where.people:
-                for update in _with_card(touched, directory, reads=True, offered=False):
+                for update in _with_card(touched, directory, reads=True, oversees=watched.oversees(screen.actor)):
                     push(screen, update)
             for fate in touched.fates:
                 push(screen, _encode(Update(fate=fate)))
@@ -649,7 +693,7 @@ def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callabl
     watched = touched.watched
     before, after = touched.before, watched.where
     readers = (*after.people, *before.people) if before is not None else after.people
-    made: dict[tuple[bool, bool], list[bytes]] = {}
+    made: dict[tuple[bool, bool, bool], list[bytes]] = {}
     for screen in hall.everybody():
         actor = screen.actor
         me = actor.operator_id
@@ -664,8 +708,9 @@ def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callabl
         )
         updates: list[bytes] = []
         if shows:
-            updates = made.get((reads, offered)) or made.setdefault(
-                (reads, offered), _with_card(touched, directory, reads=reads, offered=offered)
+            as_seen = (reads, offered, watched.oversees(actor))
+            updates = made.get(as_seen) or made.setdefault(
+                as_seen, _with_card(touched, directory, reads=reads, offered=offered, oversees=as_seen[2])
             )
         elif reads:
             updates = _messages(touched)
@@ -678,9 +723,11 @@ def _tell_move(touched: Touched, hall: Hall, directory: Directory, push: Callabl
                 push(screen, _encode(Update(fate=fate)))
 
 
-def _with_card(touched: Touched, directory: Directory, *, reads: bool, offered: bool) -> list[bytes]:
+def _with_card(
+    touched: Touched, directory: Directory, *, reads: bool, offered: bool = False, oversees: bool = False
+) -> list[bytes]:
     """Return the card as it is after all news, and for *reads* the messages: the card goes with the last of them."""
-    card = touched.watched.card(directory, offered=offered)
+    card = touched.watched.card(directory, offered=offered, oversees=oversees)
     if not reads:
         return [_encode(Update(card=card))]
     *earlier, last = touched.messages

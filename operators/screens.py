@@ -126,6 +126,10 @@ def page(tx: Tx, actor: Actor, directory: Directory, box: Box, after: str | None
             return cards.waiting(tx, cards.lines_of(actor, directory), after)
         case "all":
             return cards.opened(tx, None if actor.lines is None else cards.lines_of(actor, directory), after)
+        case "calls":
+            return cards.under_way(tx, actor.lines), None
+        case "missed":
+            return cards.missed(tx, actor.lines, after)
         case _:
             assert_never(box)
 

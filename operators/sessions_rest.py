@@ -23,7 +23,7 @@ from broker.store.tables import channels, messages, outbox
 from broker.web.wiring import May, StoreOf
 from operators import cards, contacts, threads
 from operators.cards import Watched
-from operators.frames import Card, Contact, Point
+from operators.frames import Box, Card, Contact, Point
 from operators.rest import absent
 from operators.threads import SHOWN_COLUMNS
 
@@ -184,13 +184,16 @@ class UnconfirmedPage(BaseModel):
 async def list_sessions(
     store: StoreOf,
     actor: Annotated[Actor, May(Action.READ_SESSIONS)],
-    box: Literal["mine", "waiting", "all"] = "all",
+    box: Box = "all",
     line: UUID | None = None,
     status: Status | None = None,
     contact: UUID | None = None,
     cursor: Cursor = None,
 ) -> SessionPage:
-    """Sessions: yours, those who wait (highest priority first, then oldest), or all (latest opened first)."""
+    """Sessions: yours, those who wait (highest priority first, then oldest), or all (latest opened first).
+
+    `calls`: those under way, at most 200. `missed`: calls that nobody answered and whose callers were not spoken with since.
+    """
     if line is not None and not actor.sees(str(line)):
         return SessionPage(items=[], next_cursor=None)
 
@@ -202,6 +205,10 @@ async def list_sessions(
             found = cards.mine(tx, actor.operator_id)
         elif box == "waiting":
             found, following = cards.waiting(tx, seen, cursor)
+        elif box == "calls":
+            found = cards.under_way(tx, seen)
+        elif box == "missed":
+            found, following = cards.missed(tx, seen, cursor)
         else:
             everything = actor.lines is None and line is None
             found, following = cards.opened(

@@ -38,6 +38,11 @@ Kind = Literal[
     "passed_on",
     "assigned",
     "taken_over",
+    "handed_over",
+    "on_hold",
+    "resumed",
+    "consulted",
+    "listened",
     "invited",
     "joined",
     "left",
@@ -50,6 +55,8 @@ Kind = Literal[
 ]
 NAMES_MAX = 5
 """People whom one sentence names; of the others it says how many they are."""
+ENDS_WITH = 4
+"""So many of its last digits are shown of a number outside."""
 
 
 # --- what is told
@@ -159,7 +166,7 @@ class Teller:
         if tell is None or not isinstance(after, Side) or after.id != session:
             return None
         sight = Sight(by, session) if by is not None and by.reasons(session) else None
-        story = self._sent_elsewhere(tell(self, made, after, sight), made)
+        story = self._sent_elsewhere(tell(self, made, after, sight), made, after)
         if story is None:
             return None
         return RoutingDecision(
@@ -387,10 +394,13 @@ class Teller:
         told.offer_no = before.offer_no if offered else None
         return self._with_responsible(told, made)
 
-    def _sent_elsewhere(self, story: _Story | None, made: Record) -> _Story | None:
-        """Add where a call was sent that rang or waited; of one that came outside the hours it is told as it is opened."""
+    def _sent_elsewhere(self, story: _Story | None, made: Record, after: Side) -> _Story | None:
+        """Add where a call was sent that rang or waited; of one that came outside the hours it is told as it is opened.
+
+        Where somebody has sent it is told by what they did.
+        """
         to = next((one.to for one in made.decisions if one.do == "divert"), "")
-        if not to or made.before is None:
+        if not to or made.before is None or after.forward_to:
             return story
         hours = made.view.hours
         why = "outside" if hours is not None and not hours.open else "unanswered"
@@ -416,7 +426,108 @@ class Teller:
     def _hung_up(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         if made.before is None or made.before.status == "closed":
             return None
-        return _Story("closed", [self._say(f"hung_up.{after.outcome}", "hung_up")])
+        again = ".again" if made.before.answered_at is not None else ""
+        return _Story("closed", [self._say(f"hung_up.{after.outcome}{again}", f"hung_up.{after.outcome}", "hung_up")])
+
+    # --- a talk
+
+    def _held_on(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        return _Story("on_hold", [self._say("on_hold", who=self.name(made.event.operator_id))]) if after.held else None
+
+    def _resumed(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        if before is None or not before.held or after.held:
+            return None
+        key = "resumed.alone" if before.consulted is not None else "resumed"
+        return _Story("resumed", [self._say(key, who=self.name(after.operator_id), to=self.name(before.consulted))])
+
+    def _not_held(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        return _Story("resumed", [self._say("not_held", who=self.name(after.operator_id))])
+
+    def _consulted(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before, to = made.before, after.consulted
+        if to is None or (before is not None and before.consulted == to):
+            return None
+        said = self._say("consulted", who=self.name(made.event.operator_id), to=self.name(to))
+        return _Story("consulted", [said], chosen=_one(to))
+
+    def _consult_lifted(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        if made.before is None or made.before.consult_lifted or not after.consult_lifted:
+            return None
+        to = made.event.operator_id
+        said = self._say("consulted.lifted", to=self.name(to), who=self.name(after.operator_id))
+        return _Story("consulted", [said], chosen=_one(to))
+
+    def _consult_ended(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        if before is None or before.consulted is None or after.consulted is not None:
+            return None
+        how = "talked" if before.consult_lifted else made.event.how
+        values = {"to": self.name(before.consulted), "who": self.name(after.operator_id)}
+        return _Story("resumed", [self._say(f"consult_ended.{how}", "consult_ended", **values)])
+
+    def _put_down(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before, who = made.before, self.name(made.event.operator_id)
+        if before is None or before.status != "active":
+            return None
+        if after.status == "active":
+            said = self._say("put_down.handed_over", who=who, to=self.name(after.operator_id))
+            return self._with_responsible(_Story("handed_over", [said], chosen=_one(after.operator_id)), made)
+        if not (before.held or made.event.missing):
+            return _Story("closed", [self._say("put_down", who=who)])
+        said = self._say("put_down.missing" if made.event.missing else "put_down.held", who=who)
+        return self._waits_again(_Story("returned", [said]), after, before.operator_id)
+
+    def _moved(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        if before is None or before.status != "active":
+            return None
+        who = self.name(before.operator_id)
+        if after.status == "active":
+            said = self._say("moved", who=who, to=self.name(after.operator_id))
+            return self._with_responsible(_Story("handed_over", [said], chosen=_one(after.operator_id)), made)
+        return _Story("passed_on", [self._to_number("moved.number", made.event.number, who)])
+
+    def _came_back(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        if before is None or before == after:
+            return None
+        said = self._say("not_answered_outside")
+        return self._waits_again(_Story("returned", [said]), after, before.operator_id if before.forward_to else None)
+
+    def _listens(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        if made.event.operator_id != after.listens:
+            return None
+        who = self.name(after.listens)
+        return _Story("listened", [self._say(f"listens.{after.listens_how}", "listens", who=who)], chosen=_one(after.listens))
+
+    def _hears(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        me, before = made.event.operator_id, made.before
+        if before is None or me in before.listeners or me not in after.listeners:
+            return None
+        how = before.listens_how if before.listens == me else ""
+        return _Story("listened", [self._say(f"hears.{how}", "hears", who=self.name(me))])
+
+    def _hears_no_more(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        me, before = made.event.operator_id, made.before
+        if before is None or me not in (before.listens, *before.listeners):
+            return None
+        key = "hears_no_more" if me in before.listeners else "hears_no_more.not_lifted"
+        return _Story("listened", [self._say(key, who=self.name(me))])
+
+    def _waits_again(self, story: _Story, after: Side, first: str | None) -> _Story:
+        """Say of a caller with whom nobody speaks any more that they wait, and for whom *first*."""
+        if after.status == "queued":
+            story.sentences.append(self._say("waits_again.first" if first is not None else "waits_again", who=self.name(first)))
+        return story
+
+    def _to_number(self, key: str, number: str, who: str) -> str:
+        """Say that a call went to a *number*, of which its end is shown; what is no number is the exchange's name of a phone."""
+        digits = number.removeprefix("+")
+        if not digits.isdecimal():
+            return self._say(f"{key}.unknown", who=who)
+        ends = number if len(digits) <= ENDS_WITH else f"…{digits[-ENDS_WITH:]}"
+        return self._say(key, who=who, number=ends)
 
     def _with_responsible(self, story: _Story, made: Record) -> _Story:
         now = next((one.operator_id for one in made.decisions if one.do == "make_responsible"), None)
@@ -452,6 +563,9 @@ class Teller:
             key, chosen = "others", after.offered_to
         else:
             key, chosen = "queue" if passed_by is not None else "next", ()
+        if passed_by is not None and before.load == "call":
+            said = self._say(f"{kind}.next", who=self._names(who))
+            return self._waits_again(_Story(kind, [said], offer_no=before.offer_no), after, passed_by)
         back = self.name(after.operator_id if after.status == "active" else passed_by)
         said = self._say(f"{kind}.{key}", who=self._names(who), back=back)
         story = _Story(kind, [said], chosen=chosen, offer_no=before.offer_no)
@@ -462,15 +576,25 @@ class Teller:
         event, before = made.event, made.before
         if before is None or before == after:
             return None
-        who = self.name(event.operator_id)
+        who, by = self.name(event.operator_id), ".by_phone" if event.by_phone else ""
+        if any(one.reason == "not passed on" for one in made.decisions):
+            key = "not_passed_on.colleague" if event.to_operator is not None else "not_passed_on"
+            said = self._say(key, who=who, to=self.name(event.to_operator))
+            return self._waits_again(_Story("returned", [said]), after, before.operator_id)
+        if event.to_number:
+            return _Story("passed_on", [self._to_number(f"passed_on.number{by}", event.to_number, who)])
         if event.to_line is not None:
             key = "passed_on.line" if after.line_id != before.line_id else "passed_on.queue"
-            return self._queued(_Story("passed_on", [self._say(key, who=who, line=self._line(after.line_id))]), after)
+            said = self._say(f"{key}{by}", who=who, line=self._line(after.line_id))
+            return self._queued(_Story("passed_on", [said]), after)
         to = self.name(event.to_operator)
+        if before.consulted is not None and before.consulted == after.operator_id:
+            story = _Story("handed_over", [self._say("handed_over", who=who, to=to)], chosen=_one(after.operator_id))
+            return self._with_responsible(story, made)
         if event.assigned:
             story = _Story("assigned", [self._say("assigned", who=who, to=to)], chosen=_one(after.operator_id))
             return self._with_responsible(story, made)
-        said = self._say("passed_on.colleague", who=who, to=to)
+        said = self._say(f"passed_on.colleague{by}", who=who, to=to)
         return _Story("passed_on", [said], "", after.offered_to, after.offered_until, after.offer_no)
 
     def _taken_over(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
@@ -563,6 +687,18 @@ _TELLERS: dict[str, Callable[[Teller, Record, Side, Sight | None], _Story | None
     "ring_answered": Teller._lifted,
     "ring_ended": Teller._rang,
     "call_ended": Teller._hung_up,
+    "hold": Teller._held_on,
+    "resume": Teller._resumed,
+    "hold_failed": Teller._not_held,
+    "consult": Teller._consulted,
+    "consult_answered": Teller._consult_lifted,
+    "consult_ended": Teller._consult_ended,
+    "talk_ended": Teller._put_down,
+    "talk_moved": Teller._moved,
+    "forward_ended": Teller._came_back,
+    "listen": Teller._listens,
+    "listen_began": Teller._hears,
+    "listen_ended": Teller._hears_no_more,
     "offered": Teller._offered,
     "held": Teller._kept_back,
 }

@@ -21,6 +21,10 @@ class _Event(msgspec.Struct, frozen=True):
     colleague: str | None = None
     to_operator: str | None = None
     to_line: str | None = None
+    to_number: str = ""
+    number: str = ""
+    by_phone: bool = False
+    missing: bool = False
     assigned: bool = False
     removed: bool = False
     until: datetime | None = None
@@ -48,6 +52,15 @@ class Side(msgspec.Struct, frozen=True):
     invited: tuple[str, ...] = ()
     snoozed_until: datetime | None = None
     outcome: str = ""
+    load: str = "chat"
+    answered_at: datetime | None = None
+    held: bool = False
+    consulted: str | None = None
+    consult_lifted: bool = False
+    listens: str | None = None
+    listens_how: str = ""
+    listeners: tuple[str, ...] = ()
+    forward_to: str = ""
 
 
 class State(Side, frozen=True):
@@ -65,6 +78,7 @@ class _Do(msgspec.Struct, frozen=True):
     operator_id: str = ""
     reply: str = ""
     to: str = ""
+    reason: str = ""
 
 
 class _Hours(msgspec.Struct, frozen=True):

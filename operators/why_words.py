@@ -352,6 +352,122 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "The telephone exchange knows the call no more: how it ended nobody has seen.",
         "ru": "АТС больше не знает этого звонка: как он закончился, никто не видел.",
     },
+    "hung_up.missed.again": {
+        "en": "The caller hung up before anybody spoke with them again.",
+        "ru": "Клиент положил трубку, не дождавшись продолжения разговора.",
+    },
+    "waits_again": {"en": "The caller waits again.", "ru": "Клиент снова ждёт."},
+    "waits_again.first": {
+        "en": "The caller waits again, and {who} is rung first.",
+        "ru": "Клиент снова ждёт, первым звоним сюда: {who}.",
+    },
+    "on_hold": {
+        "en": "{who} put the caller on hold.",
+        "ru": "{who} ставит звонок на удержание.",
+    },
+    "resumed": {
+        "en": "{who} speaks with the caller again.",
+        "ru": "{who} снова говорит с клиентом.",
+    },
+    "resumed.alone": {
+        "en": "{who} speaks with the caller again, and {to} is asked no more.",
+        "ru": "{who} снова говорит с клиентом. Больше не советуемся: {to}.",
+    },
+    "not_held": {
+        "en": "The telephone exchange could not put the caller on hold: {who} talks on with them.",
+        "ru": "АТС не смогла поставить звонок на удержание: {who} говорит с клиентом дальше.",
+    },
+    "consulted": {
+        "en": "{who} calls {to} to ask about the call. The caller is on hold.",
+        "ru": "{who} звонит, чтобы посоветоваться: {to}. Клиент на удержании.",
+    },
+    "consulted.lifted": {
+        "en": "{to} lifted the phone and speaks with {who}.",
+        "ru": "{to} снимает трубку. Разговор с коллегой: {who}.",
+    },
+    "consult_ended": {
+        "en": "{to} could not be asked. {who} speaks with the caller again.",
+        "ru": "Посоветоваться не удалось: {to}. {who} снова говорит с клиентом.",
+    },
+    "consult_ended.talked": {
+        "en": "{to} has been asked. {who} speaks with the caller again.",
+        "ru": "Разговор с коллегой окончен: {to}. {who} снова говорит с клиентом.",
+    },
+    "consult_ended.declined": {
+        "en": "{to} declined. {who} speaks with the caller again.",
+        "ru": "{to} отказывается. {who} снова говорит с клиентом.",
+    },
+    "consult_ended.ran_out": {
+        "en": "{to} did not lift the phone. {who} speaks with the caller again.",
+        "ru": "{to} не снимает трубку. {who} снова говорит с клиентом.",
+    },
+    "consult_ended.busy": {
+        "en": "{to} was busy on the phone. {who} speaks with the caller again.",
+        "ru": "Телефон занят: {to}. {who} снова говорит с клиентом.",
+    },
+    "consult_ended.unreachable": {
+        "en": "{to} could not be reached by phone. {who} speaks with the caller again.",
+        "ru": "Телефон недоступен: {to}. {who} снова говорит с клиентом.",
+    },
+    "put_down": {
+        "en": "{who} put down the phone: the talk is over.",
+        "ru": "{who} кладёт трубку: разговор окончен.",
+    },
+    "put_down.held": {
+        "en": "{who} put down the phone while the caller was on hold.",
+        "ru": "{who} кладёт трубку, пока клиент на удержании.",
+    },
+    "put_down.missing": {
+        "en": "{who} was not on the phone any more when the caller was to speak with them again.",
+        "ru": "{who} уже не на линии, а клиента нужно было соединить снова.",
+    },
+    "put_down.handed_over": {
+        "en": "{who} put down the phone: {to}, who was asked, has the call now.",
+        "ru": "{who} кладёт трубку. Звонок теперь здесь: {to}.",
+    },
+    "handed_over": {
+        "en": "{who} handed the call over to {to}, who was on the phone already.",
+        "ru": "{who} передаёт звонок. Теперь с клиентом говорит {to}.",
+    },
+    "moved": {
+        "en": "{who} passed the talk on by phone: {to} speaks with the caller now.",
+        "ru": "{who} передаёт разговор с телефона. Теперь с клиентом говорит {to}.",
+    },
+    "moved.number": {
+        "en": "{who} passed the talk on by phone: the caller speaks with the number {number} now.",
+        "ru": "{who} передаёт разговор с телефона. Теперь клиент говорит с номером {number}.",
+    },
+    "moved.number.unknown": {
+        "en": "{who} passed the talk on by phone: the caller speaks with a phone that is nobody's here now.",
+        "ru": "{who} передаёт разговор с телефона. Теперь клиент говорит с телефоном, которого здесь не знают.",
+    },
+    "not_answered_outside": {
+        "en": "The number outside did not answer.",
+        "ru": "Внешний номер не ответил.",
+    },
+    "listens": {"en": "{who} wants to hear the talk: their phone rings.", "ru": "{who} хочет слышать разговор: телефон звонит."},
+    "listens.whisper": {
+        "en": "{who} wants to hear the talk and to whisper to the operator: their phone rings.",
+        "ru": "{who} хочет слышать разговор и подсказывать оператору: телефон звонит.",
+    },
+    "listens.barge": {
+        "en": "{who} wants to join the talk: their phone rings.",
+        "ru": "{who} хочет вступить в разговор: телефон звонит.",
+    },
+    "hears": {"en": "{who} hears the talk.", "ru": "{who} слышит разговор."},
+    "hears.whisper": {
+        "en": "{who} hears the talk, and the operator hears them.",
+        "ru": "{who} слышит разговор и подсказывает оператору.",
+    },
+    "hears.barge": {
+        "en": "{who} joined the talk: operator and caller hear them.",
+        "ru": "{who} вступает в разговор: слышат оператор и клиент.",
+    },
+    "hears_no_more": {"en": "{who} hears the talk no more.", "ru": "{who} больше не слышит разговор."},
+    "hears_no_more.not_lifted": {
+        "en": "{who} did not lift the phone to hear the talk.",
+        "ru": "{who} не снимает трубку и разговор не слышит.",
+    },
     "diverted.unanswered": {"en": "Nobody answered.", "ru": "Никто не ответил."},
     "diverted.unanswered.voicemail": {
         "en": "Nobody answered: the caller was asked to leave a message.",
@@ -390,6 +506,42 @@ WORDS: dict[str, dict[str, Text]] = {
     "passed_on.queue": {
         "en": "{who} put it back into the queue.",
         "ru": "{who} возвращает диалог в очередь.",
+    },
+    "passed_on.colleague.by_phone": {
+        "en": "{who} passed it on by phone to {to}, whose phone rings.",
+        "ru": "{who} передаёт звонок с телефона, ждём ответа: {to}.",
+    },
+    "passed_on.line.by_phone": {
+        "en": "{who} passed it on by phone to the line “{line}”.",
+        "ru": "{who} передаёт звонок с телефона в линию «{line}».",
+    },
+    "passed_on.queue.by_phone": {
+        "en": "{who} put it back into the queue by phone.",
+        "ru": "{who} возвращает звонок в очередь с телефона.",
+    },
+    "passed_on.number": {
+        "en": "{who} passed it on to the number {number}.",
+        "ru": "{who} передаёт звонок на номер {number}.",
+    },
+    "passed_on.number.unknown": {
+        "en": "{who} passed it on to a number outside.",
+        "ru": "{who} передаёт звонок на внешний номер.",
+    },
+    "passed_on.number.by_phone": {
+        "en": "{who} passed it on by phone to the number {number}.",
+        "ru": "{who} передаёт звонок с телефона на номер {number}.",
+    },
+    "passed_on.number.by_phone.unknown": {
+        "en": "{who} passed it on by phone to a number outside.",
+        "ru": "{who} передаёт звонок с телефона на внешний номер.",
+    },
+    "not_passed_on": {
+        "en": "{who} passed it on by phone to where there is nobody.",
+        "ru": "{who} передаёт звонок с телефона туда, где никого нет.",
+    },
+    "not_passed_on.colleague": {
+        "en": "{who} passed it on by phone to {to}, who cannot have it now.",
+        "ru": "{who} передаёт звонок с телефона, но взять его сейчас нельзя: {to}.",
     },
     "assigned": {
         "en": "{who} assigned it to {to}.",

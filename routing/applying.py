@@ -44,10 +44,12 @@ from broker.domain import (
 )
 from broker.events import Codec as EventCodec
 from broker.events import (
+    Consult,
     ContactDetails,
     ContactMessage,
     Decline,
     Event,
+    ForwardEnded,
     Held,
     Invite,
     KpiDue,
@@ -64,6 +66,7 @@ from broker.events import (
     SilenceDue,
     SnoozeEnded,
     Start,
+    TalkEnded,
     Transfer,
 )
 from broker.inbound import enter, set_banned, set_responsible
@@ -400,7 +403,7 @@ def _work(row: Row, house: House) -> Work | None:
 def concerned(work: Work, events: Iterable[Event]) -> set[OperatorId]:
     """Return the operators whose budgets deciding *events* may change: most messages change nobody's."""
     session = work.session
-    people = {session.operator_id, session.passed_by, *session.offered_to} if session is not None else set()
+    people = {session.operator_id, session.passed_by, session.consulted, *session.offered_to} if session is not None else set()
     weighs = session is not None and session.status in _RESERVED and session.counted
     # Whose operator is gone, and who waits for nothing yet: it may be taken from them (`vanished`).
     may_go = session is not None and session.unanswered_since is None and work.line.settings.vanished is not Vanished.KEEP
@@ -541,12 +544,12 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(
                 settings,
                 operator=person(me),
-                hours=hours(target if line is not None else None),
+                hours=hours(target if line is not None and line.active else None),
                 colleague=person(to),
                 target=_target(tx, work, target, exists=line is not None and line.active),
                 target_line=line.settings if line is not None else settings,
             )
-        case Invite(operator_id=me, colleague=to):
+        case Invite(operator_id=me, colleague=to) | Consult(operator_id=me, colleague=to):
             return View(settings, operator=person(me), colleague=person(to))
         case Start(operator_id=me):
             return View(settings, _conversation_view(tx, work), person(me))
@@ -570,7 +573,7 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(settings)
 
 
-_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held)
+_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held, TalkEnded, ForwardEnded)
 """After these a call may have nobody left to ring for it."""
 
 

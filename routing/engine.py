@@ -36,13 +36,22 @@ from broker.events import (
     CallEnded,
     CallRated,
     Close,
+    Consult,
+    ConsultAnswered,
+    ConsultEnded,
     ContactMessage,
     Decline,
+    ForwardEnded,
     Held,
+    Hold,
+    HoldFailed,
     Invite,
     Join,
     KpiDue,
     LeaveSession,
+    Listen,
+    ListenBegan,
+    ListenEnded,
     NoAnswerDue,
     Note,
     Offered,
@@ -52,6 +61,7 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    Resume,
     RingAnswered,
     RingEnded,
     RoundDue,
@@ -63,6 +73,8 @@ from broker.events import (
     Start,
     Take,
     TakeOver,
+    TalkEnded,
+    TalkMoved,
     Transfer,
     VoicemailLeft,
 )
@@ -89,7 +101,7 @@ from routing.session import (
 )
 from routing.view import OPEN, HoursView, OperatorView, View
 
-ENGINE = 5
+ENGINE = 6
 
 Outcome = tuple[Session | None, tuple[Decision, ...]]
 Step = tuple[Session, tuple[Decision, ...]]
@@ -388,6 +400,7 @@ def _reopened(session: Session) -> Session:
         closed_at=None,
         outcome="",
         elsewhere="",
+        forward_to="",
         members=(),
         invited=(),
         told_opening=None,
@@ -612,6 +625,10 @@ def _give_back(session: Session, how: str, view: View, now: datetime) -> Outcome
         queued = replace(queued, needs_until=now + timedelta(seconds=view.line.skill_seconds))
     if how != "gone":
         queued = _asked(queued, session.offered_to, now)
+    if session.load is LoadKind.CALL and session.passed_by is not None:
+        # Whoever spoke with them before is rung first.
+        until = now + timedelta(seconds=view.line.responsible_seconds)
+        queued = replace(queued, responsible_id=session.passed_by, responsible_until=until)
     if not view.hours.open:
         waits, timers = _until_opening(queued, view.line, view.hours, now)
     else:
@@ -699,11 +716,17 @@ def _queue_again(
     responsible: OperatorId | None = None,
     asked: tuple[OperatorId, ...] = (),
     begins: datetime | None = None,
+    recall: bool = False,
 ) -> Step:
-    """Bring what somebody had back to the queue: it waits as anew, for an answer too; what wakes owes one from *begins* on, or now."""
+    """Bring what somebody had back to the queue: it waits as anew, for an answer too; what wakes owes one from *begins* on, or now.
+
+    *recall*: for the *responsible* first, whatever the line says of customers in general.
+    """
     line, hours = view.line, view.hours
     freed, decisions = _let_go(session)
     queued = _asked(_queue(freed, now, line, hours, responsible, session.needs), asked, now)
+    if recall and responsible is not None:
+        queued = replace(queued, responsible_id=responsible, responsible_until=now + timedelta(seconds=line.responsible_seconds))
     begins = (begins or now) if hours.open else hours.opens_at
     waits, timers = _await_anew(queued, line, begins)
     if session.status is Status.SNOOZED:
@@ -938,6 +961,8 @@ def _transfer(session: Session, event: Transfer, view: View, now: datetime) -> O
         return _refuse(session, event, "not_yours")
     if event.assigned and not supervises:
         return _refuse(session, event, "not_allowed")
+    if event.to_number:
+        return _to_number(session, event, view, now)
     if event.to_line is not None:
         return _to_line(session, event, view, now)
     return _to_colleague(session, event, view, now)
@@ -948,6 +973,14 @@ def _to_line(session: Session, event: Transfer, view: View, now: datetime) -> Ou
         return _refuse(session, event, "no_line")
     moved, decisions = _move(session, view, now, "session passed on")
     return moved, (*decisions, *_noted(event))
+
+
+def _to_number(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    """Send a call to a number outside: it is over here, until that number turns out not to answer."""
+    if session.load is not LoadKind.CALL:
+        return _refuse(session, event, "not_a_call")
+    sent, decisions = _divert(session, view, now, UnansweredCalls.FORWARD.value)
+    return replace(sent, forward_to=event.to_number), (*decisions, *_noted(event))
 
 
 def _move(session: Session, view: View, now: datetime, why: str, hours: HoursView | None = None) -> Step:
@@ -1300,6 +1333,8 @@ def _rate(session: Session, rating: Rating) -> Outcome:
 # --- calls
 
 
+AWAY = "away"
+"""Where a caller is whom a phone has passed on to a number outside: they talk there already (`Session.elsewhere`)."""
 UNANSWERED, OUTSIDE = "unanswered", "outside"
 """Why a call goes elsewhere (`Session.diverts`)."""
 
@@ -1307,8 +1342,13 @@ UNANSWERED, OUTSIDE = "unanswered", "outside"
 def _as_call(before: Session | None, session: Session, decisions: tuple[Decision, ...], view: View, now: datetime) -> Step:
     """Return what a decision about a call comes to: it is spoken with and not written to, and waits only where it may be answered."""
     more: tuple[Decision, ...] = ()
+    if before is not None and before.held and session.held and not _talk_goes_on(before, session):
+        session, more = _without_consult(before, session)
+    if before is not None and (session.listeners or session.listens) and session.status is not Status.ACTIVE:
+        session = replace(session, listens=None, listeners=())
     if session.status is Status.QUEUED and session.diverts == UNANSWERED:
-        session, more = _unanswered(session, view, now)
+        session, ended = _unanswered(session, view, now)
+        more = (*more, *ended)
     if session.status is Status.QUEUED and session.diverts == OUTSIDE:
         moved = before is not None and before.line_id != session.line_id
         line = view.target_line if moved else view.line
@@ -1372,6 +1412,215 @@ def _transfer_call(session: Session, event: Transfer, view: View, now: datetime)
     return _transfer(session, event, view, now)
 
 
+def _transfer_talk(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    """Pass on a call in the midst of the talk: its caller waits for whoever is next from now on."""
+    if event.by_phone and session.operator_id is not None:
+        # Whoever's it has become meanwhile: the caller has been taken from them.
+        event = replace(event, operator_id=session.operator_id)
+    passed, decisions = _pass_talk(session, event, view, now)
+    refused = any(isinstance(one, Refuse) for one in decisions)
+    if not refused:
+        return passed, decisions
+    if not event.by_phone:
+        return session, decisions
+    return _talks_no_more(session, event.at, view, now, "not passed on")
+
+
+def _pass_talk(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
+    if event.to_operator is None or event.to_operator != session.consulted:
+        return _transfer(_waiting(session, event.at), event, view, now)
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "not_yours")
+    if not session.consult_lifted:
+        return _refuse(session, event, "not_lifted")
+    given, decisions = _hand_over(session, view, now)
+    return given, (*decisions, *_noted(event))
+
+
+def _talk_goes_on(before: Session, session: Session) -> bool:
+    return session.status is Status.ACTIVE and session.operator_id == before.operator_id
+
+
+def _without_consult(before: Session, session: Session) -> Step:
+    """Return the session with its caller no longer on hold and no colleague asked, whose budget is given back."""
+    free = replace(
+        session,
+        held=False,
+        held_at=None,
+        consulted=None,
+        consult_lifted=False,
+        members=_without(session.members, before.consulted) if before.consulted is not None else session.members,
+        invited=_without(session.invited, before.consulted) if before.consulted is not None else session.invited,
+    )
+    if before.consulted is None:
+        return free, ()
+    return free, (Release(before.consulted, before.weight), MarkPool("colleague asked no more", seats=True))
+
+
+def _talks_no_more(session: Session, at: datetime, view: View, now: datetime, why: str) -> Step:
+    """Let the caller, with whom nobody speaks any more, wait again: for whoever spoke with them first."""
+    waits = _waiting(session, at)
+    return _queue_again(waits, view, now, MarkPool(why, seats=True), responsible=session.operator_id, recall=True)
+
+
+def _hold_call(session: Session, event: Hold, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "not_yours")
+    if session.held:
+        return session, (Ignore("on hold already"),)
+    return replace(session, held=True, held_at=now), ()
+
+
+def _resume(session: Session, event: Resume, view: View, now: datetime) -> Outcome:
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "not_yours")
+    if not session.held:
+        return session, (Ignore("not on hold"),)
+    return _without_consult(session, session)
+
+
+def _consult(session: Session, event: Consult, view: View, now: datetime) -> Outcome:
+    """Ring a colleague's phone from the operator's, while the caller hears music."""
+    if event.operator_id != session.operator_id:
+        return _refuse(session, event, "not_yours")
+    if session.consulted is not None:
+        if session.consulted == event.colleague:
+            return session, (Ignore("asked already"),)
+        return _refuse(session, event, "one_at_a_time")
+    colleague = view.colleague
+    if colleague is None or not colleague.active or event.colleague == session.operator_id:
+        return _refuse(session, event, "no_colleague")
+    if not colleague.phone:
+        return _refuse(session, event, "colleague_no_phone")
+    if colleague.presence != "online" or not colleague.on_shift:
+        return _refuse(session, event, "colleague_away")
+    if colleague.calls or colleague.reserved + session.weight > colleague.budget:
+        return _refuse(session, event, "colleague_full")
+    to = colleague.operator_id
+    invited = session.invited if to in (*session.members, *session.invited) else (*session.invited, to)
+    asks = replace(
+        session,
+        held=True,
+        held_at=session.held_at or now,
+        consulted=to,
+        consult_no=session.consult_no + 1,
+        consult_lifted=False,
+        invited=invited,
+    )
+    return asks, (Reserve(to),)
+
+
+def _consult_answered(session: Session, event: ConsultAnswered, view: View, now: datetime) -> Outcome:
+    me = event.operator_id
+    if me != session.consulted:
+        return session, (Ignore("not asked"),)
+    return replace(session, consult_lifted=True), ()
+
+
+def _consult_ended(session: Session, event: ConsultEnded, view: View, now: datetime) -> Outcome:
+    """Let the operator speak with their caller again when the colleague is there no more, or has not come."""
+    if event.operator_id != session.consulted:
+        return session, (Ignore("not asked"),)
+    return _without_consult(session, session)
+
+
+def _hand_over(session: Session, view: View, now: datetime) -> Step:
+    """Give the call to the colleague whom the operator has asked: they have lifted the phone already."""
+    to, before = session.consulted, session.operator_id
+    assert to is not None
+    assert before is not None
+    free = replace(session, held=False, held_at=None, consulted=None, consult_lifted=False)
+    given, decisions = _activate(free, to, view, now, reserved=True)
+    mark = MarkPool("session handed over", seats=True)
+    return given, (Release(before), *decisions, MakeResponsible(to), mark)
+
+
+def _talk_ended(session: Session, event: TalkEnded, view: View, now: datetime) -> Outcome:
+    """Close the call that its operator has hung up; one that is on hold is not theirs to end so."""
+    if event.operator_id != session.operator_id:
+        return session, (Ignore("another one talks"),)
+    if not session.held and not event.missing:
+        return _end(session, view, now, "")
+    if session.held and session.consult_lifted:
+        return _hand_over(session, view, now)
+    return _talks_no_more(session, event.at, view, now, "put down while on hold")
+
+
+def _talk_moved(session: Session, event: TalkMoved, view: View, now: datetime) -> Outcome:
+    """Follow the phones: the operator has passed the talk on without a word to us."""
+    to, before = event.operator_id, session.operator_id
+    if to == before:
+        return session, (Ignore("already theirs"),)
+    free, decisions = _without_consult(session, session)
+    if to is None:
+        sent, more = _divert(free, view, now, UnansweredCalls.FORWARD.value)
+        return replace(sent, forward_to=event.number, elsewhere=AWAY), (*decisions, *more)
+    assert before is not None
+    given, more = _activate(free, to, view, now, reserved=True)
+    return given, (
+        *decisions,
+        Release(before),
+        Reserve(to, forced=True),
+        *more,
+        MakeResponsible(to),
+        MarkPool("session handed over", seats=True),
+    )
+
+
+def _listen(session: Session, event: Listen, view: View, now: datetime) -> Outcome:
+    """Let a supervisor's phone ring, by which they hear the talk."""
+    who = view.operator
+    if who is None or not who.active or not who.supervises:
+        return _refuse(session, event, "not_allowed")
+    if event.operator_id in (session.operator_id, session.consulted):
+        return _refuse(session, event, "yours_already")
+    if not who.phone:
+        return _refuse(session, event, "no_phone")
+    if event.operator_id == session.listens or event.operator_id in session.listeners:
+        return session, (Ignore("listens already"),)
+    if who.calls:
+        return _refuse(session, event, "on_phone")
+    if len(session.listeners) >= MEMBERS_MAX:
+        return _refuse(session, event, "too_many")
+    return replace(session, listens=event.operator_id, listens_how=event.how, listen_no=session.listen_no + 1), ()
+
+
+def _listen_began(session: Session, event: ListenBegan, view: View, now: datetime) -> Outcome:
+    me = event.operator_id
+    listens = None if session.listens == me else session.listens
+    return replace(session, listens=listens, listeners=(*_without(session.listeners, me), me)), ()
+
+
+def _listen_ended(session: Session, event: ListenEnded, view: View, now: datetime) -> Outcome:
+    me = event.operator_id
+    listens = None if session.listens == me else session.listens
+    return replace(session, listens=listens, listeners=_without(session.listeners, me)), ()
+
+
+def _hold_failed(session: Session, event: HoldFailed, view: View, now: datetime) -> Outcome:
+    if not session.held:
+        return session, (Ignore("not on hold"),)
+    return _without_consult(session, session)
+
+
+def _forward_ended(session: Session, event: ForwardEnded, view: View, now: datetime) -> Outcome:
+    """Bring back a call whose number outside did not answer: to whoever sent it there, or to the machine."""
+    if session.elsewhere != UnansweredCalls.FORWARD:
+        return session, (Ignore("not sent there"),)
+    if not session.forward_to:
+        to = UnansweredCalls.VOICEMAIL.value
+        # What somebody has made of it meanwhile (spam) stands.
+        outcome = to if session.outcome == session.elsewhere else session.outcome
+        return replace(session, elsewhere=to, outcome=outcome), (Divert(to),)
+    again = replace(_reopened(_waiting(session, event.at)), frozen=False)
+    before = session.operator_id
+    queued = _queue(again, now, view.line, view.hours, None, again.needs)
+    if before is not None:
+        queued = replace(queued, responsible_id=before, responsible_until=now + timedelta(seconds=view.line.responsible_seconds))
+    waits, timers = _await_answer(queued, view.line, now)
+    return waits, (MarkPool("call came back"), CancelTimer(REOPEN), *timers)
+
+
 def _ring_me(session: Session, event: Take, view: View, now: datetime) -> Outcome:
     """Let a call that waits ring at the phone of whoever wants it."""
     who, line = view.operator, view.line
@@ -1403,7 +1652,7 @@ def _ring_answered(session: Session, event: RingAnswered, view: View, now: datet
     ends, left = _withdrawn(session, me)
     talks = replace(session, unanswered_since=None, answered_at=session.answered_at or now, diverts="")
     if session.status is Status.CLOSED:
-        if not session.elsewhere:
+        if not session.elsewhere or me == session.operator_id:  # who has passed it on lifted their phone long ago
             return session, (Ignore("the call is over"),)
         # It was sent elsewhere in the moment in which they lifted it.
         talks = replace(_reopened(talks), frozen=False)
@@ -1479,6 +1728,21 @@ _NO_SESSION = _refused("no_session")
 _SHUT = _refused("closed")
 _LATE = _ignored("closed already")
 _ORDER = (Status.NEW, Status.QUEUED, Status.OFFERED, Status.ACTIVE, Status.SNOOZED, Status.CLOSED)
+_OF_CALLS: tuple[type[SessionEvent], ...] = (
+    RingAnswered,
+    RingEnded,
+    CallEnded,
+    CallRated,
+    VoicemailLeft,
+    TalkEnded,
+    TalkMoved,
+    ConsultAnswered,
+    ConsultEnded,
+    ListenBegan,
+    ListenEnded,
+    HoldFailed,
+    ForwardEnded,
+)
 _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handler, Handler]] = {
     # the customer
     ContactMessage: (
@@ -1528,7 +1792,8 @@ _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handle
     KpiDue: (_STALE, *(_kpi,) * 3, *(_STALE,) * 2),
     ReopenEnded: (*(_STALE,) * 5, _freeze),
     # the telephone
-    **dict.fromkeys((RingAnswered, RingEnded, CallEnded, CallRated, VoicemailLeft), (_ignored("not a call"),) * 6),
+    **dict.fromkeys((Hold, Resume, Consult, Listen), (_NO_SESSION, *(_refused("not_a_call"),) * 5)),
+    **dict.fromkeys(_OF_CALLS, (_ignored("not a call"),) * 6),
     # the distributor
     Offered: (_STALE, _offer, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
     Held: (_STALE, _hold, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
@@ -1539,12 +1804,17 @@ TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
 """The engine: what each event does to a session of each status."""
 
 _BY_PHONE = _refused("by_phone")
+_IN_TALK: dict[Status, Handler] = {
+    **dict.fromkeys((Status.QUEUED, Status.OFFERED), _refused("nobody_talks")),
+    Status.CLOSED: _SHUT,
+}
+_WITHOUT_TALK: dict[Status, Handler] = dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.CLOSED), _STALE)
 _CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
     ContactMessage: dict.fromkeys(_ORDER[1:], _ignored("they called already")),
     Take: {Status.QUEUED: _ring_me, Status.OFFERED: _BY_PHONE},
     Reply: dict.fromkeys(_ORDER[1:5], _BY_PHONE),
     TakeOver: dict.fromkeys(_ORDER[1:5], _BY_PHONE),
-    Transfer: {Status.QUEUED: _transfer_call, Status.OFFERED: _transfer_call, Status.ACTIVE: _BY_PHONE},
+    Transfer: {Status.QUEUED: _transfer_call, Status.OFFERED: _transfer_call, Status.ACTIVE: _transfer_talk},
     Snooze: {Status.ACTIVE: _BY_PHONE},
     Start: {Status.NEW: _BY_PHONE, Status.CLOSED: _BY_PHONE},
     OperatorGone: {Status.ACTIVE: _ignored("they talk")},
@@ -1552,6 +1822,18 @@ _CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
     RingAnswered: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE, Status.CLOSED), _ring_answered),
     RingEnded: {Status.OFFERED: _ring_ended} | dict.fromkeys((Status.QUEUED, Status.ACTIVE, Status.CLOSED), _STALE),
     CallEnded: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE), _call_ended) | {Status.CLOSED: _LATE},
+    Hold: _IN_TALK | {Status.ACTIVE: _hold_call},
+    Resume: _IN_TALK | {Status.ACTIVE: _resume},
+    Consult: _IN_TALK | {Status.ACTIVE: _consult},
+    Listen: _IN_TALK | {Status.ACTIVE: _listen},
+    ListenBegan: _WITHOUT_TALK | {Status.ACTIVE: _listen_began},
+    ListenEnded: _WITHOUT_TALK | {Status.ACTIVE: _listen_ended},
+    TalkEnded: _WITHOUT_TALK | {Status.ACTIVE: _talk_ended},
+    TalkMoved: _WITHOUT_TALK | {Status.ACTIVE: _talk_moved},
+    ConsultAnswered: _WITHOUT_TALK | {Status.ACTIVE: _consult_answered},
+    ConsultEnded: _WITHOUT_TALK | {Status.ACTIVE: _consult_ended},
+    HoldFailed: _WITHOUT_TALK | {Status.ACTIVE: _hold_failed},
+    ForwardEnded: _WITHOUT_TALK | {Status.ACTIVE: _STALE, Status.CLOSED: _forward_ended},
     CallRated: dict.fromkeys((Status.ACTIVE, Status.CLOSED), _call_rated),
     VoicemailLeft: {Status.CLOSED: _voicemail_left},
 }
@@ -1582,6 +1864,10 @@ LEADS: dict[Handler, tuple[Status, ...]] = {
     _ring_answered: (Status.ACTIVE,),
     _ring_ended: (Status.QUEUED, Status.CLOSED),
     _call_ended: (Status.CLOSED,),
+    _talk_ended: (Status.CLOSED, Status.QUEUED),
+    _talk_moved: (Status.CLOSED,),
+    _forward_ended: (Status.QUEUED,),
+    _transfer_talk: (Status.QUEUED, Status.OFFERED, Status.CLOSED),
     _offer: (Status.OFFERED,),
     _close: (Status.CLOSED,),
     _spam: (Status.CLOSED,),

@@ -113,7 +113,26 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """Of a call: why it is to go elsewhere as soon as no phone rings for it. unanswered: it has waited as long as its line lets it;
     outside: the line has closed."""
     elsewhere: str = ""
-    """Where its caller was sent when nobody answered: voicemail, forward, hang_up."""
+    """Where its caller was sent when nobody answered: voicemail, forward, hang_up; away: where a phone has passed them on to."""
+    forward_to: str = ""
+    """The number outside to which an operator has passed it on; empty: its line's."""
+    held: bool = False
+    """Of a call while ACTIVE: its caller hears music, for the operator has put them on hold or asks a colleague."""
+    held_at: datetime | None = None
+    """Since when it is held."""
+    consulted: OperatorId | None = None
+    """Of a call while held: the colleague who is asked about it, whose budget has its weight."""
+    consult_no: int = 0
+    """How often a colleague was asked."""
+    consult_lifted: bool = False
+    """The colleague has lifted the phone."""
+    listens: OperatorId | None = None
+    """Of a call while ACTIVE: the supervisor whose phone is to ring so that they hear it."""
+    listens_how: str = ""
+    listen_no: int = 0
+    """How often somebody wanted to hear it."""
+    listeners: tuple[OperatorId, ...] = ()
+    """Supervisors who hear it."""
     stars: int = 0
     """What its caller rated the talk by key, 1 to 5; 0: they did not."""
     voicemail_seconds: int = 0

@@ -59,6 +59,7 @@ class Action(StrEnum):
     INVITE_COLLEAGUE = "invite_colleague"
     JOIN_SESSION = "join_session"
     TAKE_OVER_SESSION = "take_over_session"
+    LISTEN_TO_TALK = "listen_to_talk"
     MARK_SPAM = "mark_spam"
     SNOOZE_SESSION = "snooze_session"
     START_SESSION = "start_session"
@@ -131,6 +132,7 @@ _SUPERVISOR: dict[Action, Reach] = {
     Action.TRANSFER_SESSION: Reach.LINES,
     Action.ASSIGN_SESSION: Reach.LINES,
     Action.TAKE_OVER_SESSION: Reach.LINES,
+    Action.LISTEN_TO_TALK: Reach.LINES,
     Action.REVIEW_SESSION: Reach.LINES,
     Action.HEAR_CALLS: Reach.LINES,
     Action.CHANGE_CONTACTS: Reach.LINES,

@@ -569,6 +569,7 @@ class _State(msgspec.Struct):
     members: tuple[str, ...] = ()
     invited: tuple[str, ...] = ()
     passed_by: str | None = None
+    consulted: str | None = None
     load: LoadKind = LoadKind.CHAT
 
 
@@ -665,7 +666,7 @@ _OFFERED = msgspec.json.Decoder(_OfferedBody)
 
 
 class _Offered(NamedTuple):
-    """An offer that the journal tells of: *by* a distribution, of whose *rule*, or by whoever passed the session to a colleague."""
+    """An offer that the journal tells of: *by* a distribution, of whose *rule*, or by who passed it on or had it ring for them."""
 
     session: str
     number: int
@@ -683,7 +684,7 @@ _OFFERS_TOLD = sql(
     select(*cols(journal, "id session_id line_id kind body"))
     .where(
         journal.c.id > bindparam("after"),
-        one_of(journal.c.kind, "offered", "transfer"),
+        one_of(journal.c.kind, "offered", "transfer", "take"),
         journal.c.session_id.is_not(None),
         journal.c.body.like('%"make_offers"%'),
     )
@@ -721,12 +722,12 @@ def _offers_of_journal(tx: Tx) -> Iterator[str]:
 
 
 def _offers_of_nobody(tx: Tx) -> Iterator[str]:
-    """Yield offers that no distribution made, nor anybody who passed a session on."""
+    """Yield offers that no distribution made, nor an operator."""
     statement = select(*cols(offers, "id session_id offer_no operator_id")).where(
         not_(exists().where(journal.c.id == offers.c.distribution_id, journal.c.kind == "distribution"))
     )
     if rows := tx.all(adhoc(statement)):
-        passed = {told.key for told in _offered(tx) if told.by == "transfer"}
+        passed = {told.key for told in _offered(tx) if told.by != "offered"}
         yield from (id_ for id_, *key in rows if tuple(key) not in passed)
 
 
@@ -741,7 +742,7 @@ def _budgets_unlike_load(tx: Tx) -> Iterator[str]:
     for state in _states(tx, one_of(sessions.c.status, Status.OFFERED.value, Status.ACTIVE.value, Status.SNOOZED.value)):
         if state.status is not Status.OFFERED and not state.counted:
             continue
-        holders = state.offered_to if state.status is Status.OFFERED else (state.operator_id,)
+        holders = state.offered_to if state.status is Status.OFFERED else (state.operator_id, state.consulted)
         for holder in holders:
             if holder is not None:
                 weight, rings = load.get(holder, (0, 0))

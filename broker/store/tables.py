@@ -554,6 +554,11 @@ calls = _table(
     _text("recording", default=""),  # of the talk: a file below the folder of recordings
     _text("voicemail", default=""),  # what the caller said to the machine: likewise
     _text("problem", default=""),  # what went wrong with it, in words for an administrator
+    _text("talk_leg", default=""),  # the channel of whoever talks with the caller
+    _text("consult_leg", default=""),  # of the colleague who is asked about it
+    _int("consult_rung", default=0),  # the last asking for which a colleague's phone was rung; written before it is
+    _int("parked", default=0),  # on hold: the attempt at which both were taken apart; 0: they are not. Written before they are
+    _int("listened", default=0),  # the last wish to hear it for which a phone was rung; written before it is
     Index(
         "ix_calls_open",
         "channel_id",

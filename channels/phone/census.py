@@ -21,7 +21,7 @@ from broker.inbound import enter
 from broker.ports import Store, Tx
 from channels.phone import ledger
 from channels.phone.adapter import KIND_NAME
-from channels.phone.switchboard import Asks
+from channels.phone.office import Asks
 
 log = structlog.get_logger(__name__)
 

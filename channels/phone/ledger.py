@@ -20,6 +20,7 @@ from broker.store.tables import calls, conversations, offers, sessions
 
 _NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
 _COLUMNS = "conversation_id channel_id number called leg attempt rung operator_id talk_us ended_us recording voicemail"
+_LEGS = "leg operator_id talk_leg consult_leg consult_rung parked listened talk_us talk_ended_us ended_us"
 _CLAIM = sql(
     update(calls)
     .values(attempt=calls.c.attempt + 1, process_id=bindparam("process"), leg=bindparam("channel_name"))
@@ -38,7 +39,13 @@ _RING = sql(
 )
 _TALK = sql(
     update(calls)
-    .values(operator_id=bindparam("operator"), talk_us=bindparam("now_us"), talk_ended_us=None)
+    .values(
+        operator_id=bindparam("operator"),
+        talk_us=func.coalesce(calls.c.talk_us, bindparam("now_us")),
+        talk_ended_us=None,
+        talk_leg=bindparam("phone"),
+        parked=0,
+    )
     .where(
         calls.c.conversation_id == bindparam("conversation"), or_(calls.c.talk_us.is_(None), calls.c.talk_ended_us.is_not(None))
     )
@@ -47,6 +54,38 @@ _TALK_ENDED = sql(
     update(calls)
     .values(talk_ended_us=bindparam("now_us"))
     .where(calls.c.conversation_id == bindparam("conversation"), calls.c.talk_us.is_not(None), calls.c.talk_ended_us.is_(None))
+)
+_JOIN = sql(
+    update(calls)
+    .values(operator_id=bindparam("operator"), talk_leg=bindparam("phone"), consult_leg="", parked=0, talk_ended_us=None)
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.ended_us.is_(None))
+)
+_PARK = sql(
+    update(calls)
+    .values(parked=calls.c.attempt)
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.parked == 0, calls.c.ended_us.is_(None))
+)
+_UNPARK = sql(update(calls).values(parked=0).where(calls.c.conversation_id == bindparam("conversation")))
+_ASK = sql(
+    update(calls)
+    .values(consult_rung=bindparam("number"), consult_leg="")
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.consult_rung < bindparam("number"))
+)
+_ASKED = sql(
+    update(calls)
+    .values(consult_leg=bindparam("phone"))
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.consult_rung == bindparam("number"))
+)
+_LISTEN = sql(
+    update(calls)
+    .values(listened=bindparam("number"))
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.listened < bindparam("number"))
+)
+_TALKING = sql(
+    select(calls.c.conversation_id)
+    .where(calls.c.ended_us.is_(None), calls.c.channel_id == bindparam("channel"), calls.c.talk_us.is_not(None))
+    .order_by(calls.c.came_us)
+    .limit(10_000)
 )
 _ENDED = sql(
     update(calls)
@@ -80,8 +119,10 @@ _OPEN = sql(
     .limit(10_000)
 )
 _STANDS = sql(
-    select(sessions.c.state, *cols(conversations, "input_seq worked_seq"))
-    .join_from(conversations, sessions, sessions.c.id == conversations.c.session_id, isouter=True)
+    select(sessions.c.state, *cols(conversations, "input_seq worked_seq"), *cols(calls, _LEGS))
+    .select_from(conversations)
+    .join(calls, calls.c.conversation_id == conversations.c.id)
+    .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
     .where(conversations.c.id == bindparam("conversation"))
 )
 _WAITS = sql(
@@ -131,7 +172,32 @@ class Stands(msgspec.Struct, frozen=True):
     offered_until: datetime | None = None
     offer_no: int = 0
     elsewhere: str = ""
-    """Where its caller was sent: voicemail, forward, hang_up; empty: nowhere."""
+    """Where its caller was sent: voicemail, forward, hang_up, away; empty: nowhere."""
+    forward_to: str = ""
+    held: bool = False
+    consulted: OperatorId | None = None
+    consult_no: int = 0
+    consult_lifted: bool = False
+    listens: OperatorId | None = None
+    listens_how: str = ""
+    listen_no: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """The channels of a call, as the exchange names them, and what has been done with them."""
+
+    caller: str
+    operator_id: OperatorId | None
+    talk: str
+    """Of whoever speaks with the caller, or has put them on hold: *operator_id*."""
+    consult: str
+    consult_rung: int
+    parked: int
+    listened: int
+    talks: bool
+    """There is a talk, on hold or not."""
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +207,7 @@ class Look:
     stands: Stands | None
     decided: bool
     now: datetime
+    legs: Legs
 
 
 _STATE = msgspec.json.Decoder(Stands)
@@ -186,13 +253,15 @@ def offered(tx: Tx, conversation: ConversationId, offer_no: int) -> list[Operato
     return [operator for (operator,) in tx.all(_OFFERED, conversation=conversation, offer=offer_no)]
 
 
-def look(tx: Tx, conversation: ConversationId) -> Look:
-    """Return how the call's session stands now."""
+def look(tx: Tx, conversation: ConversationId) -> Look | None:
+    """Return how the call's session stands now; None: there is no such call."""
     row = tx.one(_STANDS, conversation=conversation)
     if row is None:
-        return Look(None, decided=True, now=tx.now)
-    state, came, decided = row
-    return Look(_STATE.decode(state) if state is not None else None, decided >= came, tx.now)
+        return None
+    state, came, decided, caller, operator, talk_leg, consult, rung, parked, listened, talk_us, talk_ended_us, ended_us = row
+    talks = talk_us is not None and talk_ended_us is None
+    legs = Legs(caller, operator, talk_leg, consult, rung, parked, listened, talks, ended_us is not None)
+    return Look(_STATE.decode(state) if state is not None else None, decided >= came, tx.now, legs)
 
 
 def ring(tx: Tx, call: Call, offer_no: int) -> bool:
@@ -200,9 +269,44 @@ def ring(tx: Tx, call: Call, offer_no: int) -> bool:
     return bool(tx.run(_RING, conversation=call.id, mine=call.attempt, offer=offer_no))
 
 
-def talk(tx: Tx, conversation: ConversationId, operator: OperatorId) -> None:
-    """Say that *operator* talks with the caller from now on."""
-    tx.run(_TALK, conversation=conversation, operator=operator, now_us=to_us(tx.now))
+def talk(tx: Tx, conversation: ConversationId, operator: OperatorId, phone: str) -> None:
+    """Say that *operator* talks with the caller from now on, by the channel *phone*."""
+    tx.run(_TALK, conversation=conversation, operator=operator, phone=phone, now_us=to_us(tx.now))
+
+
+def join(tx: Tx, conversation: ConversationId, operator: OperatorId | None, phone: str) -> None:
+    """Say that the caller, who has been talking or on hold, speaks with *operator* now, by the channel *phone*."""
+    tx.run(_JOIN, conversation=conversation, operator=operator, phone=phone)
+
+
+def park(tx: Tx, conversation: ConversationId) -> bool:
+    """Say that caller and operator are taken apart, for the caller is on hold; False: they were."""
+    return bool(tx.run(_PARK, conversation=conversation))
+
+
+def unpark(tx: Tx, conversation: ConversationId) -> None:
+    """Say that they could not be."""
+    tx.run(_UNPARK, conversation=conversation)
+
+
+def ask(tx: Tx, conversation: ConversationId, number: int) -> bool:
+    """Say that a colleague's phone is rung for the asking *number*; False: it was."""
+    return bool(tx.run(_ASK, conversation=conversation, number=number))
+
+
+def asked(tx: Tx, conversation: ConversationId, number: int, phone: str) -> None:
+    """Say by which channel the colleague of the asking *number* speaks."""
+    tx.run(_ASKED, conversation=conversation, number=number, phone=phone)
+
+
+def listen(tx: Tx, conversation: ConversationId, number: int) -> bool:
+    """Say that a supervisor's phone is rung for the wish *number* to hear the call; False: it was."""
+    return bool(tx.run(_LISTEN, conversation=conversation, number=number))
+
+
+def talking(tx: Tx, channels: Collection[ChannelId]) -> list[ConversationId]:
+    """Return the calls of *channels* that somebody has answered and that are not known to have ended."""
+    return [id_ for channel in channels for (id_,) in tx.all(_TALKING, channel=channel)]
 
 
 def talk_ended(tx: Tx, conversation: ConversationId) -> None:

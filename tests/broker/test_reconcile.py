@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from broker.access.authorize import Actor
-from broker.domain import LoadKind, OperatorId, Role, Source, to_us
+from broker.domain import LoadKind, OperatorId, PresenceState, Role, Source, to_us
+from broker.events import Consult, Resume, Transfer
 from broker.leases import free
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
@@ -290,6 +291,38 @@ def test_a_budget_that_leaks_is_named(busy):
     """A weight that nobody holds any more is a fault although no row is missing."""
     with _changed(busy, "UPDATE budgets SET reserved = reserved - 25 WHERE reserved >= 25") as report:
         assert "budgets" in {broken.table for broken in report.broken}
+
+
+def test_a_call_that_somebody_has_ring_and_asks_a_colleague_about_is_clean():
+    """No distribution made the offer; the colleague's budget has the call beside its operator's, on hold and when it is passed on."""
+    house = House()
+    shop = house.line("shop", calls={"no_answer_does": "wait"})
+    number = house.channel(shop, "number", replace(STREAM, load=LoadKind.CALL))
+    ann, bob = house.operator("ann", shop), house.operator("bob", shop)
+    house.store.change("UPDATE operators SET phone = 'PJSIP/100'")
+    for who in (ann, bob):
+        house.presence(who, PresenceState.AWAY)
+    call = house.call(number, "call-1", "+79120000001")
+    house.settle()
+    house.take(call, ann)
+    house.settle()
+    assert ("offered", None) == (house.session(call)["status"], house.row("offers")["distribution_id"])
+    assert house.do(reconcile).ok
+
+    house.lift(call, ann)
+    house.presence(bob, PresenceState.ONLINE)
+    house.enter(call, lambda at, command: Consult(at=at, operator_id=ann, command=command, colleague=bob))
+    house.settle()
+    assert [1, 1] == [row["calls"] for row in house.rows("budgets")]
+    assert house.do(reconcile).ok
+    with _changed(house, "UPDATE budgets SET calls = 0, reserved = 0") as report:
+        assert {ann, bob} == {who for broken in report.broken for who in broken.ids}
+
+    house.enter(call, lambda at, command: Resume(at=at, operator_id=ann, command=command))
+    house.enter(call, lambda at, command: Transfer(at=at, operator_id=ann, command=command, to_operator=bob))
+    house.settle()
+    assert "offered" == house.session(call)["status"]
+    assert house.do(reconcile).ok
 
 
 def test_a_session_that_differs_from_its_state_is_named(busy):

@@ -192,7 +192,7 @@ class House:
     def lift(self, conversation: ConversationId, operator: OperatorId) -> None:
         """Let *operator* lift the phone."""
         self._enter(conversation, lambda at, command: RingAnswered(at, operator))
-        self.do(lambda tx: ledger.talk(tx, conversation, operator))
+        self.do(lambda tx: ledger.talk(tx, conversation, operator, "PJSIP/100-00000001"))
 
     def hang_up(self, conversation: ConversationId) -> None:
         """Let the caller hang up."""
@@ -271,6 +271,10 @@ class House:
         """Let *operator* come or go."""
         lines = [line for line, people in self.do(directory.load).seats.items() if operator in people]
         self.do(lambda tx: set_presence(tx, operator, state, lines))
+
+    def enter(self, conversation: ConversationId, make: Callable[[datetime, str], Event]) -> None:
+        """Let a deed be entered that there is no word for here."""
+        self._enter(conversation, make)
 
     def _enter(self, conversation: ConversationId, make: Callable[[datetime, str], Event], raw: bytes = b"") -> None:
         self._deeds += 1

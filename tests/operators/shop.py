@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ import httpx
 
 from broker import inbound
 from broker.config import Settings
-from broker.domain import ChannelId, Directory, LineId, LoadKind, OperatorId, PresenceState, Role
+from broker.domain import ChannelId, Directory, LineId, LoadKind, OperatorId, PresenceState, Role, to_us
+from broker.events import Event, RingAnswered
 from broker.ports import Tx
 from broker.store import directory as directories
 from broker.store.sql import insert_row
-from broker.store.tables import seats
+from broker.store.tables import calls, seats
 from operators import presence
 from operators.board_rest import routes as board_routes
 from operators.calls_rest import routes as call_routes
@@ -35,6 +38,7 @@ from tests.support.store import plain, read_once
 
 NOBODY = "01900000-0000-7000-8000-ffffffffffff"
 _SEAT = insert_row(seats, "line_id operator_id position")
+_CALL = insert_row(calls, "conversation_id channel_id number called came_us")
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Shop:
     channels: list[FakeChannel] = field(default_factory=list)
     ids: dict[str, OperatorId] = field(default_factory=dict)
     browsers: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    load: LoadKind = LoadKind.CHAT
+    """What comes by its channels."""
+    _rung: int = 0
 
     def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
         """Ask as *who*."""
@@ -90,9 +97,48 @@ class Shop:
         self.site.write(lambda tx: inbound.accept(tx, channel.id, prepared))
         self.go_on()
 
+    def ring(self, number: str, line: int = 0) -> str:
+        """Return a session that somebody has opened by calling from *number*; from now on all come by telephone, and everybody has one."""
+        self.load = LoadKind.CALL
+        self.rows("UPDATE operators SET phone = 'PJSIP/' || login")
+        self._rung += 1
+        channel = self.channels[line]
+        raw = wrote(f"call-{self._rung}", f"{number}-{self._rung}", number, phone=number)
+        settings = self.site.write(directories.load).lines[channel.line_id].settings
+        prepared = inbound.prepare(channel, [raw], settings)
+
+        def call(tx: Tx) -> None:
+            (accepted,) = inbound.accept(tx, channel.id, prepared)
+            tx.run(
+                _CALL,
+                conversation_id=accepted.conversation_id,
+                channel_id=channel.id,
+                number=number,
+                called="100",
+                came_us=to_us(tx.now),
+            )
+
+        self.site.write(call)
+        self.go_on()
+        return self.session()
+
+    def hear(self, session: str, make: Callable[[datetime], Event]) -> None:
+        """Have the telephone say something of a call, and everything that follows from it."""
+        ((conversation,),) = self.rows("SELECT conversation_id FROM sessions WHERE id = ?", session)
+        self._rung += 1
+        self.site.write(lambda tx: inbound.enter(tx, "phone", f"said-{self._rung}", conversation, make))
+        self.go_on()
+
+    def talked(self, number: str = "+79001234567", by: str = "ann") -> str:
+        """Return a call in which *by* talks."""
+        session = self.ring(number)
+        self.hear(session, lambda at: RingAnswered(at=at, operator_id=self.ids[by]))
+        assert self.get(by, f"/sessions/{session}")["operator_id"] == self.ids[by]
+        return session
+
     def go_on(self) -> None:
         """Decide and distribute what there is."""
-        known = House(self.site.write(directories.load), {channel.id: LoadKind.CHAT for channel in self.channels})
+        known = House(self.site.write(directories.load), {channel.id: self.load for channel in self.channels})
         # Each in a transaction of its own, as the loops have it.
         while (found := self.site.write(inbound.undecided)) or (lines := self.site.write(marked)):
             for conversation in found:

@@ -620,6 +620,28 @@ def test_the_list_of_all_is_kept_up_to_date_while_it_is_shown(tmp_path):
     played(tmp_path, story)
 
 
+def test_calls_have_lists_and_deeds_of_their_own(tmp_path):
+    """A list of calls is told of like that of all; what no telephone can dial is refused at once, what is no call by the engine."""
+
+    async def story(desk: Desk) -> None:
+        ann = await desk.operator("ann", desk.line)
+        sue = await desk.operator("sue", role=Role.SUPERVISOR)
+        async with desk.console(ann) as one, desk.console(sue, presence=None) as looks:
+            for box in ("missed", "calls"):
+                await looks.send(t="list", box=box)
+                assert [] == (await looks.next("page", box=box))["cards"]
+            session = await _taken(desk, one)
+            assert "talk" not in (await looks.card(session=session, status="active"))["card"]
+            await one.send(t="do", id="sent-away-1", session=session, verb="transfer", number="nobody")
+            assert "bad_number" == (await one.next("refused", id="sent-away-1"))["code"]
+            await one.do(session, "hold", id_="on-hold-1")
+            assert "not_a_call" == (await one.next("refused", id="on-hold-1"))["code"]
+            await looks.send(t="do", id="listens-1", session=session, verb="listen", how="whisper")
+            assert "not_a_call" == (await looks.next("refused", id="listens-1"))["code"]
+
+    played(tmp_path, story)
+
+
 def test_a_new_seat_shows_its_line_at_once(tmp_path):
     """When an administrator seats an operator, a new snapshot has the line's waiting sessions; unseated, they are gone."""
 

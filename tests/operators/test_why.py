@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from types import ModuleType
@@ -32,18 +32,33 @@ from broker.domain import (
 )
 from broker.errors import NotFound
 from broker.events import (
+    CallEnded,
     Close,
+    Consult,
+    ConsultAnswered,
+    ConsultEnded,
     Decline,
+    ForwardEnded,
+    Hold,
+    HoldFailed,
     Invite,
     Join,
     LeaveSession,
+    Listen,
+    ListenBegan,
+    ListenEnded,
     OperatorGone,
     Reply,
+    Resume,
+    RingAnswered,
+    RingEnded,
     SessionEvent,
     Snooze,
     Spam,
     Take,
     TakeOver,
+    TalkEnded,
+    TalkMoved,
     Transfer,
 )
 from broker.ports import Tx
@@ -132,6 +147,13 @@ class Shop:
                 lambda at: deed(at=at, operator_id=operator, command=command, **more),
                 b"words",
             )
+        )
+        self.go_on()
+
+    def tell(self, conversation: ConversationId, what: type[Any], **more: Any) -> None:
+        """Have the telephone tell something."""
+        self.store.write(
+            lambda tx: inbound.enter(tx, "phone", f"t{next(self._numbers)}", conversation, lambda at: what(at=at, **more))
         )
         self.go_on()
 
@@ -822,6 +844,283 @@ def test_what_is_not_answered_in_time(rule: NoAnswer, told: str | None):
     assert [one.text for one in shop.page(session).decisions if one.kind == "returned"] == ([told] if told else [])
 
 
+# --- talks
+
+
+class Phones(Shop):
+    """A line whose people have phones; Ann has a call."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__("ann", "bob", "sue", loads=LoadKind.CALL, **{"responsible_first": False, **settings})
+        for number, who in enumerate(self.ids):
+            self.change(who, phone=f"PJSIP/10{number}", budget=200)
+        self.change("sue", role="supervisor")
+        self.call = self.say()
+        self.lift("ann")
+        self.told = len(self.story(self.call))
+
+    def lift(self, who: str) -> None:
+        """Let somebody lift the phone that rings for the call."""
+        self.tell(self.call, RingAnswered, operator_id=self.ids[who])
+
+    def rings(self, who: str, how: str) -> None:
+        """Let somebody's phone that rings stop."""
+        number = self.store.one("SELECT max(offer_no) FROM offers")
+        self.tell(self.call, RingEnded, operators=(self.ids[who],), offer_no=number, how=how)
+
+    def since(self, language: str = "en") -> list[str]:
+        """Return what has been told since Ann has it."""
+        return self.story(self.call, language)[self.told :]
+
+    def kinds(self) -> Sequence[str]:
+        """Return its kinds."""
+        return [one.kind for one in reversed(self.page(self.call).decisions)][self.told :]
+
+
+def test_a_talk_on_hold():
+    """Who put the caller on hold and who spoke with them again; that the exchange could not."""
+    shop = Phones()
+    shop.do("ann", shop.call, Hold)
+    shop.do("ann", shop.call, Hold)
+    shop.do("ann", shop.call, Resume)
+    shop.do("ann", shop.call, Hold)
+    shop.tell(shop.call, HoldFailed)
+
+    assert shop.since() == [
+        "Ann put the caller on hold.",
+        "Ann speaks with the caller again.",
+        "Ann put the caller on hold.",
+        "The telephone exchange could not put the caller on hold: Ann talks on with them.",
+    ]
+    assert shop.since("ru") == [
+        "Ann ставит звонок на удержание.",
+        "Ann снова говорит с клиентом.",
+        "Ann ставит звонок на удержание.",
+        "АТС не смогла поставить звонок на удержание: Ann говорит с клиентом дальше.",
+    ]
+    assert shop.kinds() == ["on_hold", "resumed", "on_hold", "resumed"]
+
+
+def test_a_colleague_is_asked():
+    """Who asked whom, whether they lifted the phone, and that the talk goes on."""
+    shop = Phones()
+    asked, bob = partial(shop.do, "ann", shop.call, Consult, colleague=shop.ids["bob"]), shop.ids["bob"]
+    asked()
+    shop.tell(shop.call, ConsultEnded, operator_id=bob, how="busy")
+    asked()
+    shop.tell(shop.call, ConsultAnswered, operator_id=bob)
+    shop.tell(shop.call, ConsultEnded, operator_id=bob, how="talked")
+    shop.tell(shop.call, ConsultEnded, operator_id=bob, how="talked")
+    asked()
+    shop.do("ann", shop.call, Resume)
+
+    assert shop.since() == [
+        "Ann calls Bob to ask about the call. The caller is on hold.",
+        "Bob was busy on the phone. Ann speaks with the caller again.",
+        "Ann calls Bob to ask about the call. The caller is on hold.",
+        "Bob lifted the phone and speaks with Ann.",
+        "Bob has been asked. Ann speaks with the caller again.",
+        "Ann calls Bob to ask about the call. The caller is on hold.",
+        "Ann speaks with the caller again, and Bob is asked no more.",
+    ]
+    assert shop.since("ru")[:5] == [
+        "Ann звонит, чтобы посоветоваться: Bob. Клиент на удержании.",
+        "Телефон занят: Bob. Ann снова говорит с клиентом.",
+        "Ann звонит, чтобы посоветоваться: Bob. Клиент на удержании.",
+        "Bob снимает трубку. Разговор с коллегой: Ann.",
+        "Разговор с коллегой окончен: Bob. Ann снова говорит с клиентом.",
+    ]
+    assert shop.kinds() == ["consulted", "resumed", "consulted", "consulted", "resumed", "consulted", "resumed"]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "told"),
+    [
+        (True, "Ann handed the call over to Bob, who was on the phone already."),
+        (False, "Ann put down the phone: Bob, who was asked, has the call now."),
+    ],
+)
+def test_a_talk_is_handed_over(by_hand: bool, told: str):
+    """To the colleague who was asked: by a deed, or by putting down the phone."""
+    shop = Phones()
+    shop.do("ann", shop.call, Consult, colleague=shop.ids["bob"])
+    shop.tell(shop.call, ConsultAnswered, operator_id=shop.ids["bob"])
+    if by_hand:
+        shop.do("ann", shop.call, Transfer, to_operator=shop.ids["bob"])
+    else:
+        shop.tell(shop.call, TalkEnded, operator_id=shop.ids["ann"])
+
+    latest = shop.latest(shop.call, "handed_over")
+    assert latest.text == f"{told} Bob is responsible for the customer from now on."
+    assert latest.chosen == [shop.ids["bob"]]
+
+
+def test_a_talk_is_passed_on_and_comes_back():
+    """To whom, by the console or by the phone; who is rung first when they do not take it."""
+    shop = Phones()
+    shop.do("ann", shop.call, Transfer, to_operator=shop.ids["bob"])
+    shop.rings("bob", "busy")
+    shop.lift("ann")
+    shop.do("ann", shop.call, Transfer, to_operator=shop.ids["bob"], by_phone=True)
+    shop.lift("bob")
+
+    assert shop.since() == [
+        "Ann passed it on to Bob, who is asked.",
+        "Bob was busy on the phone. It goes on. The caller waits again, and Ann is rung first.",
+        "Offered to Ann: the customer is theirs, so they are asked first.",
+        "Ann lifted the phone.",
+        "Ann passed it on by phone to Bob, whose phone rings.",
+        "Bob lifted the phone. Bob is responsible for the customer from now on.",
+    ]
+    assert shop.since("ru")[1] == "Телефон занят: Bob. Диалог идёт дальше. Клиент снова ждёт, первым звоним сюда: Ann."
+    assert shop.latest(shop.call, "passed_on").until is not None
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ({"to_operator": "bob"}, "Ann passed it on by phone to Bob, who cannot have it now."),
+        ({}, "Ann passed it on by phone to where there is nobody."),
+    ],
+)
+def test_what_a_phone_could_not_pass_on(to: dict[str, str], told: str):
+    """That it went back to the queue, and for whom."""
+    shop = Phones()
+    shop.set("bob", AWAY)
+    shop.do("ann", shop.call, Transfer, by_phone=True, **{key: shop.ids[who] for key, who in to.items()})
+
+    assert shop.latest(shop.call, "returned").text == f"{told} The caller waits again, and Ann is rung first."
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("+79121234567", "the number …4567"), ("101", "the number 101"), ("*21#", "a number outside")],
+)
+@pytest.mark.parametrize(("by_phone", "how"), [(False, ""), (True, " by phone")])
+def test_a_talk_goes_to_a_number(number: str, shown: str, by_phone: bool, how: str):
+    """Of which only the end is shown; and not that nobody had answered."""
+    shop = Phones()
+    shop.do("ann", shop.call, Transfer, to_number=number, by_phone=by_phone)
+
+    assert shop.since() == [f"Ann passed it on{how} to {shown}."]
+
+
+def test_a_number_that_does_not_answer():
+    """The caller is with us again."""
+    shop = Phones()
+    shop.do("ann", shop.call, Transfer, to_number="+79121234567")
+    shop.tell(shop.call, ForwardEnded, how="busy")
+
+    back = shop.latest(shop.call, "returned")
+    assert back.text == "The number outside did not answer. The caller waits again, and Ann is rung first."
+    assert shop.latest(shop.call, "offered").rule == "responsible"
+
+
+def test_the_lines_own_number_that_does_not_answer():
+    """The caller speaks to the machine."""
+    shop = Phones(calls={"no_answer_seconds": 30, "no_answer_does": "forward"})
+    shop.tell(shop.call, CallEnded)
+    call = shop.say("w")
+    for who in shop.ids:
+        shop.set(who, AWAY)
+    shop.wait(31)
+    shop.tell(call, ForwardEnded, how="busy")
+
+    assert shop.story(call)[-1] == "The number outside did not answer. Nobody answered: the caller was asked to leave a message."
+
+
+def test_a_phone_that_is_put_down():
+    """It ends the talk; while the caller is on hold it ends nothing."""
+    shop = Phones()
+    shop.do("ann", shop.call, Hold)
+    shop.tell(shop.call, TalkEnded, operator_id=shop.ids["ann"])
+    shop.lift("ann")
+    shop.tell(shop.call, TalkEnded, operator_id=shop.ids["ann"], missing=True)
+    shop.lift("ann")
+    shop.tell(shop.call, TalkEnded, operator_id=shop.ids["ann"])
+    told = [one for one, kind in zip(shop.since(), shop.kinds(), strict=True) if kind in ("returned", "closed")]
+
+    assert told == [
+        "Ann put down the phone while the caller was on hold. The caller waits again, and Ann is rung first.",
+        "Ann was not on the phone any more when the caller was to speak with them again. "
+        "The caller waits again, and Ann is rung first.",
+        "Ann put down the phone: the talk is over.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        (
+            {"operator_id": "bob"},
+            "Ann passed the talk on by phone: Bob speaks with the caller now. Bob is responsible for the customer from now on.",
+        ),
+        ({"number": "+79121234567"}, "Ann passed the talk on by phone: the caller speaks with the number …4567 now."),
+        (
+            {"number": "pjsip/trunk"},
+            "Ann passed the talk on by phone: the caller speaks with a phone that is nobody's here now.",
+        ),
+    ],
+)
+def test_a_talk_that_the_phones_have_moved(to: dict[str, str], told: str):
+    """Who speaks with the caller now."""
+    shop = Phones()
+    shop.tell(shop.call, TalkMoved, **{key: shop.ids.get(what, what) for key, what in to.items()})
+
+    assert shop.since() == [told]
+
+
+@pytest.mark.parametrize(
+    ("how", "wants", "hears"),
+    [
+        ("listen", "Sue wants to hear the talk: their phone rings.", "Sue hears the talk."),
+        (
+            "whisper",
+            "Sue wants to hear the talk and to whisper to the operator: their phone rings.",
+            "Sue hears the talk, and the operator hears them.",
+        ),
+        ("barge", "Sue wants to join the talk: their phone rings.", "Sue joined the talk: operator and caller hear them."),
+    ],
+)
+def test_a_supervisor_listens(how: str, wants: str, hears: str):
+    """Who and how, and until when; and that they did not lift the phone."""
+    shop, sue = Phones(), {}
+    sue["operator_id"] = shop.ids["sue"]
+    shop.do("sue", shop.call, Listen, how=how)
+    shop.tell(shop.call, ListenBegan, **sue)
+    shop.tell(shop.call, ListenBegan, **sue)
+    shop.tell(shop.call, ListenEnded, **sue)
+    shop.do("sue", shop.call, Listen, how=how)
+    shop.tell(shop.call, ListenEnded, **sue)
+    shop.tell(shop.call, ListenEnded, **sue)
+
+    assert shop.since() == [wants, hears, "Sue hears the talk no more.", wants, "Sue did not lift the phone to hear the talk."]
+    assert set(shop.kinds()) == {"listened"}
+
+
+def test_a_caller_who_hangs_up_on_the_way():
+    """Somebody has spoken with them before."""
+    shop = Phones()
+    shop.do("ann", shop.call, Hold)
+    shop.tell(shop.call, TalkEnded, operator_id=shop.ids["ann"])
+    shop.tell(shop.call, CallEnded)
+
+    assert shop.since()[-1] == "The caller hung up before anybody spoke with them again."
+
+
+def test_what_could_not_be_done_is_not_told():
+    """A refusal moved nobody."""
+    shop = Phones()
+    shop.do("bob", shop.call, Hold)
+    shop.do("ann", shop.call, Consult, colleague=shop.ids["ann"])
+    shop.do("bob", shop.call, Listen)
+    shop.do("bob", shop.call, Transfer, to_number="+100")
+    shop.tell(shop.call, TalkEnded, operator_id=shop.ids["bob"])
+    shop.tell(shop.call, ForwardEnded, how="busy")
+
+    assert shop.since() == []
+
+
 # --- words
 
 
@@ -883,6 +1182,8 @@ def test_the_codes_are_found_where_they_are_made():
         *(f"diverted.unanswered.{code}" for code in ("voicemail", "forward", "hang_up")),
         *(f"offer.{code}" for code in ("busy", "unreachable")),
         *(f"hung_up.{code}" for code in (engine.MISSED, engine.LOST)),
+        *(f"consult_ended.{how}" for how in ("talked", "declined", "ran_out", "busy", "unreachable")),
+        *(f"{told}.{how}" for told in ("listens", "hears") for how in ("whisper", "barge")),
     ],
 )
 def test_every_code_has_words(key):

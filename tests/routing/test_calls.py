@@ -155,6 +155,7 @@ def test_a_phone_that_is_lifted_as_the_call_goes_elsewhere_brings_it_back():
         (CLOSED, "the call is over"),
         (replace(CLOSED, operator_id=None, outcome="missed"), "the call is over"),
         (replace(CLOSED, outcome="voicemail"), "the call is over"),  # what whoever closed it has written
+        (replace(CLOSED, outcome="forward", elsewhere="forward"), "the call is over"),  # they have passed it on since
     ],
 )
 def test_a_second_word_of_it_changes_nothing(before: Session, why: str):
@@ -220,7 +221,6 @@ def test_it_rings_only_where_it_can(who: dict[str, Any], code: str):
         (QUEUED, TakeOver, {}),
         (TALKS, TakeOver, {}),
         (TALKS, Snooze, {"until": NOON + MINUTE}),
-        (TALKS, Transfer, {"to_operator": BOB}),
         (CLOSED, Start, {"message_id": MessageId("m")}),
     ],
 )

@@ -28,13 +28,22 @@ from broker.events import (
     CallEnded,
     CallRated,
     Close,
+    Consult,
+    ConsultAnswered,
+    ConsultEnded,
     ContactMessage,
     Decline,
+    ForwardEnded,
     Held,
+    Hold,
+    HoldFailed,
     Invite,
     Join,
     KpiDue,
     LeaveSession,
+    Listen,
+    ListenBegan,
+    ListenEnded,
     NoAnswerDue,
     Note,
     Offered,
@@ -43,6 +52,7 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    Resume,
     RingAnswered,
     RingEnded,
     RoundDue,
@@ -53,6 +63,8 @@ from broker.events import (
     Start,
     Take,
     TakeOver,
+    TalkEnded,
+    TalkMoved,
     Transfer,
     VoicemailLeft,
 )
@@ -122,23 +134,31 @@ def calls(status):
             return []  # nobody puts a caller by
         case Status.OFFERED:
             return [*ringing, *(replace(one, diverts=UNANSWERED) for one in ringing)]
+        case Status.ACTIVE:
+            held = [replace(one, held=True) for one in ringing]
+            asking = [
+                replace(one, consulted=BOB, invited=(BOB,), consult_lifted=lifted) for one in held for lifted in (False, True)
+            ]
+            return [*ringing, *held, *asking]
         case Status.CLOSED:
-            return [*ringing, *(replace(one, operator_id=None, outcome="voicemail", elsewhere="voicemail") for one in ringing)]
+            sent = [replace(one, outcome=to, elsewhere=to) for one in ringing for to in ("voicemail", "forward")]
+            missed = [replace(one, operator_id=None) for one in sent]
+            return [*ringing, *missed, *(replace(one, forward_to="100") for one in sent if one.elsewhere == "forward")]
     return ringing
 
 
 def events(kind):
     """Return events of *kind*, by the right and the wrong person, in time and late."""
     times = [NOON, NOON + HOUR, NOON + 3 * HOUR]
-    if kind in (Take, Decline, Close, Join, LeaveSession, TakeOver):
+    if kind in (Take, Decline, Close, Join, LeaveSession, TakeOver, Hold, Resume, Listen):
         return [kind(at=at, operator_id=who, command="x") for at, who in product(times, (ANN, BOB))]
     if kind is Transfer:
         return [
-            kind(at=NOON, operator_id=who, command="x", assigned=assigned, **to)
-            for who, assigned in product((ANN, BOB), (False, True))
-            for to in ({"to_operator": BOB}, {"to_line": LineId("l")})
+            kind(at=NOON, operator_id=who, command="x", assigned=assigned, by_phone=by_phone, **to)
+            for who, assigned, by_phone in product((ANN, BOB), (False, True), (False, True))
+            for to in ({"to_operator": BOB}, {"to_line": LineId("l")}, {"to_number": "100"})
         ]
-    if kind is Invite:
+    if kind in (Invite, Consult):
         return [kind(at=NOON, operator_id=who, command="x", colleague=BOB) for who in (ANN, BOB)]
     if kind is Spam:
         return [kind(at=NOON, operator_id=who, command="x", ban=ban) for who, ban in product((ANN, BOB), (False, True))]
@@ -157,8 +177,16 @@ def events(kind):
     if kind is Held:
         whys = ("round", "nobody", "rounds_over")
         return [kind(at=NOON, until=until, why=why) for until in (None, NOON + HOUR) for why in whys]
-    if kind is RingAnswered:
+    if kind in (RingAnswered, ConsultAnswered, ListenBegan, ListenEnded):
         return [kind(at=NOON, operator_id=who) for who in (ANN, BOB)]
+    if kind is ConsultEnded:
+        return [kind(at=NOON, operator_id=who, how="talked") for who in (ANN, BOB)]
+    if kind is TalkEnded:
+        return [kind(at=NOON, operator_id=who, missing=missing) for who, missing in product((ANN, BOB), (False, True))]
+    if kind is TalkMoved:
+        return [kind(at=NOON, operator_id=BOB), kind(at=NOON, number="100")]
+    if kind is ForwardEnded:
+        return [kind(at=NOON, how="busy")]
     if kind is RingEnded:
         return [kind(at=NOON, operators=(ANN,), offer_no=number, how="busy") for number in (0, 1)]
     if kind is CallRated:
@@ -170,7 +198,7 @@ def events(kind):
             kind(at=NOON, operator_id=ANN, vanished=vanished, removed=removed)
             for vanished, removed in product((False, True), repeat=2)
         ]
-    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue, CallEnded)
+    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue, CallEnded, HoldFailed)
     return [kind(at=at) for at in times]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from broker import inbound
 from broker.domain import ConversationId, LineId, LoadCounts, LoadKind, OperatorId, Outside, PresenceState, Role
-from broker.events import Event, Snooze, Transfer
+from broker.events import CallEnded, Event, ForwardEnded, RingAnswered, RingEnded, Snooze, Transfer
 from broker.ports import Tx
 from broker.store import journal
 from routing.traffic import Found, gather, kept
 from routing.what_if import Ending, Habit, Lived
 from tests.crm_bridge.house import House, Provider
+from tests.support.channels import STREAM
 from tests.support.clock import NOON
 
 ONLINE, AWAY = PresenceState.ONLINE, PresenceState.AWAY
@@ -240,6 +242,47 @@ def test_what_older_engines_left_is_read_as_far_as_it_goes():
         lived.conversation.contact_priority,
         lived.conversation.language,
     )
+
+
+def test_a_talk_that_is_passed_on_and_comes_back():
+    """Not taken by a colleague, not answered outside, put into the queue, and rung by whoever wanted it there: taken once."""
+    desk = Desk(calls={"no_answer_does": "wait"})
+    house, ann = desk.house, desk.ann
+    bob = house.operator("bob", desk.shop)
+    house.store.change("UPDATE operators SET phone = 'PJSIP/100'")
+    number = house.channel(desk.shop, "number", replace(STREAM, load=LoadKind.CALL))
+    call = house.call(number, "call-1", "+79120000001")
+    house.settle()
+    desk.at(5)
+    desk.enter(call, lambda at: RingAnswered(at, ann))
+    desk.at(25)
+    desk.enter(call, lambda at: Transfer(at=at, operator_id=ann, command="", to_operator=bob))
+    desk.at(30)
+    desk.enter(call, lambda at: RingEnded(at, (bob,), 2, "busy"))
+    desk.at(35)
+    desk.enter(call, lambda at: RingAnswered(at, ann))
+    desk.at(45)
+    desk.enter(call, lambda at: Transfer(at=at, operator_id=ann, command="", to_number="+79120000002"))
+    desk.at(60)
+    desk.enter(call, lambda at: ForwardEnded(at, "busy"))
+    desk.at(65)
+    desk.enter(call, lambda at: RingAnswered(at, ann))
+    house.presence(bob, AWAY)
+    desk.at(70)
+    desk.enter(call, lambda at: Transfer(at=at, operator_id=ann, command="", to_line=desk.shop))
+    desk.take(80, call, bob)
+    desk.at(82)
+    desk.enter(call, lambda at: RingAnswered(at, bob))
+    desk.at(100)
+    desk.enter(call, CallEnded)
+    desk.at(200)
+    found = desk.found()
+
+    (lived,), (wait,) = found.traffic.sessions, found.actual.waits
+    assert [(25, "given_back"), (10, "closed"), (15, "reopened"), (5, "passed_on"), (18, "closed")] == story(lived)
+    assert (Ending.TAKEN, NOON + timedelta(seconds=5), ann) == (wait.ending, wait.ended_at, wait.taken_by)
+    assert {"made": 2, "busy": 1, "taken": 1} == found.actual.offers[desk.shop, bob]
+    assert (0, 0) == (found.remarks.from_list, found.remarks.by_name)
 
 
 # --- where people were

@@ -16,6 +16,7 @@ judged by something else than what made it.
     DEADLINE    an offer ended at another moment than its deadline without an answer
     LOST        what a customer wrote is in no session, or in one that was closed without them; a call has ended and goes nowhere
     TWICE       a phone was to ring of somebody whose phone rang, or who talked; or of somebody without one
+    RECALL      a caller who comes back from a talk is not for whoever spoke with them first; or was not taken back from a phone
     STUCK       everybody is there and takes what they are offered, and a session waits still
     REPLAY      a decision made again from its record is other bytes
 
@@ -63,13 +64,22 @@ from broker.events import (
     CallEnded,
     CallRated,
     Close,
+    Consult,
+    ConsultAnswered,
+    ConsultEnded,
     ContactMessage,
     Decline,
+    ForwardEnded,
     Held,
+    Hold,
+    HoldFailed,
     Invite,
     Join,
     KpiDue,
     LeaveSession,
+    Listen,
+    ListenBegan,
+    ListenEnded,
     NoAnswerDue,
     Note,
     Offered,
@@ -79,6 +89,7 @@ from broker.events import (
     Rated,
     ReopenEnded,
     Reply,
+    Resume,
     RingAnswered,
     RingEnded,
     RoundDue,
@@ -90,6 +101,8 @@ from broker.events import (
     Start,
     Take,
     TakeOver,
+    TalkEnded,
+    TalkMoved,
     Transfer,
     VoicemailLeft,
 )
@@ -281,6 +294,8 @@ class World:
         self.pools: dict[LineId, tuple[LineId, ...]] = {}
         self.calm = seed % 4 == 1
         """Nobody leaves, one line is evenly distributed, and there is room: seats have their turns again and again."""
+        self.talks = seed % 8 in (3, 4)
+        """Most of them call, and almost everybody has a phone."""
         self._build()
 
     # --- the house
@@ -291,13 +306,13 @@ class World:
             id_: Person(
                 id_,
                 supervises=number == 0,
-                budget=(budget := 400 if self.calm else rng.choice((50, 100))),
+                budget=(budget := 400 if self.calm else rng.choice((100, 200) if self.talks else (50, 100))),
                 ceiling=budget,
                 skills=("language:en", *rng.choice(((), (), ("skill:billing",), ("skill:billing", "language:ru")))),
-                shift=None if self.calm else rng.choice(SHIFTS),
-                phone=rng.random() < 0.8,
+                shift=None if self.calm or self.talks else rng.choice(SHIFTS),
+                phone=rng.random() < (0.95 if self.talks else 0.8),
             )
-            for number in range(rng.randint(2, 4))
+            for number in range(rng.randint(3, 5) if self.talks else rng.randint(2, 4))
             for id_ in (OperatorId(f"p{number}"),)
         }
         everybody = list(self.people)
@@ -307,7 +322,7 @@ class World:
                 self._settings(),
                 # The last line may be one with nobody in it.
                 rng.sample(everybody, rng.randint(1 if number < 2 else 0, len(everybody))),
-                None if self.calm else rng.choice(HOURS),
+                None if self.calm or (self.talks and rng.random() < 0.7) else rng.choice(HOURS),
             )
             for number in range(1 if self.calm else rng.randint(1, 3))
             for id_ in (LineId(f"line{number}"),)
@@ -316,7 +331,7 @@ class World:
             Thread(
                 ConversationId(f"c{number}"),
                 rng.choice(list(self.lines)),
-                rng.choice((LoadKind.CHAT, LoadKind.CHAT, LoadKind.CHAT, LoadKind.MAIL, LoadKind.CALL)),
+                rng.choice(_TALKS_AND_CHATS if self.talks else _ALL_LOADS),
                 rng.choice(PRIORITIES),
                 rng.choice(("", "en", "ru")),
                 rng.choice((None, None, *everybody)),
@@ -437,6 +452,8 @@ class World:
             self._kept(thread, event, line, rating)
         if after is not None:
             self._owned(after)
+            if before is not None and before.load is LoadKind.CALL and before.id == after.id:
+                self._talked(before, event, after)
             closes = after.status is Status.CLOSED and before is not None and before.status is not Status.CLOSED
             elsewhere = isinstance(event, CallEnded) or any(isinstance(one, Divert) for one in decisions)
             if closes and after.load is LoadKind.CALL and elsewhere:
@@ -494,7 +511,7 @@ class World:
                     target=TargetView(to_line or line.id, target is not None, thread.language, thread.priority),
                     target_line=(target or line).settings,
                 )
-            case Invite(operator_id=me, colleague=to):
+            case Invite(operator_id=me, colleague=to) | Consult(operator_id=me, colleague=to):
                 return View(settings, operator=person(me), colleague=person(to))
             case Start(operator_id=me):
                 return View(settings, self._conversation(thread, line), person(me))
@@ -897,13 +914,37 @@ class World:
             if session.operator_id is None:
                 self._found("OWNER", f"{session.id} is {session.status} and nobody's")
                 return
-            owners = {session.operator_id: session.weight} if session.counted else {}
+            holders = (session.operator_id, session.consulted)
+            owners = {who: session.weight for who in holders if who is not None} if session.counted else {}
         else:
             owners = {}
         if self.held.get(session.id, {}) != owners:
             self._found("OWNER", f"{session.id} is {session.status} with {owners}, and is held by {self.held.get(session.id)}")
         if set(self.offers.get(session.id, ())) != set(session.offered_to):
             self._found("OWNER", f"{session.id} is offered to {session.offered_to}, open offers: {self.offers.get(session.id)}")
+
+    def _talked(self, before: Session, event: SessionEvent, after: Session) -> None:
+        """Nobody is asked, or listens, where nobody talks; whoever spoke with a caller who comes back is rung first."""
+        talks = after.status is Status.ACTIVE
+        if after.consulted is not None and not (talks and after.held):
+            self._found("OWNER", f"{after.id} is {after.status}, and {after.consulted} is asked about it")
+        if not talks and (after.held or after.listens is not None or after.listeners):
+            self._found("OWNER", f"{after.id} is {after.status}, on hold or listened to")
+        if not after.elsewhere and after.forward_to:
+            self._found("OWNER", f"{after.id} would be sent to {after.forward_to} by its line")
+        by_phone = isinstance(event, Transfer) and event.by_phone
+        if by_phone and before.status is Status.ACTIVE and after == before:
+            self._found("RECALL", f"{after.id} was passed on by {event}, and is with {after.operator_id} still")
+        if after.status is not Status.QUEUED or before.status is Status.QUEUED or after.line_id != before.line_id:
+            return
+        moved = isinstance(event, Transfer) and event.to_line == after.line_id
+        spoke = before.passed_by if before.status is Status.OFFERED else before.operator_id
+        if spoke is None or moved:
+            return
+        self.met.add(f"came back {before.status}")
+        until = self.now + timedelta(seconds=self.lines[after.line_id].settings.responsible_seconds)
+        if (after.responsible_id, after.responsible_until) != (spoke, until):
+            self._found("RECALL", f"{after} came back from {spoke}")
 
     def _kept(self, thread: Thread, event: ContactMessage, line: Place, rating: Rating | None) -> None:
         """A message belongs to a session that waits or is served; to a closed one only where the line itself has answered."""
@@ -1060,7 +1101,7 @@ class World:
         for _ in range(MOVES_MAX):
             if self.events >= EVENTS or self.findings:
                 break
-            self.rng.choices(_MOVES, cum_weights=_CALM if self.calm else _WEIGHTS)[0](self)
+            self.rng.choices(_MOVES, cum_weights=_CALM if self.calm else _TALKS if self.talks else _WEIGHTS)[0](self)
             self._settle()
         self.played = self.events
         if self.ends and not self.findings:
@@ -1123,12 +1164,14 @@ class World:
             more["ban"] = rng.random() < 0.3
         elif deed is Snooze:
             more["until"] = self.now + timedelta(seconds=rng.choice((-5, 20, 90, 400)))
-        elif deed is Invite:
+        elif deed in (Invite, Consult) and not more:
             more["colleague"] = rng.choice(list(self.people))
         elif deed is Transfer and not more:
-            more["to_line" if rng.random() < 0.4 else "to_operator"] = None
-            if "to_line" in more:
+            which = rng.random()
+            if which < 0.4:
                 more["to_line"] = rng.choice((*self.lines, LineId("nowhere")))
+            elif which < (0.6 if thread.load is LoadKind.CALL else 0.41):
+                more["to_number"] = "+100"
             else:
                 more["to_operator"] = rng.choice(list(self.people))
                 more["assigned"] = rng.random() < 0.3
@@ -1159,20 +1202,79 @@ class World:
         late = rng.random() < 0.1
         match session.status:
             case Status.OFFERED if rng.random() < 0.9:
-                if rng.random() < 0.5:
+                if rng.random() < (0.8 if self.talks else 0.5):
                     self.enter(thread, RingAnswered(now, who))
                 else:
                     how = rng.choice(("declined", "ran_out", "busy", "unreachable", "gone"))
                     self.enter(thread, RingEnded(now, session.offered_to if late else (who,), session.offer_no - late, how))
             case Status.CLOSED:
-                told = (CallRated(now, 5), VoicemailLeft(now, 7), RingAnswered(now, who), CallEnded(now))
-                self.enter(thread, rng.choice(told))
+                told = (
+                    CallRated(now, 5),
+                    VoicemailLeft(now, 7),
+                    RingAnswered(now, who),
+                    CallEnded(now),
+                    ForwardEnded(now, "busy"),
+                )
+                self.enter(thread, told[-1] if session.elsewhere == "forward" and rng.random() < 0.5 else rng.choice(told))
             case Status.QUEUED if late:
                 self.enter(thread, RingAnswered(now, who))
             case Status.ACTIVE if late:
                 self.enter(thread, RingAnswered(now, who))
+            case Status.ACTIVE if rng.random() < 0.7:
+                self._talk()
             case _:
                 self.enter(thread, CallEnded(now, lost=rng.random() < 0.2))
+
+    def _talk(self) -> None:
+        """Something is done to a talk, or happens to it."""
+        talks = [
+            (thread, session, session.operator_id)
+            for thread in self.threads
+            if (session := thread.session) is not None and session.load is LoadKind.CALL and session.operator_id is not None
+        ]
+        rng, now = self.rng, self.now
+        late = rng.random() < 0.1
+        talks = [one for one in talks if one[1].status is Status.ACTIVE or late]
+        if not talks:
+            return
+        thread, session, me = rng.choice(talks)
+        anybody = rng.choice([who for who in self.people if who != me or late])
+        asked = session.consulted if session.consulted is not None and not late else anybody
+        hears = rng.choice((session.listens or anybody, *session.listeners))
+        if session.consulted is not None and rng.random() < 0.6:
+            if not session.consult_lifted and rng.random() < 0.6:
+                self.enter(thread, ConsultAnswered(now, asked))
+            elif rng.random() < 0.3:
+                self._do(thread, me, Transfer, to_operator=asked)
+            else:
+                how = rng.choice(("talked", "declined", "ran_out", "busy", "unreachable"))
+                self.enter(thread, rng.choice((TalkEnded(now, me), ConsultEnded(now, asked, how))))
+            return
+        match rng.randrange(12):
+            case 0 | 1:
+                self._do(thread, me, Resume if session.held is not late else Hold)
+            case 2 | 3 | 4:
+                self._do(thread, me, Consult, colleague=anybody)
+            case 5:
+                self._do(thread, me, Transfer)
+            case 6:
+                places: tuple[dict[str, Any], ...] = (
+                    {"to_operator": anybody},
+                    {"to_line": rng.choice((*self.lines, LineId("nowhere")))},
+                    {"to_number": "+100"},
+                    {},
+                )
+                self._do(thread, anybody if late else me, Transfer, by_phone=True, **rng.choice(places))
+            case 7:
+                self.enter(thread, TalkEnded(now, anybody if late else me, missing=rng.random() < 0.3))
+            case 8:
+                self.enter(thread, TalkMoved(now, None if late else anybody, "+100" if late else ""))
+            case 9:
+                self._do(thread, anybody if late else OperatorId("p0"), Listen)
+            case 10:
+                self.enter(thread, rng.choice((ListenBegan(now, hears), ListenBegan(now, hears), ListenEnded(now, hears))))
+            case _:
+                self.enter(thread, HoldFailed(now) if session.held is not late else ListenBegan(now, hears))
 
     def _write(self) -> None:
         thread = self.rng.choice(self.threads)
@@ -1365,28 +1467,50 @@ def as_waiting(session: Session) -> Waiting:
     )
 
 
-_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held)
+_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held, TalkEnded, ForwardEnded)
 _OWN = (Reply, Reply, Reply, Note, Close, Close, Transfer, Transfer, Snooze, Spam, Invite, LeaveSession, Take)
-_ANY = (Take, Take, Reply, Decline, Note, Close, Transfer, TakeOver, Invite, Join, Join, LeaveSession, Spam, Snooze, Start)
-_HOW_OFTEN: tuple[tuple[Callable[[World], None], int, int], ...] = (
-    # in most histories, in calm ones
-    (World._write, 26, 40),
-    (World._rush, 2, 4),
-    (World._respond, 22, 10),
-    (World._telephone, 14, 10),
-    (World._serve, 20, 40),
-    (World._meddle, 10, 4),
-    (World._supervise, 6, 4),
-    (World._rate, 2, 2),
-    (World._presence, 6, 0),
-    (World._vanish, 2, 0),
-    (World._remove, 2, 0),
-    (World._change, 4, 0),
-    (World._slow, 4, 2),
-    (World._pause, 24, 6),
-    (World._brink, 3, 3),
-    (World._set_clock, 3, 1),
+_ALL_LOADS = (LoadKind.CHAT, LoadKind.CHAT, LoadKind.CHAT, LoadKind.MAIL, LoadKind.CALL)
+_TALKS_AND_CHATS = (LoadKind.CALL, LoadKind.CALL, LoadKind.CALL, LoadKind.CHAT)
+_OF_A_TALK = (Hold, Resume, Consult, Listen)
+_ANY = (
+    Take,
+    Take,
+    Reply,
+    Decline,
+    Note,
+    Close,
+    Transfer,
+    TakeOver,
+    Invite,
+    Join,
+    Join,
+    LeaveSession,
+    Spam,
+    Snooze,
+    Start,
+    *_OF_A_TALK,
 )
-_MOVES = [move for move, _, _ in _HOW_OFTEN]
-_WEIGHTS = list(accumulate(often for _, often, _ in _HOW_OFTEN))
-_CALM = list(accumulate(often for _, _, often in _HOW_OFTEN))
+_HOW_OFTEN: tuple[tuple[Callable[[World], None], int, int, int], ...] = (
+    # in most histories, in calm ones, in those of talks
+    (World._write, 26, 40, 14),
+    (World._rush, 2, 4, 3),
+    (World._respond, 22, 10, 2),
+    (World._telephone, 14, 10, 24),
+    (World._talk, 12, 8, 50),
+    (World._serve, 20, 40, 3),
+    (World._meddle, 10, 4, 5),
+    (World._supervise, 6, 4, 4),
+    (World._rate, 2, 2, 1),
+    (World._presence, 6, 0, 4),
+    (World._vanish, 2, 0, 1),
+    (World._remove, 2, 0, 2),
+    (World._change, 4, 0, 3),
+    (World._slow, 4, 2, 4),
+    (World._pause, 24, 6, 12),
+    (World._brink, 3, 3, 1),
+    (World._set_clock, 3, 1, 1),
+)
+_MOVES = [move for move, *_ in _HOW_OFTEN]
+_WEIGHTS = list(accumulate(often for _, often, _, _ in _HOW_OFTEN))
+_CALM = list(accumulate(often for _, _, often, _ in _HOW_OFTEN))
+_TALKS = list(accumulate(often for _, _, _, often in _HOW_OFTEN))

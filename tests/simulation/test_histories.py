@@ -26,10 +26,10 @@ from broker.domain import (
     SessionId,
     Status,
 )
-from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RoundDue, SilenceDue, Take
+from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RoundDue, SilenceDue, Take, Transfer
 from routing.distribution import Pool, Result, Turn, distribute
 from routing.engine import OFFER, ROUND, SILENCE, SNOOZE, decide
-from routing.session import CancelTimer, Decision, Divert, EndOffers, Ignore, MarkPool, Say, Session, SetTimer
+from routing.session import CancelTimer, Decision, Divert, EndOffers, Ignore, MarkPool, Release, Say, Session, SetTimer
 from routing.view import OPEN, View
 from tests.simulation.histories import EVENTS, Parts, World
 from tests.support.clock import NOON
@@ -80,7 +80,7 @@ def test_the_same_seed_is_the_same_history():
 def test_histories_reach_what_they_are_meant_to_try():
     """Every verb, rule, hold and end of an offer, refusals, hours, jumps of the clock, changes of the house: a calm sea proves nothing."""
     met: set[str] = set()
-    for seed in range(400):
+    for seed in range(800):
         met |= World(seed).run().met
 
     assert met >= {
@@ -94,6 +94,10 @@ def test_histories_reach_what_they_are_meant_to_try():
         *(f"outside {status}" for status in (Status.QUEUED, Status.ACTIVE, Status.CLOSED)),
         *(f"refused {code}" for code in "too_late full taken not_offered colleague_full colleague_away no_line banned".split()),
         *("RingAnswered RingEnded CallEnded CallRated VoicemailLeft".split()),
+        *("Hold Resume Consult ConsultAnswered ConsultEnded HoldFailed TalkEnded TalkMoved ForwardEnded".split()),
+        *("Listen ListenBegan ListenEnded".split()),
+        *(f"came back {status}" for status in (Status.OFFERED, Status.ACTIVE, Status.CLOSED)),
+        *(f"refused {code}" for code in "nobody_talks not_a_call colleague_no_phone not_lifted one_at_a_time on_phone".split()),
         *(f"ring {how}" for how in "taken declined ran_out busy unreachable gone withdrawn".split()),
         *(f"call {how}" for how in "ended missed lost voicemail forward hang_up".split()),
         *("refused by_phone", "refused no_phone"),
@@ -226,6 +230,53 @@ def test_a_call_that_is_not_sent_elsewhere_rings_nowhere():
         return after, decisions
 
     assert caught("LOST", Parts(decide=deaf))
+
+
+def test_a_colleague_who_was_asked_has_their_room_again():
+    """Whatever becomes of the talk about which they were asked."""
+
+    def mean(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        after, decisions = decide(session, event, view, now)
+        asked = session.consulted if session is not None else None
+        kept = tuple(one for one in decisions if asked is None or not (isinstance(one, Release) and one.operator_id == asked))
+        return after, kept
+
+    assert caught("OWNER", Parts(decide=mean))
+
+
+def test_a_talk_that_is_over_is_not_on_hold():
+    """Nobody is asked about it, and nobody listens."""
+
+    def stuck(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        after, decisions = decide(session, event, view, now)
+        if session is not None and after is not None and session.listeners:
+            return replace(after, listeners=session.listeners), decisions
+        return after, decisions
+
+    assert caught("OWNER", Parts(decide=stuck))
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.OFFERED, Status.CLOSED])
+def test_a_caller_who_comes_back_is_not_anybodys(status: Status):
+    """Put down while on hold, not taken by a colleague, not answered outside: whoever spoke with them is rung first."""
+
+    def forgetful(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        after, decisions = decide(session, event, view, now)
+        if session is not None and after is not None and session.status is status and after.status is Status.QUEUED:
+            return replace(after, responsible_id=None, responsible_until=None), decisions
+        return after, decisions
+
+    assert caught("RECALL", Parts(decide=forgetful))
+
+
+def test_a_caller_whom_a_phone_has_let_go_is_not_left_there():
+    """What cannot be passed on waits again."""
+
+    def stubborn(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        by_phone = isinstance(event, Transfer) and event.by_phone
+        return decide(session, replace(event, by_phone=False) if by_phone else event, view, now)
+
+    assert caught("RECALL", Parts(decide=stubborn))
 
 
 def test_a_queue_served_from_its_end_is_no_queue():

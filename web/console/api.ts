@@ -76,6 +76,8 @@ export interface TargetOperator {
   budget: number;
   /** The lines they sit in. */
   lines: string[];
+  /** They have one for calls. */
+  phone: boolean;
 }
 
 /** To whom a session can be passed. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Call } from "./api";
-import { counted, spansOf } from "./calls";
+import { counted, dialled, spansOf } from "./calls";
 
 const CAME = Date.parse("2026-05-10T12:00:00Z");
 const SECOND = 1000;
@@ -40,6 +40,11 @@ describe("how long", () => {
     expect(spansOf(call({ talk_at: at(20) }), CAME + 60 * SECOND).talked?.to).toBeNull();
     expect(spansOf(call({ talk_at: at(20), talk_ended_at: at(80) }), CAME + 60 * SECOND).talked?.to).toBe(CAME + 80 * SECOND);
   });
+});
+
+test("a number is dialled bare, and what is none is not dialled", () => {
+  expect(["8 (800) 555-35-35", "+7\u00a0900\u2013123", "02", "9.11"].map(dialled)).toEqual(["88005553535", "+7900123", "02", "911"]);
+  expect(["", "1", "+", "12+3", "call me", "sip:1@2", "1".repeat(21), "\u0661\u0662"].map(dialled)).toEqual(Array(8).fill(""));
 });
 
 test("a clock counts minutes and seconds, and hours when there are some; never below nothing", () => {

@@ -18,6 +18,12 @@ export function spansOf(call: Call, closed: number): { waited: Span; talked: Spa
   return { waited: { from: came, to: lifted }, talked: { from: lifted, to: ended } };
 }
 
+/** A number outside as it is dialled, without what people write between its digits; empty: it is none. */
+export function dialled(written: string): string {
+  const bare = written.replace(/[\s()[\].\u2010-\u2015-]+/gu, "");
+  return /^(?=.{2,20}$)\+?[0-9]+$/u.test(bare) ? bare : "";
+}
+
 /** As a clock counts: 0:05, 12:34, 1:02:03. */
 export function counted(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));

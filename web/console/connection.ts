@@ -19,7 +19,7 @@ export interface Surroundings {
 }
 
 /** What a deed says beside its verb. */
-export type Details = Partial<Pick<Do, "text" | "outcome" | "operator" | "line" | "until" | "ban">>;
+export type Details = Partial<Pick<Do, "text" | "outcome" | "operator" | "line" | "until" | "ban" | "number" | "how">>;
 
 export interface Connection {
   deed(session: string, verb: Do["verb"], details?: Details): void;
@@ -183,7 +183,7 @@ export function connect(store: Store, around: Surroundings): Connection {
 }
 
 /** What of a deed its verb has; the rest is left out. */
-function detailsOf({ text, outcome, operator, line, until, ban }: Deed): Details {
+function detailsOf({ text, outcome, operator, line, until, ban, number, how }: Deed): Details {
   const details: Details = {};
   if (text !== "") details.text = text;
   if (outcome !== "") details.outcome = outcome;
@@ -191,6 +191,8 @@ function detailsOf({ text, outcome, operator, line, until, ban }: Deed): Details
   if (line) details.line = line;
   if (until) details.until = until;
   if (ban) details.ban = ban;
+  if (number) details.number = number;
+  if (how) details.how = how;
   return details;
 }
 

@@ -4,7 +4,7 @@ import type { Box } from "../shared/frames/operator";
 
 export type Route = { screen: "list"; box: Box } | { screen: "session"; session: string } | { screen: "leads" } | { screen: "board" };
 
-const BOXES: readonly Box[] = ["mine", "waiting", "all"];
+const BOXES: readonly Box[] = ["mine", "waiting", "all", "calls", "missed"];
 /** Ids of sessions are UUIDs; whatever else stands there would only make the gateway close the socket. */
 const SESSION = /^[0-9a-f-]{36}$/iu;
 

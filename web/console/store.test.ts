@@ -1,14 +1,16 @@
 import { describe, expect, test } from "vitest";
-import type { Alert, GatewayFrame, Update } from "../shared/frames/operator";
+import type { Alert, Card, GatewayFrame, Update } from "../shared/frames/operator";
 import { wordsIn } from "./i18n/words";
 import {
-  all,
   ALERTS_KEPT,
+  cardsIn,
   mine,
   reduce,
   ringsMe,
   sections,
   serverTime,
+  standingOf,
+  standsSince,
   START,
   type State,
   unseenAlerts,
@@ -175,8 +177,50 @@ describe("lists", () => {
     const anew = after(ask(both, false), { t: "page", box: "all", cards: [opened("d", 4)] });
 
     expect(first.paging.all).toEqual({ loading: null, loaded: true, next: "x" });
-    expect(sessions(all(both))).toEqual(["c", "b", "a"]);
-    expect(sessions(all(anew))).toEqual(["d"]);
+    expect(sessions(cardsIn(both, "all"))).toEqual(["c", "b", "a"]);
+    expect(sessions(cardsIn(anew, "all"))).toEqual(["d"]);
+  });
+
+  describe("of calls", () => {
+    const call = (session: string, more: Partial<Card> = {}): Card => card(session, { channel: "phone", talk: {}, ...more });
+    const page = (box: "calls" | "missed", ...cards: Card[]): State =>
+      after(reduce(live(), { type: "asked_list", box, more: false }), { t: "page", box, cards });
+
+    test("those under way have whoever is not spoken with yet first, then the longest; what is over leaves", () => {
+      const talk = (session: string, opened: number) => call(session, { status: "active", operator: "ann", opened });
+      const state = page("calls", talk("long", 1), talk("short", 5), call("rings", { status: "offered", opened: 3 }), call("waits", { opened: 2 }));
+      const later = next(state, { card: call("long", { status: "closed" }) }, { card: card("chat", { status: "active" }) }, { card: call("new") });
+
+      expect(sessions(cardsIn(state, "calls"))).toEqual(["waits", "rings", "long", "short"]);
+      expect(sessions(cardsIn(later, "calls"))).toEqual(["waits", "rings", "new", "short"]);
+    });
+
+    test("a missed one stands in its list until its caller was spoken with", () => {
+      const missed = (session: string, opened: number) => call(session, { status: "closed", opened, talk: { missed: true } });
+      const state = page("missed", missed("a", 1), missed("b", 2));
+      const later = next(state, { card: call("a", { status: "closed" }) }, { card: missed("c", 3) });
+
+      expect(sessions(cardsIn(state, "missed"))).toEqual(["b", "a"]);
+      expect(sessions(cardsIn(later, "missed"))).toEqual(["c", "b"]);
+    });
+
+    test.each([
+      ["waiting", call("a", { queued: 5 }), 5],
+      ["ringing", call("a", { status: "offered", queued: 5 }), 5],
+      ["talking", call("a", { status: "active", talk: { answered: 7 } }), 7],
+      ["held", call("a", { status: "active", talk: { answered: 7, held: 9 } }), 9],
+      ["asking", call("a", { status: "active", talk: { answered: 7, held: 9, consulted: "ann" } }), 9],
+      ["missed", call("a", { status: "closed", talk: { missed: true } }), 0],
+      ["over", call("a", { status: "closed", talk: { answered: 7 } }), 0],
+    ])("one that is %s stands so since a moment of its own", (standing, shown, since) => {
+      expect([standingOf(shown), standsSince(shown)]).toEqual([standing, since]);
+    });
+  });
+
+  test("a colleague who asks me about a call waits for me", () => {
+    const asks = card("a", { channel: "phone", status: "active", operator: "ann", invited: [ME.id], talk: { held: 1, consulted: ME.id } });
+
+    expect(waitForMe(live({ mine: [asks] }))).toBe(1);
   });
 
   test("a closed session waits for nobody, a taken one since its first unanswered word, a queued one since it queued", () => {

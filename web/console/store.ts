@@ -24,6 +24,12 @@ import type {
  */
 export type Link = "connecting" | "live" | "lost" | "logged_out" | "forbidden";
 
+/** Who hears a supervisor in a talk: nobody, the operator, both. */
+export type How = NonNullable<Do["how"]>;
+
+/** The lists that are known as far as they were asked for. */
+type Paged = Exclude<Box, "mine" | "waiting">;
+
 /** Something the operator did that the gateway has not yet shown us done. */
 export interface Deed {
   id: string;
@@ -38,6 +44,10 @@ export interface Deed {
   until?: number;
   /** Of spam. */
   ban?: boolean;
+  /** Of transfer: a number outside. */
+  number?: string;
+  /** Of listen. */
+  how?: How;
   at: number;
   /** `waiting`: to be sent, again and again; `accepted`: stored by the server; `refused`: kept only for the operator's words. */
   state: "waiting" | "accepted" | "refused";
@@ -102,10 +112,11 @@ export interface State {
   colleagues: Readonly<Record<string, Colleague>>;
   counts: Counts;
   cards: Readonly<Record<string, Card>>;
-  /** The list last asked for; the gateway sends updates of `all` while it is that. */
+  /** The list last asked for; the gateway sends updates of every session while it is `all`, `calls` or `missed`. */
   box: Box;
   paging: Readonly<Record<Box, Paging>>;
-  inAll: ReadonlySet<string>;
+  /** What the pages of each list, and the news since, have named. */
+  within: Readonly<Record<Paged, ReadonlySet<string>>>;
   thread: Thread | null;
   deeds: readonly Deed[];
   notices: readonly Notice[];
@@ -158,8 +169,8 @@ export const START: State = {
   counts: { mine: 0, waiting: 0 },
   cards: {},
   box: "mine",
-  paging: { mine: NOT_ASKED, waiting: NOT_ASKED, all: NOT_ASKED },
-  inAll: new Set(),
+  paging: { mine: NOT_ASKED, waiting: NOT_ASKED, all: NOT_ASKED, calls: NOT_ASKED, missed: NOT_ASKED },
+  within: { all: new Set(), calls: new Set(), missed: new Set() },
   thread: null,
   deeds: [],
   notices: [],
@@ -238,7 +249,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         counts: frame.counts,
         cards: Object.fromEntries([...(frame.pinned ?? []), ...frame.waiting, ...frame.mine].map((card) => [card.session, card])),
         paging: START.paging,
-        inAll: START.inAll,
+        within: START.within,
         pins: new Set(frame.pins ?? []),
         skew: frame.now - now,
         leadNews: state.leadNews + 1,
@@ -316,7 +327,7 @@ function putCard(state: State, card: Card): State {
   return {
     ...state,
     cards: { ...state.cards, [card.session]: card },
-    inAll: state.paging.all.loaded ? new Set([...state.inAll, card.session]) : state.inAll,
+    within: inEach(state, (named, box) => (state.paging[box].loaded ? new Set([...named, card.session]) : named)),
     thread: state.thread === null ? null : threadWith(state.thread, card),
   };
 }
@@ -335,13 +346,16 @@ function putAlert(state: State, alert: Alert, at: number): State {
   return { ...state, alerts: [{ ...alert, key, at, seen: false, shown: true }, ...others].slice(0, ALERTS_KEPT) };
 }
 
+function inEach(state: State, change: (named: ReadonlySet<string>, box: Paged) => ReadonlySet<string>): State["within"] {
+  const { all: every, calls, missed } = state.within;
+  return { all: change(every, "all"), calls: change(calls, "calls"), missed: change(missed, "missed") };
+}
+
 function removeCard(state: State, session: string): State {
-  const inAll = new Set(state.inAll);
-  inAll.delete(session);
   return {
     ...state,
     cards: Object.fromEntries(Object.entries(state.cards).filter(([id]) => id !== session)),
-    inAll,
+    within: inEach(state, (named) => new Set([...named].filter((one) => one !== session))),
     thread: state.thread?.session === session ? { ...state.thread, gone: true } : state.thread,
   };
 }
@@ -386,7 +400,7 @@ function applyPage(state: State, page: Page): State {
   const cards = { ...state.cards };
   const listed = new Set(page.cards.map((card) => card.session));
   // A first page that is also the last says the whole list: what it does not name has left it.
-  if (first && page.next === undefined && page.box !== "all") {
+  if (first && page.next === undefined && (page.box === "mine" || page.box === "waiting")) {
     for (const card of page.box === "mine" ? mine(state).filter((one) => isMine(one, state.me)) : waiting(state)) {
       if (!listed.has(card.session)) Reflect.deleteProperty(cards, card.session);
     }
@@ -395,7 +409,7 @@ function applyPage(state: State, page: Page): State {
   return {
     ...state,
     cards,
-    inAll: page.box === "all" ? new Set([...(first ? [] : state.inAll), ...listed]) : state.inAll,
+    within: inEach(state, (named, box) => (box === page.box ? new Set([...(first ? [] : named), ...listed]) : named)),
     paging: { ...state.paging, [page.box]: { loading: null, loaded: true, next: page.next ?? null } },
   };
 }
@@ -474,6 +488,51 @@ export function isOffered(card: Card): boolean {
 /** It came by telephone: it is answered by lifting a phone, and nothing is written to its caller. */
 export function isCall(card: Card): boolean {
   return card.channel === "phone";
+}
+
+/** It is spoken with just now, also while its caller is on hold. */
+export function isTalked(card: Card): boolean {
+  return isCall(card) && card.status === "active";
+}
+
+/** Since when its caller hears music; 0: they do not. */
+export function heldSince(card: Card): number {
+  return isTalked(card) ? (card.talk?.held ?? 0) : 0;
+}
+
+/** The colleague who is asked about a call, by id; empty: nobody is. */
+export function consulted(card: Card): string {
+  return isTalked(card) ? (card.talk?.consulted ?? "") : "";
+}
+
+/** My phone rings, or I have lifted it: a colleague asks me about a call. */
+export function asksMe(card: Card, me: Me | null): boolean {
+  return me !== null && consulted(card) === me.id;
+}
+
+/** I hear a colleague's talk, or my phone rings so that I do. */
+export function hearsTalk(card: Card, me: Me | null): boolean {
+  return me !== null && isTalked(card) && (card.talk?.listens === me.id || (card.talk?.listeners ?? []).includes(me.id));
+}
+
+/** Nobody answered it, and its caller was not spoken with since. */
+export function isMissed(card: Card): boolean {
+  return card.talk?.missed === true && card.status === "closed";
+}
+
+/** How a call stands, in one word. */
+export type Standing = "waiting" | "ringing" | "talking" | "held" | "asking" | "missed" | "over";
+
+export function standingOf(card: Card): Standing {
+  if (card.status === "closed") return isMissed(card) ? "missed" : "over";
+  if (card.status === "active") return consulted(card) !== "" ? "asking" : heldSince(card) > 0 ? "held" : "talking";
+  return card.status === "offered" ? "ringing" : "waiting";
+}
+
+/** Since when a call stands so: its caller waits, talks or is on hold; 0: it is over. */
+export function standsSince(card: Card): number {
+  if (card.status === "closed") return 0;
+  return heldSince(card) || (isTalked(card) ? (card.talk?.answered ?? 0) : 0) || (card.queued ?? 0) || card.opened;
 }
 
 /** My phone rings. */
@@ -557,14 +616,32 @@ export function waiting(state: State): Card[] {
 }
 
 /** As far as asked for, the latest opened first: the order of the pages. */
-export function all(state: State): Card[] {
+function named(state: State, box: Paged): Card[] {
   return Object.values(state.cards)
-    .filter((card) => state.inAll.has(card.session))
+    .filter((card) => state.within[box].has(card.session))
     .sort((a, b) => b.opened - a.opened);
 }
 
+/** Calls under way: first whoever is not spoken with yet, then the talks; of each the longest first. */
+function calls(state: State): Card[] {
+  return named(state, "calls")
+    .filter((card) => isCall(card) && card.status !== "closed")
+    .sort((a, b) => Number(isTalked(a)) - Number(isTalked(b)) || a.opened - b.opened);
+}
+
 export function cardsIn(state: State, box: Box): Card[] {
-  return box === "mine" ? mine(state) : box === "waiting" ? waiting(state) : all(state);
+  switch (box) {
+    case "mine":
+      return mine(state);
+    case "waiting":
+      return waiting(state);
+    case "calls":
+      return calls(state);
+    case "missed":
+      return named(state, "missed").filter(isMissed);
+    case "all":
+      return named(state, "all");
+  }
 }
 
 /** How many wait for this operator: offered to me, mine and unanswered, or colleagues who invite me. */

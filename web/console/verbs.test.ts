@@ -19,6 +19,10 @@ const VERBS: readonly Verb[] = [
   "spam",
   "start",
   "review",
+  "hold",
+  "resume",
+  "consult",
+  "listen",
 ];
 
 const can = (shown: Card, me: Me = ME): string => VERBS.filter((verb) => may(verb, shown, me)).join(" ");
@@ -54,7 +58,10 @@ describe("with a call", () => {
     ["that rings at me", call({ status: "offered", offered_until: 1 }), "decline spam"],
     ["that rings at a colleague", call({ status: "offered" }), "spam"],
     ["that I passed on, and that still rings", call({ status: "offered", passed_by: ME.id }), "close transfer spam"],
-    ["in which I talk", talking(ME.id), "close invite spam"],
+    ["in which I talk", talking(ME.id), "close transfer invite spam hold consult"],
+    ["that I have put on hold", talking(ME.id, { talk: { held: 1 } }), "close transfer invite spam resume consult"],
+    ["about which I ask a colleague", talking(ME.id, { talk: { held: 1, consulted: "ann" } }), "close transfer invite spam resume"],
+    ["about which a colleague asks me", talking("ann", { invited: [ME.id], talk: { held: 1, consulted: ME.id } }), ""],
     ["in which a colleague talks", talking("ann"), ""],
     ["in which a colleague talks, and I joined", talking("ann", { members: [ME.id] }), "invite leave spam"],
     ["that I had", talking(ME.id, { status: "closed" }), "spam"],
@@ -65,7 +72,9 @@ describe("with a call", () => {
   test.each([
     ["that waits", call(), "take close transfer assign spam"],
     ["that rings at a colleague", call({ status: "offered" }), "close transfer assign spam"],
-    ["in which a colleague talks", talking("ann"), "close invite join spam"],
+    ["in which a colleague talks", talking("ann"), "close transfer invite join spam listen"],
+    ["that they hear", talking("ann", { talk: { listeners: [ME.id] } }), "close transfer invite join spam"],
+    ["by which their phone rings to hear it", talking("ann", { talk: { listens: ME.id } }), "close transfer invite join spam"],
     ["that a colleague had", talking("ann", { status: "closed" }), "spam review"],
   ])("a supervisor may, with one %s", (_, shown, verbs) => {
     expect(can(shown, BOSS)).toBe(verbs);

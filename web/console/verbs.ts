@@ -2,7 +2,20 @@
 // server decides; what it would refuse for certain is not offered.
 
 import type { Card, Do, Me } from "../shared/frames/operator";
-import { isCall, isHeldBy, isInvited, isJoinedBy, isOffered, isPassedBy, isWaiting } from "./store";
+import {
+  asksMe,
+  consulted,
+  hearsTalk,
+  heldSince,
+  isCall,
+  isHeldBy,
+  isInvited,
+  isJoinedBy,
+  isOffered,
+  isPassedBy,
+  isTalked,
+  isWaiting,
+} from "./store";
 
 /** `review` goes over REST; the others are deeds. */
 export type Verb = Exclude<Do["verb"], "note"> | "review";
@@ -42,20 +55,29 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
       return !call && (held || joined || passing || isWaiting(card) || isOffered(card));
     case "close":
       return open && (held || passing || supervises(me));
-    // Who talks cannot be put through; a call that still rings, or waits, can be sent elsewhere.
     case "transfer":
-      return open && !(call && begun) && (held || passing || supervises(me));
+      return open && (held || passing || supervises(me));
+    // A talk is passed on: whoever gets it is asked in any case, for they have to lift their phone.
     case "assign":
       return open && !(call && begun) && supervises(me);
+    case "hold":
+      return isTalked(card) && held && heldSince(card) === 0;
+    case "resume":
+      return isTalked(card) && held && heldSince(card) > 0;
+    case "consult":
+      return isTalked(card) && held && consulted(card) === "";
+    case "listen":
+      return isTalked(card) && supervises(me) && !held && !asksMe(card, me) && !hearsTalk(card, me);
     case "take_over":
       // What nobody has is taken.
       return open && !call && supervises(me) && !held && !isWaiting(card) && !isOffered(card);
     case "invite":
       return begun && (held || joined || supervises(me));
+    // Who is asked about a call lifts the phone, or does not.
     case "join":
-      return begun && !held && !joined && (isInvited(card, me) || supervises(me));
+      return begun && !asksMe(card, me) && !held && !joined && (isInvited(card, me) || supervises(me));
     case "leave":
-      return joined || isInvited(card, me);
+      return joined || (isInvited(card, me) && !asksMe(card, me));
     case "snooze":
       return begun && held && !call;
     case "spam":

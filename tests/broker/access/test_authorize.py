@@ -46,6 +46,7 @@ PROMISED = {
     Action.INVITE_COLLEAGUE: {E: LINES, S: ALL, A: ALL},
     Action.JOIN_SESSION: {E: LINES, S: ALL, A: ALL},
     Action.TAKE_OVER_SESSION: {S: ALL, A: ALL},
+    Action.LISTEN_TO_TALK: {S: ALL, A: ALL},
     Action.MARK_SPAM: {E: LINES, S: ALL, A: ALL},
     Action.SNOOZE_SESSION: {E: OWN, S: OWN, A: OWN},
     Action.START_SESSION: {E: LINES, S: ALL, A: ALL},

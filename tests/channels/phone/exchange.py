@@ -15,9 +15,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from broker.clock import SystemClock, SystemIds
-from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState
+from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState, Role
 from broker.errors import StoreBusy
-from broker.events import Close, Decline, Event, OperatorGone
+from broker.events import Close, Decline, Event, OperatorEvent, OperatorGone
 from broker.inbound import accept, enter, prepare
 from broker.leases import free
 from broker.ports import Bell, Tx
@@ -52,7 +52,8 @@ exten => _X.,1,Set(BROKER_LINE=${IF($["${EXTEN}" = "404"]?nowhere:shop)})
  same => n,Set(BROKER_DID=${EXTEN})
  same => n,Goto(omniline,call,1)
 [from-phone]
-exten => _X.,1,Hangup()
+exten => _10X,1,Dial(PJSIP/${EXTEN},20)
+exten => _X.,1,Dial(Local/${EXTEN}@omniline-outward/n,20)
 [presses-keys]
 exten => four,1,Answer()
  same => n(again),Wait(0.4)
@@ -63,7 +64,7 @@ MANAGER = """
 [omniline]
 secret = of the manager
 read = call
-write = call,reporting
+write = call,originate,reporting
 """
 OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
 TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
@@ -161,7 +162,7 @@ class Telephone:
         self._board = Switchboard(self.store, self.transport, self.directory, self.channels.get, folders, process_id="test")
         self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
         await self._server.start(sock=self._line.open())
-        manager = Ami("127.0.0.1", self.pbx.ami, "omniline", "of the manager", hear=self._board.hear)
+        manager = Ami("127.0.0.1", self.pbx.ami, "omniline", "of the manager", hear=self._board.hear, ready=self._board.ready)
         self._managing = asyncio.create_task(manager.run())
         if self.managed:
             self._board.manager = manager
@@ -170,7 +171,7 @@ class Telephone:
     async def fall_silent(self) -> None:
         """Let go of every connection; who asks now waits until somebody listens again."""
         await self._server.close()
-        self._board.close()
+        await self._board.close()
         self._managing.cancel()
         await asyncio.gather(self._managing, return_exceptions=True)
 
@@ -239,7 +240,10 @@ class Telephone:
 
     async def call_row(self, **like: Any) -> dict[str, Any]:
         """Return the latest call's row once what *like* names is set, or is what it says."""
-        names = "conversation_id number called attempt rung operator_id talk_us talk_ended_us ended_us recording voicemail problem".split()
+        named = (
+            "conversation_id number called attempt rung operator_id talk_us talk_ended_us ended_us recording voicemail problem"
+        )
+        names = f"{named} parked talk_leg consult_leg".split()
 
         async def look() -> dict[str, Any] | None:
             rows = await self.rows(f"SELECT {', '.join(names)} FROM calls ORDER BY came_us DESC LIMIT 1")  # noqa: S608
@@ -283,6 +287,68 @@ class Telephone:
         await self.store.write(lambda tx: builders.set_presence(tx, operator, PresenceState.OFFLINE, [self.line]))
         await self._enter(lambda at: OperatorGone(at, operator))
 
+    async def does(self, deed: type[OperatorEvent], operator: OperatorId, **how: Any) -> None:
+        """Let *operator* do something with the latest call in their console."""
+        await self._enter(lambda at: cast(Event, deed(at=at, operator_id=operator, command=f"k{self._deeds}", **how)))
+
+    async def recorded(self, seconds: float) -> None:
+        """Wait until the latest call's recording has so much sound."""
+        row = await self.call_row(recording=True)
+
+        async def look() -> bool:
+            path = self.folder / row["recording"]
+            return bool(path.exists() and path.stat().st_size >= 16_000 * seconds)
+
+        await self.until(look)
+
+    async def joined(self) -> None:
+        """Wait until the exchange has two channels joined to each other, and no more."""
+
+        async def look() -> bool:
+            return "2 active channels" in (said := await self.console("core show channels count")) and "1 active call" in said
+
+        await self.until(look)
+
+    async def apart(self) -> None:
+        """Wait until the caller of the latest call is on hold, and their operator waits beside."""
+
+        async def look() -> bool:
+            return "omniline-parked" in await self.console("core show channels concise")
+
+        await self.call_row(parked=True)
+        await self.until(look)
+
+    async def silent(self) -> None:
+        """Wait until the exchange has no channel any more."""
+
+        async def look() -> bool:
+            return "0 active channels" in await self.console("core show channels count")
+
+        await self.until(look)
+
+    async def puts_down(self, operator: OperatorId) -> None:
+        """Let *operator*'s phone be put down."""
+        ((phone,),) = await self.rows("SELECT phone FROM operators WHERE id = ?", operator)
+        lines = (await self.console("core show channels concise")).splitlines()
+        (channel,) = [line.partition("!")[0] for line in lines if line.startswith(f"{phone}-")]
+        await self.console(f"channel request hangup {channel}")
+
+    async def comes(self, operator: OperatorId) -> None:
+        """Let *operator* be at work."""
+        await self.store.write(lambda tx: builders.set_presence(tx, operator, PresenceState.ONLINE, [self.line]))
+
+    async def supervisor(self, login: str, phone: str) -> OperatorId:
+        """Add a supervisor with a *phone*, who has no seat in the line."""
+
+        def add(tx: Tx) -> OperatorId:
+            made = builders.add_operator(tx, login, [], role=Role.SUPERVISOR)
+            plain(tx, "UPDATE operators SET phone = ? WHERE id = ?", f"PJSIP/{phone}", made)
+            return made
+
+        made = await self.store.write(add)
+        await self.directory.refresh()
+        return made
+
     async def closes(self, operator: OperatorId) -> None:
         """Let *operator* close the latest call's session in their console."""
         await self._enter(lambda at: Close(at=at, operator_id=operator, command="close"))
@@ -309,7 +375,8 @@ class Telephone:
 
     def refuse_writes(self, times: int) -> None:
         """Let the switchboard's next writes be refused, as by a store that is busy."""
-        self._board._store = cast(Any, Refusing(self.store, times))
+        refusing = cast(Any, Refusing(self.store, times))
+        self._board._store = self._board._office._store = refusing
 
     async def declines(self, operator: OperatorId) -> None:
         """Let *operator* decline the latest call in their console."""

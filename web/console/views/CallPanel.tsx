@@ -1,11 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { type Call, callOf, soundOf } from "../api";
-import { counted, type Span, spansOf } from "../calls";
+import { counted, spansOf } from "../calls";
 import type { Card } from "../../shared/frames/operator";
+import { isMissed } from "../store";
 import { cleanName, phoneText } from "../text";
-import { Failed, Icon } from "./bits";
-import { useNow, useWords } from "./context";
+import { Failed, Icon, Lasts } from "./bits";
+import { useWords } from "./context";
 
 /** A session that is closed while they talk, or before the recording is there, says nothing when that is over. */
 const LOOK_AGAIN_MS = 5_000;
@@ -49,6 +50,11 @@ export function CallPanel({ card }: { card: Card }) {
   const { waited, talked } = spansOf(call, closed);
   return (
     <section class="call" aria-label={t("call.label")}>
+      {isMissed(card) && (
+        <p class="missed">
+          <Icon name="missed" /> {t("standing.missed")}
+        </p>
+      )}
       <dl>
         <Fact name={t("call.number")}>
           <bdi>{phoneText(call.number) || t("call.withheld")}</bdi>
@@ -59,6 +65,11 @@ export function CallPanel({ card }: { card: Card }) {
         {talked !== null && (
           <Fact name={t(talked.to === null ? "call.talks" : "call.talked")}>
             <Lasts {...talked} />
+          </Fact>
+        )}
+        {card.talk?.forward_to && (
+          <Fact name={t("call.forward_to")}>
+            <bdi>{phoneText(card.talk.forward_to)}</bdi>
           </Fact>
         )}
         {call.stars > 0 && <Fact name={t("call.rating")}>{t("call.stars", { count: call.stars })}</Fact>}
@@ -84,11 +95,6 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
       <dd>{children}</dd>
     </div>
   );
-}
-
-function Lasts({ from, to }: Span) {
-  const now = useNow(1000);
-  return <span class="lasts">{counted((to ?? now) - from)}</span>;
 }
 
 function Sound({ text, from }: { text: string; from: string }) {

@@ -2,27 +2,38 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
 import {
+  asksMe,
   cardsIn,
+  consulted,
+  heldSince,
   isCall,
   isInvited,
   isJoinedBy,
+  isMissed,
   isOffered,
   isPassedBy,
+  isTalked,
   isWaiting,
   nameOf,
   ringsMe,
   type Section,
   sections,
+  type Standing,
+  standingOf,
+  standsSince,
   waiting,
   waitingSince,
 } from "../store";
-import { cleanName } from "../text";
-import { supervises } from "../verbs";
-import { Avatar, Busy, Empty, Icon, Name, Since, Until } from "./bits";
+import { cleanName, phoneText } from "../text";
+import { may, supervises } from "../verbs";
+import { Avatar, Busy, Empty, Icon, Lasts, Name, Since, Until } from "./bits";
 import { BulkBar, mayPick } from "./Bulk";
 import { useDesk, useNow, useWords } from "./context";
+import { ListenButtons } from "./TalkBar";
 
-const BOXES: readonly Box[] = ["mine", "waiting", "all"];
+const BOXES = ["mine", "waiting", "all"] as const;
+/** Parts of the list of all; calls under way are for supervisors, who listen to them. */
+const PARTS = ["all", "calls", "missed"] as const;
 
 export function SessionList({ box, open }: { box: Box; open: string | null }) {
   const { t } = useWords();
@@ -34,15 +45,16 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
   const known = state.link !== "connecting" || state.me !== null;
   const [picked, setPicked] = useState<ReadonlySet<string> | null>(null);
   useEffect(() => setPicked(null), [box]);
+  const inParts = PARTS.some((one) => one === box);
   const loading = !known || (cards.length === 0 && paging.loading !== null);
 
   return (
     <section class="list" aria-label={t("list.label")}>
       <nav class="tabs" aria-label={t("list.label")}>
         {BOXES.map((one) => (
-          <a key={one} href={hashOf({ screen: "list", box: one })} class="tab" aria-current={one === box ? "page" : undefined}>
+          <a key={one} href={hashOf({ screen: "list", box: one })} class="tab" aria-current={one === box || (one === "all" && inParts) ? "page" : undefined}>
             {t(`list.${one}`)}
-            {one !== "all" && state.counts[one] > 0 && <span class="count">{state.counts[one]}</span>}
+            {(one === "mine" || one === "waiting") && state.counts[one] > 0 && <span class="count">{state.counts[one]}</span>}
           </a>
         ))}
         {supervises(state.me) && (
@@ -58,20 +70,31 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
           </button>
         )}
       </nav>
+      {inParts && (
+        <nav class="parts" aria-label={t("list.parts")}>
+          {PARTS.filter((one) => one !== "calls" || supervises(state.me)).map((one) => (
+            <a key={one} href={hashOf({ screen: "list", box: one })} class="chip" aria-current={one === box ? "page" : undefined}>
+              {one !== "all" && <Icon name={one === "missed" ? "missed" : "phone"} />}
+              {t(`list.part_${one}`)}
+            </a>
+          ))}
+        </nav>
+      )}
       {box === "waiting" && <Oldest />}
       {loading ? (
         <Busy text={t("list.loading")} />
       ) : cards.length === 0 ? (
-        <Empty icon="chat" title={t(`list.${box}_empty`)} next={t(`list.${box}_empty_next`)} />
+        <Empty icon={box === "calls" || box === "missed" ? "phone" : "chat"} title={t(`list.${box}_empty`)} next={t(`list.${box}_empty_next`)} />
       ) : (
         <Rows
           parts={box === "mine" ? sections(cards, state.pins) : [{ section: "now", cards }]}
           open={open}
+          hears={box === "calls"}
           picked={picked}
           onPick={setPicked}
         />
       )}
-      {more && cards.length > 0 && (
+      {more && (cards.length > 0 || box === "missed") && (
         <button type="button" class="button quiet more" disabled={paging.loading !== null} onClick={() => connection.list(box, true)}>
           {t(paging.loading === null ? "list.more" : "list.loading")}
         </button>
@@ -95,13 +118,15 @@ function Oldest() {
 interface RowsProps {
   parts: readonly { section: Section; cards: readonly Card[] }[];
   open: string | null;
+  /** Talks can be listened to from here. */
+  hears: boolean;
   /** The sessions picked for a deed at once; null: none are being picked. */
   picked: ReadonlySet<string> | null;
   onPick: (picked: ReadonlySet<string>) => void;
 }
 
 /** One stop of the Tab key; arrows move within, Enter is the link's own, Space picks. */
-function Rows({ parts, open, picked, onPick }: RowsProps) {
+function Rows({ parts, open, hears, picked, onPick }: RowsProps) {
   const { t } = useWords();
   const list = useRef<HTMLDivElement>(null);
   const cards = parts.flatMap((part) => part.cards);
@@ -143,6 +168,7 @@ function Rows({ parts, open, picked, onPick }: RowsProps) {
                 card={card}
                 open={card.session === open}
                 stop={card.session === stop}
+                hears={hears}
                 picked={picked === null ? null : picked.has(card.session)}
                 onPick={() => pick(card.session)}
               />
@@ -158,12 +184,13 @@ interface RowProps {
   card: Card;
   open: boolean;
   stop: boolean;
+  hears: boolean;
   /** Null: nothing is being picked. */
   picked: boolean | null;
   onPick: () => void;
 }
 
-function Row({ card, open, stop, picked, onPick }: RowProps) {
+function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
   const words = useWords();
   const { connection, state } = useDesk();
   const link = useRef<HTMLAnchorElement>(null);
@@ -171,6 +198,7 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
     if (open) link.current?.scrollIntoView({ block: "nearest" });
   }, [open]);
   const offered = isOffered(card);
+  const asked = asksMe(card, state.me);
   const call = isCall(card);
 
   function take(): void {
@@ -179,7 +207,7 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
   }
 
   return (
-    <li class={offered ? "row offered" : "row"}>
+    <li class={offered || asked ? "row offered" : isMissed(card) ? "row is-missed" : "row"}>
       {picked !== null && (
         <label class="pick">
           <input
@@ -205,12 +233,12 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
             <span class="row-name">
               <Name of={card.contact_name} />
             </span>
-            {call && <Icon name="phone" label={words.word("channel", card.channel)} />}
+            {call && <Icon name={isMissed(card) ? "missed" : "phone"} label={words.word("channel", card.channel)} />}
             {state.pins.has(card.session) && <Icon name="pin" label={words.t("list.pinned_one")} />}
             <When card={card} />
           </span>
           <span class="row-last" dir="auto">
-            {lastWords(card, words.t)}
+            {call ? callText(card, words.t) : lastWords(card, words.t)}
           </span>
           <span class="row-bottom">
             {!call && <span>{words.word("channel", card.channel)}</span>}
@@ -219,6 +247,20 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
           </span>
         </span>
       </a>
+      {asked && (
+        <span class="row-actions">
+          <span class="lift">
+            {words.t(card.talk?.lifted === true ? "talk.asks_lifted" : "talk.asks", {
+              name: cleanName(card.operator_name ?? "") || words.t("thread.nobody"),
+            })}
+          </span>
+        </span>
+      )}
+      {hears && may("listen", card, state.me) && (
+        <div class="row-actions">
+          <ListenButtons card={card} small />
+        </div>
+      )}
       {call && isWaiting(card) && (
         <span class="row-actions">
           <button type="button" class="button small" disabled={state.link !== "live"} onClick={take}>
@@ -251,8 +293,14 @@ function Row({ card, open, stop, picked, onPick }: RowProps) {
 
 function lastWords(card: Card, t: ReturnType<typeof useWords>["t"]): string {
   const text = card.last_text ?? "";
-  if (text === "") return t(isCall(card) ? "list.call" : "list.no_text");
+  if (text === "") return t("list.no_text");
   return card.last_who === "operator" ? t("list.you", { text }) : text;
+}
+
+/** The number, unless that is the name already. */
+function callText(card: Card, t: ReturnType<typeof useWords>["t"]): string {
+  const number = phoneText(card.talk?.number ?? "");
+  return number === "" ? t("talk.withheld") : number === phoneText(card.contact_name) ? t("list.call") : number;
 }
 
 /** The time that matters: what is left of an offer, how long they wait, or when something last happened. */
@@ -264,6 +312,13 @@ function When({ card }: { card: Card }) {
     return (
       <span class="when urgent">
         <Until at={card.offered_until ?? 0} />
+      </span>
+    );
+  }
+  if (isCall(card) && card.status !== "closed") {
+    return (
+      <span class={isTalked(card) && heldSince(card) === 0 ? "when talks" : "when waits"} title={words.t(`standing.${standingOf(card)}`)}>
+        <Lasts from={standsSince(card)} to={null} />
       </span>
     );
   }
@@ -311,12 +366,49 @@ function Standing({ card }: { card: Card }) {
   }
   if (isPassedBy(card, me)) return <span class="status offered">{t("list.is_passed")}</span>;
   const colleague = card.operator && card.operator !== me?.id ? cleanName(card.operator_name ?? "") : "";
+  if (isCall(card)) return <CallStanding card={card} colleague={colleague} />;
   return (
     <>
       <span class={`status ${card.status}`}>{words.word("status", card.status)}</span>
       {isInvited(card, me) && <span class="status offered">{t("list.invited")}</span>}
       {isJoinedBy(card, me) && <span class="status">{t("list.joined")}</span>}
       {colleague !== "" && <bdi>{colleague}</bdi>}
+    </>
+  );
+}
+
+const TONES: Readonly<Record<Standing, string>> = {
+  waiting: "queued",
+  ringing: "offered",
+  talking: "active",
+  held: "held",
+  asking: "held",
+  missed: "missed",
+  over: "closed",
+};
+
+/** How a call stands, with whom, and who hears it. */
+function CallStanding({ card, colleague }: { card: Card; colleague: string }) {
+  const { t } = useWords();
+  const { state } = useDesk();
+  const stands = standingOf(card);
+  const name = (operator: string): string => (operator === state.me?.id ? t("thread.you") : cleanName(nameOf(state, operator)) || t("thread.nobody"));
+  const listeners = card.talk?.listeners ?? [];
+  return (
+    <>
+      <span class={`status ${TONES[stands]}`}>
+        {heldSince(card) > 0 && <Icon name="pause" />}
+        {t(`standing.${stands}`)}
+        {stands === "asking" && (
+          <>
+            {" "}
+            <bdi>{name(consulted(card))}</bdi>
+          </>
+        )}
+      </span>
+      {isJoinedBy(card, state.me) && <span class="status">{t("list.joined")}</span>}
+      {colleague !== "" && <bdi>{colleague}</bdi>}
+      {listeners.length > 0 && <bdi>{t("talk.listeners", { names: listeners.map(name).join(", ") })}</bdi>}
     </>
   );
 }

@@ -1,8 +1,8 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
-import { isCall, isOffered, mine, ringsMe, serverTime, waitForMe } from "../store";
+import { asksMe, isCall, isOffered, mine, nameOf, ringsMe, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
 import { may, supervises } from "../verbs";
 import { Banners, Notices } from "./Banners";
@@ -48,6 +48,7 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
   }, [box, connection]);
   useTitle(waitForMe(state));
   useFocusOnReturn(route);
+  useRinging(route);
 
   function take(target: string): void {
     connection.deed(target, "take");
@@ -71,7 +72,8 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
     setWhy(shown);
   }
 
-  useEffect(() => {
+  // At once: a key pressed right after a change is meant for what is on the screen.
+  useLayoutEffect(() => {
     /** The row that has the focus, else the open dialogue, else the first offer. */
     function target() {
       const focused = document.activeElement?.closest<HTMLElement>("[data-session]")?.dataset.session;
@@ -93,6 +95,8 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       else if (event.code === "KeyD" && may("decline", card, state.me)) decline(card.session);
       else if (event.code === "KeyC" && may("close", card, state.me)) ask("close", card);
       else if (event.code === "KeyR" && may("transfer", card, state.me)) ask("transfer", card);
+      else if (event.code === "KeyH" && may("hold", card, state.me)) connection.deed(card.session, "hold");
+      else if (event.code === "KeyH" && may("resume", card, state.me)) connection.deed(card.session, "resume");
       else if (event.code === "KeyS" && may("snooze", card, state.me)) ask("snooze", card);
       else if (event.code === "KeyP") connection.pin(card.session, !state.pins.has(card.session));
       else if (event.code === "KeyW" && opened) showWhy(!why);
@@ -168,11 +172,12 @@ function Asking({ question, card, onClose }: { question: Question; card: Card; o
     case "transfer":
     case "assign":
     case "invite":
+    case "consult":
       return (
         <TargetDialog
           passing={question}
           card={card}
-          title={t(`target.${question}_title`)}
+          title={t(question === "transfer" && isCall(card) ? "target.call_title" : `target.${question}_title`)}
           onClose={onClose}
           onChoose={(chosen) => connection.deed(card.session, question, chosen)}
         />
@@ -204,6 +209,19 @@ function useTitle(count: number): void {
   }, [count, t]);
 }
 
+/** Who calls is seen before the phone is lifted: a call that rings here opens by itself, once, unless something else is open. */
+function useRinging(route: Route): void {
+  const { state } = useDesk();
+  const shown = useRef("");
+  const rings = mine(state).find((card) => ringsMe(card) || asksMe(card, state.me));
+  const which = rings === undefined ? "" : `${rings.session} ${rings.offered_until ?? 0}`;
+  useEffect(() => {
+    if (rings === undefined || which === shown.current) return;
+    shown.current = which;
+    if (route.screen === "list" && document.querySelector("dialog[open]") === null) go({ screen: "session", session: rings.session });
+  }, [which]);
+}
+
 /** Back from a dialogue, the focus stands on its row again. */
 function useFocusOnReturn(route: Route): void {
   const left = useRef<string | null>(null);
@@ -223,12 +241,16 @@ function OfferAnnouncement() {
   const { state } = useDesk();
   const told = useRef(new Set<string>());
   const [text, setText] = useState("");
-  const offers = mine(state).filter(isOffered);
+  const offers = mine(state).filter((card) => isOffered(card) || asksMe(card, state.me));
   useEffect(() => {
     const fresh = offers.find((card) => !told.current.has(`${card.session} ${card.offered_until ?? 0}`));
     told.current = new Set(offers.map((card) => `${card.session} ${card.offered_until ?? 0}`));
     if (fresh === undefined) return;
     const name = cleanName(fresh.contact_name) || t("thread.nobody");
+    if (asksMe(fresh, state.me)) {
+      setText(t("announce.consult", { name, colleague: cleanName(nameOf(state, fresh.operator ?? "")) || t("thread.nobody") }));
+      return;
+    }
     const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - serverTime(state, Date.now())) / 1000));
     setText(ringsMe(fresh) ? t("announce.call", { name }) : t("announce.offer", { name, count }));
   });

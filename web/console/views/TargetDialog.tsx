@@ -1,17 +1,21 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { detailOf, type TargetLine, type TargetOperator, type Targets, targets as loadTargets } from "../api";
 import type { Card } from "../../shared/frames/operator";
+import { dialled } from "../calls";
+import { isCall } from "../store";
 import { Busy, Failed } from "./bits";
 import { TEXT_MAX } from "./Composer";
 import { useDesk, useNow, useWords } from "./context";
 import { Dialog } from "./Dialog";
 
-/** `transfer` offers it to a colleague who is there, `assign` gives it to anybody, `invite` asks a colleague to join. */
-export type Passing = "transfer" | "assign" | "invite";
+/** `transfer` offers it to a colleague who is there, `assign` gives it to anybody, `invite` asks a colleague to join, `consult` calls one. */
+export type Passing = "transfer" | "assign" | "invite" | "consult";
 
 export interface Chosen {
   operator?: string;
   line?: string;
+  /** Outside; of calls only. */
+  number?: string;
   text?: string;
 }
 
@@ -35,7 +39,12 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
   const [wanted, setWanted] = useState("");
   const [chosen, setChosen] = useState<Chosen | null>(null);
   const [text, setText] = useState("");
-  const withNote = passing !== "invite" && card !== null;
+  const [number, setNumber] = useState("");
+  const [bad, setBad] = useState(false);
+  const badId = useId();
+  const toOne = passing === "invite" || passing === "consult";
+  const withNote = !toOne && card !== null;
+  const outside = passing === "transfer" && card !== null && isCall(card);
 
   async function load(): Promise<void> {
     setProblem(null);
@@ -49,6 +58,7 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
   // The list comes after the dialog: whoever has not begun to write goes on from it.
   const list = useRef<HTMLDivElement>(null);
   const find = useRef<HTMLInputElement>(null);
+  const outsideField = useRef<HTMLInputElement>(null);
   useEffect(() => {
     if (targets === null || text !== "") return;
     (find.current ?? list.current?.querySelector<HTMLInputElement>("input:enabled"))?.focus();
@@ -56,15 +66,26 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
 
   function submit(event: Event): void {
     event.preventDefault();
-    if (chosen === null) return;
+    const wanted = chosen ?? { number: dialled(number) };
+    if (wanted.number === "") {
+      setBad(true);
+      outsideField.current?.focus();
+      return;
+    }
     const note = text.trim();
-    onChoose(withNote && note !== "" ? { ...chosen, text: note } : chosen);
+    onChoose(withNote && note !== "" ? { ...wanted, text: note } : wanted);
     onClose();
   }
 
   const found = (name: string): boolean => name.toLocaleLowerCase().includes(wanted.trim().toLocaleLowerCase());
   const people = useOthers(targets?.operators ?? [], passing, card);
-  const lines = passing === "invite" ? [] : (targets?.lines ?? []);
+  const lines = toOne ? [] : (targets?.lines ?? []);
+
+  function choose(one: Chosen): void {
+    setChosen(one);
+    setNumber("");
+    setBad(false);
+  }
   const shownPeople = people.filter((one) => found(one.name));
   const shownLines = lines.filter((one) => found(one.name));
   return (
@@ -93,7 +114,7 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
                       passing={passing}
                       card={card}
                       on={chosen?.operator === one.id}
-                      onChoose={() => setChosen({ operator: one.id })}
+                      onChoose={() => choose({ operator: one.id })}
                     />
                   ))}
                 </fieldset>
@@ -107,16 +128,40 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
                       line={one}
                       own={card?.line === one.id}
                       on={chosen?.line === one.id}
-                      onChoose={() => setChosen({ line: one.id })}
+                      onChoose={() => choose({ line: one.id })}
                     />
                   ))}
                 </fieldset>
               )}
               {shownPeople.length + shownLines.length === 0 && (
-                <p class="quiet-line">{t(people.length + lines.length === 0 ? "target.nobody" : "target.none_found")}</p>
+                <p class="quiet-line">{t(people.length + lines.length > 0 ? "target.none_found" : passing === "consult" ? "target.no_phones" : "target.nobody")}</p>
               )}
             </div>
           </>
+        )}
+        {outside && (
+          <label class="field">
+            <span>{t("target.number")}</span>
+            <input
+              ref={outsideField}
+              type="tel"
+              autoComplete="off"
+              maxLength={40}
+              value={number}
+              aria-invalid={bad}
+              aria-describedby={bad ? badId : undefined}
+              onInput={(event) => {
+                setNumber(event.currentTarget.value);
+                setChosen(null);
+                setBad(false);
+              }}
+            />
+            {bad && (
+              <span id={badId} class="problem" role="alert">
+                {t("refused.bad_number")}
+              </span>
+            )}
+          </label>
         )}
         {withNote && (
           <label class="field">
@@ -135,7 +180,7 @@ export function TargetDialog({ passing, card, title, onChoose, onClose }: Target
           <button type="button" class="button" onClick={onClose}>
             {t("common.cancel")}
           </button>
-          <button type="submit" class="button primary" disabled={chosen === null}>
+          <button type="submit" class="button primary" disabled={chosen === null && number.trim() === ""}>
             {t(`target.${passing}`)}
           </button>
         </div>
@@ -149,11 +194,12 @@ function useOthers(operators: readonly TargetOperator[], passing: Passing, card:
   const { state } = useDesk();
   const { language } = useWords();
   const held = card?.status === "closed" ? "" : (card?.operator ?? "");
-  const known = passing === "invite" ? [held, state.me?.id, ...(card?.members ?? []), ...(card?.invited ?? [])] : [held];
+  const known =
+    passing === "invite" ? [held, state.me?.id, ...(card?.members ?? []), ...(card?.invited ?? [])] : passing === "consult" ? [held, state.me?.id] : [held];
   const rank = (one: TargetOperator): number =>
     (isThere(one) ? 0 : 2) + (card === null || one.lines.includes(card.line) ? 0 : 1);
   return operators
-    .filter((one) => !known.includes(one.id))
+    .filter((one) => !known.includes(one.id) && (passing !== "consult" || one.phone))
     .map((one) => ({ ...one, presence: state.colleagues[one.id]?.presence ?? one.presence }))
     .sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, language));
 }
@@ -173,8 +219,11 @@ interface PersonProps {
 function Person({ operator, passing, card, on, onChoose }: PersonProps) {
   const { t } = useWords();
   const { state } = useDesk();
+  // Nobody is rung who has no phone.
+  const unheard = passing === "transfer" && card !== null && isCall(card) && !operator.phone;
   const about = [
     t(`presence.${operator.presence}`),
+    unheard ? t("target.no_phone") : "",
     operator.on_shift ? "" : t("target.off_shift"),
     // Whoever joins takes nothing of their budget.
     passing === "invite" ? "" : t("nav.load", { load: operator.load, budget: operator.budget }),
@@ -187,7 +236,7 @@ function Person({ operator, passing, card, on, onChoose }: PersonProps) {
       dot={operator.presence}
       on={on}
       // An offer to somebody who is not there would be refused.
-      disabled={passing === "transfer" && !isThere(operator)}
+      disabled={unheard || ((passing === "transfer" || passing === "consult") && !isThere(operator))}
       onChoose={onChoose}
     />
   );

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { isCall, isInvited, isOffered, isPassedBy, nameOf, ringsMe, type Thread } from "../store";
+import { asksMe, consulted, isCall, isInvited, isOffered, isPassedBy, nameOf, ringsMe, standingOf, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may, type Verb } from "../verbs";
 import { ActionMenu, type MenuItem } from "./ActionMenu";
@@ -9,16 +9,17 @@ import { Busy, Empty, Icon, Name } from "./bits";
 import { CallPanel } from "./CallPanel";
 import { Composer } from "./Composer";
 import { ContactPanel } from "./ContactPanel";
-import { useDesk, useNow, useWords } from "./context";
+import { useDesk, useNow, useOff, useWords } from "./context";
 import { Messages } from "./Messages";
 import { Review } from "./Review";
+import { Brief, TalkBar } from "./TalkBar";
 import { WhyPanel } from "./WhyPanel";
 
 /** Somebody who wrote so long ago writes no more. */
 const TYPING_MS = 6_000;
 
 /** What is asked about before it is done. */
-export type Question = "close" | "transfer" | "assign" | "invite" | "snooze" | "spam";
+export type Question = "close" | "transfer" | "assign" | "invite" | "consult" | "snooze" | "spam";
 
 interface ThreadProps {
   thread: Thread;
@@ -107,10 +108,12 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
             )}
           </p>
         )}
+        {card !== null && !thread.gone && (ringsMe(card) || asksMe(card, state.me)) && <Brief card={card} contact={thread.contact} />}
         {card !== null && isPassedBy(card, state.me) && !thread.gone && <p class="offer-line">{t("thread.is_passed")}</p>}
         {card !== null && !thread.gone && <Snoozed card={card} onWake={onTake} />}
-        {card !== null && !thread.gone && isInvited(card, state.me) && <Invitation card={card} />}
+        {card !== null && !thread.gone && isInvited(card, state.me) && !asksMe(card, state.me) && <Invitation card={card} />}
         {card !== null && <Facts card={card} />}
+        {card !== null && !thread.gone && <TalkBar card={card} onAsk={onAsk} />}
         {card !== null && isCall(card) && <CallPanel key={thread.session} card={card} />}
         {thread.status === "loading" ? <Busy text={t("thread.loading")} /> : <Messages thread={thread} />}
         <Typing conversation={card?.conversation ?? ""} />
@@ -131,7 +134,7 @@ function Subtitle({ card }: { card: Card }) {
   const { state } = useDesk();
   const colleague = card.operator && card.operator !== state.me?.id && card.status !== "closed" ? cleanName(card.operator_name ?? "") : "";
   const parts = [
-    words.word("status", card.status),
+    isCall(card) ? words.t(consulted(card) ? "standing.held" : `standing.${standingOf(card)}`) : words.word("status", card.status),
     words.word("channel", card.channel),
     card.line_name,
     colleague && words.t("thread.held_by", { name: colleague }),
@@ -197,7 +200,8 @@ function Facts({ card }: { card: Card }) {
   const { t } = useWords();
   const { state } = useDesk();
   const members = card.members ?? [];
-  const invited = card.invited ?? [];
+  // Whoever is asked about a call stands beside it.
+  const invited = (card.invited ?? []).filter((operator) => operator !== consulted(card));
   const pinned = state.pins.has(card.session);
   if (members.length + invited.length === 0 && !card.rating && !pinned) return null;
   const name = (operator: string): string =>
@@ -239,16 +243,6 @@ function Facts({ card }: { card: Card }) {
   );
 }
 
-/** What is asked or decided about it; while that is on its way it is not asked again. */
-function useOff(card: Card): { off: boolean; doing: string | undefined } {
-  const { state } = useDesk();
-  const doing = state.deeds.find((deed) => deed.session === card.session && deed.state === "waiting" && !WORDS.has(deed.verb))?.verb;
-  // What is decided against the clock is not kept for later: only words are.
-  return { off: state.link !== "live" || doing !== undefined, doing };
-}
-
-const WORDS: ReadonlySet<string> = new Set(["reply", "note", "start"]);
-
 type ButtonProps = { card: Card } & Pick<ThreadProps, "onTake" | "onDecline" | "onAsk">;
 
 /** What is done most; the rest is in the menu. */
@@ -271,7 +265,8 @@ function Buttons({ card, onTake, onDecline, onAsk }: ButtonProps) {
           {t("thread.decline")}
         </button>
       )}
-      {may("transfer", card, me) && card.status === "active" && (
+      {/* Of a talk it stands beside what else is done with one. */}
+      {may("transfer", card, me) && card.status === "active" && !isCall(card) && (
         <button type="button" class="button wide-only" disabled={off} aria-keyshortcuts="Alt+R" title="Alt+R" onClick={() => onAsk("transfer", card)}>
           {t("verb.transfer")}
         </button>

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
+import { counted, type Span } from "../calls";
 import { cleanName, hueOf, initials, pieces } from "../text";
 import { useNow, useWords } from "./context";
 
@@ -21,7 +22,9 @@ const PATHS = {
   chat: "M4 5h16v11H9l-5 4z",
   note: "M5 4h14v10l-5 6H5zM19 14h-5v6",
   leave: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
+  missed: "M4 5l7 6 9-8M4 5h5M4 5v5M2 19c5.5-5 14.5-5 20 0l-2.5 2.5-4-2v-2.5c-2.5-.7-4.5-.7-7 0v2.5l-4 2z",
   more: "M5 12v.01M12 12v.01M19 12v.01",
+  pause: "M8 5v14M16 5v14",
   people: "M2 20c0-3.5 3-5.5 7-5.5s7 2 7 5.5M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM19 8v6M16 11h6",
   phone: "M6.5 3h3l1.5 5-2.5 1.5a12 12 0 0 0 6 6L16 13l5 1.5v3c0 2-1.5 3.5-3.5 3.5C10 21 3 14 3 6.5 3 4.5 4.5 3 6.5 3z",
   pin: "M9 3h6l-1 6 4 4H6l4-4zM12 13v8",
@@ -90,6 +93,12 @@ export function Since({ at, label }: { at: number; label?: "list.waits" | "list.
   const words = useWords();
   const time = words.duration(useNow(1000) - at);
   return label === undefined ? <>{time}</> : <>{words.t(label, { time })}</>;
+}
+
+/** How long something lasts, or has lasted, as a clock counts; *to* is null while it does. */
+export function Lasts({ from, to }: Span) {
+  const now = useNow(1000);
+  return <span class="lasts">{counted((to ?? now) - from)}</span>;
 }
 
 /** How long it is until *at*. */

@@ -2,7 +2,7 @@
 //
 // A field with a default is optional: whoever sends leaves the default out.
 
-export type Box = "mine" | "waiting" | "all";
+export type Box = "mine" | "waiting" | "all" | "calls" | "missed";
 
 export type Presence = "online" | "away" | "offline";
 
@@ -18,12 +18,12 @@ export interface Do {
   t: "do";
   id: string;
   session: string;
-  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start";
+  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start" | "hold" | "resume" | "consult" | "listen";
   /** For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next. Default: "". */
   text?: string;
   /** For close. Default: "". */
   outcome?: string;
-  /** For transfer and assign (or *line*), and invite: a colleague's id. Default: "". */
+  /** For transfer and assign (or *line*), invite and consult: a colleague's id. Default: "". */
   operator?: string;
   /** For transfer and assign: a line's id; the session's own: back to its queue. Default: "". */
   line?: string;
@@ -31,6 +31,10 @@ export interface Do {
   until?: number;
   /** For spam: what the contact writes from now on opens no session. Default: false. */
   ban?: boolean;
+  /** For transfer of a call (or *operator* or *line*): a number outside, as people write it. Default: "". */
+  number?: string;
+  /** For listen: nobody hears the supervisor, the operator does, both do. Default: "listen". */
+  how?: "listen" | "whisper" | "barge";
 }
 
 /** Show the session's thread and send its updates from now on; one is open at a time on a socket. */
@@ -51,7 +55,12 @@ export interface Older {
   before: number;
 }
 
-/** Give a page of a list; *after* is the `next` of the page before. Updates of `all` come while it is the last one asked for. */
+/**
+ * Give a page of a list; *after* is the `next` of the page before.
+ *
+ * `calls` are those under way, the latest first, at most 200; `missed` those that nobody answered and whose caller was not spoken with
+ * since. Updates of `all`, `calls` and `missed` are those of every session: they come while one of the three is the last one asked for.
+ */
 export interface ListBox {
   t: "list";
   box: Box;
@@ -105,6 +114,28 @@ export interface Shown {
   session?: string;
 }
 
+/** What a card says of a call. Times are epoch milliseconds; 0 where there is none. */
+export interface Talk {
+  /** The caller's, E.164 where it can be; empty: withheld. Default: "". */
+  number?: string;
+  /** When a phone was first lifted for it. Default: 0. */
+  answered?: number;
+  /** Since when its caller hears music: the operator has put them on hold, or asks a colleague. Default: 0. */
+  held?: number;
+  /** The colleague who is asked about it, by id. Default: "". */
+  consulted?: string;
+  /** The colleague has lifted the phone. Default: false. */
+  lifted?: boolean;
+  /** The supervisor whose phone rings so that they hear it, by id. Default: "". */
+  listens?: string;
+  /** Supervisors who hear it. Both are told to supervisors only, and never to whoever is listened to. Default: []. */
+  listeners?: string[];
+  /** The number outside to which an operator has passed it on. Default: "". */
+  forward_to?: string;
+  /** Nobody answered it, or it was lost, and its caller was not spoken with since. Default: false. */
+  missed?: boolean;
+}
+
 /** One session in a list. Times are epoch milliseconds; 0 where there is none. */
 export interface Card {
   session: string;
@@ -153,6 +184,8 @@ export interface Card {
   rating?: string;
   /** While it waits each point puts it before those who began to wait up to ten minutes sooner. Default: 0. */
   priority?: number;
+  /** Of a call. Default: null. */
+  talk?: Talk | null;
 }
 
 /** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */

@@ -1,0 +1,18 @@
+"""Talks: whose channels speak with a caller, wait while they are on hold, or are asked about the call."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    binary: dict[str, Any] = {"collation": "C"} if op.get_bind().dialect.name == "postgresql" else {}
+    words = sa.Text(**binary)
+    for name in ("talk_leg", "consult_leg"):
+        op.add_column("calls", sa.Column(name, words, server_default="", nullable=False))
+    for name in ("consult_rung", "parked", "listened"):
+        op.add_column("calls", sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False))
