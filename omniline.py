@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from broker.store.sqlite import SqliteStore
     from broker.transport.redis import RedisTransport
     from broker.web.server import Server
+    from broker.web.wiring import CallsOut
     from routing.replaying import Read, Written
 
 T = TypeVar("T")
@@ -555,6 +556,7 @@ class Process:
             process_id=ground.process.id,
             reading=self._reading,
             late=self._late,
+            calls_out=self._calls_out(),
         )
         self.gate = VisitorGate(
             self.store,
@@ -874,14 +876,14 @@ class Process:
             for door in self._phone_doors:
                 await server.start(sock=door.dup())  # the door stays open for when we go on after a move that failed
             if telephone.manager is None:
-                await asyncio.Event().wait()
+                await board.run()
             else:
                 host, _, port = telephone.manager.rpartition(":")
                 user, secret = telephone.manager_user, self.settings.manager_secret
                 manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.ready)
                 board.manager = manager
                 census = Census(self.store, manager, board.numbers, board.follows)
-                await until_one_fails(manager.run(), census.run())
+                await until_one_fails(manager.run(), census.run(), board.run())
         finally:
             await server.close()
             await board.close()
@@ -1032,6 +1034,13 @@ class Process:
     def _channel(self, channel_id: ChannelId) -> Channel | None:
         # Looked up at each send: a new directory brings new channels.
         return self.channels.get(channel_id)
+
+    def _calls_out(self) -> CallsOut | None:
+        if self.settings.telephone.manager is None or importlib.util.find_spec("pystrix") is None:
+            return None  # nobody makes them
+        from channels.phone.asking import CallsOut
+
+        return CallsOut(self.directory, self._channel)
 
     def _line_settings(self, channel: Channel) -> LineSettings:
         return self.directory().lines[channel.line_id].settings

@@ -85,6 +85,8 @@ class OutsideCalls(StrEnum):
 
     VOICEMAIL = "voicemail"
     FORWARD = "forward"
+    CALLBACK = "callback"
+    """Its caller is called back at the opening."""
     HANG_UP = "hang_up"
 
 
@@ -95,6 +97,8 @@ class UnansweredCalls(StrEnum):
     FORWARD = "forward"
     LINE = "line"
     """It goes to another line's queue, once; the second time it is as VOICEMAIL."""
+    CALLBACK = "callback"
+    """Its caller is called back."""
     HANG_UP = "hang_up"
     WAIT = "wait"
     """It waits for as long as its caller does."""
@@ -282,6 +286,50 @@ Sound = Annotated[str, MaxLen(120)]
 """A recording as Asterisk names it, below its folder of sounds and without its ending: `custom/welcome`; empty: none."""
 
 
+class KeyDoes(StrEnum):
+    """What a key of a line's voice menu does."""
+
+    QUEUE = "queue"
+    """The caller waits in this line."""
+    LINE = "line"
+    OPERATOR = "operator"
+    """They wait for one operator first, and then for anybody."""
+    CALLBACK = "callback"
+    VOICEMAIL = "voicemail"
+    FORWARD = "forward"
+    """To the line's `forward_to`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MenuKey:
+    """What a key does."""
+
+    does: KeyDoes
+    line: Annotated[str, MaxLen(40)] = ""
+    """The slug of the line for KeyDoes.LINE."""
+    operator: Annotated[str, MaxLen(NAME_MAX)] = ""
+    """The login for KeyDoes.OPERATOR."""
+
+
+Key = Annotated[str, MinLen(1), MaxLen(1)]
+"""0 to 9, * or #."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMenu:
+    """What a caller may choose by key before they wait: one level."""
+
+    sound: Sound = ""
+    """Says which key does what; empty: there is no menu."""
+    keys: dict[Key, MenuKey] = field(default_factory=dict)
+    extensions: bool = False
+    """Two to six digits call the operator whose phone has that number."""
+    seconds: Annotated[int, Ge(1), Le(60)] = 5
+    """How long a key is waited for once the sound is over."""
+    times: Annotated[int, Ge(1), Le(5)] = 2
+    """How often the sound is played to somebody who presses none; then they wait in the line."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallSettings:
     """What becomes of a line's calls beside what becomes of everything: ringing, music, recording, nobody answering."""
@@ -289,7 +337,10 @@ class CallSettings:
     ring_seconds: Annotated[int, Ge(5), Le(120)] = 20
     """How long an operator's phone rings before the next one's does."""
     greeting: Sound = ""
-    """Played once, before the caller waits."""
+    """Played once, before the caller waits: no phone rings until it is over."""
+    menu: CallMenu = CallMenu()
+    outside_sound: Sound = ""
+    """Played to a caller outside the hours, before whatever the line does with them."""
     music: Annotated[str, MinLen(1), MaxLen(80)] = "default"
     """Asterisk's class of music on hold."""
     position_seconds: Annotated[int, Ge(0), Le(600)] = 60
@@ -307,6 +358,16 @@ class CallSettings:
     """The number for FORWARD, here and outside the hours."""
     voicemail_greeting: Sound = "vm-intro"
     voicemail_seconds: Annotated[int, Ge(5), Le(600)] = 120
+    callback_sound: Sound = ""
+    """Tells a caller that they will be called back; empty: the call ends without a word."""
+    callback_seconds: Annotated[int, Ge(0), Le(86_400)] = 300
+    """How long after a call that nobody answered its caller is called back."""
+    customer_seconds: Annotated[int, Ge(5), Le(120)] = 45
+    """How long a customer's phone rings whom we call."""
+    callback_tries: Annotated[int, Ge(1), Le(20)] = 3
+    """How often a customer who does not answer is called."""
+    callback_retry_seconds: Annotated[int, Ge(30), Le(86_400)] = 900
+    """How long after one that was not answered they are called again."""
     chats_too: bool = False
     """Who rings or talks may be offered chats and mails."""
 

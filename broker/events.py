@@ -26,9 +26,15 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, 
 
 
 class ContactMessage(_Event, frozen=True, tag="contact_message"):
-    """The contact wrote, or calls; the message already stands in `messages`."""
+    """The contact wrote, calls, or is to be called at *due*; the message already stands in `messages`.
+
+    Of a call that is to be made *operator_id* says by whom if they can; *now*: by nobody else, for they want it.
+    """
 
     message_id: MessageId
+    due: datetime | None = None
+    operator_id: OperatorId | None = None
+    now: bool = False
 
 
 class Rated(_Event, frozen=True, tag="rated"):
@@ -90,10 +96,31 @@ class HoldFailed(_Event, frozen=True, tag="hold_failed"):
     """The telephone exchange did not take the two apart: they talk on."""
 
 
+class CustomerReached(_Event, frozen=True, tag="customer_reached"):
+    """Whoever was called by us has answered, and is on the line."""
+
+
+class CustomerNotReached(_Event, frozen=True, tag="customer_not_reached"):
+    """Whoever was called by us has not answered; *how* as of RingEnded."""
+
+    how: str
+
+
 class ForwardEnded(_Event, frozen=True, tag="forward_ended"):
     """The number outside to which the call was sent has not answered; *how* as of RingEnded."""
 
     how: str
+
+
+class CallReady(_Event, frozen=True, tag="call_ready"):
+    """The caller has heard the greeting and the menu, and has chosen nothing: they wait from now on."""
+
+
+class KeyPressed(_Event, frozen=True, tag="key_pressed"):
+    """The caller has chosen by *key* in the line's menu, or has dialled the extension of an operator."""
+
+    key: str = ""
+    operator_id: OperatorId | None = None
 
 
 class CallRated(_Event, frozen=True, tag="call_rated"):
@@ -351,6 +378,10 @@ SessionEvent = (
     | ListenEnded
     | HoldFailed
     | ForwardEnded
+    | CustomerReached
+    | CustomerNotReached
+    | CallReady
+    | KeyPressed
     | CallRated
     | VoicemailLeft
     | RingAnswered
@@ -406,6 +437,15 @@ class Rang(msgspec.Struct, frozen=True):
     number: str
 
 
+class AsksCallback(msgspec.Struct, frozen=True):
+    """The contact is to be called at *number*; see ContactMessage."""
+
+    number: str
+    due: datetime
+    operator_id: OperatorId | None = None
+    now: bool = False
+
+
 class Told(msgspec.Struct, frozen=True):
     """Details told in a form; they stand in `Incoming.person`."""
 
@@ -429,5 +469,5 @@ class Incoming(msgspec.Struct, frozen=True):
     key: str
     """The adapter's name of the conversation: a chat, a peer, a mail thread, a visitor."""
     person: Person
-    what: Wrote | Rang | Told | Saw | Pressed
+    what: Wrote | Rang | AsksCallback | Told | Saw | Pressed
     source: Source | None = None

@@ -63,6 +63,7 @@ class Bell(StrEnum):
     CONVERSATION = "conversation"  # it has inputs to decide
     POOL = "pool"  # a line was marked: distribute
     OUTBOX = "outbox"  # a conversation has something to send
+    CALL = "call"  # a customer is to be called; the key is the conversation
     TIMERS = "timers"  # a timer was set; the key is when it falls due, in epoch microseconds
     NEWS = "news"  # the journal grew
     SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed; of a call: anything

@@ -80,7 +80,7 @@ _CLOSED = sql(
 )
 _CALL = sql(
     select(
-        *calls.c["number", "called", "came_us", "talk_us", "talk_ended_us", "recording", "voicemail"],
+        *calls.c["number", "called", "came_us", "talk_us", "talk_ended_us", "recording", "voicemail", "outgoing"],
         sessions.c.state,
     )
     .join_from(calls, sessions, sessions.c.conversation_id == calls.c.conversation_id)
@@ -200,6 +200,7 @@ class _OfCall(msgspec.Struct):
 
     stars: int = 0
     voicemail_seconds: int = 0
+    forward_to: str = ""
 
 
 _OF_CALL = msgspec.json.Decoder(_OfCall)
@@ -209,7 +210,7 @@ def _call(tx: Tx, session_id: str) -> Call | None:
     row = tx.one(_CALL, session=session_id)
     if row is None:
         return None
-    number, called, came_us, talk_us, talk_ended_us, recording, voicemail, state = row
+    number, called, came_us, talk_us, talk_ended_us, recording, voicemail, outgoing, state = row
     told = _OF_CALL.decode(state)
     return Call(
         number=number,
@@ -221,6 +222,8 @@ def _call(tx: Tx, session_id: str) -> Call | None:
         voicemail=voicemail if told.voicemail_seconds else "",
         voicemail_seconds=told.voicemail_seconds,
         stars=told.stars,
+        outgoing=bool(outgoing),
+        forwarded_to=told.forward_to,
     )
 
 

@@ -93,6 +93,8 @@ class CallOf(BaseModel):
     voicemail: str
     voicemail_seconds: int
     stars: int
+    outgoing: bool = False
+    forwarded_to: str = ""
 
 
 class Transcript(BaseModel):

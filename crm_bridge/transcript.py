@@ -65,6 +65,10 @@ class Call(msgspec.Struct, frozen=True):
     voicemail: str
     voicemail_seconds: int
     stars: int
+    outgoing: bool = False
+    """We have called them."""
+    forwarded_to: str = ""
+    """The number outside to which an operator has passed the call on."""
 
 
 class Document(msgspec.Struct, frozen=True):

@@ -7,31 +7,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from pydantic import Field
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, case, exists, func, not_, select
 
 from broker.access.authorize import Actor
 from broker.domain import Directory, LineId, OperatorId, PresenceState, Role, Status, from_us, to_us
 from broker.ports import Tx
 from broker.store import line_state
 from broker.store.sql import cols, one_of, sql
-from broker.store.tables import budgets, offers, presence, sessions
+from broker.store.tables import budgets, calls, offers, presence, sessions
 
 DAY = timedelta(days=1)
 SPAM = "spam"
 """The outcome of what was no customer's."""
+NOT_REACHED = "not_reached"
+"""The outcome of a call of ours that was not answered: neither missed nor an answer."""
 
 OnShift = Callable[[OperatorId, datetime], bool]
 """Whether somebody is on shift at a moment: their calendar is routing's."""
 
 _PRESENCES = sql(select(*cols(presence, "operator_id state")))
 _BUDGETS = sql(select(*cols(budgets, "operator_id reserved budget")))
+# Whoever is to be called does not wait.
+_TO_BE_CALLED = exists().where(
+    calls.c.conversation_id == sessions.c.conversation_id, calls.c.outgoing == 1, calls.c.uniqueid == ""
+)
 _WAITING = sql(
-    select(sessions.c.line_id, func.count(), func.min(sessions.c.queued_us))
+    select(sessions.c.line_id, func.count(), func.min(case((~_TO_BE_CALLED, sessions.c.queued_us))))
     .where(sessions.c.status == Status.QUEUED.value)
     .group_by(sessions.c.line_id)
 )
@@ -45,12 +52,16 @@ _HELD = sql(
     .where(sessions.c.status != Status.CLOSED.value, sessions.c.operator_id > "")
     .group_by(sessions.c.line_id, sessions.c.operator_id, sessions.c.status)
 )
-_UNANSWERED = (sessions.c.status == Status.CLOSED.value) & sessions.c.answered_us.is_(None) & (sessions.c.outcome != SPAM)
+_UNANSWERED = (
+    (sessions.c.status == Status.CLOSED.value)
+    & sessions.c.answered_us.is_(None)
+    & not_(one_of(sessions.c.outcome, SPAM, NOT_REACHED))
+)
 # Line by line: over all of them SQLite would go through the whole history in the order of an index.
 _OPENED = sql(
     select(
         func.sum(case((_UNANSWERED, 1), else_=0)),
-        func.count(sessions.c.answered_us),
+        func.count(case((sessions.c.outcome != NOT_REACHED, sessions.c.answered_us))),
         # Canonical JSON leaves a zero out.
         func.sum(case((sessions.c.state.like('%"kpi_missed":%'), 1), else_=0)),
     ).where(sessions.c.line_id == bindparam("line"), sessions.c.opened_us > bindparam("since"))
@@ -117,6 +128,7 @@ class TargetLine:
     name: str
     open: bool
     opens_at: datetime | None
+    calls: Annotated[bool, Field(description="Customers can be called from it.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +243,12 @@ def _loads(tx: Tx) -> dict[OperatorId, tuple[int, int]]:
     return {operator: (reserved, budget) for operator, reserved, budget in tx.all(_BUDGETS)}
 
 
-def targets(tx: Tx, directory: Directory, on_shift: OnShift) -> Targets:
-    """Return the lines that are on, and everybody who has a seat or supervises."""
+def targets(tx: Tx, directory: Directory, on_shift: OnShift, calls_from: AbstractSet[LineId]) -> Targets:
+    """Return the lines that are on, and everybody who has a seat or supervises; *calls_from* are the lines from which can be called."""
     states: dict[str, str] = dict(tx.all(_PRESENCES))
     loads = _loads(tx)
     lines = [
-        TargetLine(id_, line.name, line.open, line.opens_at)
+        TargetLine(id_, line.name, line.open, line.opens_at, id_ in calls_from)
         for id_, line in _lines(tx, directory).items()
         if directory.lines[id_].active
     ]

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 
 from broker.access.authorize import Action, Actor
 from broker.domain import Directory
-from broker.web.wiring import May, StoreOf
-from operators import board
+from broker.web.wiring import May, PartsOf, StoreOf
+from operators import board, calling
 from operators.board import BoardNow, OnShift, Targets
 
 
@@ -25,9 +25,9 @@ def routes(directory: Callable[[], Directory], on_shift: OnShift) -> APIRouter:
         return await store.read(lambda tx: board.read(tx, actor, known, on_shift))
 
     @router.get("/targets", dependencies=[May(Action.READ_COLLEAGUES)])
-    async def list_targets(store: StoreOf) -> Targets:
+    async def list_targets(store: StoreOf, parts: PartsOf) -> Targets:
         """Lines and people that a session can be passed to."""
-        known = directory()
-        return await store.read(lambda tx: board.targets(tx, known, on_shift))
+        known, calls_from = directory(), calling.calls_from(parts.calls_out)
+        return await store.read(lambda tx: board.targets(tx, known, on_shift, calls_from))
 
     return router

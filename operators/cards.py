@@ -13,7 +13,21 @@ from heapq import merge
 from itertools import islice
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, case, exists, func, literal_column, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    tuple_,
+)
 
 from broker.access.authorize import Actor
 from broker.domain import Author, Directory, LineId, MessageKind, Role, Status, to_us
@@ -39,6 +53,9 @@ MISSED = frozenset(("missed", "voicemail", "hang_up", "lost"))
 _CLOSED = Status.CLOSED.value
 _later = sessions.alias("later")
 _since = sessions.alias("since")
+_called = calls.alias("called")
+_back = sessions.alias("back")
+_back_call = calls.alias("back_call")
 _earlier_message = messages.alias("earlier_message")
 _last = messages.alias("last_message")
 # A session's messages are those from its first to the next session's first: no index by session is needed.
@@ -64,11 +81,24 @@ _LAST_SEQ = (
     .correlate(sessions)
     .scalar_subquery()
 )
+# A phone that an operator has lifted to call somebody is no talk before they lift theirs.
 _SPOKEN_SINCE = exists().where(
-    _since.c.contact_id == sessions.c.contact_id, _since.c.opened_us > sessions.c.opened_us, _since.c.answered_us.is_not(None)
+    _since.c.contact_id == sessions.c.contact_id,
+    _since.c.opened_us > sessions.c.opened_us,
+    _since.c.answered_us.is_not(None),
+    ~exists().where(_called.c.conversation_id == _since.c.conversation_id, _called.c.outgoing == 1, _called.c.uniqueid == ""),
 )
 _MISSED: ColumnElement[bool] = and_(
     sessions.c.status == _CLOSED, one_of(sessions.c.outcome, *sorted(MISSED)), ~_SPOKEN_SINCE.correlate(sessions)
+)
+_CALLED_BACK = (
+    select(_back.c.state)
+    .join_from(_back, _back_call, _back_call.c.conversation_id == _back.c.conversation_id)
+    .where(_back.c.contact_id == sessions.c.contact_id, _back.c.status != _CLOSED, _back_call.c.outgoing == 1)
+    .order_by(_back.c.opened_us)
+    .limit(1)
+    .correlate(sessions)
+    .scalar_subquery()
 )
 _CARDS = over_rows(
     select(
@@ -83,6 +113,8 @@ _CARDS = over_rows(
         calls.c.number,
         # Of what is no call nothing more is looked for.
         case((calls.c.number.is_not(None), case((_MISSED, 1), else_=0)), else_=0),
+        calls.c.talk_us,
+        case((and_(calls.c.number.is_not(None), _MISSED), _CALLED_BACK), else_=null()),
     )
     .select_from(sessions)
     .join(conversations, conversations.c.id == sessions.c.conversation_id)
@@ -147,23 +179,22 @@ _OPENED_NOW = sql(
 _UNDER_WAY = sql(
     select(*_NEWEST, sessions.c.line_id)
     .join_from(sessions, calls, calls.c.conversation_id == sessions.c.conversation_id)
-    .where(sessions.c.status != _CLOSED)
+    # One that is promised is not under way before an operator's phone rings.
+    .where(
+        sessions.c.status != _CLOSED, or_(sessions.c.status != Status.QUEUED.value, calls.c.outgoing == 0, calls.c.uniqueid != "")
+    )
     .order_by(_OPENED.desc(), sessions.c.id.desc())
 )
 # Calls by the ids of their conversations, which grow with the time.
-_LATEST = (
+_LATEST = sql(
     select(calls.c.conversation_id)
     .where(calls.c.conversation_id < bindparam("before"))
     .order_by(calls.c.conversation_id.desc())
     .limit(MISSED_AMONG)
-    .subquery("latest")
 )
-_LATEST_ENDS = sql(select(func.count(), func.min(_LATEST.c.conversation_id)))
-_MISSED_CALLS = sql(
-    select(*cols(sessions, "conversation_id line_id id"))
-    .join_from(_LATEST, sessions, sessions.c.conversation_id == _LATEST.c.conversation_id)
-    .where(_MISSED)
-    .order_by(sessions.c.conversation_id.desc(), sessions.c.opened_us.desc())
+_MISSED_CALLS = over_rows(
+    select(*cols(sessions, "conversation_id opened_us line_id id")).where(among(sessions.c.conversation_id), _MISSED),
+    [sessions.c.conversation_id],
 )
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
@@ -188,6 +219,10 @@ class _State(msgspec.Struct):
     listens: str | None = None
     listeners: tuple[str, ...] = ()
     forward_to: str = ""
+    outgoing: bool = False
+    reached: bool = False
+    promised_at: datetime | None = None
+    tries: int = 0
 
 
 _state = msgspec.json.Decoder(_State).decode
@@ -294,13 +329,17 @@ def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
 
 def _watched(row: Row) -> Watched:
     id_, conversation, line, status, operator, opened, queued, closed, changed, outcome, state, *more = row
-    channel, contact, contact_name, last_text, last_who, last_seq, current, number, missed = more
+    channel, contact, contact_name, last_text, last_who, last_seq, current, number, missed, talk_us, called_back = more
     known = _state(state)
     talk: Talk | None = None
     if number is not None:
         talk = Talk(
             number=number,
-            answered=ms(known.answered_at),
+            outgoing=known.outgoing,
+            reached=known.reached,
+            promised=ms(known.promised_at),
+            tries=known.tries,
+            answered=(talk_us or 0) // 1000 if known.outgoing else ms(known.answered_at),
             held=ms(known.held_at),
             consulted=known.consulted or "",
             lifted=known.consult_lifted,
@@ -308,6 +347,7 @@ def _watched(row: Row) -> Watched:
             listeners=known.listeners,
             forward_to=known.forward_to,
             missed=bool(missed),
+            planned=ms(_state(called_back).promised_at) if called_back is not None else 0,
         )
     return Watched(
         id_,
@@ -390,12 +430,13 @@ def missed(tx: Tx, lines: Collection[str] | None, after: str | None = None) -> t
     A page may be short, or empty, and still have a next one.
     """
     (before,) = mark(after, 0) if after else ("~",)
-    looked, last = tx.all(_LATEST_ENDS, before=before)[0]
-    found = [row for row in tx.all(_MISSED_CALLS, before=before) if lines is None or row[1] in lines]
-    shown = load_all(tx, (session for _, _, session in found[:PAGE]))
+    latest = tx.all(_LATEST, before=before)
+    rows = sorted(tx.each(_MISSED_CALLS, latest), reverse=True) if latest else []
+    found = [row for row in rows if lines is None or row[2] in lines]
+    shown = load_all(tx, (session for *_, session in found[:PAGE]))
     if len(found) > PAGE:
         return shown, str(found[PAGE - 1][0])
-    return shown, str(last) if looked == MISSED_AMONG else None
+    return shown, str(latest[-1][0]) if len(latest) == MISSED_AMONG else None
 
 
 def _page(tx: Tx, found: list[Row], most: int) -> tuple[list[Watched], str | None]:

@@ -159,6 +159,22 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "Write a number of 2 to 20 characters: digits, with a + in front if it needs one.",
         "ru": "Введите номер от 2 до 20 знаков: цифры и, если нужно, + в начале.",
     },
+    "no_telephone": {
+        "en": "No calls can be made here: there is no telephone, or none of your lines has a number.",
+        "ru": "Звонить отсюда нельзя: нет телефонии или ни у одной из ваших линий нет номера.",
+    },
+    "no_number": {
+        "en": "This line has no number to call from. Choose another line.",
+        "ru": "У этой линии нет номера для звонков. Выберите другую линию.",
+    },
+    "not_your_line": {
+        "en": "This line is not yours. Choose one of your own.",
+        "ru": "Это не ваша линия. Выберите одну из своих.",
+    },
+    "bad_time": {
+        "en": "Choose a time from now on, within 30 days.",
+        "ru": "Выберите время в будущем, не дальше 30 дней.",
+    },
     "no_phone": {
         "en": "No phone is set for you. Ask an administrator to enter one.",
         "ru": "Для вас не указан телефон. Попросите администратора указать его.",

@@ -25,7 +25,7 @@ routes = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 BULK_MAX = 100
 
-_FORBIDDEN = ("not_yours", "not_allowed", "not_invited", "own_review")
+_FORBIDDEN = ("not_yours", "not_your_line", "not_allowed", "not_invited", "own_review")
 _FIELDS = {
     "empty": "text",
     "too_long": "text",
@@ -33,6 +33,8 @@ _FIELDS = {
     "bad_number": "number",
     "no_colleague": "operator_id",
     "no_line": "line_id",
+    "no_number": "line_id",
+    "bad_time": "at",
     "past": "until",
 }
 """The part of the request that must be another."""
@@ -337,7 +339,7 @@ async def do_many(
     wanted: Many, store: StoreOf, actor: Annotated[Actor, May(Action.CLOSE_SESSION)], key: Key = None
 ) -> DeedAnswers:
     """Close or assign many sessions; each is answered for itself, and sent again under the same id each is done once."""
-    id_ = _id(key, wanted)
+    id_ = id_of(key, wanted.id)
     operator, line = _to(wanted).values()
     try:
         made = [
@@ -363,7 +365,7 @@ async def _answer(store: Store, actor: Actor, deed: deeds.Deed) -> DeedAnswer:
 async def _do(
     store: Store, actor: Actor, session_id: UUID, verb: deeds.Verb, key: str | None, wanted: _In | None, **words: Any
 ) -> DeedStored:
-    id_ = _id(key, wanted)
+    id_ = id_of(key, wanted.id if wanted is not None else None)
     try:
         stored = await deeds.do(store, actor, deeds.deed(id_, str(session_id), verb, **words))
     except Refusal as refusal:
@@ -371,8 +373,9 @@ async def _do(
     return DeedStored(id=id_, seq=stored.seq, refused=stored.refused)
 
 
-def _id(key: str | None, wanted: _In | None) -> str:
-    id_ = key or (wanted.id if wanted is not None else None)
+def id_of(key: str | None, written: str | None) -> str:
+    """Return the asker's own id of a deed, from the header or else from the body. Raises BadInput."""
+    id_ = key or written
     if id_ is None:
         raise BadInput("send your own id of the deed: the header Idempotency-Key, or `id`", field="id")
     return id_

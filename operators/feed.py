@@ -16,7 +16,8 @@ from broker.domain import Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
-from operators import news, screens, threads
+from broker.web.wiring import CallsOut
+from operators import calling, news, screens, threads
 from operators.audience import holds, may_see
 from operators.deeds import sentence
 from operators.frames import Contact, Error, GatewayFrame, Refused, Resumed, Update
@@ -35,13 +36,20 @@ class Feed:
     """Reads news and tells them; gives a socket its first screen or what it missed."""
 
     def __init__(
-        self, store: Store, transport: Transport, directory: Callable[[], Directory], hall: Hall, typists: Typists
+        self,
+        store: Store,
+        transport: Transport,
+        directory: Callable[[], Directory],
+        hall: Hall,
+        typists: Typists,
+        calls_out: CallsOut | None,
     ) -> None:
         self._store = store
         self._transport = transport
         self._directory = directory
         self._hall = hall
         self._typists = typists
+        self._calls_out = calls_out
         self._rung = asyncio.Event()
         self._loading = asyncio.Lock()
         self._completed: dict[str, None] = {}
@@ -190,10 +198,11 @@ class Feed:
     async def show_everything(self, socket: Socket) -> None:
         """Send a snapshot, and after it what came meanwhile. Raises StoreError."""
         actor, directory = socket.actor, self._directory()
+        calls_from = calling.calls_from(self._calls_out)
         socket.hold()
         try:
             board = await self._ready()
-            found = await self._store.read(lambda tx: screens.first(tx, actor, directory))
+            found = await self._store.read(lambda tx: screens.first(tx, actor, directory, calls_from))
             socket.at, socket.stamp = found.at, stamp(actor, directory)
             socket.counts = board.counts(actor)
             socket.say(found.snapshot(socket.mark(), socket.counts))

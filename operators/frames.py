@@ -177,9 +177,17 @@ class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a card says of a call. Times are epoch milliseconds; 0 where there is none."""
 
     number: str = ""
-    """The caller's, E.164 where it can be; empty: withheld."""
+    """The customer's, E.164 where it can be; empty: withheld."""
+    outgoing: bool = False
+    """We call them, the operator's phone first."""
+    reached: bool = False
+    """Of an outgoing one: they have answered."""
+    promised: int = 0
+    """Of an outgoing one: when they are to be called."""
+    tries: int = 0
+    """Of an outgoing one: how often they were called and did not answer."""
     answered: int = 0
-    """When a phone was first lifted for it."""
+    """When a phone was first lifted for it. Of an outgoing one: when the operator lifted theirs, and then when the customer did."""
     held: int = 0
     """Since when its caller hears music: the operator has put them on hold, or asks a colleague."""
     consulted: str = ""
@@ -194,6 +202,8 @@ class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
     """The number outside to which an operator has passed it on."""
     missed: bool = False
     """Nobody answered it, or it was lost, and its caller was not spoken with since."""
+    planned: int = 0
+    """Of a missed one: when its caller is to be called back; past: they are being called."""
 
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -249,6 +259,8 @@ class Point(msgspec.Struct, frozen=True, omit_defaults=True):
     channel: str = ""
     """The channel's kind: widget, telegram, …"""
     channel_name: str = ""
+    number: str = ""
+    """Of a phone: in E.164, as it is called."""
 
 
 class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -286,6 +298,15 @@ class Me(msgspec.Struct, frozen=True, omit_defaults=True):
     load: int = 0
     budget: int = 100
     password_generated: bool = False
+    phone: bool = False
+    """I have one for calls."""
+
+
+class CallLine(msgspec.Struct, frozen=True):
+    """A line from which customers can be called."""
+
+    id: str
+    name: str
 
 
 class Colleague(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -321,6 +342,8 @@ class Snapshot(_Out, frozen=True, tag="snapshot"):
     """Sessions I have pinned, the first pinned first."""
     pinned: tuple[Card, ...] = ()
     """The cards of those pins that are in neither list, but for sessions I may see no more."""
+    calls_from: tuple[CallLine, ...] = ()
+    """Lines of mine from which customers can be called, by name; none: I can call nobody."""
 
 
 class Resumed(_Out, frozen=True, tag="resumed"):

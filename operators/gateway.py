@@ -109,7 +109,7 @@ class Gateway:
         self._limits = parts.settings.operator
         self._hall = Hall()
         self._typists = Typists(transport)
-        self._feed = Feed(parts.store, transport, directory, self._hall, self._typists)
+        self._feed = Feed(parts.store, transport, directory, self._hall, self._typists, parts.calls_out)
         self._attendance = Attendance(parts.store, parts.process_id, parts.settings.presence_grace_seconds)
         self._paces: dict[str, Pace] = {}
         self._checked_at = self._clock.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from broker.domain import (
     REPLY_FIELDS,
     CallSettings,
     ChannelId,
+    KeyDoes,
     LineId,
     LineSettings,
     NoAnswer,
@@ -61,6 +62,8 @@ _CHANGE_CHANNEL = sql(
 _SEATS = sql(select(seats.c.operator_id).where(seats.c.line_id == bindparam("line")).order_by(seats.c.position))
 _UNSEAT = sql(delete(seats).where(seats.c.line_id == bindparam("line")))
 _SEAT = insert_row(seats, "line_id operator_id position")
+_LOGIN = sql(select(operators.c.id).where(operators.c.login == bindparam("login")))
+_KEYS = frozenset("0123456789*#")
 _PERSON = sql(select(operators.c.id).where(operators.c.id == bindparam("operator")))
 
 
@@ -87,7 +90,8 @@ def settings_of(given: dict[str, Any], calendars: Calendars, base: LineSettings 
         raise BadInput(f"{key}: {wrong}", field=f"settings.{key}") from None
     _refuse_unknown_fields(settings, given)
     _refuse_unplayable(settings.calls)
-    if OutsideCalls.FORWARD in (settings.outside_calls, settings.calls.no_answer_does) and not settings.calls.forward_to:
+    chosen = [one.does for one in settings.calls.menu.keys.values()]
+    if OutsideCalls.FORWARD in (settings.outside_calls, settings.calls.no_answer_does, *chosen) and not settings.calls.forward_to:
         raise BadInput("calls.forward_to: name the number to which calls are forwarded", field="settings.calls.forward_to")
     return settings
 
@@ -98,12 +102,24 @@ def _refuse_unplayable(calls: CallSettings) -> None:
         ("greeting", _SOUND, "a sound's name, such as custom/welcome: letters, digits, - and _, without its ending"),
         ("voicemail_greeting", _SOUND, "a sound's name, such as vm-intro: letters, digits, - and _, without its ending"),
         ("rating_sound", _SOUND, "a sound's name, such as custom/rate: letters, digits, - and _, without its ending"),
+        ("callback_sound", _SOUND, "a sound's name, such as custom/called-back: letters, digits, - and _, without its ending"),
+        ("outside_sound", _SOUND, "a sound's name, such as custom/closed: letters, digits, - and _, without its ending"),
         ("music", _MUSIC, "the name of a class of music on hold, such as default"),
         ("forward_to", _NUMBER, "a number of digits, with or without a + before them"),
     ):
         value = getattr(calls, key)
         if not form.fullmatch(value):
             raise BadInput(f"calls.{key}: {value[:60]!r} is not {wanted}", field=f"settings.calls.{key}")
+
+    menu = calls.menu
+    if not _SOUND.fullmatch(menu.sound):
+        wrong = f"calls.menu.sound: {menu.sound[:60]!r} is not a sound's name, such as custom/menu"
+        raise BadInput(wrong, field="settings.calls.menu.sound")
+    if (menu.keys or menu.extensions) and not menu.sound:
+        wrong = "calls.menu.sound: name the sound that says which key does what; without it there is no menu"
+        raise BadInput(wrong, field="settings.calls.menu.sound")
+    if bad := next((key for key in menu.keys if key not in _KEYS), None):
+        raise BadInput(f"calls.menu.keys: {bad!r} is not a key; there are 0 to 9, * and #", field="settings.calls.menu.keys")
 
 
 def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> None:
@@ -132,8 +148,17 @@ def refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
     settings = line["settings"]
     if settings.no_answer_does is NoAnswer.LINE and given.keys() & {"no_answer_does", "no_answer_line"}:
         _refuse_onward(tx, slug, settings.no_answer_line, "no_answer_line")
-    if settings.calls.no_answer_does is UnansweredCalls.LINE and "calls" in given:
+    if "calls" not in given:
+        return
+    if settings.calls.no_answer_does is UnansweredCalls.LINE:
         _refuse_onward(tx, slug, settings.calls.no_answer_line, "calls.no_answer_line")
+    for key, one in settings.calls.menu.keys.items():
+        if one.does is KeyDoes.LINE:
+            _refuse_onward(tx, slug, one.line, f"calls.menu.keys.{key}.line")
+        if one.does is KeyDoes.OPERATOR and (not one.operator or tx.one(_LOGIN, login=one.operator) is None):
+            place = f"calls.menu.keys.{key}.operator"
+            what = f"there is no operator {one.operator}" if one.operator else "it is empty"
+            raise BadInput(f"{place}: {what}; write the login of whoever is called by the key {key}", field=f"settings.{place}")
 
 
 def _refuse_onward(tx: Tx, slug: str, onward: str, key: str) -> None:
@@ -142,7 +167,7 @@ def _refuse_onward(tx: Tx, slug: str, onward: str, key: str) -> None:
     target = line_by_slug(tx, onward) if onward else None
     if target is None or not target["active"]:
         what = f"there is no line {onward}, or it is switched off" if onward else "it is empty"
-        raise BadInput(f"{key}: {what}; name the line to which {slug} sends on what nobody answers", field=f"settings.{key}")
+        raise BadInput(f"{key}: {what}; name the line to which {slug} sends on", field=f"settings.{key}")
 
 
 def _as_kept(given: dict[str, Any], calendars: Calendars) -> dict[str, Any]:
@@ -163,8 +188,15 @@ def _refuse_unknown(given: dict[str, Any], model: object, above: str) -> None:
     for key, value in given.items():
         if key not in known:
             raise BadInput(unknown(key, known), field=f"{above}.{key}")
-        if isinstance(value, dict) and keys_of(known[key]):
+        if not isinstance(value, dict):
+            continue
+        if keys_of(known[key]):
             _refuse_unknown(value, known[key], f"{above}.{key}")
+        elif each := keys_of((get_args(known[key]) or (None,))[-1]):
+            # A setting for each key of the menu, as an example: what is written under each has keys of its own.
+            for name, inner in value.items():
+                if bad := next((one for one in inner if one not in each), None) if isinstance(inner, dict) else None:
+                    raise BadInput(unknown(bad, each), field=f"{above}.{key}.{name}.{bad}")
 
 
 def add_line(tx: Tx, slug: str, name: str, settings: LineSettings) -> LineId:

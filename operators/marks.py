@@ -43,5 +43,9 @@ def stamp(actor: Actor, directory: Directory) -> str:
         sorted(actor.lines) if actor.lines is not None else None,
         [(line.id, line.name) for line in directory.lines.values()],
         [(one.id, one.name) for one in directory.operators.values() if one.active],
+        # Whether they can call anybody, and from where.
+        [one.phone != "" for one in directory.operators.values() if one.id == actor.operator_id],
+        sorted({(one.line_id, one.kind) for one in directory.channels.values() if one.active}),
+        [line.id for line in directory.lines.values() if line.active],
     )
     return f"{crc32(repr(seen).encode()):08x}"

@@ -112,11 +112,20 @@ class _Side(msgspec.Struct):
     listens: str | None = None
     listeners: tuple[str, ...] = ()
     forward_to: str = ""
+    outgoing: bool = False
+    reached: bool = False
+    promised_at: datetime | None = None
+    tries: int = 0
 
     @property
     def where(self) -> Where:
         """Return where it stands."""
         return Where(self.line_id, self.status, self.operator_id, self.offered_to, self.members, self.invited, self.passed_by)
+
+    @property
+    def spoken(self) -> bool:
+        """Return whether somebody has answered the customer; of a call that we make: whether they have answered."""
+        return self.reached if self.outgoing else self.answered_at is not None
 
 
 class _Decision(msgspec.Struct):
@@ -455,16 +464,17 @@ class Board:
             return  # erased since
         # Compared with what it was, too: a session that has just been read says it already, and a screen that shows it does not.
         if old != new or _on_card(watched) != _of_side(after) or (was is not None and _of_side(was) != _of_side(after)):
-            self._move(folded, watched, row[_AT], old, new, after)
-            if after.answered_at is not None and (was is None or was.answered_at is None):
+            self._move(folded, watched, row[_AT], old, was, after)
+            if after.spoken and (was is None or not was.spoken):
                 self._spoken_with(folded, watched)
+            self._plan(folded, watched)
         watched.unanswered = ms(after.unanswered_since)
         if row[_MESSAGE] is not None:
             self._fold_message(folded, watched, row, directory)
 
-    def _move(self, folded: Folded, watched: Watched, at_us: int, before: Where | None, where: Where, after: _Side) -> None:
+    def _move(self, folded: Folded, watched: Watched, at_us: int, before: Where | None, was: _Side | None, after: _Side) -> None:
         self._touch(folded, watched, before, moved=True)
-        watched.where = where
+        watched.where = after.where
         watched.queued = ms(after.queued_at)
         watched.closed = ms(after.closed_at)
         watched.offered_until = ms(after.offered_until) if after.offered_to else 0
@@ -475,7 +485,7 @@ class Board:
         watched.rating = after.rating or ""
         watched.changed = at_us // 1000
         if watched.talk is not None:
-            watched.talk = _talk(watched.talk, after)
+            watched.talk = _talk(watched.talk, was, after, at_us // 1000)
         if before is None:
             self.current[watched.conversation] = watched.session
 
@@ -486,6 +496,19 @@ class Board:
             if other.talk is not None and other.talk.missed and other.opened < watched.opened:
                 other.talk = msgspec.structs.replace(other.talk, missed=False)
                 folded.touched.setdefault(session, Touched(other, other.where)).renamed = True
+
+    def _plan(self, folded: Folded, watched: Watched) -> None:
+        """Write on the contact's missed calls when they are called back, as far as both are known."""
+        if watched.talk is None or not (watched.talk.outgoing or watched.talk.missed):
+            return
+        known = [self.sessions[session] for session in self._by_contact.get(watched.contact, ())]
+        planned = min((one.talk.promised for one in known if one.talk and one.talk.outgoing and not one.where.closed), default=0)
+        if not planned and not watched.talk.outgoing:
+            return  # what is not known here stands on their cards already
+        for other in known:
+            if other.talk is not None and other.talk.missed and other.talk.planned != planned:
+                other.talk = msgspec.structs.replace(other.talk, planned=planned)
+                folded.touched.setdefault(other.session, Touched(other, other.where)).renamed = True
 
     @staticmethod
     def _touch(folded: Folded, watched: Watched, before: Where | None, *, moved: bool) -> None:
@@ -566,6 +589,7 @@ def _on_card(watched: Watched) -> tuple[object, ...]:
     return (
         *(watched.snoozed_until, watched.priority, watched.outcome, watched.rating),
         *(talk.held, talk.consulted, talk.lifted, talk.listens, talk.listeners, talk.forward_to),
+        *(talk.reached, talk.promised, talk.tries),
     )
 
 
@@ -574,14 +598,25 @@ def _of_side(side: _Side) -> tuple[object, ...]:
     return (
         *(ms(side.snoozed_until), side.priority, side.outcome, side.rating or ""),
         *(ms(side.held_at), side.consulted or "", side.consult_lifted, side.listens or "", side.listeners, side.forward_to),
+        *(side.reached, ms(side.promised_at), side.tries),
     )
 
 
-def _talk(talk: Talk, after: _Side) -> Talk:
-    """Return what a call's card says after a decision."""
+def _talk(talk: Talk, was: _Side | None, after: _Side, at: int) -> Talk:
+    """Return what a call's card says after a decision of the moment *at*."""
+    answered = ms(after.answered_at)
+    if after.outgoing:
+        calling = after.status == Status.ACTIVE.value and not after.reached
+        # It begins anew with each try, and with the customer's answer.
+        begins = after.reached != (was is not None and was.reached) or (calling and (was is None or was.status != after.status))
+        answered = at if begins else talk.answered if after.reached or calling else 0
     return msgspec.structs.replace(
         talk,
-        answered=ms(after.answered_at),
+        outgoing=after.outgoing,
+        reached=after.reached,
+        promised=ms(after.promised_at),
+        tries=after.tries,
+        answered=answered,
         held=ms(after.held_at),
         consulted=after.consulted or "",
         lifted=after.consult_lifted,

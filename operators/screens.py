@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from sqlalchemy import bindparam, select
 
 from broker.access.authorize import Actor
-from broker.domain import Directory, PresenceState
+from broker.domain import Directory, LineId, PresenceState
 from broker.ports import Tx
 from broker.store import journal
 from broker.store.journal import Position
 from broker.store.sql import cols, sql
 from broker.store.tables import budgets, presence
-from operators import cards, news, pins
+from operators import calling, cards, news, pins
 from operators.audience import holds, may_see
 from operators.cards import Watched
-from operators.frames import Box, Card, Colleague, Counts, Me, Snapshot
+from operators.frames import Box, CallLine, Card, Colleague, Counts, Me, Snapshot
 from operators.news import News
 
 RESUME_ROWS = 1_000
@@ -46,10 +47,13 @@ class First:
     pins: tuple[str, ...]
     pinned: tuple[Card, ...]
     """Of the pins that are in neither list."""
+    calls_from: tuple[CallLine, ...]
 
     def snapshot(self, mark: str, counts: Counts) -> Snapshot:
         """Return the frame."""
-        return Snapshot(mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins, self.pinned)
+        return Snapshot(
+            mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins, self.pinned, self.calls_from
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ class Missed:
     """Epoch milliseconds."""
 
 
-def first(tx: Tx, actor: Actor, directory: Directory) -> First:
-    """Return everything on the first screen of *actor*."""
+def first(tx: Tx, actor: Actor, directory: Directory, calls_from: AbstractSet[LineId] = frozenset()) -> First:
+    """Return everything on the first screen of *actor*; *calls_from* are the lines from which can be called."""
     states: dict[str, _Presence] = dict(tx.all(_PRESENCES))
     budget, load = tx.one(_BUDGET, operator=actor.operator_id) or (0, 0)
     mine = cards.mine(tx, actor.operator_id)
@@ -83,6 +87,7 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         load=load,
         budget=budget,
         password_generated=actor.password_generated,
+        phone=calling.has_phone(actor, directory),
     )
     return First(
         at=journal.now(tx),
@@ -96,6 +101,7 @@ def first(tx: Tx, actor: Actor, directory: Directory) -> First:
         now=cards.ms(tx.now),
         pins=pinned,
         pinned=tuple(one.card_for(actor, directory) for one in beside if may_see(actor, one.where)),
+        calls_from=tuple(CallLine(line.id, line.name) for line in calling.lines_of(actor, directory, calls_from)),
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from broker.access.authorize import Actor
-from broker.domain import Directory, OperatorId, Source
+from broker.domain import Directory, OperatorId, PointKind, Source
 from broker.errors import NotFound
 from broker.ports import Row, Tx
 from broker.store.sql import cols, page, sql
@@ -185,7 +185,7 @@ def _unseen() -> NotFound:
 
 def _point(kind: str, value: str, written: str, evidence: str, channel: str | None, channel_name: str | None) -> Point:
     if channel is None:
-        return Point(kind, written or value, evidence)
+        return Point(kind, written or value, evidence, number=value if kind == PointKind.PHONE.value else "")
     # An identity is its adapter's word and says nothing to a person, unless it has another form for them.
     return Point(kind, written if written != value else "", evidence, channel, channel_name or "")
 

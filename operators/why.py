@@ -363,12 +363,54 @@ class Teller:
 
     def _opened(self, made: Record, after: Side) -> _Story:
         line = self._line(after.line_id)
+        if after.outgoing:
+            return self._called_out(made, after, line)
         if after.status == "closed":
             return _Story("opened", [self._say(f"opened.shut.{after.outcome}", "opened.shut", line=line)])
         if made.view.hours is None or made.view.hours.open:
             return _Story("opened", [self._say("opened", line=line)])
         key = "opened.outside" if after.opens_at is not None else "opened.outside.for_good"
         return _Story("opened", [self._say(key, line=line)], until=after.opens_at)
+
+    def _called_out(self, made: Record, after: Side, line: str) -> _Story:
+        """Tell how a call begins that we make."""
+        who = self.name(made.event.operator_id)
+        if after.status == "queued":
+            return self._queued(_Story("opened", [self._say("call_out", line=line)], until=after.promised_at), after)
+        if after.status == "offered":
+            said = self._say("call_out.now", who=who)
+            return _Story("offered", [said], "", after.offered_to, after.offered_until, after.offer_no)
+        return _Story("closed", [self._say("call_out.no_phone", who=who)])
+
+    def _answered(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        if made.before is None or made.before.reached or not after.reached:
+            return None
+        return _Story("taken", [self._say("reached")], chosen=_one(after.operator_id))
+
+    def _not_reached(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        before = made.before
+        if before is None or before.status != "active" or after.status == "active":
+            return None
+        how = "put_down" if made.event.how == "" else "customer"
+        said = self._say(f"not_reached.{how}", who=self.name(before.operator_id))
+        if after.status == "closed":
+            return _Story("closed", [said, self._say("not_reached.over")])
+        again = self._say("not_reached.again", who=self.name(before.operator_id))
+        return self._queued(_Story("returned", [said, again], until=after.promised_at), after)
+
+    def _chose(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        """Tell what a key of the menu has led to; that somebody waits, who has chosen nothing, is nothing new."""
+        before = made.before
+        if before is None:
+            return None
+        if after.status == "closed":
+            return _Story("closed", [self._say(f"key.{after.outcome}")])
+        if after.line_id != before.line_id:
+            return self._queued(_Story("passed_on", [self._say("key.line", line=self._line(after.line_id))]), after)
+        view = made.view.colleague
+        if view is None:
+            return None
+        return _Story("returned", [self._say("key.operator", who=self.name(view.operator_id))])
 
     def _queued(self, story: _Story, after: Side) -> _Story:
         """Say of a session that went to the queue of a closed line that it waits for the opening."""
@@ -400,10 +442,10 @@ class Teller:
         Where somebody has sent it is told by what they did.
         """
         to = next((one.to for one in made.decisions if one.do == "divert"), "")
-        if not to or made.before is None or after.forward_to:
+        if not to or made.before is None or after.forward_to or after.sent_because == "key":
             return story
         hours = made.view.hours
-        why = "outside" if hours is not None and not hours.open else "unanswered"
+        why = after.sent_because or ("outside" if hours is not None and not hours.open else "unanswered")
         story = story or _Story("closed", [])
         story.sentences.append(self._say(f"diverted.{why}.{to}", f"diverted.{why}"))
         return story
@@ -470,6 +512,8 @@ class Teller:
         before, who = made.before, self.name(made.event.operator_id)
         if before is None or before.status != "active":
             return None
+        if before.outgoing and not before.reached:
+            return self._not_reached(made, after, sight)
         if after.status == "active":
             said = self._say("put_down.handed_over", who=who, to=self.name(after.operator_id))
             return self._with_responsible(_Story("handed_over", [said], chosen=_one(after.operator_id)), made)
@@ -557,6 +601,8 @@ class Teller:
         if before is None or before.status != "offered" or before.offered_to == after.offered_to:
             return None
         passed_by = before.passed_by
+        if before.mine_only and after.status == "closed":
+            return _Story("closed", [self._say("not_lifted", who=self._names(who))], offer_no=before.offer_no)
         if after.status == "active":
             key, chosen = "back", _one(after.operator_id)
         elif after.status == "offered":
@@ -696,6 +742,9 @@ _TELLERS: dict[str, Callable[[Teller, Record, Side, Sight | None], _Story | None
     "talk_ended": Teller._put_down,
     "talk_moved": Teller._moved,
     "forward_ended": Teller._came_back,
+    "customer_reached": Teller._answered,
+    "customer_not_reached": Teller._not_reached,
+    "key_pressed": Teller._chose,
     "listen": Teller._listens,
     "listen_began": Teller._hears,
     "listen_ended": Teller._hears_no_more,
@@ -706,5 +755,5 @@ TOLD = tuple(_TELLERS)
 """The kinds of the journal's rows that may have something to tell."""
 SAID = ("contact_message", "reply")
 """Of these, the kinds that have nothing to tell while the session's status stays."""
-UNTOLD = frozenset(("note", "rated", "round_due", "kpi_due", "reopen_ended", "call_rated", "voicemail_left"))
+UNTOLD = frozenset(("note", "rated", "round_due", "kpi_due", "reopen_ended", "call_rated", "voicemail_left", "call_ready"))
 """Kinds that never move a session to or from anybody."""

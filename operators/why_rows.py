@@ -61,6 +61,12 @@ class Side(msgspec.Struct, frozen=True):
     listens_how: str = ""
     listeners: tuple[str, ...] = ()
     forward_to: str = ""
+    outgoing: bool = False
+    reached: bool = False
+    promised_at: datetime | None = None
+    mine_only: bool = False
+    tries: int = 0
+    sent_because: str = ""
 
 
 class State(Side, frozen=True):
@@ -85,8 +91,15 @@ class _Hours(msgspec.Struct, frozen=True):
     open: bool = True
 
 
+class _Colleague(msgspec.Struct, frozen=True):
+    """Whom a decision named."""
+
+    operator_id: str
+
+
 class _View(msgspec.Struct, frozen=True):
     hours: _Hours | None = None
+    colleague: _Colleague | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

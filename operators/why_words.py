@@ -202,6 +202,54 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "It came to the line “{line}” and was closed at once: nobody was asked.",
         "ru": "Обращение пришло в линию «{line}» и сразу закрыто: никого не спрашивали.",
     },
+    "opened.shut.callback": {
+        "en": "A call outside the working hours of the line “{line}”: to be called back at the opening, nobody was asked.",
+        "ru": "Звонок в нерабочее время линии «{line}»: перезвоним после открытия, никого не спрашивали.",
+    },
+    "call_out": {
+        "en": "The customer is to be called from the line “{line}”: nobody is asked before that time.",
+        "ru": "Клиенту нужно позвонить с линии «{line}»: до этого времени никого не спрашиваем.",
+    },
+    "call_out.now": {
+        "en": "{who} calls the customer: their own phone rings first.",
+        "ru": "{who}: звонок клиенту, сначала вызываем свой телефон.",
+    },
+    "call_out.no_phone": {
+        "en": "{who} wanted to call the customer, and had no phone that was free.",
+        "ru": "{who}: звонок клиенту не начат, свободного телефона нет.",
+    },
+    "reached": {"en": "The customer answered.", "ru": "Клиент ответил."},
+    "not_lifted": {
+        "en": "{who} did not lift the phone: the customer was not called.",
+        "ru": "{who}: трубка не снята, клиенту не звонили.",
+    },
+    "not_reached.customer": {"en": "The customer did not answer.", "ru": "Клиент не ответил."},
+    "not_reached.put_down": {
+        "en": "{who} put down the phone before the customer had answered.",
+        "ru": "{who}: трубка положена, прежде чем клиент ответил.",
+    },
+    "not_reached.again": {
+        "en": "They are called again, by {who} if they are there.",
+        "ru": "Позвоним ещё раз, сначала вызываем: {who}.",
+    },
+    "not_reached.over": {"en": "They are not called again.", "ru": "Больше не звоним."},
+    "key.line": {
+        "en": "The caller chose the line “{line}” by key.",
+        "ru": "Клиент выбрал в меню линию «{line}».",
+    },
+    "key.operator": {
+        "en": "The caller chose {who} by key: they are asked first.",
+        "ru": "Клиент выбрал в меню: {who}. Сначала спрашиваем здесь.",
+    },
+    "key.voicemail": {
+        "en": "The caller chose to leave a message.",
+        "ru": "Клиент выбрал в меню голосовую почту.",
+    },
+    "key.callback": {"en": "The caller chose to be called back.", "ru": "Клиент попросил в меню перезвонить."},
+    "key.forward": {
+        "en": "The caller chose to be put through to a number outside.",
+        "ru": "Клиент выбрал в меню внешний номер.",
+    },
     "reopened.active": {
         "en": "The customer wrote again. {who} had it before, is there and has room: it is theirs again.",
         "ru": "Клиент написал снова. {who} на месте и может взять: диалог продолжается там же, где был.",
@@ -467,6 +515,14 @@ WORDS: dict[str, dict[str, Text]] = {
     "hears_no_more.not_lifted": {
         "en": "{who} did not lift the phone to hear the talk.",
         "ru": "{who} не снимает трубку и разговор не слышит.",
+    },
+    "diverted.unanswered.callback": {
+        "en": "Nobody answered: the caller is called back.",
+        "ru": "Никто не ответил: клиенту перезвонят.",
+    },
+    "diverted.outside.callback": {
+        "en": "The line is closed: the caller is called back at the opening.",
+        "ru": "Линия закрыта: клиенту перезвонят после открытия.",
     },
     "diverted.unanswered": {"en": "Nobody answered.", "ru": "Никто не ответил."},
     "diverted.unanswered.voicemail": {

@@ -47,11 +47,13 @@ from broker.events import (
     Consult,
     ContactDetails,
     ContactMessage,
+    CustomerNotReached,
     Decline,
     Event,
     ForwardEnded,
     Held,
     Invite,
+    KeyPressed,
     KpiDue,
     NoAnswerDue,
     OfferExpired,
@@ -409,7 +411,11 @@ def concerned(work: Work, events: Iterable[Event]) -> set[OperatorId]:
     may_go = session is not None and session.unanswered_since is None and work.line.settings.vanished is not Vanished.KEEP
     found: set[OperatorId] = set()
     for event in events:
-        if isinstance(event, ContactMessage) and (session is None or session.status is Status.QUEUED or (weighs and not may_go)):
+        if (
+            isinstance(event, ContactMessage)
+            and event.operator_id is None
+            and (session is None or session.status is Status.QUEUED or (weighs and not may_go))
+        ):
             continue
         if isinstance(event, Receipt | ContactDetails | Rated):
             continue
@@ -535,7 +541,7 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(
                 settings,
                 _conversation_view(tx, work),
-                person(session.operator_id if session is not None else None),
+                person(session.operator_id if session is not None else event.operator_id),
                 hours(),
                 rating=_said_of_it(tx, work, event, input_seq),
             )
@@ -551,6 +557,8 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             )
         case Invite(operator_id=me, colleague=to) | Consult(operator_id=me, colleague=to):
             return View(settings, operator=person(me), colleague=person(to))
+        case KeyPressed(key=key, operator_id=chosen):
+            return _view_of_key(tx, work, key, chosen, house)
         case Start(operator_id=me):
             return View(settings, _conversation_view(tx, work), person(me))
         case Decline() | OfferExpired() | OperatorGone():
@@ -573,7 +581,33 @@ def _view(tx: Tx, work: Work, event: SessionEvent, house: House, input_seq: int 
             return View(settings)
 
 
-_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held, TalkEnded, ForwardEnded)
+def _view_of_key(tx: Tx, work: Work, key: str, chosen: OperatorId | None, house: House) -> View:
+    """Load what a key of the line's menu may lead to."""
+    settings, directory = work.line.settings, house.directory
+    does = settings.calls.menu.keys.get(key)
+    line = next((one for one in directory.lines.values() if does is not None and does.line and one.slug == does.line), None)
+    if chosen is None and does is not None and does.operator:
+        chosen = next((one.id for one in directory.operators.values() if one.login == does.operator), None)
+    return View(
+        settings,
+        colleague=_operator_view(tx, work.line.id, chosen, house) if chosen is not None else None,
+        hours=house.openings.view(line.id if line is not None and line.active else work.line.id, tx.now),
+        target=_target(tx, work, line.id if line is not None else None, exists=line is not None and line.active),
+        target_line=line.settings if line is not None else settings,
+    )
+
+
+_MAY_DIVERT = (
+    Decline,
+    OfferExpired,
+    OperatorGone,
+    RingEnded,
+    NoAnswerDue,
+    Held,
+    TalkEnded,
+    ForwardEnded,
+    CustomerNotReached,
+)
 """After these a call may have nobody left to ring for it."""
 
 
@@ -672,6 +706,8 @@ def _carry_out(
             _mark_own_pool(tx, work, operator_id, house)
         case MakeOffers(operators=offered, until=until):
             session = _session(work)
+            if work.stored is None:
+                _save_session(tx, work)  # which its offers name
             for operator in offered:
                 made, ends = to_us(tx.now), to_us(until)
                 tx.later(_OFFER, (tx.new_id(), session.id, operator, session.offer_no, "open", made, ends, distribution_id))

@@ -69,6 +69,10 @@ class LineState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who rings or talks may be offered what is not a call."""
 
 
+_KEPT_BACK = frozenset(("promised", "greeting"))
+"""Why a session is nobody's until its time, whoever is free: its customer was promised a call then, or hears a greeting or a menu."""
+
+
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     """A waiting session as far as distribution reads it."""
 
@@ -223,6 +227,8 @@ class _Desk:
     def place(self, session: Waiting) -> None:
         """Offer the session, hold it, or leave it: nobody is fit, and the change that makes somebody so will mark the pool."""
         line, free, weight = self.lines[session.line_id], self.free, session.weight
+        if session.held_why in _KEPT_BACK and session.held_until is not None and self.now < session.held_until:
+            return
         renewed = session.rounds_over and line.changes > session.over_changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
         fit = [operator for operator in self.turns_of(line) if free.get(operator, -1) >= weight]

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from broker.domain import (
+    KeyDoes,
     LineSettings,
     LoadCounts,
     LoadKind,
@@ -35,11 +36,14 @@ from broker.errors import IllegalTransition
 from broker.events import (
     CallEnded,
     CallRated,
+    CallReady,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
     ContactMessage,
+    CustomerNotReached,
+    CustomerReached,
     Decline,
     ForwardEnded,
     Held,
@@ -47,6 +51,7 @@ from broker.events import (
     HoldFailed,
     Invite,
     Join,
+    KeyPressed,
     KpiDue,
     LeaveSession,
     Listen,
@@ -156,6 +161,8 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
     conversation = view.conversation
     if conversation.banned:
         return session, (Ignore("banned"),)
+    if event.due is not None:
+        return _call_out(session, event, event.due, view, now)
     line = view.line
     load = conversation.load
     opened = Session(
@@ -175,6 +182,11 @@ def _open(session: Session | None, event: ContactMessage, view: View, now: datet
     if not hours.open:
         return _open_outside(opened, event, view, now)
     queued = _queue(opened, now, line, hours, conversation.responsible_id, _needs(line, conversation.language))
+    if load is LoadKind.CALL and (line.calls.greeting or line.calls.menu.sound):
+        # Whoever is free then has all of their time to lift the phone. (A caller of whom nothing is heard any more waits like others.)
+        until = now + timedelta(seconds=GREETING_SECONDS_MAX)
+        heard = replace(queued, held_until=until, held_why=GREETING)
+        return heard, (SetTimer(ROUND, until),)
     decisions: list[Decision] = [MarkPool("session queued")]
     when = line.welcome
     if when is WelcomeWhen.SESSION or (when is WelcomeWhen.FIRST_TIME and conversation.first_time):
@@ -190,7 +202,7 @@ def _open_outside(opened: Session, event: ContactMessage, view: View, now: datet
     opened = replace(opened, needs=_needs(line, conversation.language))
     if opened.load is LoadKind.CALL:
         to = line.outside_calls.value
-        shut = replace(_shut(opened, view, now, to), elsewhere=to)
+        shut = replace(_shut(opened, view, now, to), elsewhere=to, sent_because=OUTSIDE)
         return shut, (Divert(to), *_await_reopening(view, now))
     match line.outside:
         case Outside.REPLY:
@@ -214,7 +226,7 @@ def _queue(
 ) -> Session:
     """Let the session begin to wait; what it may wait for is counted from when it can be offered: now, or the opening."""
     begins = now if hours.open else hours.opens_at
-    if session.load is LoadKind.CALL:
+    if _on_line(session):
         session = replace(session, diverts="" if hours.open else OUTSIDE)
     first = responsible if line.responsible_first else None
     return replace(
@@ -292,7 +304,7 @@ def _until_opening(session: Session, line: LineSettings, hours: HoursView, now: 
     """Let what is in the queue when the line is closed wait for the opening: whatever is still to come of its waits counts from there."""
     if hours.open:
         return session, ()
-    if session.load is LoadKind.CALL:
+    if _on_line(session):
         return replace(session, diverts=OUTSIDE), ()
     waits, timers = _count_from(replace(session, opens_at=hours.opens_at), line, hours.opens_at, now)
     told, says = _tell_opening(waits, hours)
@@ -322,13 +334,14 @@ def _hours_changed(session: Session, view: View, now: datetime) -> Outcome:
         return _until_opening(session, line, hours, now)
     if session.opens_at is not None and session.opens_at <= now:
         return session, (Ignore("it is counted already"),)
-    free = replace(session, opens_at=None, held_until=None, held_why="")
+    promised = session.held_why == PROMISED and session.held_until is not None and session.held_until > now
+    free = replace(session, opens_at=None) if promised else replace(session, opens_at=None, held_until=None, held_why="")
     waits, timers = _count_from(free, line, now, now)
     if session.opens_at is None:
         # It began to wait when the line knew of no opening: nothing was promised.
         waits, promise = _await_kpi(waits, line, now) if session.unanswered_since is not None else (waits, ())
         timers = (*timers, *promise)
-    return waits, (CancelTimer(ROUND), MarkPool("line opened early"), *timers)
+    return waits, (*(() if promised else (CancelTimer(ROUND),)), MarkPool("line opened early"), *timers)
 
 
 def _waiting(session: Session, since: datetime) -> Session:
@@ -400,6 +413,7 @@ def _reopened(session: Session) -> Session:
         closed_at=None,
         outcome="",
         elsewhere="",
+        sent_because="",
         forward_to="",
         members=(),
         invited=(),
@@ -774,12 +788,7 @@ def _offer(session: Session, event: Offered, view: View, now: datetime) -> Outco
 def _hold(session: Session, event: Held, view: View, now: datetime) -> Outcome:
     if event.why == "nobody":
         return _nobody(session, view)
-    if (
-        event.why == "rounds_over"
-        and session.load is LoadKind.CALL
-        and _has_rule(view.line)
-        and not view.line.calls.no_answer_seconds
-    ):
+    if event.why == "rounds_over" and _on_line(session) and _has_rule(view.line) and not view.line.calls.no_answer_seconds:
         # Everybody was rung as often as the line says, and it waits no longer for those who talk.
         return replace(session, diverts=UNANSWERED), ()
     if event.why == "hours":
@@ -801,7 +810,7 @@ def _nobody(session: Session, view: View) -> Outcome:
         return session, (Ignore("told already"),)
     line, told = view.line, replace(session, nobody_told=True)
     if session.load is LoadKind.CALL:
-        return _unanswered_soon(told, line), (Alert("nobody"),)
+        return _unanswered_soon(told, line) if _on_line(told) else told, (Alert("nobody"),)
     silent = session.no_answer_said or session.unanswered_since is None or not line.no_answer_seconds
     if silent or (rule := _rule(session, line)) is NoAnswer.NOTHING:
         return told, (Alert("nobody"),)
@@ -814,6 +823,8 @@ def _nobody(session: Session, view: View) -> Outcome:
 
 
 def _round_due(session: Session, event: RoundDue, view: View, now: datetime) -> Outcome:
+    if session.held_why == GREETING:
+        return _wait_from(session, view.line, now)
     # Held no longer: to a clock that is set back the same moment comes again, and must be said and timed again.
     due = replace(session, held_until=None, held_why="") if session.held_until is not None else session
     return due, (MarkPool("round due"),)
@@ -870,7 +881,11 @@ def _note(session: Session, event: Note, view: View, now: datetime) -> Outcome:
 
 def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome:
     who = view.operator
-    if event.operator_id != _holder(session) and not (who is not None and who.active and who.supervises):
+    holder = _holder(session)
+    # A call that is to be made is nobody's yet: anybody of its line may see that it is not needed any more.
+    waits = session.status is Status.QUEUED and session.outgoing and not session.reached
+    may = who is not None and who.active and (who.supervises or (waits and who.seated))
+    if event.operator_id != holder and not may:
         return _refuse(session, event, "not_yours")
     return _end(session, view, now, event.outcome)
 
@@ -1333,6 +1348,13 @@ def _rate(session: Session, rating: Rating) -> Outcome:
 # --- calls
 
 
+GREETING = "greeting"
+"""Why a call is kept back that has just come: its caller hears the greeting or the menu."""
+GREETING_SECONDS_MAX = 300
+PROMISED = "promised"
+"""Why a call that we make is kept back (`Session.held_why`): its customer is to be called later."""
+NOT_REACHED = "not_reached"
+"""The outcome of a call that we made, and that was not answered."""
 AWAY = "away"
 """Where a caller is whom a phone has passed on to a number outside: they talk there already (`Session.elsewhere`)."""
 UNANSWERED, OUTSIDE = "unanswered", "outside"
@@ -1346,13 +1368,16 @@ def _as_call(before: Session | None, session: Session, decisions: tuple[Decision
         session, more = _without_consult(before, session)
     if before is not None and (session.listeners or session.listens) and session.status is not Status.ACTIVE:
         session = replace(session, listens=None, listeners=())
+    if session.status is Status.QUEUED and session.mine_only and not session.reached:
+        session, ended = _end(session, view, now, NOT_REACHED)  # nobody else's
+        more = (*more, *ended)
     if session.status is Status.QUEUED and session.diverts == UNANSWERED:
         session, ended = _unanswered(session, view, now)
         more = (*more, *ended)
     if session.status is Status.QUEUED and session.diverts == OUTSIDE:
         moved = before is not None and before.line_id != session.line_id
         line = view.target_line if moved else view.line
-        session, ended = _divert(session, view, now, line.outside_calls.value)
+        session, ended = _divert(session, view, now, line.outside_calls.value, OUTSIDE)
         more = (*more, *ended)
     return session, tuple(one for one in (*decisions, *more) if not isinstance(one, Say))
 
@@ -1370,10 +1395,138 @@ def _unanswered(session: Session, view: View, now: datetime) -> Step:
     return _divert(session, view, now, rule.value)
 
 
-def _divert(session: Session, view: View, now: datetime, to: str) -> Step:
+def _divert(session: Session, view: View, now: datetime, to: str, why: str = UNANSWERED) -> Step:
     """Send the call elsewhere: as a session it is over, and missed; what its caller says to a machine is added to it."""
     ended, decisions = _end(session, view, now, to)
-    return replace(ended, elsewhere=to), (Divert(to), *decisions)
+    return replace(ended, elsewhere=to, sent_because=why), (Divert(to), *decisions)
+
+
+def _ready(session: Session, event: CallReady, view: View, now: datetime) -> Outcome:
+    """Let the caller wait, who has heard what there is to hear: how long is counted from now on."""
+    if session.held_why != GREETING:
+        return session, (Ignore("waits already"),)
+    return _wait_from(session, view.line, now)
+
+
+def _wait_from(session: Session, line: LineSettings, now: datetime) -> Step:
+    later: dict[str, Any] = {}
+    if session.responsible_id is not None:
+        later["responsible_until"] = now + timedelta(seconds=line.responsible_seconds)
+    if session.needs:
+        later["needs_until"] = now + timedelta(seconds=line.skill_seconds)
+    waits, timers = _await_answer(replace(session, held_until=None, held_why="", **later), line, now)
+    return waits, (CancelTimer(ROUND), MarkPool("session queued"), *timers)
+
+
+def _key_pressed(session: Session, event: KeyPressed, view: View, now: datetime) -> Outcome:
+    """Do what the key does in the line's menu; one that does nothing, or what cannot be, lets the caller wait."""
+    if session.held_why != GREETING:
+        return session, (Ignore("waits already"),)
+    line = view.line
+    does, free = line.calls.menu.keys.get(event.key), replace(session, held_until=None, held_why="")
+    if event.operator_id is not None or (does is not None and does.does is KeyDoes.OPERATOR):
+        who = view.colleague
+        waits, decisions = _wait_from(session, line, now)
+        if who is None or not who.active:
+            return waits, decisions
+        until = now + timedelta(seconds=line.responsible_seconds)
+        return replace(waits, responsible_id=who.operator_id, responsible_until=until), decisions
+    if does is None:
+        return _wait_from(session, line, now)
+    match does.does:
+        case KeyDoes.LINE if view.target.exists and view.target.line_id != session.line_id:
+            moved, decisions = _move(free, view, now, "chosen by key")
+            return moved, (CancelTimer(ROUND), *decisions)
+        case KeyDoes.CALLBACK | KeyDoes.VOICEMAIL | KeyDoes.FORWARD:
+            return _divert(free, view, now, does.does.value, "key")
+        case _:
+            return _wait_from(session, line, now)
+
+
+def _on_line(session: Session) -> bool:
+    """Return whether it is a call whose customer is on the line."""
+    return session.load is LoadKind.CALL and (session.reached or not session.outgoing)
+
+
+def _call_out(session: Session | None, event: ContactMessage, due: datetime, view: View, now: datetime) -> Outcome:
+    """Open a call that we make: it waits in the queue until it is due, for whoever then has a phone that is free."""
+    conversation, line, hours = view.conversation, view.line, view.hours
+    opened = Session(
+        id=conversation.new_session_id,
+        conversation_id=conversation.conversation_id,
+        line_id=conversation.line_id,
+        channel_id=conversation.channel_id,
+        contact_id=conversation.contact_id,
+        opened_at=_opening(session, now),
+        status=Status.QUEUED,
+        weight=line.weights.of(LoadKind.CALL),
+        load=LoadKind.CALL,
+        priority=line.priority + conversation.contact_priority,
+        outgoing=True,
+        promised_at=due,
+        mine_only=event.now,
+        unanswered_since=event.at,
+    )
+    if event.now:
+        return _call_now(opened, view, now)
+    first = event.operator_id or (conversation.responsible_id if line.responsible_first else None)
+    queued = _queue(opened, now, line, hours, None, _needs(line, conversation.language))
+    waits, timers = _promise(queued, max(due, now), first, line)
+    return waits, (MarkPool("session queued"), *timers)
+
+
+def _promise(session: Session, due: datetime, first: OperatorId | None, line: LineSettings) -> Step:
+    """Let a call that we make wait until *due*; *first*: for whom it then waits before it is everybody's."""
+    # They begin to wait then: whoever waits now is before them until then.
+    waits = replace(session, responsible_id=first, promised_at=due, queued_at=due)
+    if first is not None:
+        waits = replace(waits, responsible_until=due + timedelta(seconds=line.responsible_seconds))
+    return replace(waits, held_until=due, held_why=PROMISED), (SetTimer(ROUND, due),)
+
+
+def _call_now(session: Session, view: View, now: datetime) -> Outcome:
+    """Ring the phone of whoever wants to call, at once; when that cannot be, the call is over."""
+    who = view.operator
+    can = who is not None and who.active and who.phone and not who.calls and _has_room(who, session, view.line)
+    if who is None or not can:
+        return _shut(session, view, now, NOT_REACHED), _await_reopening(view, now)
+    return _ring_at(session, who.operator_id, view, now)
+
+
+def _ring_at(session: Session, operator: OperatorId, view: View, now: datetime) -> Step:
+    until = now + timedelta(seconds=view.line.calls.ring_seconds)
+    rings = replace(
+        session,
+        status=Status.OFFERED,
+        queued_at=session.queued_at or now,
+        offered_to=(operator,),
+        offered_until=until,
+        offer_no=session.offer_no + 1,
+        held_until=None,
+        held_why="",
+    )
+    return rings, (Reserve(operator), MakeOffers((operator,), until), SetTimer(OFFER, until), CancelTimer(ROUND))
+
+
+def _reached(session: Session, event: CustomerReached, view: View, now: datetime) -> Outcome:
+    return replace(session, reached=True), ()
+
+
+def _not_reached(session: Session, event: CustomerNotReached, view: View, now: datetime) -> Outcome:
+    """Try again later, as often as the line says; whoever called then is asked first."""
+    if not session.outgoing or session.reached:
+        return session, (Ignore("on the line already"),)
+    return _call_later(session, view, now)
+
+
+def _call_later(session: Session, view: View, now: datetime) -> Outcome:
+    calls = view.line.calls
+    tried = replace(session, tries=session.tries + 1)
+    if session.mine_only or tried.tries >= calls.callback_tries:
+        return _end(tried, view, now, NOT_REACHED)
+    queued, decisions = _queue_again(_waiting(tried, now), view, now, MarkPool("not reached", seats=True))
+    due, timers = _promise(queued, now + timedelta(seconds=calls.callback_retry_seconds), session.operator_id, view.line)
+    return due, (*decisions, *timers)
 
 
 def _has_rule(line: LineSettings) -> bool:
@@ -1387,7 +1540,7 @@ def _unanswered_soon(session: Session, line: LineSettings) -> Session:
 
 def _await_lifting(session: Session, line: LineSettings, begins: datetime) -> Step:
     """Set how long a caller waits before the line's rule for calls is done."""
-    seconds = line.calls.no_answer_seconds
+    seconds = line.calls.no_answer_seconds if _on_line(session) else 0
     if not seconds or session.unanswered_since is None or session.answer_due is not None or not _has_rule(line):
         return session, ()
     due = begins + timedelta(seconds=seconds)
@@ -1414,6 +1567,8 @@ def _transfer_call(session: Session, event: Transfer, view: View, now: datetime)
 
 def _transfer_talk(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
     """Pass on a call in the midst of the talk: its caller waits for whoever is next from now on."""
+    if not _on_line(session):
+        return _refuse(session, event, "nobody_talks")
     if event.by_phone and session.operator_id is not None:
         # Whoever's it has become meanwhile: the caller has been taken from them.
         event = replace(event, operator_id=session.operator_id)
@@ -1464,6 +1619,8 @@ def _talks_no_more(session: Session, at: datetime, view: View, now: datetime, wh
 
 
 def _hold_call(session: Session, event: Hold, view: View, now: datetime) -> Outcome:
+    if not _on_line(session):
+        return _refuse(session, event, "nobody_talks")
     if event.operator_id != session.operator_id:
         return _refuse(session, event, "not_yours")
     if session.held:
@@ -1481,6 +1638,8 @@ def _resume(session: Session, event: Resume, view: View, now: datetime) -> Outco
 
 def _consult(session: Session, event: Consult, view: View, now: datetime) -> Outcome:
     """Ring a colleague's phone from the operator's, while the caller hears music."""
+    if not _on_line(session):
+        return _refuse(session, event, "nobody_talks")
     if event.operator_id != session.operator_id:
         return _refuse(session, event, "not_yours")
     if session.consulted is not None:
@@ -1539,6 +1698,8 @@ def _talk_ended(session: Session, event: TalkEnded, view: View, now: datetime) -
     """Close the call that its operator has hung up; one that is on hold is not theirs to end so."""
     if event.operator_id != session.operator_id:
         return session, (Ignore("another one talks"),)
+    if session.outgoing and not session.reached:
+        return _call_later(session, view, now)
     if not session.held and not event.missing:
         return _end(session, view, now, "")
     if session.held and session.consult_lifted:
@@ -1630,18 +1791,7 @@ def _ring_me(session: Session, event: Take, view: View, now: datetime) -> Outcom
         return _refuse(session, event, "no_phone")
     if who.calls or not _has_room(who, session, line):
         return _refuse(session, event, "full")
-    until = now + timedelta(seconds=line.calls.ring_seconds)
-    me = (who.operator_id,)
-    rings = replace(
-        session,
-        status=Status.OFFERED,
-        offered_to=me,
-        offered_until=until,
-        offer_no=session.offer_no + 1,
-        held_until=None,
-        held_why="",
-    )
-    return rings, (Reserve(me[0]), MakeOffers(me, until), SetTimer(OFFER, until), CancelTimer(ROUND))
+    return _ring_at(session, who.operator_id, view, now)
 
 
 def _ring_answered(session: Session, event: RingAnswered, view: View, now: datetime) -> Outcome:
@@ -1742,6 +1892,10 @@ _OF_CALLS: tuple[type[SessionEvent], ...] = (
     ListenEnded,
     HoldFailed,
     ForwardEnded,
+    CustomerReached,
+    CustomerNotReached,
+    CallReady,
+    KeyPressed,
 )
 _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handler, Handler]] = {
     # the customer
@@ -1833,6 +1987,10 @@ _CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
     ConsultAnswered: _WITHOUT_TALK | {Status.ACTIVE: _consult_answered},
     ConsultEnded: _WITHOUT_TALK | {Status.ACTIVE: _consult_ended},
     HoldFailed: _WITHOUT_TALK | {Status.ACTIVE: _hold_failed},
+    CallReady: _WITHOUT_TALK | {Status.QUEUED: _ready, Status.ACTIVE: _STALE},
+    KeyPressed: _WITHOUT_TALK | {Status.QUEUED: _key_pressed, Status.ACTIVE: _STALE},
+    CustomerReached: _WITHOUT_TALK | {Status.ACTIVE: _reached},
+    CustomerNotReached: _WITHOUT_TALK | {Status.ACTIVE: _not_reached},
     ForwardEnded: _WITHOUT_TALK | {Status.ACTIVE: _STALE, Status.CLOSED: _forward_ended},
     CallRated: dict.fromkeys((Status.ACTIVE, Status.CLOSED), _call_rated),
     VoicemailLeft: {Status.CLOSED: _voicemail_left},
@@ -1843,7 +2001,7 @@ CALL_TABLE: dict[tuple[Status, type[SessionEvent]], Handler] = {
 """Where a call is another thing than a chat: it is answered by lifting a phone, and nothing is written to its caller."""
 
 LEADS: dict[Handler, tuple[Status, ...]] = {
-    _open: (Status.QUEUED, Status.CLOSED),
+    _open: (Status.QUEUED, Status.OFFERED, Status.CLOSED),
     _customer_wrote_after_closing: (Status.QUEUED, Status.ACTIVE),
     _customer_wrote_to_operator: (Status.QUEUED,),
     _wrote_to_snoozed: (Status.ACTIVE, Status.QUEUED),
@@ -1867,6 +2025,8 @@ LEADS: dict[Handler, tuple[Status, ...]] = {
     _talk_ended: (Status.CLOSED, Status.QUEUED),
     _talk_moved: (Status.CLOSED,),
     _forward_ended: (Status.QUEUED,),
+    _not_reached: (Status.QUEUED, Status.CLOSED),
+    _key_pressed: (Status.CLOSED,),
     _transfer_talk: (Status.QUEUED, Status.OFFERED, Status.CLOSED),
     _offer: (Status.OFFERED,),
     _close: (Status.CLOSED,),

@@ -112,8 +112,19 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     diverts: str = ""
     """Of a call: why it is to go elsewhere as soon as no phone rings for it. unanswered: it has waited as long as its line lets it;
     outside: the line has closed."""
+    sent_because: str = ""
+    """Of a call that was sent elsewhere: unanswered, outside, or key: its caller wanted it so."""
     elsewhere: str = ""
     """Where its caller was sent when nobody answered: voicemail, forward, hang_up; away: where a phone has passed them on to."""
+    outgoing: bool = False
+    """A call that we make: its customer is on the line only when *reached*."""
+    reached: bool = False
+    promised_at: datetime | None = None
+    """When its customer is to be called."""
+    mine_only: bool = False
+    """It is made by whoever wanted it, and by nobody else."""
+    tries: int = 0
+    """How often its customer was called and did not answer."""
     forward_to: str = ""
     """The number outside to which an operator has passed it on; empty: its line's."""
     held: bool = False

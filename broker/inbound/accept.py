@@ -30,7 +30,21 @@ from broker.domain import (
     to_us,
 )
 from broker.errors import BadInput, NotFound
-from broker.events import Codec, ContactDetails, ContactMessage, Event, Incoming, Pressed, Rang, Rated, Receipt, Saw, Told, Wrote
+from broker.events import (
+    AsksCallback,
+    Codec,
+    ContactDetails,
+    ContactMessage,
+    Event,
+    Incoming,
+    Pressed,
+    Rang,
+    Rated,
+    Receipt,
+    Saw,
+    Told,
+    Wrote,
+)
 from broker.inbound import points
 from broker.inbound.contacts import Completed, complete, recognise
 from broker.inbound.points import Evidence, Point
@@ -243,6 +257,10 @@ def _count(tx: Tx, origin: str, conversation_id: str, seq: int, begun: int, mess
     tx.count(partial(tracing.hop, tracing.ROOT, conversation_id, seq, begun, message_id, origin=origin))
 
 
+_SAYS = Wrote | Rang | AsksCallback
+"""What becomes a message."""
+
+
 def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     begun = tracing.begin()
     incoming = one.incoming
@@ -266,18 +284,18 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     _remember_told(tx, found, incoming, one.points)
     if incoming.source is not None:
         tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
-    if isinstance(incoming.what, Wrote | Rang):
-        rang = isinstance(incoming.what, Rang)
+    if isinstance(incoming.what, _SAYS):
+        number = incoming.what.number if isinstance(incoming.what, Rang | AsksCallback) else None
         tx.run(
             _MESSAGE,
             id=message_id,
             conversation_id=found.id,
             seq=seq,
             session_id=found.session_id,
-            kind=(MessageKind.CALL if rang else MessageKind.SAID).value,
+            kind=(MessageKind.SAID if number is None else MessageKind.CALL).value,
             author=Author.CONTACT.value,
-            text=incoming.what.number if isinstance(incoming.what, Rang) else incoming.what.text,
-            client_id="" if isinstance(incoming.what, Rang) else incoming.what.client_id,
+            text=incoming.what.text if isinstance(incoming.what, Wrote) else number,
+            client_id=incoming.what.client_id if isinstance(incoming.what, Wrote) else "",
             fate=Fate.RECEIVED.value,
             at_us=to_us(tx.now),
         )
@@ -285,7 +303,7 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         _tell(tx, found.id, completed, seq)
     tx.ring(Bell.CONVERSATION, found.id)
     if begun:
-        _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, Wrote | Rang) else None)
+        _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, _SAYS) else None)
     return Accepted(found.id, seq, tx.now, fresh=True)
 
 
@@ -357,6 +375,8 @@ def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
     match incoming.what:
         case Wrote() | Rang():
             return ContactMessage(at=at, message_id=message_id)
+        case AsksCallback(due=due, operator_id=operator, now=now):
+            return ContactMessage(at, message_id, due, operator, now)
         case Told():
             return ContactDetails(at=at)
         case Saw(upto=upto, read=read):

@@ -684,7 +684,7 @@ _OFFERS_TOLD = sql(
     select(*cols(journal, "id session_id line_id kind body"))
     .where(
         journal.c.id > bindparam("after"),
-        one_of(journal.c.kind, "offered", "transfer", "take"),
+        one_of(journal.c.kind, "offered", "transfer", "take", "contact_message"),
         journal.c.session_id.is_not(None),
         journal.c.body.like('%"make_offers"%'),
     )

@@ -558,6 +558,8 @@ calls = _table(
     _text("consult_leg", default=""),  # of the colleague who is asked about it
     _int("consult_rung", default=0),  # the last asking for which a colleague's phone was rung; written before it is
     _int("parked", default=0),  # on hold: the attempt at which both were taken apart; 0: they are not. Written before they are
+    _flag("outgoing", default=0),  # we make it
+    _text("uniqueid", default=""),  # of one that we make, what the exchange names it once its customer has answered
     _int("listened", default=0),  # the last wish to hear it for which a phone was rung; written before it is
     Index(
         "ix_calls_open",

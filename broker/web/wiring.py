@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
@@ -21,11 +22,36 @@ from broker.access.cookies import token_in
 from broker.access.logins import Logins
 from broker.access.passwords import Passwords
 from broker.config import Settings
+from broker.domain import ConversationId, LineId, OperatorId
 from broker.errors import NotAuthenticated
-from broker.ports import Clock, Store
+from broker.ports import Clock, Store, Tx
 from broker.store.journal import Position
 from broker.web.addresses import Addresses
 from broker.web.asgi import Scope, cookies
+
+
+class CallsOut(Protocol):
+    """What has a customer called: an operator's phone first, then theirs."""
+
+    def lines(self) -> frozenset[LineId]:
+        """Return the lines from which can be called."""
+
+    def ask(
+        self,
+        tx: Tx,
+        line_id: LineId,
+        name: str,
+        number: str,
+        due: datetime,
+        *,
+        customer: str = "",
+        by: OperatorId | None = None,
+        now: bool = False,
+    ) -> ConversationId | None:
+        """Enter a call to *number* at *due*, once under the same *name*; return its conversation, None: it could not be read.
+
+        *by*: by whom if they can; *now*: by them alone. Raises BadInput for a line without a number, or what is none.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +72,8 @@ class Parts:
     """Which process of the house this is."""
     reading: Callable[[], Mapping[str, Position]] = dict
     """Return how far the readers of the journal have read that keep their place in this process alone."""
+    calls_out: CallsOut | None = None
+    """None: there is no telephone."""
     late: Callable[[], list[str]] = list
     """Return what makes news late and keeps nobody from work, in words."""
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from broker.complaints import unknown
-from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, Person
+from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, OperatorId, Person
 from broker.errors import BadInput, Rejected
-from broker.events import Incoming, Rang
+from broker.events import AsksCallback, Incoming, Rang
 from broker.inbound import points
 from broker.ports import ChannelKind, Delivery, Outbound, Raw
 
@@ -68,6 +69,22 @@ class Came(msgspec.Struct, frozen=True, omit_defaults=True):
     called: str = ""
 
 
+class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that is to be made, as it is stored raw."""
+
+    key: str
+    """What its conversation is named by, as others are by Asterisk's name of a call."""
+    out: str
+    """The number to be called."""
+    due: datetime
+    phone: bool = False
+    """The number is one by which the customer is recognised."""
+    name: str = ""
+    operator_id: OperatorId | None = None
+    now: bool = False
+
+
+_wanted = msgspec.json.Decoder(Wanted).decode
 _decode = msgspec.json.Decoder(Came).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -97,6 +114,30 @@ def raw_of(call: Came) -> Raw:
     return Raw(call.uniqueid, _encode(call))
 
 
+def wanted(
+    key: str, number: str, due: datetime, region: str, *, name: str = "", by: OperatorId | None = None, now: bool = False
+) -> Wanted:
+    """Return a call that is to be made; *region* is where a number without its country's code is from. Raises BadInput."""
+    try:
+        dialled, phone = points.phone(number, region), True
+    except BadInput:
+        # A number of the house, or of a town.
+        dialled, phone = "".join(sign for sign in number if sign not in " ()-.\u00a0"), False
+    if not _NUMBER.fullmatch(dialled):
+        raise BadInput(f"“{number[:40]}” is not a number that can be called; write digits, with or without a +", field="number")
+    return Wanted(key, dialled, due, phone, name[:100], by, now)
+
+
+def raw_of_wanted(call: Wanted, external_id: str) -> Raw:
+    """Return what is stored of *call*; under the same *external_id* it is wanted once."""
+    return Raw(external_id, _encode(call))
+
+
+def _incoming(call: Wanted) -> Incoming:
+    person = Person(call.out, name=call.name, phones=(call.out,) if call.phone else ())
+    return Incoming(call.key, person, AsksCallback(call.out, call.due, call.operator_id, call.now))
+
+
 class PhoneChannel:
     """A `Channel` of the kind `phone`."""
 
@@ -116,6 +157,8 @@ class PhoneChannel:
     def parse(self, raw: Raw) -> Incoming:
         """See `Channel.parse`."""
         try:
+            if b'"out":' in raw.body:
+                return _incoming(_wanted(raw.body))
             call = _decode(raw.body)
         except msgspec.MsgspecError as error:
             raise BadInput(f"not a call: {error}") from error

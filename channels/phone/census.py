@@ -56,7 +56,7 @@ class Census:
                 self._refused = False
             except Rejected as error:
                 if not self._refused:
-                    remedy = "give its user the right `reporting` in manager.conf (write = call,reporting)"
+                    remedy = "give its user the right `reporting` in manager.conf (write = call,originate,reporting)"
                     log.error("census_refused", problem=str(error), remedy=remedy)
                 self._refused = True
             except SendError:

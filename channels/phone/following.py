@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -30,9 +30,9 @@ from typing import Any
 
 import structlog
 
-from broker.domain import OperatorId, Status, UnansweredCalls
+from broker.domain import CallSettings, OperatorId, Status, UnansweredCalls
 from broker.errors import StoreError
-from broker.events import CallRated, ForwardEnded, RingEnded, TalkEnded, Transfer, VoicemailLeft
+from broker.events import CallRated, CallReady, ForwardEnded, KeyPressed, RingEnded, TalkEnded, Transfer, VoicemailLeft
 from broker.ports import Tx
 from channels.phone import ledger
 from channels.phone.adapter import PhoneChannel
@@ -59,6 +59,9 @@ RING_AT_ONCE_SECONDS = 1.0
 """So long a caller is not answered: a phone that rings by then rings for them as if they had called it."""
 SOUND_SECONDS = 120.0
 """No greeting is longer."""
+EXTENSION_DIGITS_MAX = 6
+GREETING, OUTSIDE = "greeting", "outside"
+"""Of a session: why it is kept back (`held_why`), and why its call was sent elsewhere (`sent_because`); as routing has them."""
 RATE_SECONDS = 5
 FORWARD_SECONDS = 60
 VOICEMAIL_SILENCE_SECONDS = 4
@@ -77,7 +80,19 @@ _NUMBER = re.compile(r"[+]?[0-9*#]{1,40}")
 class Followed:
     """A call while this process tells Asterisk what to do with it."""
 
-    def __init__(self, office: Office, talks: Talks, leg: Leg, channel: PhoneChannel, call: Call, changed: asyncio.Event) -> None:
+    def __init__(
+        self,
+        office: Office,
+        talks: Talks,
+        leg: Leg,
+        channel: PhoneChannel,
+        call: Call,
+        changed: asyncio.Event,
+        ask_back: Callable[[Tx, Call], None],
+    ) -> None:
+        self._ask_back = ask_back
+        self._name = leg.header.query.get("key") or leg.header["agi_uniqueid"]
+        """What the call is named by."""
         self._office = office
         self._talks = talks
         self._leg = leg
@@ -87,9 +102,11 @@ class Followed:
         self._answered = leg.header.query.get("try", "0") not in ("", "0") or call.talk_at is not None
         """The caller has been answered, and hears music: the dialplan does so before it asks again."""
         self._greeted = self._answered
+        """They have heard the greeting."""
         self._plays = False
         self._said_at = 0.0
         self._waited = False
+        self._told_outside = False
         self._records: bool | None = None
         """Whether the caller's leg is recorded; None: whoever was here before us knows."""
         self._ended = 0
@@ -172,8 +189,16 @@ class Followed:
         """Let the caller, who was on hold, speak with the operator again, or with the colleague to whom the call was given."""
         leg, office = self._leg, self._office
         phone = legs.talk if now.operator_id == legs.operator_id else legs.consult
-        await office.patiently(lambda: office.write(lambda tx: ledger.join(tx, self._call.id, now.operator_id, phone)), leg)
+        records = office.lines()[now.line_id].settings.calls.record
+
+        def join(tx: Tx) -> None:
+            ledger.join(tx, self._call.id, now.operator_id, phone)
+            if records:
+                ledger.keep_recording(tx, self._call.id, f"{self._call.id}.wav")
+
+        await office.patiently(lambda: office.write(join), leg)
         await self._silence()
+        await self._record(record=records)
         await leg.set_variable(STAGE, _TALKING)
         await self._watch.during(leg.app("Bridge", phone, seconds=TALK_SECONDS), partial(self._talks.put_right, self._call.id))
         if await self._was_taken():
@@ -228,16 +253,13 @@ class Followed:
 
     async def _queued(self, now: Stands) -> None:
         settings = self._office.lines()[now.line_id].settings.calls
-        if not self._greeted:
-            if not settings.greeting and not self._waited:
-                self._waited = True
-                await self._watch.wait(RING_AT_ONCE_SECONDS)
-                return
-            self._greeted = True
-            await self._answer()
-            if settings.greeting:
-                await self._play(settings.greeting)
-                return  # it may have been offered meanwhile
+        if now.held_why == GREETING:
+            await self._greet(settings)
+            return
+        if not self._answered and not self._waited:
+            self._waited = True
+            await self._watch.wait(RING_AT_ONCE_SECONDS)
+            return
         if not self._plays:
             await self._music(now)
         if not settings.position_seconds:
@@ -249,6 +271,32 @@ class Followed:
             return
         self._said_at = asyncio.get_running_loop().time()
         await self._say_position()
+
+    async def _greet(self, settings: CallSettings) -> None:
+        """Play what is to be heard before the caller waits, and enter what they choose."""
+        await self._answer()
+        leg, menu, office = self._leg, settings.menu, self._office
+        if settings.greeting and not self._greeted:
+            await self._play(settings.greeting)
+        self._greeted = True
+        keys = ""
+        for _ in range(menu.times if menu.sound else 0):
+            await self._silence()
+            most = EXTENSION_DIGITS_MAX if menu.extensions else 1
+            keys = await leg.command("GET DATA", menu.sound, menu.seconds * 1_000, most, seconds=SOUND_SECONDS)
+            if keys == "-1" or leg.hungup.is_set():
+                return
+            if keys:
+                break
+        colleague = office.operator_at(f"PJSIP/{keys}") if menu.extensions and len(keys) > 1 else None
+        name = f"greeted:{self._call.attempt}"
+        if colleague is not None:
+            await office.tell(self._call.id, name, lambda at: KeyPressed(at, "", colleague), leg)
+        elif keys in menu.keys:
+            await office.tell(self._call.id, name, lambda at: KeyPressed(at, keys), leg)
+        else:
+            await office.tell(self._call.id, name, CallReady, leg)
+        await self._watch.wait()
 
     async def _music(self, now: Stands) -> None:
         await self._answer()
@@ -308,7 +356,7 @@ class Followed:
         settings = office.lines()[now.line_id].settings.calls
         await self._record(record=settings.record)
         await leg.set_variable(STAGE, f"{_RINGING}:{now.offer_no}")
-        lifted = "^".join((ANSWERED, self._channel.slug, leg.header["agi_uniqueid"], str(now.offer_no)))
+        lifted = "^".join((ANSWERED, self._channel.slug, self._name, str(now.offer_no)))
         music = f"m({settings.music})" if self._answered else ""
         dialled = "&".join(one for _, one in phones)
         await self._until_lifted(
@@ -390,9 +438,11 @@ class Followed:
         """Do what is left to do with a call whose session is closed; return whether that was all."""
         settings = self._office.lines()[now.line_id].settings.calls
         number = now.forward_to or settings.forward_to
+        if now.sent_because == OUTSIDE and settings.outside_sound and not self._told_outside:
+            self._told_outside = True
+            await self._answer()
+            await self._play(settings.outside_sound)
         match now.elsewhere:
-            case UnansweredCalls.VOICEMAIL:
-                await self._voicemail(settings.voicemail_greeting, settings.voicemail_seconds)
             case UnansweredCalls.FORWARD if number:
                 await self._silence()
                 await self._record(record=False)
@@ -400,6 +450,13 @@ class Followed:
                 music = f"m({settings.music})" if self._answered else ""
                 await self._leg.app("Dial", outward(number), FORWARD_SECONDS, f"g{music}", seconds=FORWARD_SECONDS + TALK_SECONDS)
                 return not await self._forwarded()
+            case UnansweredCalls.CALLBACK if self._call.number:
+                await self._office.patiently(lambda: self._office.write(lambda tx: self._ask_back(tx, self._call)), self._leg)
+                await self._answer()
+                if settings.callback_sound:
+                    await self._play(settings.callback_sound)
+            case UnansweredCalls.VOICEMAIL | UnansweredCalls.CALLBACK:
+                await self._voicemail(settings.voicemail_greeting, settings.voicemail_seconds)
             case "" if now.operator_id is not None and settings.rating_sound:
                 await self._rate(settings.rating_sound)
             case _:

@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import bindparam, func, or_, select, tuple_, update
 
 from broker.domain import ChannelId, ConversationId, LineId, OperatorId, SessionId, Status, from_us, to_us
-from broker.ports import Row, Tx
-from broker.store.sql import cols, insert_new, sql
+from broker.ports import Bell, Row, Tx
+from broker.store.sql import cols, insert_new, one_of, sql
 from broker.store.tables import calls, conversations, offers, sessions
 
 _NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
@@ -62,7 +62,7 @@ _JOIN = sql(
 )
 _PARK = sql(
     update(calls)
-    .values(parked=calls.c.attempt)
+    .values(parked=calls.c.attempt + 1)
     .where(calls.c.conversation_id == bindparam("conversation"), calls.c.parked == 0, calls.c.ended_us.is_(None))
 )
 _UNPARK = sql(update(calls).values(parked=0).where(calls.c.conversation_id == bindparam("conversation")))
@@ -80,6 +80,44 @@ _LISTEN = sql(
     update(calls)
     .values(listened=bindparam("number"))
     .where(calls.c.conversation_id == bindparam("conversation"), calls.c.listened < bindparam("number"))
+)
+_NEW_OUT = insert_new(calls, "conversation_id channel_id number came_us outgoing", "conversation_id")
+_OPEN_OUT = sql(
+    select(*cols(calls, _COLUMNS), conversations.c.key)
+    .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
+    .join(sessions, sessions.c.id == conversations.c.session_id)
+    .where(
+        calls.c.ended_us.is_(None),
+        calls.c.channel_id == bindparam("channel"),
+        calls.c.outgoing == 1,
+        calls.c.leg == "",
+        # Those that wait for their time are many, perhaps, and nothing is to be done with them.
+        one_of(sessions.c.status, "offered", "closed"),
+    )
+    .order_by(calls.c.came_us)
+    .limit(1_000)
+)
+_CALL = sql(select(*cols(calls, _COLUMNS)).where(calls.c.conversation_id == bindparam("conversation")))
+_LIFTED_OUT = sql(
+    update(calls)
+    .values(
+        operator_id=bindparam("operator"),
+        talk_us=bindparam("now_us"),
+        talk_ended_us=None,
+        talk_leg=bindparam("phone"),
+        parked=calls.c.attempt + 1,
+    )
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.ended_us.is_(None), calls.c.leg == "")
+)
+_NOT_REACHED = sql(
+    update(calls)
+    .values(talk_us=None, talk_ended_us=None, talk_leg="", parked=0)
+    .where(calls.c.conversation_id == bindparam("conversation"), calls.c.leg == "")
+)
+_REACHED = sql(
+    update(calls)
+    .values(talk_us=bindparam("now_us"), uniqueid=bindparam("name"))
+    .where(calls.c.conversation_id == bindparam("conversation"))
 )
 _TALKING = sql(
     select(calls.c.conversation_id)
@@ -112,7 +150,7 @@ _OFFERED = sql(
     .order_by(offers.c.operator_id)
 )
 _OPEN = sql(
-    select(calls.c.conversation_id, conversations.c.key)
+    select(calls.c.conversation_id, conversations.c.key, *cols(calls, "uniqueid outgoing"))
     .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
     .where(calls.c.ended_us.is_(None), calls.c.channel_id == bindparam("channel"))
     .order_by(calls.c.came_us)
@@ -171,6 +209,8 @@ class Stands(msgspec.Struct, frozen=True):
     offered_to: tuple[OperatorId, ...] = ()
     offered_until: datetime | None = None
     offer_no: int = 0
+    held_why: str = ""
+    sent_because: str = ""
     elsewhere: str = ""
     """Where its caller was sent: voicemail, forward, hang_up, away; empty: nowhere."""
     forward_to: str = ""
@@ -245,6 +285,13 @@ def find(tx: Tx, channels: Collection[ChannelId], uniqueid: str) -> Call | None:
     """Return the call of one of *channels* that Asterisk names *uniqueid*."""
     found = (tx.one(_FIND, channel=channel, uniqueid=uniqueid) for channel in channels)
     row = next((one for one in found if one is not None), None)
+    return _call(row) if row is not None else None
+
+
+def find_out(tx: Tx, channels: Collection[ChannelId], uniqueid: str) -> Call | None:
+    """Return the call that we have made whose customer's channel the exchange names *uniqueid*."""
+    id_ = open_calls(tx, channels).get(uniqueid)
+    row = tx.one(_CALL, conversation=id_) if id_ is not None else None
     return _call(row) if row is not None else None
 
 
@@ -326,8 +373,38 @@ def let_go(tx: Tx, call: Call) -> None:
 
 
 def open_calls(tx: Tx, channels: Collection[ChannelId]) -> dict[str, ConversationId]:
-    """Return the calls of *channels* that are not known to have ended, by what Asterisk names them."""
-    return {key: id_ for channel in channels for id_, key in tx.all(_OPEN, channel=channel)}
+    """Return the calls of *channels* that are not known to have ended, by what Asterisk names them.
+
+    One that we make has no name there before its customer answers: it is left out.
+    """
+    rows = (row for channel in channels for row in tx.all(_OPEN, channel=channel))
+    return {uniqueid if outgoing else key: id_ for id_, key, uniqueid, outgoing in rows if uniqueid or not outgoing}
+
+
+def begin_out(tx: Tx, conversation: ConversationId, channel: ChannelId, number: str) -> None:
+    """Keep a call that is to be made to *number*."""
+    tx.ring(Bell.CALL, conversation)
+    tx.run(_NEW_OUT, conversation_id=conversation, channel_id=channel, number=number, came_us=to_us(tx.now), outgoing=1)
+
+
+def open_out(tx: Tx, channels: Collection[ChannelId]) -> list[tuple[Call, str]]:
+    """Return the calls of *channels* for which phones are to ring, or that are over with nobody reached; with their names."""
+    return [(_call(row[:-1]), row[-1]) for channel in channels for row in tx.all(_OPEN_OUT, channel=channel)]
+
+
+def lifted_out(tx: Tx, conversation: ConversationId, operator: OperatorId, phone: str) -> bool:
+    """Say that *operator* has lifted the phone *phone* to call the customer, who is called now; False: somebody has, or it is over."""
+    return bool(tx.run(_LIFTED_OUT, conversation=conversation, operator=operator, phone=phone, now_us=to_us(tx.now)))
+
+
+def not_reached(tx: Tx, conversation: ConversationId) -> None:
+    """Say that the customer has not answered."""
+    tx.run(_NOT_REACHED, conversation=conversation)
+
+
+def reached(tx: Tx, conversation: ConversationId, uniqueid: str) -> None:
+    """Say that the customer has answered now; *uniqueid* is what the exchange names their channel."""
+    tx.run(_REACHED, conversation=conversation, now_us=to_us(tx.now), name=uniqueid)
 
 
 def position(tx: Tx, conversation: ConversationId) -> int:

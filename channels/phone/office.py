@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
-from broker.domain import ChannelId, ConversationId, Directory, Line, LineId, OperatorId
+from broker.domain import CallSettings, ChannelId, ConversationId, Directory, Line, LineId, OperatorId
 from broker.errors import SendError, StoreError
 from broker.events import Event, RingAnswered
 from broker.inbound import enter
@@ -151,6 +151,15 @@ class Office:
     def numbers(self) -> list[ChannelId]:
         """Return every number of the house, switched off ones too: calls may be under way."""
         return [row.id for row in self._directory().channels.values() if row.kind == KIND_NAME]
+
+    def slug_of(self, channel: ChannelId) -> str:
+        """Return the short name of a number of the house."""
+        return self._directory().channels[channel].slug
+
+    def settings_of(self, channel: ChannelId) -> CallSettings:
+        """Return what the line of a number of the house does with calls."""
+        directory = self._directory()
+        return directory.lines[directory.channels[channel].line_id].settings.calls
 
     def lines(self) -> Mapping[LineId, Line]:
         """Return the lines as they are now."""

@@ -2,6 +2,7 @@
 
     agi://…/{line}             a call: stored, then followed to its end (following.py)
     agi://…/{line}/answered    an operator's phone was lifted
+    agi://…/{line}/called      an operator's phone was lifted, by which we call a customer (outgoing.py)
     agi://…/{line}/parked      an operator whose caller is on hold (desk.py)
     agi://…/{line}/consulted   the phone of a colleague who is asked about a call was lifted
     agi://…/{line}/listening   a supervisor's phone was lifted, to hear a talk; /listened: and put down
@@ -16,24 +17,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 
 from broker import metrics
-from broker.domain import ChannelId, ConversationId, Directory, Line, OperatorId
+from broker.domain import ChannelId, ConversationId, Directory, Line, OperatorId, UnansweredCalls
 from broker.errors import BadInput, StoreError
-from broker.events import CallEnded, ConsultAnswered, ListenBegan, ListenEnded
+from broker.events import CallEnded, ConsultAnswered, CustomerReached, ListenBegan, ListenEnded
 from broker.inbound import accept, prepare
 from broker.ports import Bell, Channel, Store, Transport, Tx
 from channels.phone import ledger
 from channels.phone.adapter import KIND_NAME, PhoneChannel, came, raw_of, settings_of
+from channels.phone.asking import ask
 from channels.phone.desk import Desk
 from channels.phone.fastagi import Leg
 from channels.phone.following import WAV_HEADER_BYTES, Followed
 from channels.phone.ledger import Call
 from channels.phone.office import DONE, FAILED, RESULT, STAGE, TOLD, UNKNOWN, Asks, Folders, Office
+from channels.phone.outgoing import Outgoing
 from channels.phone.talks import Talks
 
 log = structlog.get_logger(__name__)
@@ -58,8 +62,9 @@ class Switchboard:
         self._process_id = process_id
         self._office = Office(store, directory, folders)
         self._talks = Talks(self._office)
+        self._outgoing = Outgoing(self._office)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stop = transport.listen(Bell.SESSION, self._rung)
+        self._stops = [transport.listen(Bell.SESSION, self._rung), transport.listen(Bell.CALL, self._outgoing.wanted)]
 
     @property
     def manager(self) -> Asks | None:
@@ -72,13 +77,19 @@ class Switchboard:
 
     async def close(self) -> None:
         """Listen no more."""
-        self._stop()
+        for stop in self._stops:
+            stop()
         await self._talks.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def run(self) -> None:
+        """Make the calls that are to be made, until cancelled."""
+        await self._outgoing.run()
+
     def _rung(self, conversation: str) -> None:
+        self._outgoing.rung(conversation)
         if not self._office.rung(conversation) and self._talks.knows(conversation):
             # It was answered, and whoever followed it is gone: while they talk the exchange has nothing to ask.
             self._begin_task(self._talks.put_right(ConversationId(conversation)))
@@ -113,6 +124,8 @@ class Switchboard:
         match what:
             case "answered":
                 await self._answered(leg)
+            case "called":
+                await self._outgoing.called(leg)
             case "parked":
                 await self._parked(leg, slug)
             case "consulted":
@@ -161,7 +174,7 @@ class Switchboard:
         result = DONE
         try:
             with structlog.contextvars.bound_contextvars(conversation_id=call.id), self._office.watching(call.id) as changed:
-                result = await Followed(self._office, self._talks, leg, channel, call, changed).run(stage)
+                result = await Followed(self._office, self._talks, leg, channel, call, changed, self.ask_back).run(stage)
         finally:
             with suppress(StoreError):
                 await self._store.write(partial(ledger.let_go, call=call))
@@ -171,6 +184,8 @@ class Switchboard:
     async def _begin(self, leg: Leg, channel: PhoneChannel) -> Call | None:
         """Store the call, unless it has been; return it, or None when it cannot be stored."""
         header, line = leg.header, self.line_of(channel)
+        if key := header.query.get("key", ""):
+            return await self._customer_answered(leg, key)
         called = header.query.get("did") or header["agi_extension"]
         try:
             told = came(
@@ -199,6 +214,32 @@ class Switchboard:
         except StoreError as error:
             log.error("call_not_stored", problem=str(error))
             return None
+
+    async def _customer_answered(self, leg: Leg, key: str) -> Call | None:
+        """Return the call that we have made, whose customer's leg this is."""
+
+        def work(tx: Tx) -> Call | None:
+            call = ledger.find(tx, self._office.numbers(), key)
+            if call is None:
+                return None
+            name = leg.header["agi_channel"][:200]
+            if self._office.enter(tx, call.id, "reached", CustomerReached):
+                ledger.reached(tx, call.id, leg.header["agi_uniqueid"])
+            return ledger.claim(tx, call.id, call.channel_id, call.number, call.called, self._process_id, name)
+
+        try:
+            return await self._office.patiently(lambda: self._store.write(work), leg)
+        except StoreError as error:
+            log.error("call_not_stored", problem=str(error))
+            return None
+
+    def ask_back(self, tx: Tx, call: Call) -> None:
+        """Let the caller of *call*, whom nobody has answered, be called back; asked a second time it is nothing."""
+        channel = self._channel(call.channel_id)
+        if isinstance(channel, PhoneChannel) and call.number:
+            seconds = self.line_of(channel).settings.calls.callback_seconds
+            with suppress(BadInput):
+                ask(tx, self._directory(), channel, f"back:{call.id}", call.number, tx.now + timedelta(seconds=seconds))
 
     def line_of(self, channel: PhoneChannel) -> Line:
         """Return the channel's line."""
@@ -293,6 +334,9 @@ class Switchboard:
             def over(tx: Tx) -> None:
                 self._office.enter(tx, call.id, "ended", CallEnded)
                 ledger.ended(tx, call.id)
+                look = ledger.look(tx, call.id)
+                if look is not None and look.stands is not None and look.stands.elsewhere == UnansweredCalls.CALLBACK:
+                    self.ask_back(tx, call)
                 if missing:
                     words = (
                         f"the talk was not recorded: is there room in {self._office.folders.there}, and may Asterisk write there?"

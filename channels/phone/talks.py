@@ -164,6 +164,8 @@ class Talks:
         def follow(tx: Tx) -> None:
             for (uniqueid, *_), (_, phone, number) in (told, told[::-1]):
                 call = ledger.find(tx, office.numbers(), uniqueid) if uniqueid and phone else None
+                if call is None and uniqueid:
+                    call = ledger.find_out(tx, office.numbers(), uniqueid)
                 if call is not None and call.ended_at is None:
                     self._follow(tx, call.id, phone, number)
                     return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,8 +12,9 @@ import msgspec
 import psycopg
 import pytest
 
-from broker.domain import Author, ConversationId, Fate, LeadRule, Outside, Source
+from broker.domain import Author, ConversationId, Delivered, Fate, LeadRule, LoadKind, Outside, Source
 from broker.errors import LeaseLost, Rejected, Unavailable
+from broker.events import Transfer
 from broker.hours import Hours, raw_of
 from broker.inbound import set_banned
 from broker.leases import free
@@ -26,7 +28,7 @@ from crm_bridge.transcript import Document
 from crm_bridge.transcript import read as document_of
 from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, Fault
-from tests.support.store import MemoryStore, PostgresMemory
+from tests.support.store import MemoryStore, PostgresMemory, plain
 
 
 class Shop:
@@ -669,3 +671,51 @@ def test_what_the_crm_refuses_for_good_holds_up_nobody(shop):
     shop.read()
 
     assert len(shop.leads) == 1
+
+
+def _talks(shop: Shop) -> ConversationId:
+    """Let somebody call, and Ann talk with them."""
+    shop.house.do(lambda tx: plain(tx, "UPDATE operators SET phone = 'PJSIP/101' WHERE id = ?", shop.ann))
+    phone = shop.house.channel(shop.line, "number", replace(PUSH, delivered=Delivered.HELD, load=LoadKind.CALL))
+    called = shop.house.call(phone, "call-1", "+79001234567")
+    shop.house.settle()
+    shop.house.lift(called, shop.ann)
+    shop.house.settle()
+    return called
+
+
+def test_a_calls_transcript_says_who_called_whom_and_how_long(shop: Shop):
+    """With the names of its files, and without a word: nothing was written."""
+    called = _talks(shop)
+    shop.house.hang_up(called)
+    shop.read()
+
+    call = shop.document().call
+    assert call is not None
+    assert (call.number, call.called, call.outgoing, call.forwarded_to) == ("+79001234567", "100", False, "")
+    assert call.talk_at is not None
+    assert call.talk_ended_at is not None
+
+
+def test_the_transcript_of_a_call_that_was_passed_on_says_to_which_number(shop: Shop):
+    """For us it was over then."""
+    called = _talks(shop)
+    shop.house.enter(called, lambda at, command: Transfer(at=at, operator_id=shop.ann, command=command, to_number="+74951234567"))
+    shop.read()
+
+    document = shop.document()
+    assert document.outcome == "forward"
+    assert document.call is not None
+    assert document.call.forwarded_to == "+74951234567"
+
+
+def test_the_transcript_of_a_call_that_we_made_says_so(shop: Shop):
+    """Whether their customer was reached or not."""
+    called = _talks(shop)
+    shop.house.do(lambda tx: plain(tx, "UPDATE calls SET outgoing = 1 WHERE conversation_id = ?", called))
+    shop.house.hang_up(called)
+    shop.read()
+
+    call = shop.document().call
+    assert call is not None
+    assert call.outgoing is True

@@ -1,9 +1,11 @@
-"""A talk as the console shows it in a browser: the built page before a gateway that is played, for no telephone rings in a journey."""
+"""Calls as the console shows them in a browser: the built page before a gateway that is played, for no telephone rings in a journey."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.browser
 STATIC = Path(__file__).parents[2] / "broker" / "web" / "static" / "console"
 ORIGIN = "http://omniline.test"
 SESSION = "01890a5d-ac96-774b-bcce-b30200000001"
+REFUSED_CALL = re.compile(r"status of 409 .*/api/v1/call(s|backs)$")
+OUR_CALL = "01890a5d-ac96-774b-bcce-b30200000009"
 NOW = int(time.time() * 1000)
 PEOPLE = {"ann": "Ann Lee", "bob": "Bob Marsh", "sue": "Sue Holt"}
 
@@ -30,14 +34,46 @@ def call(status: str = "active", operator: str = "ann", **talk: Any) -> dict[str
     return {"session": SESSION, "conversation": "c1", "status": status, **names, **times, **known, "talk": about}
 
 
+def our_call(status: str, **talk: Any) -> dict[str, Any]:
+    """Return the card of a call that ann makes."""
+    return call(status, "ann" if status == "active" else "", outgoing=True, promised=NOW, **talk) | {
+        "session": OUR_CALL,
+        "conversation": "c9",
+        "opened": NOW,
+    }
+
+
 class Desk:
     """The console of one person, whose gateway says what a test has it say."""
 
-    def __init__(self, context: BrowserContext, me: str, role: str, card: dict[str, Any], where: str) -> None:
+    def __init__(
+        self,
+        context: BrowserContext,
+        me: str,
+        role: str,
+        card: dict[str, Any],
+        where: str,
+        lines: tuple[str, ...],
+        *,
+        phone: bool,
+    ) -> None:
         self.done: list[dict[str, Any]] = []
         """The deeds that have come, without their ids."""
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        """The calls that were asked for: where, and what for."""
+        self.refuses: dict[str, Any] | None = None
+        """The problem that asking for one meets."""
         self.card = card
-        self._me = {"id": me, "login": me, "name": PEOPLE[me], "role": role, "language": "en", "presence": "online"}
+        self._calls_from = [{"id": line.lower(), "name": line} for line in lines]
+        self._me = {
+            "id": me,
+            "login": me,
+            "name": PEOPLE[me],
+            "role": role,
+            "language": "en",
+            "presence": "online",
+            "phone": phone,
+        }
         self._told = 0
         self._socket: WebSocketRoute | None = None
         self.page = context.new_page()
@@ -73,14 +109,28 @@ class Desk:
 
     def _rest(self, route: Route) -> None:
         path = route.request.url.partition("/api/v1")[2]
+        if route.request.method == "POST":
+            wish = route.request.post_data_json
+            assert isinstance(wish, dict)
+            self.asked.append((path, wish))
+            if self.refuses is not None:
+                route.fulfill(status=self.refuses["status"], json=self.refuses)
+            else:
+                route.fulfill(status=202, json={"id": "i", "conversation_id": "c9", "line_id": "shop", "number": "+79001234567"})
+            return
         person = {"on_shift": True, "presence": "online", "load": 0, "budget": 100, "lines": ["shop"]}
         people = [{"id": id_, "name": name, "phone": id_ != "sue", **person} for id_, name in PEOPLE.items()]
         known = {"number": "+79001234567", "called": "100", "talk_at": None, "talk_ended_at": None, "stars": 0, "problem": ""}
+        known |= {"came_at": "2026-01-01T00:00:00Z", "recording": False, "voicemail": False, "voicemail_seconds": 0}
+        talk = self.card["talk"] or {}
+        ours = {"outgoing": True, "reached": talk.get("reached", False)}
+        if self.card["status"] == "active":
+            ours["talk_at"] = datetime.fromtimestamp(talk.get("answered", NOW) / 1000, UTC).isoformat()
         answers: dict[str, Any] = {
             "/me": self._me,
             "/targets": {"lines": [], "operators": people},
-            f"/sessions/{SESSION}/call": known
-            | {"came_at": "2026-01-01T00:00:00Z", "recording": False, "voicemail": False, "voicemail_seconds": 0},
+            f"/sessions/{SESSION}/call": known | {"outgoing": False, "reached": False},
+            f"/sessions/{OUR_CALL}/call": known | ours,
         }
         route.fulfill(json=answers[path])
 
@@ -97,14 +147,22 @@ class Desk:
                 colleagues = [{"id": id_, "name": name, "presence": "online"} for id_, name in PEOPLE.items()]
                 counts = {"mine": 1, "waiting": 0}
                 lists = {"colleagues": colleagues, "counts": counts, "mine": [self.card], "waiting": []}
-                answer = {"t": "snapshot", "at": "m", "me": self._me, "now": NOW, **lists}
+                answer = {"t": "snapshot", "at": "m", "me": self._me, "now": NOW, "calls_from": self._calls_from, **lists}
             case "list":
                 answer = {"t": "page", "box": frame["box"], "cards": [self.card]}
             case "open":
                 earlier = [call("closed") | {"session": SESSION[:-1] + "2", "talk": None}]
                 leads = [{"id": "l1", "title": "Altos", "stage": "new"}, {"id": "l2", "title": "Old", "stage": "junk"}]
-                contact = {"id": "joe", "name": "Joe Visitor", "earlier": earlier, "leads": leads}
-                answer = {"t": "thread", "session": SESSION, "card": self.card, "contact": contact, "messages": [], "more": False}
+                points = [{"kind": "phone", "value": "8 (900) 123-45-67", "number": "+79001234567", "evidence": "message"}]
+                contact = {"id": "joe", "name": "Joe Visitor", "earlier": earlier, "leads": leads, "points": points}
+                answer = {
+                    "t": "thread",
+                    "session": frame["session"],
+                    "card": self.card,
+                    "contact": contact,
+                    "messages": [],
+                    "more": False,
+                }
             case "do":
                 self.done.append({key: value for key, value in frame.items() if key not in ("t", "id")})
                 answer = {"t": "accepted", "id": frame["id"]}
@@ -117,11 +175,22 @@ def sit(chromium: Browser):
     """Let somebody sit down before the console; no page may complain."""
     made: list[tuple[BrowserContext, Watch]] = []
 
-    def sit_down(me: str, card: dict[str, Any], where: str = f"#/s/{SESSION}", role: str = "operator", width: int = 1440) -> Desk:
+    def sit_down(
+        me: str,
+        card: dict[str, Any],
+        where: str = f"#/s/{SESSION}",
+        role: str = "operator",
+        width: int = 1440,
+        lines: tuple[str, ...] = ("Shop",),
+        *,
+        phone: bool = True,
+    ) -> Desk:
         context = chromium.new_context(viewport={"width": width, "height": 844}, locale="en-US")
         context.set_default_timeout(SEE_SECONDS * 1_000)
-        made.append((context, Watch(context)))
-        return Desk(context, me, role, card, where)
+        watch = Watch(context)
+        watch.excuse(REFUSED_CALL)
+        made.append((context, watch))
+        return Desk(context, me, role, card, where, lines, phone=phone)
 
     yield sit_down
     for context, _ in made:
@@ -226,3 +295,138 @@ def test_missed_calls_stand_marked_until_their_callers_are_spoken_with(sit):
     ann.tell(call("closed", ""))
     expect(rows).to_have_count(0)
     expect(ann.page.get_by_text("No missed calls")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_click_on_a_number_calls_it(sit, width):
+    """The call opens by itself; what is done in a talk waits until the customer has answered, and the focus stays where it was."""
+    ann = sit("ann", call("closed", "ann") | {"channel": "widget", "talk": None}, width=width)
+
+    if width < 1_000:
+        ann.button("Show the contact").click()
+    ann.page.get_by_role("button", name="Call +7 900 123-45-67").click()
+    expect(ann.page.get_by_text("Your phone rings in a moment")).to_be_visible()
+    ((path, wish),) = ann.asked
+    assert ("/calls", "+79001234567", SESSION) == (path, wish["number"], wish["session_id"])
+    ann.tell(our_call("offered") | {"offered_until": NOW + 600_000})
+    expect(ann.main.get_by_text("lift it, and the customer is called")).to_be_visible()
+    assert ann.page.url.endswith(OUR_CALL)
+    ann.tell(our_call("active", answered=NOW))
+    expect(ann.main.get_by_role("status").filter(has_text="The customer is being called…")).to_be_visible()
+    expect(ann.main.get_by_role("region", name="Call", exact=True)).to_contain_text("Calling…")
+    for name in ("Hold", "Ask a colleague…", "Transfer…"):
+        expect(ann.button(name)).to_be_disabled()
+    ann.button("Hold").focus()
+    ann.page.keyboard.press("Enter")
+    ann.page.keyboard.press("Alt+h")
+    ann.tell(our_call("active", answered=NOW, reached=True))
+    expect(ann.button("Hold")).to_be_enabled()
+    expect(ann.button("Hold")).to_be_focused()
+    assert [] == ann.done
+    ann.tell(our_call("closed", tries=1) | {"outcome": "not_reached"})
+    expect(ann.main.get_by_text("Not reached", exact=False).first).to_be_visible()
+    assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_somebody_is_promised_a_call(sit):
+    """In a while by a click, or at a time of one's own; who has said it is asked first unless they would not be."""
+    ann = sit("ann", call("closed", "ann"))
+
+    ann.button("Call back later…").click()
+    question = ann.page.get_by_role("dialog", name="Call back +7 900 123-45-67")
+    expect(question.get_by_role("checkbox", name="Ask me first")).to_be_checked()
+    question.get_by_label("Another day and time").fill("2020-01-01T10:00")
+    question.evaluate("dialog => dialog.querySelector('form').noValidate = true")
+    question.get_by_role("button", name="Plan").click()
+    expect(question.get_by_role("alert")).to_contain_text("within 30 days")
+    ann.refuses = {"status": 409, "code": "banned", "detail": "the server's words"}
+    question.get_by_role("button", name="In 15 minutes").click()
+    expect(question.get_by_role("alert")).to_contain_text("This contact is banned.")
+    ann.refuses = None
+    question.get_by_role("checkbox", name="Ask me first").uncheck()
+    question.get_by_role("button", name="In 1 hour").click()
+    expect(question).to_have_count(0)
+    (_, first), (path, wish) = ann.asked
+    assert ("/callbacks", "+79001234567", SESSION, [True, False]) == (
+        path,
+        wish["number"],
+        wish["session_id"],
+        [first["mine"], wish["mine"]],
+    )
+    assert 3_500 < datetime.fromisoformat(wish["at"]).timestamp() - time.time() < 3_700
+    assert first["id"] != wish["id"]
+
+
+def test_any_number_is_called_by_the_keyboard(sit):
+    """From a line of one's own; what is refused is said beside the field, and sent again it is the same call."""
+    ann = sit("ann", call("closed", "ann"), where="#/mine", lines=("Shop", "Support"))
+
+    expect(ann.page.get_by_role("button", name="New call")).to_be_visible()
+    ann.page.keyboard.press("Alt+n")
+    question = ann.page.get_by_role("dialog", name="New call")
+    number = question.get_by_label("Number")
+    expect(number).to_be_focused()
+    number.fill("call me")
+    number.press("Enter")
+    expect(question.get_by_role("alert")).to_contain_text("2 to 20 characters")
+    expect(number).to_be_focused()
+    question.get_by_label("From the line").select_option("Support")
+    number.fill("8 800 555-35-35")
+    ann.refuses = {"status": 409, "code": "on_phone", "detail": "the server's words"}
+    number.press("Enter")
+    expect(question.get_by_role("alert")).to_contain_text("You are on a call already.")
+    ann.refuses = None
+    number.press("Enter")
+    expect(question).to_have_count(0)
+    (_, first), (path, wish) = ann.asked
+    assert ("/calls", "8 800 555-35-35", "support") == (path, wish["number"], wish["line_id"])
+    assert first == wish
+
+
+def test_who_has_no_phone_is_told_so_and_without_a_telephone_nothing_is_offered(sit):
+    """A button that cannot be pressed says why; others can call the customer all the same."""
+    ann = sit("ann", call("closed", "ann"), phone=False)
+    button = ann.page.get_by_role("button", name="Call +7 900 123-45-67")
+
+    expect(button).to_be_disabled()
+    button.click(force=True)
+    expect(ann.page.get_by_text("No phone is set for you.")).to_be_visible()
+    ann.button("Call back later…").click()
+    question = ann.page.get_by_role("dialog")
+    expect(question.get_by_role("checkbox", name="Ask me first")).to_be_disabled()
+    question.get_by_role("button", name="In 1 hour").click()
+    expect(question).to_have_count(0)
+    assert [False] == [wish["mine"] for _, wish in ann.asked]
+
+    bob = sit("bob", call("closed", "bob"), lines=())
+    expect(bob.main.get_by_text("8 (900) 123-45-67")).to_be_visible()
+    expect(bob.page.get_by_role("button", name="Call", exact=False)).to_have_count(0)
+    bob.page.keyboard.press("Alt+n")
+    expect(bob.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_promised_call_says_when_and_is_made_sooner_by_a_click(sit):
+    """It waits among those who wait, marked as ours; how often it was tried is said."""
+    promised = call("queued", "", outgoing=True, promised=NOW + 25 * 60_000 + 30_000, tries=2)
+    ann = sit("ann", promised, where="#/waiting")
+    row = ann.page.get_by_role("region", name="Dialogues").get_by_role("listitem")
+
+    expect(row.get_by_role("img", name="Outgoing call")).to_be_visible()
+    for words in ("To be called", "in 25 min", "called 2 times, not reached"):
+        expect(row).to_contain_text(words)
+    row.get_by_role("button", name="Call now").click()
+    ann.did(verb="take")
+
+
+def test_a_missed_call_is_called_back_from_its_list(sit):
+    """Unless somebody has promised to: then it says when."""
+    ann = sit("ann", call("closed", "", missed=True), where="#/missed")
+    row = ann.page.get_by_role("region", name="Dialogues").get_by_role("listitem")
+
+    row.get_by_role("button", name="Call +7 900 123-45-67").click()
+    expect(ann.page.get_by_text("Your phone rings in a moment")).to_be_visible()
+    assert [("/calls", SESSION)] == [(path, wish["session_id"]) for path, wish in ann.asked]
+    ann.tell(call("closed", "", missed=True, planned=NOW + 3_600_000))
+    expect(row).to_contain_text("Call back planned:")
+    ann.tell(call("closed", "", missed=True, planned=NOW - 1_000))
+    expect(row).to_contain_text("Being called back")

@@ -20,6 +20,8 @@ from broker.ports import Tx
 from broker.store import directory as directories
 from broker.store.sql import insert_row
 from broker.store.tables import calls, seats
+from channels.phone.adapter import KIND_NAME, PhoneChannel
+from channels.phone.asking import CallsOut
 from operators import presence
 from operators.board_rest import routes as board_routes
 from operators.calls_rest import routes as call_routes
@@ -49,6 +51,8 @@ class Shop:
     off_shift: set[OperatorId] = field(default_factory=set)
     lines: list[LineId] = field(default_factory=list)
     channels: list[FakeChannel] = field(default_factory=list)
+    phones: dict[ChannelId, PhoneChannel] = field(default_factory=dict)
+    """Numbers from which can be called."""
     ids: dict[str, OperatorId] = field(default_factory=dict)
     browsers: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     load: LoadKind = LoadKind.CHAT
@@ -122,6 +126,25 @@ class Shop:
         self.go_on()
         return self.session()
 
+    def telephone(self, line: int = 0) -> None:
+        """Give a line a number, and everybody a phone."""
+        channel = self.site.write(lambda tx: house.add_channel(tx, self.lines[line], f"number-{line}", KIND_NAME))
+        row = self.site.write(directories.load).channels[channel]
+        self.phones[channel] = PhoneChannel(row)
+        self.rows("UPDATE operators SET phone = 'PJSIP/' || login")
+
+    def called(self, who: str = "ann", number: str = "+79001234567", **more: Any) -> str:
+        """Return the session of a call that *who* has made by a click, and for which their phone rings."""
+        answer = self.ask(who, "POST", "/calls", json={"id": str(uuid.uuid4()), "number": number, **more})
+        assert answer.status_code == 202, answer.text
+        return self.session_of(answer.json()["conversation_id"])
+
+    def session_of(self, conversation: str) -> str:
+        """Return the session of a conversation, when everything is decided."""
+        self.go_on()
+        ((session,),) = self.rows("SELECT session_id FROM conversations WHERE id = ?", conversation)
+        return str(session)
+
     def hear(self, session: str, make: Callable[[datetime], Event]) -> None:
         """Have the telephone say something of a call, and everything that follows from it."""
         ((conversation,),) = self.rows("SELECT conversation_id FROM sessions WHERE id = ?", session)
@@ -138,7 +161,8 @@ class Shop:
 
     def go_on(self) -> None:
         """Decide and distribute what there is."""
-        known = House(self.site.write(directories.load), {channel.id: self.load for channel in self.channels})
+        loads = {channel.id: self.load for channel in self.channels} | dict.fromkeys(self.phones, LoadKind.CALL)
+        known = House(self.site.write(directories.load), loads)
         # Each in a transaction of its own, as the loops have it.
         while (found := self.site.write(inbound.undecided)) or (lines := self.site.write(marked)):
             for conversation in found:
@@ -170,8 +194,8 @@ def _seat_down(tx: Tx, operator: OperatorId, line: LineId) -> None:
     presence.set_presence(tx, operator, PresenceState.ONLINE)
 
 
-def open_shop(folder: Path) -> Shop:
-    """Return a shop that is open."""
+def open_shop(folder: Path, *, with_telephone: bool = True) -> Shop:
+    """Return a shop that is open; with a telephone its lines have no numbers yet."""
     off_shift: set[OperatorId] = set()
     sites: list[Site] = []
 
@@ -186,8 +210,10 @@ def open_shop(folder: Path) -> Shop:
         board_routes(settings, lambda operator, _: operator not in off_shift),
         *people_routes({}, WorldCalendars()),
     ]
-    sites.append(Site(folder, routes=routes, settings=Settings(data=folder)))
-    made = Shop(sites[0], off_shift)
+    phones: dict[ChannelId, PhoneChannel] = {}
+    calls_out = CallsOut(settings, phones.get) if with_telephone else None
+    sites.append(Site(folder, routes=routes, settings=Settings(data=folder), calls_out=calls_out))
+    made = Shop(sites[0], off_shift, phones=phones)
     for slug in ("shop", "bar"):
         line, channel = made.site.write(partial(_open_line, slug=slug))
         made.lines.append(line)

@@ -44,8 +44,19 @@ def test_every_refusal_has_its_status():
         assert texts["ru"] == str(problem(code, "ru"))
 
     assert {"no_session"} == statuses.pop(NotFound)
-    assert {"not_yours", "not_allowed", "not_invited", "own_review"} == statuses.pop(Forbidden)
-    assert {"empty", "too_long", "nobody_named", "bad_number", "no_colleague", "no_line", "past"} == statuses.pop(BadInput)
+    assert {"not_yours", "not_your_line", "not_allowed", "not_invited", "own_review"} == statuses.pop(Forbidden)
+    of_the_request = {
+        "empty",
+        "too_long",
+        "nobody_named",
+        "bad_number",
+        "no_number",
+        "no_colleague",
+        "no_line",
+        "bad_time",
+        "past",
+    }
+    assert of_the_request == statuses.pop(BadInput)
     assert {"unavailable"} == statuses.pop(StoreBusy)
     assert {"closed", "id_used", "taken", "too_late", "full", "open_already"} <= statuses.pop(Conflict)
     assert {} == statuses

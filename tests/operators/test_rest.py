@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fastapi.routing import APIRoute
 
@@ -256,6 +258,22 @@ def test_a_target_that_was_switched_off_later_hinders_no_other_change(office):
     assert office.admin("PATCH", path, json={"settings": {"no_answer_line": "desk"}}).status_code == 422
 
 
+def _menu(key: str, **does: Any) -> dict[str, Any]:
+    return {"calls": {"menu": {"sound": "custom/menu", "keys": {key: does}}}}
+
+
+def test_a_line_has_a_menu(office):
+    """Every key may lead somewhere else."""
+    _line(office, "desk")
+    keys = {"1": {"does": "line", "line": "desk"}, "2": {"does": "operator", "operator": OPERATOR}, "*": {"does": "callback"}}
+    settings = {"calls": {"menu": {"sound": "custom/menu", "keys": keys, "extensions": True}}}
+
+    made = office.admin("POST", "/api/v1/lines", json={"slug": "shop", "name": "Shop", "settings": settings}).json()
+
+    menu = made["settings"]["calls"]["menu"]
+    assert (menu["keys"]["2"]["operator"], menu["keys"]["*"]["does"], menu["times"]) == (OPERATOR, "callback", 2)
+
+
 @pytest.mark.parametrize(
     ("settings", "field", "says"),
     [
@@ -266,6 +284,21 @@ def test_a_target_that_was_switched_off_later_hinders_no_other_change(office):
         ({"no_answer_does": "line"}, "settings.no_answer_line", "it is empty"),
         ({"no_answer_does": "line", "no_answer_line": "nowhere"}, "settings.no_answer_line", "there is no line nowhere"),
         ({"no_answer_does": "line", "no_answer_line": "shop"}, "settings.no_answer_line", "to itself"),
+        ({"calls": {"outside_sound": "../secret"}}, "settings.calls.outside_sound", "a sound's name"),
+        ({"calls": {"callback_sound": "a b"}}, "settings.calls.callback_sound", "a sound's name"),
+        ({"calls": {"menu": {"sound": "a,b"}}}, "settings.calls.menu.sound", "a sound's name"),
+        ({"calls": {"menu": {"keys": {"1": {"does": "queue"}}}}}, "settings.calls.menu.sound", "there is no menu"),
+        ({"calls": {"menu": {"extensions": True}}}, "settings.calls.menu.sound", "there is no menu"),
+        ({"calls": {"menu": {"sund": "x"}}}, "settings.calls.menu.sund", "sound"),
+        (_menu("a", does="queue"), "settings.calls.menu.keys", "not a key"),
+        (_menu("1", does="dance"), "settings.calls.menu.keys.1.does", "queue"),
+        (_menu("1", does="queue", lne="x"), "settings.calls.menu.keys.1.lne", "line"),
+        (_menu("1", does="line"), "settings.calls.menu.keys.1.line", "it is empty"),
+        (_menu("1", does="line", line="nowhere"), "settings.calls.menu.keys.1.line", "there is no line nowhere"),
+        (_menu("1", does="line", line="shop"), "settings.calls.menu.keys.1.line", "to itself"),
+        (_menu("1", does="operator"), "settings.calls.menu.keys.1.operator", "it is empty"),
+        (_menu("1", does="operator", operator="nobody"), "settings.calls.menu.keys.1.operator", "there is no operator nobody"),
+        (_menu("1", does="forward"), "settings.calls.forward_to", "name the number"),
     ],
 )
 def test_a_wrong_setting_is_named(office, settings, field, says):

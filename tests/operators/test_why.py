@@ -6,6 +6,7 @@ import ast
 import inspect
 import string
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import ModuleType
@@ -16,33 +17,43 @@ import pytest
 from broker import inbound, timers
 from broker.access.authorize import Actor
 from broker.domain import (
+    CallMenu,
+    CallSettings,
     ConversationId,
     Distribution,
+    KeyDoes,
     LineId,
     LineSettings,
     LoadKind,
+    MenuKey,
     MessageId,
     NoAnswer,
     OperatorId,
     Outside,
     OutsideCalls,
+    Person,
     PresenceState,
     Role,
     SessionId,
 )
 from broker.errors import NotFound
 from broker.events import (
+    AsksCallback,
     CallEnded,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
+    CustomerNotReached,
+    CustomerReached,
     Decline,
     ForwardEnded,
     Hold,
     HoldFailed,
+    Incoming,
     Invite,
     Join,
+    KeyPressed,
     LeaveSession,
     Listen,
     ListenBegan,
@@ -1179,7 +1190,8 @@ def test_the_codes_are_found_where_they_are_made():
         *(f"offer.{code}" for code in sorted(ENDS | {"open"})),
         *(f"opened.shut.{code}" for code in sorted({"outside", *(one.value for one in OutsideCalls)})),
         *(f"diverted.outside.{one.value}" for one in OutsideCalls),
-        *(f"diverted.unanswered.{code}" for code in ("voicemail", "forward", "hang_up")),
+        *(f"diverted.unanswered.{code}" for code in ("voicemail", "forward", "hang_up", "callback")),
+        *(f"key.{code}" for code in ("voicemail", "forward", "callback")),
         *(f"offer.{code}" for code in ("busy", "unreachable")),
         *(f"hung_up.{code}" for code in (engine.MISSED, engine.LOST)),
         *(f"consult_ended.{how}" for how in ("talked", "declined", "ran_out", "busy", "unreachable")),
@@ -1247,3 +1259,105 @@ def test_whatever_happens_can_be_told(language):
             assert all(one.seats for one in told if one.kind == "offered" or (one.kind == "held" and one.rule != "nobody"))
 
     assert {"opened", "offered", "held", "taken", "declined", "ran_out", "closed", "reopened"} <= kinds
+
+
+# --- calls that we make, and menus
+
+
+class Numbers(Shop):
+    """A line with a telephone, whose calls are made or chosen by key."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__("ann", "bob", loads=LoadKind.CALL, **settings)
+        for number, who in enumerate(self.ids):
+            self.change(who, phone=f"PJSIP/10{number}", budget=200)
+
+    def wanted(self, *, seconds: int = 0, by: str = "", now: bool = False) -> ConversationId:
+        """Let a customer be called; return the conversation."""
+        (plain,) = inbound.prepare(self.channel, [wrote(f"w{next(self._numbers)}", "+100", "")], LineSettings())
+        due = self.clock.now() + timedelta(seconds=seconds)
+        what = AsksCallback("+100", due, self.ids[by] if by else None, now)
+        asked = replace(plain, incoming=Incoming("out-1", Person("+100"), what))
+        (accepted,) = self.store.write(lambda tx: inbound.accept(tx, self.channel.id, [asked]))
+        assert accepted.conversation_id is not None
+        self.go_on()
+        return accepted.conversation_id
+
+
+def test_a_call_that_is_promised_and_made():
+    """When it is due, who lifted the phone, that the customer answered."""
+    shop = Numbers()
+    call = shop.wanted(seconds=60)
+    assert shop.latest(call, "opened").until is not None
+    shop.wait(60)
+    shop.tell(call, RingAnswered, operator_id=shop.ids["ann"])
+    shop.tell(call, CustomerReached)
+
+    assert shop.story(call) == [
+        "The customer is to be called from the line “Shop”: nobody is asked before that time.",
+        "Offered to Ann: of those who can take it, nobody has waited longer for their turn.",
+        "Ann lifted the phone.",
+        "The customer answered.",
+    ]
+    assert shop.story(call, "ru")[-1] == "Клиент ответил."
+
+
+def test_a_customer_who_is_not_reached():
+    """That they are called again, by whom, and that they are not any more."""
+    shop = Numbers(calls=CallSettings(callback_tries=2, callback_retry_seconds=60))
+    call = shop.wanted()
+    shop.wait(1)
+    shop.tell(call, RingAnswered, operator_id=shop.ids["ann"])
+    shop.tell(call, CustomerNotReached, how="busy")
+    shop.wait(60)
+    shop.tell(call, RingAnswered, operator_id=shop.ids["ann"])
+    shop.tell(call, TalkEnded, operator_id=shop.ids["ann"])
+
+    told = shop.story(call)
+    assert "The customer did not answer. They are called again, by Ann if they are there." in told
+    assert told[-1] == "Ann put down the phone before the customer had answered. They are not called again."
+
+
+def test_a_click_on_a_number():
+    """Whose phone rings, and that nobody was called when it is not lifted, or there is none."""
+    shop = Numbers()
+    call = shop.wanted(by="bob", now=True)
+    shop.tell(call, RingEnded, operators=(shop.ids["bob"],), offer_no=1, how="declined")
+
+    assert shop.story(call) == [
+        "Bob calls the customer: their own phone rings first.",
+        "Bob did not lift the phone: the customer was not called.",
+    ]
+    nobody = Numbers()
+    nobody.change("bob", phone="")
+    assert nobody.story(nobody.wanted(by="bob", now=True)) == ["Bob wanted to call the customer, and had no phone that was free."]
+
+
+MENU = CallMenu(
+    "menu",
+    {
+        "1": MenuKey(KeyDoes.OPERATOR, operator="bob"),
+        "2": MenuKey(KeyDoes.CALLBACK),
+        "3": MenuKey(KeyDoes.VOICEMAIL),
+        "4": MenuKey(KeyDoes.FORWARD),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("1", "The caller chose Bob by key: they are asked first."),
+        ("2", "The caller chose to be called back."),
+        ("3", "The caller chose to leave a message."),
+        ("4", "The caller chose to be put through to a number outside."),
+    ],
+)
+def test_what_a_caller_chooses_by_key(key: str, told: str):
+    """And nothing of somebody who did not answer."""
+    shop = Numbers(calls=CallSettings(menu=MENU, forward_to="100"))
+    call = shop.say()
+    shop.tell(call, KeyPressed, key=key)
+
+    assert told in shop.story(call)
+    assert not any("Nobody answered" in one for one in shop.story(call))

@@ -9,12 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from broker.domain import (
+    CallMenu,
+    CallSettings,
     ChannelId,
     ContactId,
     ConversationId,
+    KeyDoes,
     LineId,
     LineSettings,
     LoadKind,
+    MenuKey,
     MessageId,
     NoAnswer,
     OperatorId,
@@ -27,11 +31,14 @@ from broker.domain import (
 from broker.events import (
     CallEnded,
     CallRated,
+    CallReady,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
     ContactMessage,
+    CustomerNotReached,
+    CustomerReached,
     Decline,
     ForwardEnded,
     Held,
@@ -39,6 +46,7 @@ from broker.events import (
     HoldFailed,
     Invite,
     Join,
+    KeyPressed,
     KpiDue,
     LeaveSession,
     Listen,
@@ -68,7 +76,7 @@ from broker.events import (
     Transfer,
     VoicemailLeft,
 )
-from routing.engine import CALL_TABLE, LEADS, TABLE, UNANSWERED, decide
+from routing.engine import CALL_TABLE, GREETING, LEADS, TABLE, UNANSWERED, decide
 from routing.session import Session
 from routing.view import OPEN, ConversationView, HoursView, OperatorView, TargetView, View
 from tests.support.clock import NOON
@@ -77,6 +85,9 @@ from tests.tools import diagram
 ANN, BOB = OperatorId("ann"), OperatorId("bob")
 MESSAGE = MessageId("m")
 HOUR = timedelta(hours=1)
+CALLS = CallSettings(
+    menu=CallMenu("custom/menu", {"1": MenuKey(KeyDoes.VOICEMAIL), "2": MenuKey(KeyDoes.LINE, line="desk")}), callback_tries=2
+)
 
 
 def test_the_drawn_table_is_in_step():
@@ -134,7 +145,10 @@ def calls(status):
             return []  # nobody puts a caller by
         case Status.OFFERED:
             return [*ringing, *(replace(one, diverts=UNANSWERED) for one in ringing)]
+        case Status.QUEUED:
+            return [*ringing, *(replace(one, held_why=GREETING, held_until=NOON + HOUR) for one in ringing)]
         case Status.ACTIVE:
+            ringing += [replace(one, outgoing=True, tries=tries) for one in ringing[:1] for tries in (0, 1)]
             held = [replace(one, held=True) for one in ringing]
             asking = [
                 replace(one, consulted=BOB, invited=(BOB,), consult_lifted=lifted) for one in held for lifted in (False, True)
@@ -169,7 +183,8 @@ def events(kind):
     if kind in (Reply, Note, Start):
         return [kind(at=at, operator_id=who, command="x", message_id=MESSAGE) for at, who in product(times, (ANN, BOB))]
     if kind is ContactMessage:
-        return [kind(at=at, message_id=MESSAGE) for at in times]
+        wanted = [kind(at=NOON, message_id=MESSAGE, due=NOON, operator_id=ANN, now=now) for now in (False, True)]
+        return [*(kind(at=at, message_id=MESSAGE) for at in times), *wanted]
     if kind is OfferExpired:
         return [kind(at=NOON + HOUR, offer_no=number) for number in (0, 1)]
     if kind is Offered:
@@ -185,7 +200,9 @@ def events(kind):
         return [kind(at=NOON, operator_id=who, missing=missing) for who, missing in product((ANN, BOB), (False, True))]
     if kind is TalkMoved:
         return [kind(at=NOON, operator_id=BOB), kind(at=NOON, number="100")]
-    if kind is ForwardEnded:
+    if kind is KeyPressed:
+        return [kind(at=NOON, key=key) for key in ("1", "2", "9")]
+    if kind in (ForwardEnded, CustomerNotReached):
         return [kind(at=NOON, how="busy")]
     if kind is RingEnded:
         return [kind(at=NOON, operators=(ANN,), offer_no=number, how="busy") for number in (0, 1)]
@@ -198,7 +215,18 @@ def events(kind):
             kind(at=NOON, operator_id=ANN, vanished=vanished, removed=removed)
             for vanished, removed in product((False, True), repeat=2)
         ]
-    assert kind in (RoundDue, NoAnswerDue, ReopenEnded, SnoozeEnded, SilenceDue, KpiDue, CallEnded, HoldFailed)
+    assert kind in (
+        RoundDue,
+        NoAnswerDue,
+        ReopenEnded,
+        SnoozeEnded,
+        SilenceDue,
+        KpiDue,
+        CallEnded,
+        HoldFailed,
+        CallReady,
+        CustomerReached,
+    )
     return [kind(at=at) for at in times]
 
 
@@ -213,7 +241,7 @@ def views(load=LoadKind.CHAT):
     shut = HoursView(open=False, opens_at=NOON + HOUR)
     return [
         View(
-            LineSettings(outside=outside, auto_close_seconds=600, no_answer_does=rule),
+            LineSettings(outside=outside, auto_close_seconds=600, no_answer_does=rule, calls=CALLS),
             conversation,
             operator,
             hours,
@@ -236,6 +264,8 @@ def gone(status, kind, some, load):
     """Return where an event of *kind* leads *some* sessions."""
     found = set()
     for session, event, view in product(some, events(kind), views(load)):
+        if session is not None and getattr(event, "due", None):
+            continue  # a call that we make is a conversation of its own
         after, _ = decide(session, event, view, event.at)
         found.add(after.status if after is not None else Status.NEW)
     return found - {status}

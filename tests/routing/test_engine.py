@@ -28,11 +28,14 @@ from broker.errors import IllegalTransition
 from broker.events import (
     CallEnded,
     CallRated,
+    CallReady,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
     ContactMessage,
+    CustomerNotReached,
+    CustomerReached,
     Decline,
     ForwardEnded,
     Held,
@@ -40,6 +43,7 @@ from broker.events import (
     HoldFailed,
     Invite,
     Join,
+    KeyPressed,
     KpiDue,
     LeaveSession,
     Listen,
@@ -195,6 +199,10 @@ EVENTS: list[SessionEvent] = [
     TalkEnded(at=NOON, operator_id=ANN),
     TalkMoved(at=NOON, operator_id=BOB),
     ForwardEnded(at=NOON, how="busy"),
+    CallReady(at=NOON),
+    KeyPressed(at=NOON, key="1"),
+    CustomerReached(at=NOON),
+    CustomerNotReached(at=NOON, how="busy"),
 ]
 
 # --- the table as a whole

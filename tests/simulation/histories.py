@@ -16,6 +16,8 @@ judged by something else than what made it.
     DEADLINE    an offer ended at another moment than its deadline without an answer
     LOST        what a customer wrote is in no session, or in one that was closed without them; a call has ended and goes nowhere
     TWICE       a phone was to ring of somebody whose phone rang, or who talked; or of somebody without one
+    EARLY       a phone was to ring for a customer before the time they were promised, or while a caller hears the greeting; or of
+                somebody else than whoever wanted to make the call alone
     RECALL      a caller who comes back from a talk is not for whoever spoke with them first; or was not taken back from a phone
     STUCK       everybody is there and takes what they are offered, and a session waits still
     REPLAY      a decision made again from its record is other bytes
@@ -37,15 +39,18 @@ from msgspec.structs import replace
 
 from broker.domain import (
     AGE_SECONDS,
+    CallMenu,
     CallSettings,
     ChannelId,
     ContactId,
     ConversationId,
     Distribution,
+    KeyDoes,
     LineId,
     LineSettings,
     LoadCounts,
     LoadKind,
+    MenuKey,
     MessageId,
     NoAnswer,
     OperatorId,
@@ -63,11 +68,14 @@ from broker.domain import (
 from broker.events import (
     CallEnded,
     CallRated,
+    CallReady,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
     ContactMessage,
+    CustomerNotReached,
+    CustomerReached,
     Decline,
     ForwardEnded,
     Held,
@@ -75,6 +83,7 @@ from broker.events import (
     HoldFailed,
     Invite,
     Join,
+    KeyPressed,
     KpiDue,
     LeaveSession,
     Listen,
@@ -109,7 +118,21 @@ from broker.events import (
 from routing.applying import ENCODER, record_of
 from routing.distribution import LineState, OperatorState, Pool, Result, SeatState, Waiting, distribute
 from routing.distributor import DistributionRecord
-from routing.engine import ENGINE, KPI, NEVER, NO_ANSWER, OFFER, REOPEN, ROUND, SILENCE, SNOOZE, decide
+from routing.engine import (
+    ENGINE,
+    GREETING,
+    KPI,
+    NEVER,
+    NO_ANSWER,
+    NOT_REACHED,
+    OFFER,
+    PROMISED,
+    REOPEN,
+    ROUND,
+    SILENCE,
+    SNOOZE,
+    decide,
+)
 from routing.replaying import Tally, Written, replay
 from routing.session import (
     Ban,
@@ -144,6 +167,16 @@ JOURNALS_EVERY = 4
 """Half of them, of both sorts, keep their records and are decided again: REPLAY. More would take the time of the others."""
 BIG_DAY = timedelta(minutes=50)
 """The round of hours and shifts: no divisor of an hour or a day, so that a jump of the clock lands elsewhere in it."""
+MENU = CallMenu(
+    "menu",
+    {
+        "1": MenuKey(KeyDoes.LINE, line="line0"),
+        "2": MenuKey(KeyDoes.OPERATOR, operator="p1"),
+        "3": MenuKey(KeyDoes.CALLBACK),
+        "4": MenuKey(KeyDoes.VOICEMAIL),
+        "5": MenuKey(KeyDoes.QUEUE),
+    },
+)
 SECOND = timedelta(seconds=1)
 ONLINE, AWAY, OFFLINE = PresenceState.ONLINE, PresenceState.AWAY, PresenceState.OFFLINE
 PRIORITIES = (0, 0, 0, 0, 1, 5, -1)
@@ -244,6 +277,8 @@ class Thread:
     inputs: deque[tuple[SessionEvent, Rating | None]] = field(default_factory=deque)
     slow_until: datetime | None = None
     """No worker comes to it before."""
+    wanted_by: OperatorId | None = None
+    """Who wanted to call its customer."""
 
 
 def stretch(minutes: Minutes | None, now: datetime) -> tuple[bool, datetime | None, datetime | None]:
@@ -377,6 +412,10 @@ class World:
                 no_answer_does=rng.choice(list(UnansweredCalls)),
                 no_answer_line=rng.choice(("line0", "line1", "nowhere")),
                 chats_too=rng.random() < 0.3,
+                greeting=rng.choice(("", "", "", "hello")),
+                menu=rng.choice((CallMenu(), CallMenu(), CallMenu(), MENU)),
+                callback_tries=rng.choice((1, 2)),
+                callback_retry_seconds=rng.choice((30, 120)),
             ),
         )
 
@@ -458,6 +497,10 @@ class World:
             elsewhere = isinstance(event, CallEnded) or any(isinstance(one, Divert) for one in decisions)
             if closes and after.load is LoadKind.CALL and elsewhere:
                 self.met.add(f"call {after.outcome or 'ended'}")
+            elif closes and after.outcome == NOT_REACHED:
+                self.met.add("not reached")
+                if not after.mine_only and after.tries < line.settings.calls.callback_tries:
+                    self._found("LOST", f"{after} was given up too early")
             elif closes and not isinstance(event, (Close, Spam)) and before is not None and before.unanswered_since is not None:
                 self._found("LOST", f"{after.id} was closed by {event} with words that nobody has answered")
 
@@ -500,7 +543,18 @@ class World:
                 if session is not None and session.status is not Status.CLOSED:
                     asks = session.unanswered_since is None or not session.counted or session.status is Status.SNOOZED
                     return View(settings, operator=person(holder if asks else None), hours=self.hours(line))
-                return View(settings, self._conversation(thread, line), person(holder), self.hours(line), rating=rating)
+                by = holder if session is not None else event.operator_id
+                return View(settings, self._conversation(thread, line), person(by), self.hours(line), rating=rating)
+            case KeyPressed(key=key, operator_id=chosen):
+                does = settings.calls.menu.keys.get(key)
+                target = self.lines.get(LineId(does.line)) if does is not None else None
+                return View(
+                    settings,
+                    hours=self.hours(target or line),
+                    colleague=person(chosen),
+                    target=TargetView((target or line).id, target is not None, thread.language, thread.priority),
+                    target_line=(target or line).settings,
+                )
             case Transfer(operator_id=me, to_operator=to, to_line=to_line):
                 target = self.lines.get(to_line) if to_line is not None else None
                 return View(
@@ -570,6 +624,8 @@ class World:
             case MakeOffers(operators=operators, until=until):
                 assert session is not None
                 self.offers.setdefault(session.id, {}).update(dict.fromkeys(operators, until))
+                if session.mine_only and not session.reached and operators != (thread.wanted_by,):
+                    self._found("EARLY", f"{session} rings at {operators}, not at {thread.wanted_by}")
             case EndOffers(operators=operators, how=how):
                 assert session is not None
                 for who in operators:
@@ -811,6 +867,8 @@ class World:
                 return
             session = waiting.pop(offer.session_id)
             line = self.lines[session.line_id]
+            if kept_back_still(session, now):
+                self._found("EARLY", f"{session} is offered at {now}")
             could = self._could(session, line, free, paced, on_call)
             self._chosen(session, line, offer.rule, offer.operators, could, free)
             if offer.until != now + timedelta(seconds=answer_seconds(session, line)):
@@ -838,6 +896,8 @@ class World:
     ) -> list[OperatorId]:
         """Return who may be offered the session now, in the queue's order."""
         now = self.now
+        if kept_back_still(session, now):
+            return []
         renewed = session.rounds_over and self.over[session.id] < line.changes
         asked: tuple[OperatorId, ...] = () if renewed else session.asked
         can = self.can_ring(line, call=session.call, on_call=on_call)
@@ -925,6 +985,8 @@ class World:
 
     def _talked(self, before: Session, event: SessionEvent, after: Session) -> None:
         """Nobody is asked, or listens, where nobody talks; whoever spoke with a caller who comes back is rung first."""
+        if before.outgoing and not before.reached:
+            return  # its customer was never on the line
         talks = after.status is Status.ACTIVE
         if after.consulted is not None and not (talks and after.held):
             self._found("OWNER", f"{after.id} is {after.status}, and {after.consulted} is asked about it")
@@ -957,7 +1019,7 @@ class World:
             return
         self.messages[event.message_id] = session.id
         alone = not line.open and (thread.load is LoadKind.CALL or line.settings.outside is Outside.REPLY)
-        if session.status is Status.CLOSED and not alone and rating is None:
+        if session.status is Status.CLOSED and not alone and rating is None and not event.now:
             self._found("LOST", f"{event} is in {session}")
         if not line.open:
             self.met.add(f"outside {session.status}")
@@ -994,7 +1056,9 @@ class World:
         now, line = self.now, self.lines[session.line_id]
         if not line.open:
             said = self.said.get(session.id)
-            if session.load is LoadKind.CALL and session.id not in self.shut:
+            if session.outgoing and not session.reached:
+                self.met.add("called at the opening")  # nobody is on the line
+            elif session.load is LoadKind.CALL and session.id not in self.shut:
                 self._found("LOST", f"{session} rings nowhere: its line is closed")
             elif session.unanswered_since is not None and said != (line.turns_at or NEVER):
                 self._found("TOLD", f"{session} waits in a closed line, and was told of {said}")
@@ -1007,6 +1071,10 @@ class World:
         why, until = session.held_why, session.held_until
         if until is not None and (until <= now or thread.timers.get(ROUND, (None,))[0] != until):
             self._found("IDLE", f"{fit} could take {session}: held until {until}, timers {thread.timers}")
+        if why in (GREETING, PROMISED):
+            if until is None:
+                self._found("IDLE", f"{session} is kept back for ever")
+            return
         if why == "responsible":
             if until is None or until != session.responsible_until or session.responsible_id in fit:
                 self._found("IDLE", f"{session} is held for somebody else than its responsible, until {until}")
@@ -1187,7 +1255,16 @@ class World:
                 return
             thread.session = None
             thread.timers.clear()
-        self.enter(thread, ContactMessage(self.now, MessageId(self._name("m"))))
+        rng, message = self.rng, MessageId(self._name("m"))
+        if not self.talks or rng.random() < 0.7:
+            self.enter(thread, ContactMessage(self.now, message))
+            return
+        thread.wanted_by = rng.choice(list(self.people))
+        if rng.random() < 0.3:
+            self.enter(thread, ContactMessage(self.now, message, self.now, thread.wanted_by, now=True))
+        else:
+            due = self.now + timedelta(seconds=rng.choice((0, 30, 300)))
+            self.enter(thread, ContactMessage(self.now, message, due, rng.choice((None, thread.wanted_by))))
 
     def _telephone(self) -> None:
         """Something happens to a call: a phone is lifted or not, somebody hangs up, a key is pressed."""
@@ -1216,6 +1293,12 @@ class World:
                     ForwardEnded(now, "busy"),
                 )
                 self.enter(thread, told[-1] if session.elsewhere == "forward" and rng.random() < 0.5 else rng.choice(told))
+            case Status.QUEUED if session.held_why == GREETING and rng.random() < 0.8:
+                keys = (KeyPressed(now, rng.choice("123459")), KeyPressed(now, "", who))
+                self.enter(thread, rng.choice((CallReady(now), *keys)))
+            case Status.ACTIVE if session.outgoing and not session.reached and rng.random() < 0.8:
+                ends = (CustomerNotReached(now, "busy"), TalkEnded(now, session.operator_id or who))
+                self.enter(thread, rng.choice((CustomerReached(now), CustomerReached(now), *ends)))
             case Status.QUEUED if late:
                 self.enter(thread, RingAnswered(now, who))
             case Status.ACTIVE if late:
@@ -1231,6 +1314,7 @@ class World:
             (thread, session, session.operator_id)
             for thread in self.threads
             if (session := thread.session) is not None and session.load is LoadKind.CALL and session.operator_id is not None
+            if session.reached or not session.outgoing
         ]
         rng, now = self.rng, self.now
         late = rng.random() < 0.1
@@ -1430,6 +1514,11 @@ class World:
             self._jump(self.rng.choice((timedelta(days=1), timedelta(hours=-1))))
 
 
+def kept_back_still(session: Waiting, now: datetime) -> bool:
+    """Return whether the session is nobody's before its time, whoever is free."""
+    return session.held_why in (GREETING, PROMISED) and session.held_until is not None and session.held_until > now
+
+
 def overtaken(earlier: Waiting, later: Waiting) -> str:
     """Return the promise that is broken when *later* is served and *earlier*, who could have had the seat, is not; empty: none."""
     ahead = later.queued_at - earlier.queued_at
@@ -1467,7 +1556,17 @@ def as_waiting(session: Session) -> Waiting:
     )
 
 
-_MAY_DIVERT = (Decline, OfferExpired, OperatorGone, RingEnded, NoAnswerDue, Held, TalkEnded, ForwardEnded)
+_MAY_DIVERT = (
+    Decline,
+    OfferExpired,
+    OperatorGone,
+    RingEnded,
+    NoAnswerDue,
+    Held,
+    TalkEnded,
+    ForwardEnded,
+    CustomerNotReached,
+)
 _OWN = (Reply, Reply, Reply, Note, Close, Close, Transfer, Transfer, Snooze, Spam, Invite, LeaveSession, Take)
 _ALL_LOADS = (LoadKind.CHAT, LoadKind.CHAT, LoadKind.CHAT, LoadKind.MAIL, LoadKind.CALL)
 _TALKS_AND_CHATS = (LoadKind.CALL, LoadKind.CALL, LoadKind.CALL, LoadKind.CHAT)

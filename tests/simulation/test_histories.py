@@ -26,7 +26,7 @@ from broker.domain import (
     SessionId,
     Status,
 )
-from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RoundDue, SilenceDue, Take, Transfer
+from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RingEnded, RoundDue, SilenceDue, Take, Transfer
 from routing.distribution import Pool, Result, Turn, distribute
 from routing.engine import OFFER, ROUND, SILENCE, SNOOZE, decide
 from routing.session import CancelTimer, Decision, Divert, EndOffers, Ignore, MarkPool, Release, Say, Session, SetTimer
@@ -277,6 +277,29 @@ def test_a_caller_whom_a_phone_has_let_go_is_not_left_there():
         return decide(session, replace(event, by_phone=False) if by_phone else event, view, now)
 
     assert caught("RECALL", Parts(decide=stubborn))
+
+
+def test_who_was_promised_a_call_is_not_called_before():
+    """Nor is a phone rung while a caller hears the greeting."""
+
+    def hasty(pool: Pool, now: datetime) -> Result:
+        free = tuple(replace(one, held_why="", held_until=None) for one in pool.waiting)
+        return distribute(replace(pool, waiting=free), now)
+
+    assert caught("EARLY", Parts(distribute=hasty))
+
+
+def test_a_call_that_somebody_wants_to_make_alone_is_not_given_away():
+    """It is theirs, or nobody's."""
+
+    def generous(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        after, decisions = decide(session, event, view, now)
+        if isinstance(event, RingEnded) and session is not None and session.mine_only and after is not None:
+            plain, decisions = decide(replace(session, mine_only=False), event, view, now)
+            return replace(plain, mine_only=True) if plain is not None else None, decisions
+        return after, decisions
+
+    assert caught("EARLY", Parts(decide=generous))
 
 
 def test_a_queue_served_from_its_end_is_no_queue():

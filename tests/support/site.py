@@ -18,7 +18,7 @@ from broker.ports import Bell, Tx
 from broker.web.addresses import Addresses
 from broker.web.app import Front, make_app
 from broker.web.static import Assets
-from broker.web.wiring import Parts
+from broker.web.wiring import CallsOut, Parts
 from operators import people
 from tests.support.clock import CountedIds, MovedClock
 from tests.support.store import open_store
@@ -41,6 +41,7 @@ class Site:
         sockets: Mapping[str, Any] | None = None,
         settings: Settings | None = None,
         assets: Assets | None = None,
+        calls_out: CallsOut | None = None,
     ) -> None:
         self._runner = asyncio.Runner()
         self.clock = MovedClock()
@@ -56,6 +57,7 @@ class Site:
             logins=Logins(self.store, CHEAP, self.settings.login),
             addresses=Addresses(self.settings.trusted_proxies, self.settings.public_url),
             is_full=lambda: self.full,
+            calls_out=calls_out,
         )
         self.app: Front = make_app(self.parts, routes=routes, sockets=sockets, assets=assets)
         self.client = self.browser()

@@ -167,9 +167,13 @@ export interface Call {
   number: string;
   called: string;
   came_at: string;
-  /** When an operator's phone was lifted. */
+  /** When an operator's phone was lifted; of one that we make: and then the customer's. */
   talk_at: string | null;
   talk_ended_at: string | null;
+  /** We make it. */
+  outgoing: boolean;
+  /** Of one that we make: the customer has answered. */
+  reached: boolean;
   /** There is one, and I may hear it; so with the voice message. */
   recording: boolean;
   voicemail: boolean;
@@ -178,6 +182,28 @@ export interface Call {
   stars: number;
   /** What went wrong with it. */
   problem: string;
+}
+
+/** A call that is to be made. */
+export interface CallWish {
+  number: string;
+  line_id?: string;
+  session_id?: string;
+  contact_id?: string;
+  /** Ours: said again, it is made once. */
+  id: string;
+}
+
+/** By whoever can then. */
+export interface CallbackWish extends CallWish {
+  /** ISO 8601. */
+  at: string;
+  mine: boolean;
+}
+
+export interface CallAsked {
+  conversation_id: string | null;
+  number: string;
 }
 
 /** A supervisor's opinion of a closed session. */
@@ -301,6 +327,15 @@ export async function callOf(session: string): Promise<Call | null> {
 /** Where a call can be heard. */
 export function soundOf(session: string, what: "recording" | "voicemail"): string {
   return `${ROOT}/sessions/${encodeURIComponent(session)}/call/${what}`;
+}
+
+/** My phone rings, and when I lift it the customer's. */
+export async function startCall(wish: CallWish): Promise<CallAsked> {
+  return (await ask("POST", "/calls", wish)) as CallAsked;
+}
+
+export async function promiseCall(wish: CallbackWish): Promise<CallAsked> {
+  return (await ask("POST", "/callbacks", wish)) as CallAsked;
 }
 
 export async function setReview(session: string, stars: number, comment: string): Promise<Review> {

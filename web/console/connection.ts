@@ -35,6 +35,8 @@ export interface Connection {
   typing(session: string): void;
   /** Show a sentence of our own among the notices. */
   tell(text: string): void;
+  /** Show the call of this conversation once it is known; empty: it is shown. */
+  called(conversation: string): void;
   /** Take a notice off the screen. */
   dismiss(key: string): void;
   alertsSeen(): void;
@@ -165,6 +167,9 @@ export function connect(store: Store, around: Surroundings): Connection {
     },
     tell(text) {
       store.dispatch({ type: "told", text });
+    },
+    called(conversation) {
+      store.dispatch({ type: "called", conversation });
     },
     dismiss(key) {
       store.dispatch({ type: "dismissed", key });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fieldOf, presets, timeOf } from "./snooze";
+import { fieldOf, presets, SNOOZE_DAYS_MAX, timeOf } from "./snooze";
 
 const at = (day: number, hour: number, minute = 0): number => new Date(2026, 5, day, hour, minute).getTime();
 const offered = (now: number) => presets(now).map(({ preset, at: until }) => [preset, fieldOf(until)]);
@@ -29,18 +29,14 @@ test("on a Monday the next one is in a week", () => {
 test("a field says its time to the minute, and says it again", () => {
   const now = at(3, 10);
 
-  expect(timeOf("2026-06-03T10:05", now)).toBe(at(3, 10, 5));
+  expect(timeOf("2026-06-03T10:05", now, 1)).toBe(at(3, 10, 5));
   expect(fieldOf(at(3, 10, 5))).toBe("2026-06-03T10:05");
 });
 
 test("an empty field, a time that has passed and one that is too far away are no times", () => {
   const now = at(3, 10);
 
-  expect(["", "2026-06-03T10:00", "2025-06-03T10:05", "2027-06-05T10:00", "soon"].map((field) => timeOf(field, now))).toEqual([
-    null,
-    null,
-    null,
-    null,
-    null,
-  ]);
+  const read = (field: string) => timeOf(field, now, SNOOZE_DAYS_MAX);
+  expect(["", "2026-06-03T10:00", "2025-06-03T10:05", "2027-06-05T10:00", "soon"].map(read)).toEqual([null, null, null, null, null]);
+  expect(["2026-07-03T10:00", "2026-07-03T10:01"].map((field) => timeOf(field, now, 30))).toEqual([new Date(2026, 6, 3, 10).getTime(), null]);
 });

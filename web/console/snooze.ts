@@ -8,7 +8,7 @@ const EVENING = 18;
 /** An evening that begins in a moment is no choice. */
 const EVENING_AHEAD_MS = HOUR_MS / 2;
 /** As far as the server goes. */
-const DAYS_MAX = 366;
+export const SNOOZE_DAYS_MAX = 366;
 
 export function presets(now: number): { preset: Preset; at: number }[] {
   const tomorrow = morningIn(now, 1);
@@ -26,7 +26,7 @@ export function presets(now: number): { preset: Preset; at: number }[] {
 }
 
 /** By the calendar, not by 24 hours: the days on which clocks are moved are longer or shorter. */
-function morningIn(now: number, days: number): number {
+export function morningIn(now: number, days: number): number {
   const date = new Date(now);
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days, MORNING).getTime();
 }
@@ -38,8 +38,8 @@ export function fieldOf(at: number): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
-/** The time that *field* says; null when it says none, or one that the server would refuse. */
-export function timeOf(field: string, now: number): number | null {
+/** The time that *field* says; null when it says none, or one that is not within so many *days* from now. */
+export function timeOf(field: string, now: number, days: number): number | null {
   const at = field === "" ? NaN : new Date(field).getTime();
-  return at > now && at <= now + DAYS_MAX * 24 * HOUR_MS ? at : null;
+  return at > now && at <= now + days * 24 * HOUR_MS ? at : null;
 }

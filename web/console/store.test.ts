@@ -5,6 +5,7 @@ import {
   ALERTS_KEPT,
   cardsIn,
   mine,
+  promisedAt,
   reduce,
   ringsMe,
   sections,
@@ -29,6 +30,14 @@ describe("snapshot and updates", () => {
     expect(sessions(mine(state))).toEqual(["a"]);
     expect(sessions(waiting(state))).toEqual(["b"]);
     expect(state).toMatchObject({ link: "live", at: "mark-0", counts: { mine: 1, waiting: 1 } });
+  });
+
+  test("whether and from where I can call comes with each snapshot", () => {
+    const lines = [{ id: "l1", name: "Shop" }];
+
+    expect(START.callsFrom).toEqual([]);
+    expect(live({ calls_from: lines }).callsFrom).toEqual(lines);
+    expect(after(live({ calls_from: lines }), snapshot()).callsFrom).toEqual([]);
   });
 
   test("a point of priority is ten minutes of waiting", () => {
@@ -212,8 +221,27 @@ describe("lists", () => {
       ["asking", call("a", { status: "active", talk: { answered: 7, held: 9, consulted: "ann" } }), 9],
       ["missed", call("a", { status: "closed", talk: { missed: true } }), 0],
       ["over", call("a", { status: "closed", talk: { answered: 7 } }), 0],
+      ["callback", call("a", { status: "closed", outcome: "callback" }), 0],
+      ["promised", call("a", { queued: 5, talk: { outgoing: true, promised: 8 } }), 8],
+      ["ringing", call("a", { status: "offered", queued: 5, talk: { outgoing: true, promised: 8 } }), 8],
+      ["calling", call("a", { status: "active", talk: { outgoing: true, promised: 8, answered: 9 } }), 9],
+      ["talking", call("a", { status: "active", talk: { outgoing: true, reached: true, promised: 8, answered: 9 } }), 9],
+      ["waiting", call("a", { queued: 12, talk: { outgoing: true, reached: true, promised: 8, answered: 9 } }), 12],
+      ["not_reached", call("a", { status: "closed", outcome: "not_reached", talk: { outgoing: true, promised: 8, tries: 2 } }), 0],
+      ["over", call("a", { status: "closed", talk: { outgoing: true, reached: true, answered: 9 } }), 0],
     ])("one that is %s stands so since a moment of its own", (standing, shown, since) => {
       expect([standingOf(shown), standsSince(shown)]).toEqual([standing, since]);
+    });
+
+    test("who is to be called does not wait, and is under way when a phone rings for it", () => {
+      const promised = call("a", { queued: 5, unanswered: 5, talk: { outgoing: true, promised: 8 } });
+      const reached = call("a", { queued: 5, talk: { outgoing: true, reached: true, promised: 8 } });
+
+      expect([promisedAt(promised), waitingSince(promised)]).toEqual([8, 0]);
+      expect([promisedAt(reached), waitingSince(reached)]).toEqual([0, 5]);
+      expect(promisedAt(call("a", { status: "offered", talk: { outgoing: true, promised: 8 } }))).toBe(0);
+      expect(sessions(cardsIn(page("calls", promised), "calls"))).toEqual([]);
+      expect(sessions(cardsIn(page("calls", { ...promised, status: "offered" }), "calls"))).toEqual(["a"]);
     });
   });
 

@@ -4,6 +4,7 @@
 import type {
   Alert,
   Box,
+  CallLine,
   Card,
   Colleague,
   Contact,
@@ -127,6 +128,10 @@ export interface State {
   typing: SomeoneTyping | null;
   /** By how much the server's clock is ahead of ours, in milliseconds. */
   skew: number;
+  /** Lines of mine from which customers can be called; none: I can call nobody. */
+  callsFrom: readonly CallLine[];
+  /** The conversation of the call that I have asked for last, until it is on the screen. */
+  called: string;
   /** Grows whenever a lead was made or changed, and whenever one may have been. */
   leadNews: number;
 }
@@ -150,6 +155,8 @@ export type Action =
   | { type: "password_changed" }
   /** A sentence of our own for the operator. */
   | { type: "told"; text: string }
+  /** I have asked for a call; empty: it is on the screen. */
+  | { type: "called"; conversation: string }
   | { type: "dismissed"; key: string }
   | { type: "alerts_seen" };
 
@@ -178,6 +185,8 @@ export const START: State = {
   alerts: [],
   typing: null,
   skew: 0,
+  callsFrom: [],
+  called: "",
   leadNews: 0,
 };
 
@@ -224,6 +233,8 @@ export function reduce(state: State, action: Action): State {
       return state.me === null ? state : { ...state, me: { ...state.me, password_generated: false } };
     case "told":
       return noticed(state, { key: `told-${action.text}`, code: "", text: action.text, verb: "" });
+    case "called":
+      return { ...state, called: action.conversation };
     case "dismissed":
       return {
         ...state,
@@ -252,6 +263,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         within: START.within,
         pins: new Set(frame.pins ?? []),
         skew: frame.now - now,
+        callsFrom: frame.calls_from ?? [],
         leadNews: state.leadNews + 1,
       };
     case "resumed":
@@ -490,6 +502,30 @@ export function isCall(card: Card): boolean {
   return card.channel === "phone";
 }
 
+/** We call the customer. */
+export function isOutgoing(card: Card): boolean {
+  return isCall(card) && card.talk?.outgoing === true;
+}
+
+/** We call the customer, who is not on the line: there is nothing yet that could be done with a talk. */
+export function isUnreached(card: Card): boolean {
+  return isOutgoing(card) && card.talk?.reached !== true;
+}
+
+/** The operator has lifted the phone, and the customer's rings. */
+export function isCalling(card: Card): boolean {
+  return isTalked(card) && isUnreached(card);
+}
+
+/** When the customer is to be called, while nobody does it yet; 0: it is no such call. */
+export function promisedAt(card: Card): number {
+  return isUnreached(card) && isWaiting(card) ? due(card) : 0;
+}
+
+function due(card: Card): number {
+  return (card.talk?.promised ?? 0) || card.opened;
+}
+
 /** It is spoken with just now, also while its caller is on hold. */
 export function isTalked(card: Card): boolean {
   return isCall(card) && card.status === "active";
@@ -521,17 +557,34 @@ export function isMissed(card: Card): boolean {
 }
 
 /** How a call stands, in one word. */
-export type Standing = "waiting" | "ringing" | "talking" | "held" | "asking" | "missed" | "over";
+export type Standing =
+  | "waiting"
+  | "promised"
+  | "ringing"
+  | "calling"
+  | "talking"
+  | "held"
+  | "asking"
+  | "missed"
+  | "not_reached"
+  | "callback"
+  | "over";
 
 export function standingOf(card: Card): Standing {
-  if (card.status === "closed") return isMissed(card) ? "missed" : "over";
+  if (card.status === "closed") {
+    if (isMissed(card)) return "missed";
+    return card.outcome === "not_reached" || card.outcome === "callback" ? card.outcome : "over";
+  }
+  if (isCalling(card)) return "calling";
+  if (promisedAt(card) > 0) return "promised";
   if (card.status === "active") return consulted(card) !== "" ? "asking" : heldSince(card) > 0 ? "held" : "talking";
   return card.status === "offered" ? "ringing" : "waiting";
 }
 
-/** Since when a call stands so: its caller waits, talks or is on hold; 0: it is over. */
+/** Since when a call stands so: its caller waits, talks or is on hold, or is to be called; 0: it is over. */
 export function standsSince(card: Card): number {
   if (card.status === "closed") return 0;
+  if (isUnreached(card) && !isTalked(card)) return due(card);
   return heldSince(card) || (isTalked(card) ? (card.talk?.answered ?? 0) : 0) || (card.queued ?? 0) || card.opened;
 }
 
@@ -559,9 +612,9 @@ export function isInvited(card: Card, me: Me | null): boolean {
   return me !== null && card.status !== "closed" && (card.invited ?? []).includes(me.id);
 }
 
-/** Since when the customer of a card waits; 0: they do not. What is put off is not being waited for. */
+/** Since when the customer of a card waits; 0: they do not. What is put off is not being waited for, and who is to be called does not wait. */
 export function waitingSince(card: Card): number {
-  if (card.status === "closed" || card.status === "snoozed") return 0;
+  if (card.status === "closed" || card.status === "snoozed" || isUnreached(card)) return 0;
   return (card.unanswered ?? 0) || (card.status === "active" ? 0 : (card.queued ?? 0) || card.opened);
 }
 
@@ -625,7 +678,7 @@ function named(state: State, box: Paged): Card[] {
 /** Calls under way: first whoever is not spoken with yet, then the talks; of each the longest first. */
 function calls(state: State): Card[] {
   return named(state, "calls")
-    .filter((card) => isCall(card) && card.status !== "closed")
+    .filter((card) => isCall(card) && card.status !== "closed" && promisedAt(card) === 0)
     .sort((a, b) => Number(isTalked(a)) - Number(isTalked(b)) || a.opened - b.opened);
 }
 

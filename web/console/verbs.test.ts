@@ -65,6 +65,9 @@ describe("with a call", () => {
     ["in which a colleague talks", talking("ann"), ""],
     ["in which a colleague talks, and I joined", talking("ann", { members: [ME.id] }), "invite leave spam"],
     ["that I had", talking(ME.id, { status: "closed" }), "spam"],
+    ["that is promised", call({ talk: { outgoing: true } }), "take spam"],
+    ["whose customer is being called by me", talking(ME.id, { talk: { outgoing: true } }), "close invite spam"],
+    ["whose customer I have called", talking(ME.id, { talk: { outgoing: true, reached: true } }), "close transfer invite spam hold consult"],
   ])("an operator may, with one %s", (_, shown, verbs) => {
     expect(can(shown)).toBe(verbs);
   });
@@ -75,6 +78,7 @@ describe("with a call", () => {
     ["in which a colleague talks", talking("ann"), "close transfer invite join spam listen"],
     ["that they hear", talking("ann", { talk: { listeners: [ME.id] } }), "close transfer invite join spam"],
     ["by which their phone rings to hear it", talking("ann", { talk: { listens: ME.id } }), "close transfer invite join spam"],
+    ["whose customer is being called", talking("ann", { talk: { outgoing: true } }), "close invite join spam"],
     ["that a colleague had", talking("ann", { status: "closed" }), "spam review"],
   ])("a supervisor may, with one %s", (_, shown, verbs) => {
     expect(can(shown, BOSS)).toBe(verbs);

@@ -8,6 +8,7 @@ import {
   hearsTalk,
   heldSince,
   isCall,
+  isCalling,
   isHeldBy,
   isInvited,
   isJoinedBy,
@@ -38,6 +39,8 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
   const open = card.status !== "closed";
   const begun = card.status === "active" || card.status === "snoozed";
   const call = isCall(card);
+  // Before the customer has answered there is no talk.
+  const talked = isTalked(card) && !isCalling(card);
   const held = isHeldBy(card, me);
   const passing = isPassedBy(card, me);
   const joined = isJoinedBy(card, me);
@@ -56,18 +59,18 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
     case "close":
       return open && (held || passing || supervises(me));
     case "transfer":
-      return open && (held || passing || supervises(me));
+      return open && !isCalling(card) && (held || passing || supervises(me));
     // A talk is passed on: whoever gets it is asked in any case, for they have to lift their phone.
     case "assign":
       return open && !(call && begun) && supervises(me);
     case "hold":
-      return isTalked(card) && held && heldSince(card) === 0;
+      return talked && held && heldSince(card) === 0;
     case "resume":
-      return isTalked(card) && held && heldSince(card) > 0;
+      return talked && held && heldSince(card) > 0;
     case "consult":
-      return isTalked(card) && held && consulted(card) === "";
+      return talked && held && consulted(card) === "";
     case "listen":
-      return isTalked(card) && supervises(me) && !held && !asksMe(card, me) && !hearsTalk(card, me);
+      return talked && supervises(me) && !held && !asksMe(card, me) && !hearsTalk(card, me);
     case "take_over":
       // What nobody has is taken.
       return open && !call && supervises(me) && !held && !isWaiting(card) && !isOffered(card);

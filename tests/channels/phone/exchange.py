@@ -7,7 +7,7 @@ import socket
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,7 +15,18 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from broker.clock import SystemClock, SystemIds
-from broker.domain import CallSettings, ChannelId, ConversationId, LineId, LineSettings, LoadKind, OperatorId, PresenceState, Role
+from broker.domain import (
+    CallSettings,
+    ChannelId,
+    ConversationId,
+    LineId,
+    LineSettings,
+    LoadKind,
+    OperatorId,
+    PresenceState,
+    Role,
+    to_us,
+)
 from broker.errors import StoreBusy
 from broker.events import Close, Decline, Event, OperatorEvent, OperatorGone
 from broker.inbound import accept, enter, prepare
@@ -24,11 +35,13 @@ from broker.ports import Bell, Tx
 from broker.store import directory
 from broker.store.directory import LiveDirectory
 from broker.store.reconcile import reconcile
+from broker.tasks import until_one_fails
 from broker.timers import TimerLoop
 from broker.transport.memory import MemoryTransport
 from channels.phone import dialplan
 from channels.phone.adapter import KIND_NAME, PhoneChannel
 from channels.phone.ami import Ami
+from channels.phone.asking import ask
 from channels.phone.census import Census
 from channels.phone.fastagi import Server
 from channels.phone.switchboard import Folders, Switchboard
@@ -55,6 +68,10 @@ exten => _X.,1,Set(BROKER_LINE=${IF($["${EXTEN}" = "404"]?nowhere:shop)})
 exten => _10X,1,Dial(PJSIP/${EXTEN},20)
 exten => _X.,1,Dial(Local/${EXTEN}@omniline-outward/n,20)
 [presses-keys]
+exten => _p.,1,Answer()
+ same => n,Wait(1.5)
+ same => n,SendDTMF(${EXTEN:1})
+ same => n,Wait(30)
 exten => four,1,Answer()
  same => n(again),Wait(0.4)
  same => n,SendDTMF(4)
@@ -67,8 +84,8 @@ read = call
 write = call,originate,reporting
 """
 OUTWARD = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN}@trunk,60)"
-TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)"
-"""Where the tests' numbers outside are: the phone with their last three digits."""
+TO_A_PHONE = "exten => _[+0-9]!,1,Dial(PJSIP/${EXTEN:-3},60)\nexten => +79001234567,1,Dial(PJSIP/103,60)"
+"""Where the tests' numbers outside are: the phone with their last three digits; who calls is at 103 when they are called back."""
 
 
 class Line:
@@ -163,7 +180,7 @@ class Telephone:
         self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
         await self._server.start(sock=self._line.open())
         manager = Ami("127.0.0.1", self.pbx.ami, "omniline", "of the manager", hear=self._board.hear, ready=self._board.ready)
-        self._managing = asyncio.create_task(manager.run())
+        self._managing = asyncio.create_task(until_one_fails(manager.run(), self._board.run()))
         if self.managed:
             self._board.manager = manager
             await self.until(lambda: _connected(manager))
@@ -291,6 +308,36 @@ class Telephone:
         """Let *operator* do something with the latest call in their console."""
         await self._enter(lambda at: cast(Event, deed(at=at, operator_id=operator, command=f"k{self._deeds}", **how)))
 
+    async def calls_and_presses(self, keys: str) -> None:
+        """Let somebody call, who presses *keys* a moment after they were answered."""
+        await self.console(f"channel originate Local/100@from-trunk/n extension p{keys}@presses-keys")
+
+    async def second_line(self, slug: str, **settings: Any) -> LineId:
+        """Add another line, without a number."""
+        made = await self.store.write(lambda tx: builders.add_line(tx, slug, LineSettings(**settings)))
+        await self.directory.refresh()
+        return made
+
+    async def wants(self, number: str, *, seconds: float = 0, by: OperatorId | None = None, now: bool = False) -> None:
+        """Let a customer be called at *number* in so many seconds; *by*, *now*: as ContactMessage has them."""
+        self._deeds += 1
+        name, channel = f"wanted-{self._deeds}", next(iter(self.channels.values()))
+
+        def ask_it(tx: Tx) -> None:
+            due = tx.now + timedelta(seconds=seconds)
+            ask(tx, self.directory(), channel, name, number, due, by=by, now=now)
+
+        await self.store.write(ask_it)
+
+    async def hurry(self) -> None:
+        """Let the time of whatever waits for its time be now."""
+
+        def now(tx: Tx) -> None:
+            plain(tx, "UPDATE timers SET due_us = ? WHERE name = 'round'", to_us(tx.now))
+            tx.ring(Bell.TIMERS, str(to_us(tx.now)))
+
+        await self.store.write(now)
+
     async def recorded(self, seconds: float) -> None:
         """Wait until the latest call's recording has so much sound."""
         row = await self.call_row(recording=True)
@@ -298,6 +345,15 @@ class Telephone:
         async def look() -> bool:
             path = self.folder / row["recording"]
             return bool(path.exists() and path.stat().st_size >= 16_000 * seconds)
+
+        await self.until(look)
+
+    async def joined_by(self, channels: int) -> None:
+        """Wait until the exchange has so many channels, all of them in the talk: some are but wires to a number outside."""
+
+        async def look() -> bool:
+            shown = (await self.console("core show channels concise")).splitlines()
+            return len([line for line in shown if "!" in line]) >= channels
 
         await self.until(look)
 
@@ -370,6 +426,14 @@ class Telephone:
 
         async def look() -> bool:
             return words in await asyncio.to_thread(self.pbx.log)
+
+        await self.until(look)
+
+    async def played_often(self, words: str, times: int) -> None:
+        """Wait until Asterisk's log has *words* so many times."""
+
+        async def look() -> bool:
+            return (await asyncio.to_thread(self.pbx.log)).count(words) >= times
 
         await self.until(look)
 

@@ -3,17 +3,19 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { type Call, callOf, soundOf } from "../api";
 import { counted, spansOf } from "../calls";
 import type { Card } from "../../shared/frames/operator";
-import { isMissed } from "../store";
+import { isMissed, isOutgoing, promisedAt, standingOf } from "../store";
 import { cleanName, phoneText } from "../text";
 import { Failed, Icon, Lasts } from "./bits";
-import { useWords } from "./context";
+import { Planned, triesOf } from "./calling";
+import { useNow, useWords } from "./context";
 
 /** A session that is closed while they talk, or before the recording is there, says nothing when that is over. */
 const LOOK_AGAIN_MS = 5_000;
 
 /** What is known of a call, above its thread; read anew when the session has news. Of what is no call there is nothing. */
 export function CallPanel({ card }: { card: Card }) {
-  const { t } = useWords();
+  const words = useWords();
+  const { t } = words;
   const [call, setCall] = useState<Call | null>(null);
   const [failed, setFailed] = useState(false);
   /** Answers to an older question are not shown. */
@@ -47,21 +49,50 @@ export function CallPanel({ card }: { card: Card }) {
   }, [unsettled, card.session]);
 
   if (call === null) return failed ? <Failed text={t("call.failed")} onRetry={() => void read()} class="call" /> : null;
-  const { waited, talked } = spansOf(call, closed);
+  const { waited, calling, talked } = spansOf(call, closed);
+  const stands = standingOf(card);
+  const came = triesOf(card, words) || (stands === "not_reached" ? t("standing.not_reached") : "");
   return (
     <section class="call" aria-label={t("call.label")}>
       {isMissed(card) && (
         <p class="missed">
           <Icon name="missed" /> {t("standing.missed")}
+          <Planned card={card} />
+        </p>
+      )}
+      {isOutgoing(card) && (
+        <p class={stands === "not_reached" ? "missed" : "call-kind"}>
+          <Icon name="call_out" />
+          <span>
+            {t("call.outgoing")}
+            {came !== "" && ` · ${came}`}
+          </span>
+        </p>
+      )}
+      {stands === "callback" && (
+        <p class="call-kind">
+          <Icon name="call_out" /> {t("standing.callback")}
         </p>
       )}
       <dl>
         <Fact name={t("call.number")}>
           <bdi>{phoneText(call.number) || t("call.withheld")}</bdi>
         </Fact>
-        <Fact name={t(waited.to === null ? "call.waits" : "call.waited")}>
-          <Lasts {...waited} />
-        </Fact>
+        {promisedAt(card) > 0 && (
+          <Fact name={t("standing.promised")}>
+            <Due at={promisedAt(card)} />
+          </Fact>
+        )}
+        {waited !== null && (
+          <Fact name={t(waited.to === null ? "call.waits" : "call.waited")}>
+            <Lasts {...waited} />
+          </Fact>
+        )}
+        {calling !== null && (
+          <Fact name={t("standing.calling")}>
+            <Lasts {...calling} />
+          </Fact>
+        )}
         {talked !== null && (
           <Fact name={t(talked.to === null ? "call.talks" : "call.talked")}>
             <Lasts {...talked} />
@@ -86,6 +117,13 @@ export function CallPanel({ card }: { card: Card }) {
       )}
     </section>
   );
+}
+
+/** A time to come; for how long, when it has passed. */
+function Due({ at }: { at: number }) {
+  const words = useWords();
+  const now = useNow(1000);
+  return at > now ? <time dateTime={new Date(at).toISOString()}>{words.weekdayTime(at, now)}</time> : <Lasts from={at} to={null} />;
 }
 
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {

@@ -7,8 +7,8 @@ const OUTCOME_MAX = 100;
 interface CloseDialogProps {
   /** How many are closed. */
   count?: number;
-  /** It is a call. */
-  call?: boolean;
+  /** It is a call; `out`: whose customer is not on the line. */
+  call?: boolean | "out";
   onOutcome: (outcome: string) => void;
   onClose: () => void;
 }
@@ -26,7 +26,7 @@ export function CloseDialog({ count = 1, call = false, onOutcome, onClose }: Clo
   return (
     <Dialog title={count === 1 ? t("close.title") : t("bulk.close_title", { count })} onClose={onClose}>
       <form onSubmit={submit}>
-        <p>{t(count > 1 ? "close.text_many" : call ? "close.text_call" : "close.text")}</p>
+        <p>{t(count > 1 ? "close.text_many" : call === "out" ? "close.text_call_out" : call ? "close.text_call" : "close.text")}</p>
         <label class="field">
           <span>{t("close.outcome")}</span>
           <input

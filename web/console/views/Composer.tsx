@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Card } from "../../shared/frames/operator";
 import { type Draft, keepDraft, keptDraft } from "../kept";
 import { go, hashOf } from "../routes";
-import { isCall, isHeldBy, isJoinedBy, nameOf, type Thread } from "../store";
+import { isCall, isHeldBy, isJoinedBy, isUnreached, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may } from "../verbs";
 import { useDesk, useWords } from "./context";
@@ -140,6 +140,7 @@ function Hint({ card }: { card: Card }) {
   const { me } = state;
   const call = isCall(card);
   if (call && card.status === "closed") return <p class="hint">{t("composer.call_over")}</p>;
+  if (isUnreached(card)) return <p class="hint">{t("composer.call_out")}</p>;
   if (call && isHeldBy(card, me)) return <p class="hint">{t("composer.call")}</p>;
   if (isHeldBy(card, me)) return card.status === "snoozed" ? <p class="hint">{t("composer.wakes")}</p> : null;
   const name = cleanName(card.operator_name ?? "") || nameOf(state, card.operator ?? "") || t("thread.nobody");

@@ -8,6 +8,7 @@ import type { Thread } from "../store";
 import { cleanName } from "../text";
 import { supervises } from "../verbs";
 import { Avatar, Busy, Icon, Name } from "./bits";
+import { CallButtons } from "./calling";
 import { useDesk, useNow, useWords } from "./context";
 
 /** Beside the thread where there is room, over it where there is none. */
@@ -31,12 +32,12 @@ export function ContactPanel({ thread, shown, onHide }: { thread: Thread; shown:
       <button ref={hide} type="button" class="button quiet contact-hide" aria-label={t("thread.contact_close")} onClick={onHide}>
         <Icon name="cross" />
       </button>
-      {thread.contact === null ? <Busy text={t("app.loading")} /> : <Person contact={thread.contact} />}
+      {thread.contact === null ? <Busy text={t("app.loading")} /> : <Person contact={thread.contact} session={thread.session} />}
     </aside>
   );
 }
 
-function Person({ contact }: { contact: Contact }) {
+function Person({ contact, session }: { contact: Contact; session: string }) {
   const words = useWords();
   const { t } = words;
   const now = useNow(60_000);
@@ -64,6 +65,7 @@ function Person({ contact }: { contact: Contact }) {
               <dd>
                 <bdi>{pointText(point, words)}</bdi>
                 {point.evidence && isAddress(point) && <span class="evidence">{words.word("evidence", point.evidence)}</span>}
+                {point.number && contact.banned !== true && <CallButtons number={point.number} session={session} />}
               </dd>
             </div>
           ))}

@@ -1,7 +1,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Contact, Shown } from "../../shared/frames/operator";
 import { type Group, rows } from "../groups";
-import { type Deed, hasWords, isNote, serverTime, type Thread } from "../store";
+import { type Deed, hasWords, isNote, isOutgoing, serverTime, type Thread } from "../store";
 import { phoneText } from "../text";
 import { Avatar, Icon, Name, Said } from "./bits";
 import { useDesk, useNow, useWords } from "./context";
@@ -83,7 +83,7 @@ export function Messages({ thread }: { thread: Thread }) {
                 </p>
               );
             case "call":
-              return <Rang key={row.key} message={row.message} />;
+              return <Rang key={row.key} message={row.message} outgoing={thread.card !== null && isOutgoing(thread.card)} />;
             case "group":
               return <Spoken key={row.key} group={row} me={state.me?.id ?? ""} contact={thread.contact} />;
           }
@@ -130,13 +130,14 @@ function Spoken({ group, me, contact }: { group: Group; me: string; contact: Con
   );
 }
 
-/** Nobody wrote it: their phone did. */
-function Rang({ message }: { message: Shown }) {
+/** Nobody wrote it: their phone did, or we are to call them. */
+function Rang({ message, outgoing }: { message: Shown; outgoing: boolean }) {
   const words = useWords();
   const number = phoneText(message.text);
   return (
     <p class="call-line" data-seq={message.seq}>
-      <Icon name="phone" /> {number === "" ? words.t("thread.call_withheld") : words.t("thread.call", { number })}{" "}
+      <Icon name={outgoing ? "call_out" : "phone"} />{" "}
+      {number === "" ? words.t("thread.call_withheld") : words.t(outgoing ? "thread.call_out" : "thread.call", { number })}{" "}
       <time dateTime={new Date(message.at).toISOString()} title={words.dateTime(message.at)}>
         {words.time(message.at)}
       </time>

@@ -11,10 +11,11 @@ import {
   isJoinedBy,
   isMissed,
   isOffered,
+  isOutgoing,
   isPassedBy,
-  isTalked,
   isWaiting,
   nameOf,
+  promisedAt,
   ringsMe,
   type Section,
   sections,
@@ -28,6 +29,7 @@ import { cleanName, phoneText } from "../text";
 import { may, supervises } from "../verbs";
 import { Avatar, Busy, Empty, Icon, Lasts, Name, Since, Until } from "./bits";
 import { BulkBar, mayPick } from "./Bulk";
+import { CallButton, Planned, triesOf } from "./calling";
 import { useDesk, useNow, useWords } from "./context";
 import { ListenButtons } from "./TalkBar";
 
@@ -35,7 +37,7 @@ const BOXES = ["mine", "waiting", "all"] as const;
 /** Parts of the list of all; calls under way are for supervisors, who listen to them. */
 const PARTS = ["all", "calls", "missed"] as const;
 
-export function SessionList({ box, open }: { box: Box; open: string | null }) {
+export function SessionList({ box, open, onCall }: { box: Box; open: string | null; onCall: () => void }) {
   const { t } = useWords();
   const { state, connection } = useDesk();
   const cards = cardsIn(state, box);
@@ -57,6 +59,18 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
             {(one === "mine" || one === "waiting") && state.counts[one] > 0 && <span class="count">{state.counts[one]}</span>}
           </a>
         ))}
+        {state.callsFrom.length > 0 && (
+          <button
+            type="button"
+            class="button quiet small"
+            aria-label={t("callout.title")}
+            aria-keyshortcuts="Alt+N"
+            title={`${t("callout.title")} (Alt+N)`}
+            onClick={onCall}
+          >
+            <Icon name="call_out" />
+          </button>
+        )}
         {supervises(state.me) && (
           <button
             type="button"
@@ -106,7 +120,7 @@ export function SessionList({ box, open }: { box: Box; open: string | null }) {
 
 function Oldest() {
   const { state } = useDesk();
-  const first = waiting(state)[0];
+  const first = waiting(state).find((card) => waitingSince(card) > 0);
   if (first === undefined) return null;
   return (
     <p class="oldest">
@@ -233,7 +247,12 @@ function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
             <span class="row-name">
               <Name of={card.contact_name} />
             </span>
-            {call && <Icon name={isMissed(card) ? "missed" : "phone"} label={words.word("channel", card.channel)} />}
+            {call && (
+              <Icon
+                name={isMissed(card) ? "missed" : isOutgoing(card) ? "call_out" : "phone"}
+                label={isOutgoing(card) ? words.t("call.outgoing") : words.word("channel", card.channel)}
+              />
+            )}
             {state.pins.has(card.session) && <Icon name="pin" label={words.t("list.pinned_one")} />}
             <When card={card} />
           </span>
@@ -264,14 +283,19 @@ function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
       {call && isWaiting(card) && (
         <span class="row-actions">
           <button type="button" class="button small" disabled={state.link !== "live"} onClick={take}>
-            {words.t("thread.ring_me")}
+            {words.t(promisedAt(card) > 0 ? "callout.now" : "thread.ring_me")}
           </button>
+        </span>
+      )}
+      {isMissed(card) && card.talk?.number && (
+        <span class="row-actions">
+          <CallButton number={card.talk.number} session={card.session} />
         </span>
       )}
       {offered && (
         <span class="row-actions">
           {ringsMe(card) ? (
-            <span class="lift">{words.t("thread.rings")}</span>
+            <span class="lift">{words.t(isOutgoing(card) ? "thread.rings_out" : "thread.rings")}</span>
           ) : (
             <button type="button" class="button primary small" disabled={state.link !== "live"} onClick={take}>
               {words.t("thread.take")}
@@ -315,9 +339,10 @@ function When({ card }: { card: Card }) {
       </span>
     );
   }
+  if (promisedAt(card) > now) return <Promised at={promisedAt(card)} />;
   if (isCall(card) && card.status !== "closed") {
     return (
-      <span class={isTalked(card) && heldSince(card) === 0 ? "when talks" : "when waits"} title={words.t(`standing.${standingOf(card)}`)}>
+      <span class={standingOf(card) === "talking" ? "when talks" : "when waits"} title={words.t(`standing.${standingOf(card)}`)}>
         <Lasts from={standsSince(card)} to={null} />
       </span>
     );
@@ -341,6 +366,17 @@ function When({ card }: { card: Card }) {
   return (
     <time class="when" dateTime={new Date(at).toISOString()} title={words.t("list.changed", { time: words.dateTime(at) })}>
       {words.short(at, now)}
+    </time>
+  );
+}
+
+/** How long it is until somebody is to be called. */
+function Promised({ at }: { at: number }) {
+  const words = useWords();
+  const now = useNow(1000);
+  return (
+    <time class="when" dateTime={new Date(at).toISOString()} title={words.dateTime(at)}>
+      {words.t("list.in", { time: words.duration(at - now) })}
     </time>
   );
 }
@@ -379,26 +415,33 @@ function Standing({ card }: { card: Card }) {
 
 const TONES: Readonly<Record<Standing, string>> = {
   waiting: "queued",
+  promised: "queued",
   ringing: "offered",
+  calling: "offered",
   talking: "active",
   held: "held",
   asking: "held",
   missed: "missed",
+  not_reached: "missed",
+  callback: "closed",
   over: "closed",
 };
 
 /** How a call stands, with whom, and who hears it. */
 function CallStanding({ card, colleague }: { card: Card; colleague: string }) {
-  const { t } = useWords();
+  const words = useWords();
+  const { t } = words;
   const { state } = useDesk();
+  const now = useNow(60_000);
   const stands = standingOf(card);
+  const due = promisedAt(card);
   const name = (operator: string): string => (operator === state.me?.id ? t("thread.you") : cleanName(nameOf(state, operator)) || t("thread.nobody"));
   const listeners = card.talk?.listeners ?? [];
   return (
     <>
       <span class={`status ${TONES[stands]}`}>
         {heldSince(card) > 0 && <Icon name="pause" />}
-        {t(`standing.${stands}`)}
+        {due > now ? t("call.promised", { time: words.weekdayTime(due, now) }) : t(`standing.${stands}`)}
         {stands === "asking" && (
           <>
             {" "}
@@ -406,6 +449,8 @@ function CallStanding({ card, colleague }: { card: Card; colleague: string }) {
           </>
         )}
       </span>
+      {triesOf(card, words) !== "" && <span>{triesOf(card, words)}</span>}
+      <Planned card={card} />
       {isJoinedBy(card, state.me) && <span class="status">{t("list.joined")}</span>}
       {colleague !== "" && <bdi>{colleague}</bdi>}
       {listeners.length > 0 && <bdi>{t("talk.listeners", { names: listeners.map(name).join(", ") })}</bdi>}

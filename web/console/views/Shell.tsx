@@ -2,12 +2,13 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
-import { asksMe, isCall, isOffered, mine, nameOf, ringsMe, serverTime, waitForMe } from "../store";
+import { asksMe, isCall, isOffered, isOutgoing, isUnreached, mine, nameOf, ringsMe, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
 import { may, supervises } from "../verbs";
 import { Banners, Notices } from "./Banners";
 import { Empty } from "./bits";
 import { BoardPage } from "./BoardPage";
+import { CallDialog } from "./calling";
 import { CloseDialog } from "./CloseDialog";
 import { useDesk, useWords } from "./context";
 import { Leads } from "./Leads";
@@ -33,6 +34,7 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
   const route = useRoute();
   const box = useBox(route);
   const [asking, setAsking] = useState<{ question: Question; card: Card } | null>(null);
+  const [calling, setCalling] = useState(false);
   const [why, setWhy] = useState(false);
   const [password, setPassword] = useState(false);
   const session = route.screen === "session" ? route.session : null;
@@ -49,6 +51,7 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
   useTitle(waitForMe(state));
   useFocusOnReturn(route);
   useRinging(route);
+  useCalled();
 
   function take(target: string): void {
     connection.deed(target, "take");
@@ -86,11 +89,15 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       if (document.querySelector("dialog[open]") !== null) return;
       if (event.key === "Escape" && session !== null && !event.isComposing) go({ screen: "list", box });
       if (!event.altKey || event.ctrlKey || event.metaKey || state.link !== "live") return;
+      if (event.code === "KeyN" && state.callsFrom.length > 0) {
+        setCalling(true);
+        event.preventDefault();
+      }
       const card = target();
       if (card === null) return;
       // By the key's place: with another alphabet, or Option on a Mac, its letter is another one.
       const opened = session === card.session;
-      if (event.code === "KeyT" && ringsMe(card)) connection.tell(t("thread.rings"));
+      if (event.code === "KeyT" && ringsMe(card)) connection.tell(t(isOutgoing(card) ? "thread.rings_out" : "thread.rings"));
       else if (event.code === "KeyT" && may("take", card, state.me)) take(card.session);
       else if (event.code === "KeyD" && may("decline", card, state.me)) decline(card.session);
       else if (event.code === "KeyC" && may("close", card, state.me)) ask("close", card);
@@ -125,7 +132,7 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       <Top route={route} onLanguage={onLanguage} onPassword={() => setPassword(true)} onLogout={onLogout} />
       <Banners onPassword={() => setPassword(true)} />
       <div class="desk">
-        {withList && <SessionList box={box} open={session} />}
+        {withList && <SessionList box={box} open={session} onCall={() => setCalling(true)} />}
         <main id="main" class="main" tabIndex={-1}>
           {route.screen === "leads" ? (
             <Leads onLoggedOut={onLoggedOut} />
@@ -153,6 +160,7 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
       <Notices />
       <OfferAnnouncement />
       {asking !== null && <Asking {...asking} onClose={() => setAsking(null)} />}
+      {calling && <CallDialog onClose={() => setCalling(false)} />}
       {password && <PasswordDialog login={login} onClose={() => setPassword(false)} onChanged={() => connection.passwordChanged()} />}
     </div>
   );
@@ -164,7 +172,7 @@ function Asking({ question, card, onClose }: { question: Question; card: Card; o
   const { connection } = useDesk();
   switch (question) {
     case "close":
-      return <CloseDialog call={isCall(card)} onClose={onClose} onOutcome={(outcome) => connection.deed(card.session, "close", { outcome })} />;
+      return <CloseDialog call={isUnreached(card) ? "out" : isCall(card)} onClose={onClose} onOutcome={(outcome) => connection.deed(card.session, "close", { outcome })} />;
     case "snooze":
       return <SnoozeDialog session={card.session} onClose={onClose} />;
     case "spam":
@@ -222,6 +230,17 @@ function useRinging(route: Route): void {
   }, [which]);
 }
 
+/** The call that I have asked for opens by itself once it is there, whatever else is open. */
+function useCalled(): void {
+  const { state, connection } = useDesk();
+  const found = state.called === "" ? undefined : Object.values(state.cards).find((card) => card.conversation === state.called);
+  useEffect(() => {
+    if (found === undefined) return;
+    connection.called("");
+    go({ screen: "session", session: found.session });
+  }, [found?.session]);
+}
+
 /** Back from a dialogue, the focus stands on its row again. */
 function useFocusOnReturn(route: Route): void {
   const left = useRef<string | null>(null);
@@ -252,7 +271,7 @@ function OfferAnnouncement() {
       return;
     }
     const count = Math.max(0, Math.round(((fresh.offered_until ?? 0) - serverTime(state, Date.now())) / 1000));
-    setText(ringsMe(fresh) ? t("announce.call", { name }) : t("announce.offer", { name, count }));
+    setText(ringsMe(fresh) ? t(isOutgoing(fresh) ? "announce.call_out" : "announce.call", { name }) : t("announce.offer", { name, count }));
   });
   return (
     <div class="unseen" aria-live="assertive">

@@ -1,5 +1,17 @@
 import type { Card, Contact } from "../../shared/frames/operator";
-import { asksMe, consulted, hearsTalk, heldSince, type How, isHeldBy, isTalked, nameOf } from "../store";
+import {
+  asksMe,
+  consulted,
+  hearsTalk,
+  heldSince,
+  type How,
+  isCalling,
+  isHeldBy,
+  isOutgoing,
+  isTalked,
+  nameOf,
+  standsSince,
+} from "../store";
 import { cleanName, phoneText } from "../text";
 import { may } from "../verbs";
 import { Icon, Lasts, Name } from "./bits";
@@ -31,8 +43,10 @@ function useName(): (operator: string) => string {
 function Talking({ card, onAsk }: { card: Card; onAsk: (question: Question, card: Card) => void }) {
   const { t } = useWords();
   const { state, connection } = useDesk();
-  const { off } = useOff(card);
+  const busy = useOff(card).off;
   const name = useName();
+  const calling = isCalling(card);
+  const off = busy || calling;
   const held = heldSince(card);
   const colleague = consulted(card);
   const lifted = card.talk?.lifted === true;
@@ -41,14 +55,16 @@ function Talking({ card, onAsk }: { card: Card; onAsk: (question: Question, card
   const press = (does: () => void) => (event: MouseEvent) => {
     if (!off && event.detail < 2) does();
   };
-  const stands = colleague === "" ? (held > 0 ? t("talk.held") : "") : t(lifted ? "talk.with" : "talk.asking", { name: name(colleague) });
+  const alone = calling ? t("talk.calling") : held > 0 ? t("talk.held") : "";
+  const stands = colleague === "" ? alone : t(lifted ? "talk.with" : "talk.asking", { name: name(colleague) });
+  const since = calling ? standsSince(card) : held;
   return (
-    <div class={held > 0 ? "talk held" : "talk"} role="group" aria-label={t("talk.label")}>
+    <div class={since > 0 ? "talk held" : "talk"} role="group" aria-label={t("talk.label")}>
       {/* It is said when it changes, so it is there before. */}
-      <p class={held > 0 ? "talk-stands" : "unseen"}>
-        {held > 0 && <Icon name={colleague === "" ? "pause" : "people"} />}
+      <p class={since > 0 ? "talk-stands" : "unseen"}>
+        {since > 0 && <Icon name={calling ? "call_out" : colleague === "" ? "pause" : "people"} />}
         <bdi role="status">{stands}</bdi>
-        {held > 0 && <Lasts from={held} to={null} />}
+        {since > 0 && <Lasts from={since} to={null} />}
       </p>
       <div class="talk-buttons">
         <button
@@ -74,7 +90,7 @@ function Talking({ card, onAsk }: { card: Card; onAsk: (question: Question, card
           <Icon name={colleague === "" ? "people" : "check"} />
           {t(colleague === "" ? "talk.consult" : "talk.hand_over")}
         </button>
-        {may("transfer", card, state.me) && (
+        {(calling || may("transfer", card, state.me)) && (
           <button
             type="button"
             class="button"
@@ -169,9 +185,9 @@ export function Brief({ card, contact }: { card: Card; contact: Contact | null }
   const leads = (contact?.leads ?? []).filter((lead) => !SETTLED.has(lead.stage ?? ""));
   const last = earlier[0];
   return (
-    <dl class="brief" aria-label={t("talk.brief")}>
+    <dl class="brief" aria-label={t(isOutgoing(card) ? "talk.brief_out" : "talk.brief")}>
       <div>
-        <dt>{t("talk.caller")}</dt>
+        <dt>{t(isOutgoing(card) ? "talk.callee" : "talk.caller")}</dt>
         <dd>
           <Name of={card.contact_name} /> · <bdi>{number}</bdi>
         </dd>

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
 import { hashOf } from "../routes";
-import { asksMe, consulted, isCall, isInvited, isOffered, isPassedBy, nameOf, ringsMe, standingOf, type Thread } from "../store";
+import { asksMe, consulted, isCall, isInvited, isOffered, isOutgoing, isPassedBy, nameOf, promisedAt, ringsMe, standingOf, type Thread } from "../store";
 import { cleanName } from "../text";
 import { may, type Verb } from "../verbs";
 import { ActionMenu, type MenuItem } from "./ActionMenu";
@@ -95,7 +95,7 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
           <p class="offer-line">
             {ringsMe(card) && (
               <>
-                <Icon name="phone" /> {t("thread.rings")}
+                <Icon name="phone" /> {t(isOutgoing(card) ? "thread.rings_out" : "thread.rings")}
                 {" · "}
               </>
             )}
@@ -138,11 +138,13 @@ function Subtitle({ card }: { card: Card }) {
     words.word("channel", card.channel),
     card.line_name,
     colleague && words.t("thread.held_by", { name: colleague }),
-    card.outcome ?? "",
+    // What its standing says already.
+    isCall(card) && standingOf(card) === card.outcome ? "" : (card.outcome ?? ""),
   ];
   return (
     <p class="subtitle">
-      {isCall(card) && <Icon name="phone" />} {parts.filter((part) => part !== "").join(" · ")}
+      {isOutgoing(card) ? <Icon name="call_out" label={words.t("call.outgoing")} /> : isCall(card) && <Icon name="phone" />}{" "}
+      {parts.filter((part) => part !== "").join(" · ")}
     </p>
   );
 }
@@ -252,7 +254,7 @@ function Buttons({ card, onTake, onDecline, onAsk }: ButtonProps) {
   const { off, doing } = useOff(card);
   const offered = may("decline", card, me);
   const taking = isCall(card) ? "thread.ringing_me" : "thread.taking";
-  const take = isCall(card) ? "thread.ring_me" : isPassedBy(card, me) ? "thread.take_back" : "thread.take";
+  const take = promisedAt(card) > 0 ? "callout.now" : isCall(card) ? "thread.ring_me" : isPassedBy(card, me) ? "thread.take_back" : "thread.take";
   return (
     <div class="thread-buttons">
       {may("take", card, me) && card.status !== "snoozed" && (

@@ -116,9 +116,17 @@ export interface Shown {
 
 /** What a card says of a call. Times are epoch milliseconds; 0 where there is none. */
 export interface Talk {
-  /** The caller's, E.164 where it can be; empty: withheld. Default: "". */
+  /** The customer's, E.164 where it can be; empty: withheld. Default: "". */
   number?: string;
-  /** When a phone was first lifted for it. Default: 0. */
+  /** We call them, the operator's phone first. Default: false. */
+  outgoing?: boolean;
+  /** Of an outgoing one: they have answered. Default: false. */
+  reached?: boolean;
+  /** Of an outgoing one: when they are to be called. Default: 0. */
+  promised?: number;
+  /** Of an outgoing one: how often they were called and did not answer. Default: 0. */
+  tries?: number;
+  /** When a phone was first lifted for it. Of an outgoing one: when the operator lifted theirs, and then when the customer did. Default: 0. */
   answered?: number;
   /** Since when its caller hears music: the operator has put them on hold, or asks a colleague. Default: 0. */
   held?: number;
@@ -134,6 +142,8 @@ export interface Talk {
   forward_to?: string;
   /** Nobody answered it, or it was lost, and its caller was not spoken with since. Default: false. */
   missed?: boolean;
+  /** Of a missed one: when its caller is to be called back; past: they are being called. Default: 0. */
+  planned?: number;
 }
 
 /** One session in a list. Times are epoch milliseconds; 0 where there is none. */
@@ -199,6 +209,8 @@ export interface Point {
   channel?: string;
   /** Default: "". */
   channel_name?: string;
+  /** Of a phone: in E.164, as it is called. Default: "". */
+  number?: string;
 }
 
 /** The card of a person beside a thread. */
@@ -247,6 +259,14 @@ export interface Me {
   budget?: number;
   /** Default: false. */
   password_generated?: boolean;
+  /** I have one for calls. Default: false. */
+  phone?: boolean;
+}
+
+/** A line from which customers can be called. */
+export interface CallLine {
+  id: string;
+  name: string;
 }
 
 /** Another person of the house. */
@@ -281,6 +301,8 @@ export interface Snapshot {
   pins?: string[];
   /** The cards of those pins that are in neither list, but for sessions I may see no more. Default: []. */
   pinned?: Card[];
+  /** Lines of mine from which customers can be called, by name; none: I can call nobody. Default: []. */
+  calls_from?: CallLine[];
 }
 
 /** What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot. */
