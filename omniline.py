@@ -861,6 +861,7 @@ class Process:
         from channels.phone.ami import Ami
         from channels.phone.census import Census
         from channels.phone.fastagi import Server
+        from channels.phone.keeping import Keeping
         from channels.phone.switchboard import Folders, Switchboard
 
         telephone = self.settings.telephone
@@ -875,15 +876,18 @@ class Process:
         try:
             for door in self._phone_doors:
                 await server.start(sock=door.dup())  # the door stays open for when we go on after a move that failed
+            keeps: list[Coroutine[Any, Any, None]] = []
+            if telephone.recordings_days:
+                keeps.append(Keeping(self.store, self.clock, here, telephone.recordings_days).run())
             if telephone.manager is None:
-                await board.run()
+                await until_one_fails(board.run(), *keeps)
             else:
                 host, _, port = telephone.manager.rpartition(":")
                 user, secret = telephone.manager_user, self.settings.manager_secret
                 manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.ready)
                 board.manager = manager
                 census = Census(self.store, manager, board.numbers, board.follows)
-                await until_one_fails(manager.run(), census.run(), board.run())
+                await until_one_fails(manager.run(), census.run(), board.run(), *keeps)
         finally:
             await server.close()
             await board.close()

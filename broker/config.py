@@ -200,6 +200,8 @@ class TelephoneSettings(_Group):
     """Folder of recordings, which Asterisk writes and we read; without it `recordings` in the data folder."""
     recordings_there: str | None = None
     """The same folder as Asterisk sees it, when that is under another name."""
+    recordings_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """How long recordings, and what callers said to the machine, are kept; 0: for ever."""
     manager: Annotated[str | None, AfterValidator(lambda value: _listen(value) if value is not None else None)] = None
     """Asterisk's manager interface (AMI), HOST:PORT: it stops phones that ring for nothing any more."""
     manager_user: str = "omniline"

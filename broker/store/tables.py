@@ -568,6 +568,13 @@ calls = _table(
         sqlite_where=text("ended_us IS NULL"),
         postgresql_where=text("ended_us IS NULL"),
     ),
+    # Those that have something to be heard: what is deleted when its time is over is not looked at again.
+    Index(
+        "ix_calls_sounds",
+        "ended_us",
+        sqlite_where=text("recording <> '' OR voicemail <> ''"),
+        postgresql_where=text("recording <> '' OR voicemail <> ''"),
+    ),
 )
 
 # --- crm_bridge

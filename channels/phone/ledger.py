@@ -138,6 +138,13 @@ _LET_GO = sql(
 _RECORDING = sql(update(calls).values(recording=bindparam("name")).where(calls.c.conversation_id == bindparam("conversation")))
 _VOICEMAIL = sql(update(calls).values(voicemail=bindparam("name")).where(calls.c.conversation_id == bindparam("conversation")))
 _PROBLEM = sql(update(calls).values(problem=bindparam("words")).where(calls.c.conversation_id == bindparam("conversation")))
+_OLD_SOUNDS = sql(
+    select(*cols(calls, "conversation_id recording voicemail"))
+    .where(or_(calls.c.recording != "", calls.c.voicemail != ""), calls.c.ended_us < bindparam("before_us"))
+    .order_by(calls.c.ended_us)
+    .limit(bindparam("most"))
+)
+_DELETED = sql(update(calls).values(recording="", voicemail="").where(calls.c.conversation_id == bindparam("conversation")))
 _FIND = sql(
     select(*cols(calls, _COLUMNS))
     .join_from(calls, conversations, conversations.c.id == calls.c.conversation_id)
@@ -425,6 +432,16 @@ def keep_recording(tx: Tx, conversation: ConversationId, name: str) -> None:
 def keep_voicemail(tx: Tx, conversation: ConversationId, name: str) -> None:
     """Keep the name of the file with what the caller said to the machine."""
     tx.run(_VOICEMAIL, conversation=conversation, name=name)
+
+
+def old_sounds(tx: Tx, before: datetime, most: int) -> list[tuple[ConversationId, str, str]]:
+    """Return calls that ended before *before* and still have something to be heard, the oldest first, with the names of both files."""
+    return [(id_, recording, voicemail) for id_, recording, voicemail in tx.all(_OLD_SOUNDS, before_us=to_us(before), most=most)]
+
+
+def deleted(tx: Tx, conversation: ConversationId) -> None:
+    """Say that there is nothing of the call to be heard any more."""
+    tx.run(_DELETED, conversation=conversation)
 
 
 def keep_problem(tx: Tx, conversation: ConversationId, words: str) -> None:

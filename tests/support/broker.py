@@ -31,8 +31,21 @@ WAIT_SECONDS = 60.0
 class Broker:
     """A process of ours."""
 
-    def __init__(self, folder: Path, pbx_folder: Path, agi: int, *, database: str = "", redis: str = "") -> None:
-        """Its folder is *folder*; its store there, unless *database* and *redis* name servers that it shares."""
+    def __init__(
+        self,
+        folder: Path,
+        pbx_folder: Path,
+        agi: int,
+        *,
+        database: str = "",
+        redis: str = "",
+        manager: int = 0,
+        managed_by: str = "",
+    ) -> None:
+        """Its folder is *folder*; its store there, unless *database* and *redis* name servers that it shares.
+
+        *manager* is the port of Asterisk's manager interface, *managed_by* the secret of its user omniline.
+        """
         self.folder = folder
         self._database = database
         self.port = free_port(socket.SOCK_STREAM)
@@ -47,6 +60,11 @@ class Broker:
             "OMNILINE_PRESENCE_GRACE_SECONDS": "300",
             "PHONE_PASSWORD": PASSWORD,
         }
+        if manager:
+            self._environment |= {
+                "OMNILINE_TELEPHONE__MANAGER": f"127.0.0.1:{manager}",
+                "OMNILINE_TELEPHONE__MANAGER_SECRET": managed_by,
+            }
         self._process: subprocess.Popen[str] | None = None
 
     def command(self, *arguments: str) -> None:
@@ -98,8 +116,8 @@ class Broker:
             return found
 
 
-async def come_online(broker: Broker, login: str, stack: AsyncExitStack) -> None:
-    """Open a console for *login*, who is at work from then on."""
+async def come_online(broker: Broker, login: str, stack: AsyncExitStack) -> str:
+    """Open a console for *login*, who is at work from then on; return the cookie of their login."""
     origin = f"http://127.0.0.1:{broker.port}"
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.post(f"{origin}/api/v1/login", json={"login": login, "password": PASSWORD})
@@ -112,3 +130,4 @@ async def come_online(broker: Broker, login: str, stack: AsyncExitStack) -> None
     await console.send('{"t": "hello"}')
     await console.recv()
     await console.send('{"t": "presence", "state": "online"}')
+    return cookie

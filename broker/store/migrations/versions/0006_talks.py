@@ -8,6 +8,8 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
+SOUNDS = sa.text("recording <> '' OR voicemail <> ''")
+
 
 def upgrade() -> None:
     binary: dict[str, Any] = {"collation": "C"} if op.get_bind().dialect.name == "postgresql" else {}
@@ -16,4 +18,5 @@ def upgrade() -> None:
         op.add_column("calls", sa.Column(name, words, server_default="", nullable=False))
     for name in ("consult_rung", "parked", "listened"):
         op.add_column("calls", sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+    op.create_index("ix_calls_sounds", "calls", ["ended_us"], sqlite_where=SOUNDS, postgresql_where=SOUNDS)
     op.add_column("calls", sa.Column("outgoing", sa.SmallInteger(), server_default=sa.text("0"), nullable=False))
