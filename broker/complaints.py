@@ -1,6 +1,7 @@
 """What is wrong with a document, said so that its author can repair it: which key, what was given, what is allowed.
 
-One voice for the configuration, `apply` and REST: the errors of pydantic come in, (place, sentence) pairs go out.
+One voice for the configuration, `apply` and REST: the errors of pydantic come in, (place, sentence) pairs go out. What a channel is
+given as its settings is read here too, for every kind of channel alike.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from pydantic import BaseModel
+
+from broker.errors import BadInput
+
+S = TypeVar("S")
 
 GIVEN_MAX = 60
 """Characters of a wrong value that are shown."""
@@ -31,6 +37,18 @@ def unknown(key: str, known: Iterable[str]) -> str:
     if nearest:
         return f"{key} is not known; did you mean {nearest[0]}?"
     return f"{key} is not known; known are {', '.join(sorted(candidates))}" if candidates else f"{key} is not known"
+
+
+def channel_settings(given: Mapping[str, Any], kind: type[S]) -> S:
+    """Return *given* as the settings of a channel, of the dataclass *kind*. Raises BadInput naming the key that is not known."""
+    known = keys_of(kind)
+    for key in given:
+        if key not in known:
+            raise BadInput(unknown(key, known), field=f"settings.{key}")
+    try:
+        return msgspec.convert(dict(given), kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"channel settings: {error}", field="settings") from None
 
 
 def keys_of(model: object) -> dict[str, Any]:

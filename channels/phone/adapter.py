@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from broker.complaints import unknown
+from broker.complaints import channel_settings
 from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, OperatorId, Person
 from broker.errors import BadInput, Rejected
 from broker.events import AsksCallback, Incoming, Rang
@@ -42,13 +42,7 @@ def settings_of(channel: ChannelRow) -> PhoneSettings:
 
 def check(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return *given* with every default filled in. Raises BadInput naming the key."""
-    for key in given:
-        if key not in PhoneSettings.__dataclass_fields__:
-            raise BadInput(unknown(key, PhoneSettings.__dataclass_fields__), field=f"settings.{key}")
-    try:
-        settings = msgspec.convert(dict(given), PhoneSettings)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"channel settings: {error}", field="settings") from None
+    settings = channel_settings(given, PhoneSettings)
     for number in settings.numbers:
         if not _NUMBER.fullmatch(number):
             raise BadInput(f"“{number}” is not a number; write digits, with or without a + before them", field="settings.numbers")

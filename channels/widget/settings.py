@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from broker.complaints import unknown
+from broker.complaints import channel_settings
 from broker.domain import ChannelRow
 from broker.errors import BadInput
 
@@ -36,13 +36,7 @@ def settings_of(channel: ChannelRow) -> WidgetSettings:
 
 def check(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return *given* with every default filled in. Raises BadInput naming the key."""
-    for key in given:
-        if key not in WidgetSettings.__dataclass_fields__:
-            raise BadInput(unknown(key, WidgetSettings.__dataclass_fields__), field=f"settings.{key}")
-    try:
-        settings = msgspec.convert(dict(given), WidgetSettings)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"channel settings: {error}", field="settings") from None
+    settings = channel_settings(given, WidgetSettings)
     for origin in settings.allowed_origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise BadInput(

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.support.broker import PASSWORD, SECRET, Broker, come_online
 WAITING, RATE = 200, 20
 RINGS = 40
 ANSWER_SECONDS = 10.0
+MUSIC_SECONDS = 60.0
 DIALPLAN = """
 [general]
 static=yes
@@ -81,57 +83,94 @@ async def _measure(folder: Path, report: Report) -> None:
         broker.command("apply", "house.toml")
         broker.start()
         try:
-            async with _tapped(tap, agi) as first_seconds:
-                await _waiting(pbx, broker, first_seconds, report)
+            async with _tapped(tap, agi) as tapped:
+                await _waiting(pbx, broker, tapped, report)
             async with _tapped(tap, agi):
                 await _ringing(pbx, broker, report)
         finally:
             broker.end(signal.SIGTERM)
 
 
+@dataclass
+class _Tapped:
+    """What was heard between Asterisk and us."""
+
+    first_seconds: list[float] = field(default_factory=list)
+    """From each connection to our first word."""
+    music: int = 0
+    """Callers for whom Asterisk has said that the music plays: the last that is said before they wait."""
+
+
 @asynccontextmanager
-async def _tapped(tap: int, agi: int) -> AsyncIterator[list[float]]:
-    """Carry what Asterisk and we say to each other; give the seconds from each connection to our first word."""
-    seconds: list[float] = []
+async def _tapped(tap: int, agi: int) -> AsyncIterator[_Tapped]:
+    """Carry what Asterisk and we say to each other; give what was heard."""
+    heard = _Tapped()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         began = time.perf_counter()
         there, to = await asyncio.open_connection("127.0.0.1", agi)
+        spoke = asks_music = False
 
-        async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, ours: bool) -> None:
-            first = ours
+        async def from_asterisk() -> None:
+            nonlocal asks_music
             with suppress(OSError):
-                while data := await source.read(65_536):
-                    if first:
-                        seconds.append(time.perf_counter() - began)
-                        first = False
-                    sink.write(data)
-            sink.close()
+                while data := await reader.read(65_536):
+                    to.write(data)
+                    if asks_music:
+                        heard.music += 1
+                        asks_music = False
+            to.close()
 
-        await asyncio.gather(pipe(reader, to, ours=False), pipe(there, writer, ours=True))
+        async def from_us() -> None:
+            nonlocal spoke, asks_music
+            with suppress(OSError):
+                while data := await there.read(65_536):
+                    if not spoke:
+                        heard.first_seconds.append(time.perf_counter() - began)
+                        spoke = True
+                    asks_music = asks_music or data.startswith(b"SET MUSIC")
+                    writer.write(data)
+            writer.close()
+
+        await asyncio.gather(from_asterisk(), from_us())
 
     server = await asyncio.start_server(carry, "127.0.0.1", tap, backlog=512)
     try:
-        yield seconds
+        yield heard
     finally:
         server.close()
 
 
-async def _waiting(pbx: Asterisk, broker: Broker, first_seconds: list[float], report: Report) -> None:
+async def _waiting(pbx: Asterisk, broker: Broker, tapped: _Tapped, report: Report) -> None:
     # What is made at the first calls (how numbers are written in the world) is made once, and costs no caller anything.
     first = pbx.call("100", "caller.xml", "-r", str(RATE), calls=RATE)
     await broker.until("SELECT count(*) FROM sessions WHERE status = 'queued'", lambda found: found == [(RATE,)])
+    await _all_hear_music(pbx, tapped, RATE)
     await _hang_up(pbx, broker, first)
-    first_seconds.clear()
+    tapped.first_seconds.clear()
+    tapped.music = 0
     before = rss_kib(broker.pid)
-    # Each of them has been answered, and hears music, before what it costs is looked at.
     callers = pbx.call("100", "caller.xml", "-r", str(RATE), "-l", str(WAITING + 50), calls=WAITING)
     await broker.until("SELECT count(*) FROM sessions WHERE status = 'queued'", lambda found: found == [(WAITING,)])
-    await asyncio.sleep(3)
+    await _all_hear_music(pbx, tapped, WAITING)
     held = rss_kib(broker.pid) - before
-    report("call_first_command_p95_ms", _p95(first_seconds[:WAITING]) * 1_000, "ms")
+    report("call_first_command_p95_ms", _p95(tapped.first_seconds[:WAITING]) * 1_000, "ms")
     report("call_waiting_kib", held / WAITING, "KiB")
     await _hang_up(pbx, broker, callers)
+
+
+async def _all_hear_music(pbx: Asterisk, tapped: _Tapped, callers: int) -> None:
+    """Wait until each of the *callers* has been answered, hears music, and nothing more is said about them. Raises BenchError."""
+    up = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(MUSIC_SECONDS):
+            while up != callers or tapped.music != callers:
+                await asyncio.sleep(0.1)
+                # (name!context!exten!priority!state!…)
+                shown = (await asyncio.to_thread(pbx.cli, "core show channels concise")).splitlines()
+                up = sum(line.split("!")[4:5] == ["Up"] for line in shown)
+            return
+    raise BenchError(f"call: of {callers} callers {up} have been answered, and {tapped.music} hear music")
 
 
 async def _hang_up(pbx: Asterisk, broker: Broker, callers: Any) -> None:

@@ -429,17 +429,23 @@ def _is_given_again(server: Server, database: str, crash: Callable[[Server], Non
     work = Counting(name)
 
     def numbered(tx: Tx) -> int:
-        numbers.append(int(tx._cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()[0]))  # type: ignore[attr-defined]
+        cursor: Any = tx._cursor  # type: ignore[attr-defined]
+        numbers.append(int(cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()[0]))
+        with socket.socket(fileno=os.dup(cursor.connection.fileno())) as ours:
+            made.only = ours.getsockname()[1]
         return work(tx)
 
     def give_again() -> None:
+        made.closed.set()  # the store learns that its link is broken at once, and is not to look before the number is another's
         crash(server)
         while not given or given[-1] < numbers[0]:
             given.append(server.run("SELECT pg_current_xact_id()::text::bigint")[0][0])
+        made.closed.clear()
 
     async def body(store: PostgresStore, wire: Proxy) -> tuple[Any, Any]:
         await store.write(add(f"before {name}"))
-        wire.meanwhile = give_again
+        # (Others of the store's links may just say COMMIT to whatever they have looked at first.)
+        wire.meanwhile, wire.only = give_again, 0
         wire.breaks.append(Break.BEFORE)
         with nothing_written_ahead(server):
             (answer,) = await asyncio.gather(store.write(numbered), return_exceptions=True)
@@ -450,7 +456,7 @@ def _is_given_again(server: Server, database: str, crash: Callable[[Server], Non
     numbers: list[int] = []
     given: list[int] = []
     with wire(server) as made:
-        answer, again = play(made.url(database), lambda store: body(store, made), writers=1)
+        answer, again = play(made.url(database), lambda store: body(store, made), writers=1, patience_seconds=60)
     if again is None:
         assert answer == 2  # it was done once more
         return False

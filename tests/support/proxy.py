@@ -33,6 +33,8 @@ class Proxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self.breaks: deque[Break] = deque()
+        self.only: int | None = None
+        """The port from which a client calls whose COMMITs they are; None: anybody's."""
         self.broken = 0
         """How often it has broken."""
         self.meanwhile: Callable[[], None] = lambda: None
@@ -97,7 +99,7 @@ class Proxy:
         while True:
             head = _read(client, 5)
             body = _read(client, int.from_bytes(head[1:], "big") - 4)
-            fate = self._fate() if head[:1] == b"Q" and body == _COMMIT else Break.NOTHING
+            fate = self._fate(client) if head[:1] == b"Q" and body == _COMMIT else Break.NOTHING
             if fate is Break.BEFORE:
                 self.meanwhile()
                 return fate
@@ -107,8 +109,10 @@ class Proxy:
             if fate is not Break.NOTHING:
                 return fate
 
-    def _fate(self) -> Break:
+    def _fate(self, client: socket.socket) -> Break:
         with self._lock:
+            if self.only is not None and client.getpeername()[1] != self.only:
+                return Break.NOTHING
             fate = self.breaks.popleft() if self.breaks else Break.NOTHING
             self.broken += fate is not Break.NOTHING
             return fate
