@@ -20,7 +20,7 @@ from broker.store.tables import calls, conversations, offers, sessions
 
 _NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
 _COLUMNS = "conversation_id channel_id number called leg attempt rung operator_id talk_us ended_us recording voicemail"
-_LEGS = "leg operator_id talk_leg consult_leg consult_rung parked listened talk_us talk_ended_us ended_us"
+_LEGS = "uniqueid outgoing operator_id talk_leg consult_leg consult_rung parked listened talk_us talk_ended_us ended_us"
 _CLAIM = sql(
     update(calls)
     .values(attempt=calls.c.attempt + 1, process_id=bindparam("process"), leg=bindparam("channel_name"))
@@ -164,7 +164,7 @@ _OPEN = sql(
     .limit(10_000)
 )
 _STANDS = sql(
-    select(sessions.c.state, *cols(conversations, "input_seq worked_seq"), *cols(calls, _LEGS))
+    select(sessions.c.state, *cols(conversations, "key input_seq worked_seq"), *cols(calls, _LEGS))
     .select_from(conversations)
     .join(calls, calls.c.conversation_id == conversations.c.id)
     .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
@@ -234,7 +234,10 @@ class Stands(msgspec.Struct, frozen=True):
 class Legs:
     """The channels of a call, as the exchange names them, and what has been done with them."""
 
+    name: str
+    """What the call is named by."""
     caller: str
+    """Of the caller: what no other channel is ever named. (Those below are named anew by each start of the exchange.)"""
     operator_id: OperatorId | None
     talk: str
     """Of whoever speaks with the caller, or has put them on hold: *operator_id*."""
@@ -312,9 +315,27 @@ def look(tx: Tx, conversation: ConversationId) -> Look | None:
     row = tx.one(_STANDS, conversation=conversation)
     if row is None:
         return None
-    state, came, decided, caller, operator, talk_leg, consult, rung, parked, listened, talk_us, talk_ended_us, ended_us = row
+    (
+        state,
+        key,
+        came,
+        decided,
+        uniqueid,
+        outgoing,
+        operator,
+        talk_leg,
+        consult,
+        rung,
+        parked,
+        listened,
+        talk_us,
+        talk_ended_us,
+        ended_us,
+    ) = row
     talks = talk_us is not None and talk_ended_us is None
-    legs = Legs(caller, operator, talk_leg, consult, rung, parked, listened, talks, ended_us is not None)
+    legs = Legs(
+        key, uniqueid if outgoing else key, operator, talk_leg, consult, rung, parked, listened, talks, ended_us is not None
+    )
     return Look(_STATE.decode(state) if state is not None else None, decided >= came, tx.now, legs)
 
 

@@ -84,9 +84,26 @@ class Talks:
                 task.add_done_callback(self._tasks.discard)
         elif now.status is Status.CLOSED and not now.elsewhere:
             await self._office.hang_up(legs.caller)
-        elif legs.talks and (now.status is not Status.CLOSED or now.elsewhere == UnansweredCalls.FORWARD):
+        elif (
+            legs.talks
+            and (now.status is not Status.CLOSED or now.elsewhere == UnansweredCalls.FORWARD)
+            and await self._is_of_call(legs)
+        ):
             # It was passed on: the caller stays.
             await self._office.hang_up(legs.talk)
+
+    async def _is_of_call(self, legs: Legs) -> bool:
+        """Return whether the operator's channel is this call's still: an exchange that was started again gives its name to another's."""
+        manager = self._office.manager
+        if manager is None or not legs.talk:
+            return False
+        try:
+            (answer,) = await manager.ask("Getvar", Channel=legs.talk, Variable="BROKER_CALL")
+        except SendError as error:
+            log.warning("phone_not_stopped", phone=legs.talk, problem=str(error))
+            return False
+        # (Whoever has the call by a transfer of phones among themselves has no such variable.)
+        return answer.get("Value", "") in ("", legs.name)
 
     async def _part(self, call: ConversationId, legs: Legs) -> None:
         """Let the caller hear music and the operator wait."""
@@ -96,6 +113,8 @@ class Talks:
                 return
             if office.manager is None or not legs.talk:
                 raise Unavailable("there is no manager interface")
+            if not await self._is_of_call(legs):
+                raise Unavailable("the exchange knows the call no more")
             await office.manager.ask(
                 "Redirect",
                 Channel=legs.caller,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from broker.domain import OperatorId
-from broker.events import Consult, Hold, Listen, Resume, Transfer
+from broker.domain import MessageId, OperatorId
+from broker.events import Consult, Hold, Listen, Note, Resume, Transfer
 from tests.channels.phone.exchange import Line, Telephone, exchange, loudness, telephone
 from tests.support.asterisk import Asterisk
 from tests.support.sipphone import SipPhone
@@ -77,6 +77,27 @@ def test_a_talk_is_passed_on_to_a_colleague(play):
         assert (loudness(recording, 500) > 0.05, loudness(recording, 900) > 0.05, loudness(recording, 440) < 0.01) == (True,) * 3
 
     play(story, distribution="strictly")
+
+
+def test_a_phone_that_is_another_calls_by_now_is_not_put_down(play):
+    """An exchange that was started again names channels anew: who has a name like that of an old talk is left in peace."""
+
+    async def story(house: Telephone) -> None:
+        ann, caller = await talks(house)
+        bob = await house.operator("bob", "103")
+        (channel,) = [row[0] for row in await house.rows("SELECT talk_leg FROM calls")]
+        await house.console(f"dialplan set chanvar {channel} BROKER_CALL another")
+        await house.does(Transfer, ann, to_operator=bob)
+        await house.session(status="offered", offered_to=[bob])
+        await house.does(Note, ann, message_id=MessageId("n1"))  # a bell more
+        assert channel in await house.console("core show channels concise")
+        await house.puts_down(ann)  # as without a manager interface: then it goes on
+        await house.session(status="active", operator_id=bob)
+        await house.closes(bob)
+        await house.hung_up(caller)
+        await house.ended()
+
+    play(story)
 
 
 def test_a_colleague_who_does_not_lift_the_phone_leaves_it_to_whoever_passed_it_on(play):
