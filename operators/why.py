@@ -93,7 +93,8 @@ class RoutingDecision:
     """One step of the session's story. *text* names no time: what it is until stands in *until*.
 
     *rule* of an offer: responsible, evenly, strictly, all_at_once, least_loaded; of what is held or waits: round, rounds_over,
-    responsible, skill, pace, nobody, closed; else empty. *seats* are those of a distribution. *engine* is null of what waits now.
+    responsible, skill, pace, nobody, closed, promised, greeting; else empty. *seats* are those of a distribution. *engine* is null of what
+    waits now.
     """
 
     at: datetime
@@ -188,7 +189,8 @@ class Teller:
         settled = self._directory.lines.get(session.line_id)  # type: ignore[call-overload]
         version, rounds = (settled.version, settled.settings.rounds) if settled is not None else (0, 0)
         told = RoutingDecision(now, "waits", "nobody", version, None, self._say("waits.nobody"))
-        if not line.open:
+        opens_at, promised = line.opens_at, session.held_until if session.promised else None
+        if not line.open and (opens_at is None or promised is None or promised < opens_at):
             text = self._say("held.closed" if line.opens_at is not None else "held.closed_for_good")
             return replace(told, rule="closed", text=text, until=line.opens_at)
         if session.held_why and (session.held_until is None or session.held_until > now):
@@ -254,6 +256,8 @@ class Teller:
     def _kept_back(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         event = made.event
         if event.why == "nobody":
+            if after.promised:
+                return None  # nobody is wanted yet
             told = {one.reply for one in made.decisions if one.do == "say"}
             sentences = [self._say("held.nobody")]
             sentences += [self._say("customer_told")] if "no_answer" in told else []
@@ -391,7 +395,7 @@ class Teller:
         before = made.before
         if before is None or before.status != "active" or after.status == "active":
             return None
-        how = "put_down" if made.event.how == "" else "customer"
+        how = "put_down" if made.event.type == "talk_ended" else "customer"
         said = self._say(f"not_reached.{how}", who=self.name(before.operator_id))
         if after.status == "closed":
             return _Story("closed", [said, self._say("not_reached.over")])
@@ -413,8 +417,12 @@ class Teller:
         return _Story("returned", [self._say("key.operator", who=self.name(view.operator_id))])
 
     def _queued(self, story: _Story, after: Side) -> _Story:
-        """Say of a session that went to the queue of a closed line that it waits for the opening."""
-        if after.status == "queued" and after.opens_at is not None:
+        """Say of a session that went to the queue that it waits for the time that was promised, or for the opening if that is later."""
+        if after.promised and story.until is None:
+            story.sentences.append(self._say("for_its_time"))
+            story.until = after.promised_at
+        early = story.until is None or after.opens_at is None or story.until < after.opens_at
+        if after.status == "queued" and after.opens_at is not None and early:
             story.sentences.append(self._say("for_opening"))
             story.until = after.opens_at
         return story
@@ -468,6 +476,8 @@ class Teller:
     def _hung_up(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         if made.before is None or made.before.status == "closed":
             return None
+        if made.before.outgoing and not made.before.reached:
+            return self._not_reached(made, after, sight)
         again = ".again" if made.before.answered_at is not None else ""
         return _Story("closed", [self._say(f"hung_up.{after.outcome}{again}", f"hung_up.{after.outcome}", "hung_up")])
 
@@ -603,6 +613,10 @@ class Teller:
         passed_by = before.passed_by
         if before.mine_only and after.status == "closed":
             return _Story("closed", [self._say("not_lifted", who=self._names(who))], offer_no=before.offer_no)
+        if after.promised:
+            return self._queued(
+                _Story(kind, [self._say("not_lifted.early", who=self._names(who))], offer_no=before.offer_no), after
+            )
         if after.status == "active":
             key, chosen = "back", _one(after.operator_id)
         elif after.status == "offered":

@@ -66,14 +66,19 @@ class Side(msgspec.Struct, frozen=True):
     promised_at: datetime | None = None
     mine_only: bool = False
     tries: int = 0
+    held_why: str = ""
     sent_because: str = ""
+
+    @property
+    def promised(self) -> bool:
+        """It waits for the time at which its customer is to be called."""
+        return self.status == "queued" and self.held_why == "promised"
 
 
 class State(Side, frozen=True):
     """A session as it stands, with what may hold it."""
 
     held_until: datetime | None = None
-    held_why: str = ""
     responsible_id: str | None = None
     needs: tuple[str, ...] = ()
     needs_until: datetime | None = None

@@ -84,6 +84,14 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "The line has opened, and what waited for it is given out one by one, so that nobody is swamped.",
         "ru": "Линия открылась, и то, что ждало открытия, раздаётся понемногу, чтобы никого не завалить.",
     },
+    "held.promised": {
+        "en": "The customer was promised a call then: nobody is asked before.",
+        "ru": "На это время клиенту назначен звонок: раньше никого не спрашиваем.",
+    },
+    "held.greeting": {
+        "en": "The caller hears the greeting or the menu: no phone rings before that is over.",
+        "ru": "Клиент слушает приветствие или меню: до конца ни один телефон не звонит.",
+    },
     "held.closed": {"en": "The line is closed. It waits for the opening.", "ru": "Линия закрыта. Диалог ждёт открытия."},
     "held.closed_for_good": {
         "en": "The line is closed, and its hours name no opening. It waits until they do.",
@@ -223,6 +231,10 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "{who} did not lift the phone: the customer was not called.",
         "ru": "{who}: трубка не снята, клиенту не звонили.",
     },
+    "not_lifted.early": {
+        "en": "{who} did not make the call before its time.",
+        "ru": "{who}: звонок раньше времени не сделан.",
+    },
     "not_reached.customer": {"en": "The customer did not answer.", "ru": "Клиент не ответил."},
     "not_reached.put_down": {
         "en": "{who} put down the phone before the customer had answered.",
@@ -261,6 +273,10 @@ WORDS: dict[str, dict[str, Text]] = {
     "reopened.new": {
         "en": "The customer wrote again. It waits in the queue.",
         "ru": "Клиент написал снова. Диалог ждёт в очереди.",
+    },
+    "for_its_time": {
+        "en": "Nobody is asked before the time that was promised to the customer.",
+        "ru": "До времени, назначенного клиенту, никого не спрашиваем.",
     },
     "for_opening": {"en": "The line is closed: it waits for the opening.", "ru": "Линия закрыта: диалог ждёт открытия."},
     "started": {

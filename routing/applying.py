@@ -42,8 +42,8 @@ from broker.domain import (
     rank_of,
     to_us,
 )
-from broker.events import Codec as EventCodec
 from broker.events import (
+    CallEnded,
     Consult,
     ContactDetails,
     ContactMessage,
@@ -71,6 +71,7 @@ from broker.events import (
     TalkEnded,
     Transfer,
 )
+from broker.events import Codec as EventCodec
 from broker.inbound import enter, set_banned, set_responsible
 from broker.ports import Bell, Button, Row, Tx
 from broker.store import journal
@@ -607,6 +608,7 @@ _MAY_DIVERT = (
     TalkEnded,
     ForwardEnded,
     CustomerNotReached,
+    CallEnded,
 )
 """After these a call may have nobody left to ring for it."""
 

@@ -120,7 +120,8 @@ _DUE = {NO_ANSWER: "answer_due", KPI: "kpi_due", SILENCE: "quiet_until"}
 SPAM, SILENT, MISSED, LOST = "spam", "silence", "missed", "lost"
 """Outcomes that the engine itself writes; beside `outside` and where a call goes that nobody answers (voicemail, forward, hang_up).
 
-MISSED: its caller hung up before anybody had answered. LOST: the telephone exchange knows no more of a call that was talked.
+MISSED: its caller hung up while they waited: before anybody had answered, or again after they had been spoken with. LOST: the telephone
+exchange knows no more of a call that was talked.
 """
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The opening of a line whose hours name none."""
@@ -315,6 +316,8 @@ def _count_from(session: Session, line: LineSettings, begins: datetime | None, n
     """Count what is still to come of the session's waits from *begins* on; None: nothing is to come, the line never opens."""
     later: dict[str, Any] = {}
     if begins is not None:
+        if session.held_why == PROMISED and session.held_until is not None:
+            begins = max(begins, session.held_until)  # nobody is asked before
         if session.responsible_until is not None and session.responsible_until > now:
             later["responsible_until"] = begins + timedelta(seconds=line.responsible_seconds)
         if session.needs and (session.needs_until is None or session.needs_until > now):
@@ -339,7 +342,8 @@ def _hours_changed(session: Session, view: View, now: datetime) -> Outcome:
     waits, timers = _count_from(free, line, now, now)
     if session.opens_at is None:
         # It began to wait when the line knew of no opening: nothing was promised.
-        waits, promise = _await_kpi(waits, line, now) if session.unanswered_since is not None else (waits, ())
+        owed = session.unanswered_since is not None and not _to_be_reached(session)
+        waits, promise = _await_kpi(waits, line, now) if owed else (waits, ())
         timers = (*timers, *promise)
     return waits, (*(() if promised else (CancelTimer(ROUND),)), MarkPool("line opened early"), *timers)
 
@@ -808,6 +812,8 @@ def _nobody(session: Session, view: View) -> Outcome:
     """Tell supervisors that there is nobody, once, and the customer if they wait for an answer and the line is not silent."""
     if session.nobody_told:
         return session, (Ignore("told already"),)
+    if session.held_why == PROMISED:
+        return session, (Ignore("nobody is wanted yet"),)  # it is asked again at its time
     line, told = view.line, replace(session, nobody_told=True)
     if session.load is LoadKind.CALL:
         return _unanswered_soon(told, line) if _on_line(told) else told, (Alert("nobody"),)
@@ -883,7 +889,7 @@ def _close(session: Session, event: Close, view: View, now: datetime) -> Outcome
     who = view.operator
     holder = _holder(session)
     # A call that is to be made is nobody's yet: anybody of its line may see that it is not needed any more.
-    waits = session.status is Status.QUEUED and session.outgoing and not session.reached
+    waits = session.status is Status.QUEUED and _to_be_reached(session)
     may = who is not None and who.active and (who.supervises or (waits and who.seated))
     if event.operator_id != holder and not may:
         return _refuse(session, event, "not_yours")
@@ -1368,8 +1374,12 @@ def _as_call(before: Session | None, session: Session, decisions: tuple[Decision
         session, more = _without_consult(before, session)
     if before is not None and (session.listeners or session.listens) and session.status is not Status.ACTIVE:
         session = replace(session, listens=None, listeners=())
-    if session.status is Status.QUEUED and session.mine_only and not session.reached:
+    if session.status is Status.QUEUED and session.mine_only and _to_be_reached(session):
         session, ended = _end(session, view, now, NOT_REACHED)  # nobody else's
+        more = (*more, *ended)
+    if _is_early(session, now):
+        moved = before is not None and before.line_id != session.line_id
+        session, ended = _promise_again(session, view.target_line if moved else view.line)
         more = (*more, *ended)
     if session.status is Status.QUEUED and session.diverts == UNANSWERED:
         session, ended = _unanswered(session, view, now)
@@ -1443,9 +1453,14 @@ def _key_pressed(session: Session, event: KeyPressed, view: View, now: datetime)
             return _wait_from(session, line, now)
 
 
+def _to_be_reached(session: Session) -> bool:
+    """Return whether it is a call that we make, and its customer has not answered."""
+    return session.outgoing and not session.reached
+
+
 def _on_line(session: Session) -> bool:
     """Return whether it is a call whose customer is on the line."""
-    return session.load is LoadKind.CALL and (session.reached or not session.outgoing)
+    return session.load is LoadKind.CALL and not _to_be_reached(session)
 
 
 def _call_out(session: Session | None, event: ContactMessage, due: datetime, view: View, now: datetime) -> Outcome:
@@ -1478,10 +1493,24 @@ def _call_out(session: Session | None, event: ContactMessage, due: datetime, vie
 def _promise(session: Session, due: datetime, first: OperatorId | None, line: LineSettings) -> Step:
     """Let a call that we make wait until *due*; *first*: for whom it then waits before it is everybody's."""
     # They begin to wait then: whoever waits now is before them until then.
-    waits = replace(session, responsible_id=first, promised_at=due, queued_at=due)
+    waits = replace(session, responsible_id=first, promised_at=due, queued_at=due, held_until=due, held_why=PROMISED)
+    begins = max(due, session.opens_at or due)
     if first is not None:
-        waits = replace(waits, responsible_until=due + timedelta(seconds=line.responsible_seconds))
-    return replace(waits, held_until=due, held_why=PROMISED), (SetTimer(ROUND, due),)
+        waits = replace(waits, responsible_until=begins + timedelta(seconds=line.responsible_seconds))
+    if session.needs:
+        waits = replace(waits, needs_until=begins + timedelta(seconds=line.skill_seconds))
+    return waits, (SetTimer(ROUND, due),)
+
+
+def _is_early(session: Session, now: datetime) -> bool:
+    """Return whether a promised call has come back to the queue before its time: somebody wanted to make it early, or it was passed on."""
+    waits = session.status is Status.QUEUED and _to_be_reached(session) and session.held_why != PROMISED
+    return waits and session.promised_at is not None and session.promised_at > now
+
+
+def _promise_again(session: Session, line: LineSettings) -> Step:
+    assert session.promised_at is not None
+    return _promise(replace(session, **_NOT_OFFERED), session.promised_at, session.responsible_id, line)
 
 
 def _call_now(session: Session, view: View, now: datetime) -> Outcome:
@@ -1502,6 +1531,8 @@ def _ring_at(session: Session, operator: OperatorId, view: View, now: datetime) 
         offered_to=(operator,),
         offered_until=until,
         offer_no=session.offer_no + 1,
+        # Who is not to be asked again before a round is over has been asked in one.
+        round_began=session.round_began or now,
         held_until=None,
         held_why="",
     )
@@ -1514,7 +1545,7 @@ def _reached(session: Session, event: CustomerReached, view: View, now: datetime
 
 def _not_reached(session: Session, event: CustomerNotReached, view: View, now: datetime) -> Outcome:
     """Try again later, as often as the line says; whoever called then is asked first."""
-    if not session.outgoing or session.reached:
+    if _on_line(session):
         return session, (Ignore("on the line already"),)
     return _call_later(session, view, now)
 
@@ -1561,7 +1592,9 @@ def _call_waited_ringing(session: Session, event: NoAnswerDue, view: View, now: 
 
 
 def _transfer_call(session: Session, event: Transfer, view: View, now: datetime) -> Outcome:
-    """Pass on a call that nobody talks yet."""
+    """Pass on a call that nobody talks yet; not one that somebody makes alone, nor to a number outside whom nobody has reached."""
+    if _to_be_reached(session) and (session.mine_only or event.to_number):
+        return _refuse(session, event, "nobody_talks")
     return _transfer(session, event, view, now)
 
 
@@ -1597,18 +1630,16 @@ def _talk_goes_on(before: Session, session: Session) -> bool:
 
 
 def _without_consult(before: Session, session: Session) -> Step:
-    """Return the session with its caller no longer on hold and no colleague asked, whose budget is given back."""
-    free = replace(
-        session,
-        held=False,
-        held_at=None,
-        consulted=None,
-        consult_lifted=False,
-        members=_without(session.members, before.consulted) if before.consulted is not None else session.members,
-        invited=_without(session.invited, before.consulted) if before.consulted is not None else session.invited,
-    )
+    """Return the session with its caller no longer on hold and no colleague asked, whose budget is given back.
+
+    A colleague who was with the session before they were asked stays with it.
+    """
+    free = replace(session, held=False, held_at=None, consulted=None, consult_lifted=False, consult_invited=False)
     if before.consulted is None:
         return free, ()
+    if before.consult_invited:
+        without = (_without(people, before.consulted) for people in (free.members, free.invited))
+        free = replace(free, members=next(without), invited=next(without))
     return free, (Release(before.consulted, before.weight), MarkPool("colleague asked no more", seats=True))
 
 
@@ -1656,7 +1687,7 @@ def _consult(session: Session, event: Consult, view: View, now: datetime) -> Out
     if colleague.calls or colleague.reserved + session.weight > colleague.budget:
         return _refuse(session, event, "colleague_full")
     to = colleague.operator_id
-    invited = session.invited if to in (*session.members, *session.invited) else (*session.invited, to)
+    invites = to not in (*session.members, *session.invited)
     asks = replace(
         session,
         held=True,
@@ -1664,7 +1695,8 @@ def _consult(session: Session, event: Consult, view: View, now: datetime) -> Out
         consulted=to,
         consult_no=session.consult_no + 1,
         consult_lifted=False,
-        invited=invited,
+        consult_invited=invites,
+        invited=(*session.invited, to) if invites else session.invited,
     )
     return asks, (Reserve(to),)
 
@@ -1688,7 +1720,7 @@ def _hand_over(session: Session, view: View, now: datetime) -> Step:
     to, before = session.consulted, session.operator_id
     assert to is not None
     assert before is not None
-    free = replace(session, held=False, held_at=None, consulted=None, consult_lifted=False)
+    free = replace(session, held=False, held_at=None, consulted=None, consult_lifted=False, consult_invited=False)
     given, decisions = _activate(free, to, view, now, reserved=True)
     mark = MarkPool("session handed over", seats=True)
     return given, (Release(before), *decisions, MakeResponsible(to), mark)
@@ -1698,7 +1730,7 @@ def _talk_ended(session: Session, event: TalkEnded, view: View, now: datetime) -
     """Close the call that its operator has hung up; one that is on hold is not theirs to end so."""
     if event.operator_id != session.operator_id:
         return session, (Ignore("another one talks"),)
-    if session.outgoing and not session.reached:
+    if _to_be_reached(session):
         return _call_later(session, view, now)
     if not session.held and not event.missing:
         return _end(session, view, now, "")
@@ -1712,6 +1744,8 @@ def _talk_moved(session: Session, event: TalkMoved, view: View, now: datetime) -
     to, before = event.operator_id, session.operator_id
     if to == before:
         return session, (Ignore("already theirs"),)
+    if to is None and _to_be_reached(session):
+        return session, (Ignore("nobody is on the line"),)
     free, decisions = _without_consult(session, session)
     if to is None:
         sent, more = _divert(free, view, now, UnansweredCalls.FORWARD.value)
@@ -1729,7 +1763,9 @@ def _talk_moved(session: Session, event: TalkMoved, view: View, now: datetime) -
 
 
 def _listen(session: Session, event: Listen, view: View, now: datetime) -> Outcome:
-    """Let a supervisor's phone ring, by which they hear the talk."""
+    """Let a supervisor's phone ring, by which they hear the talk; one rings at a time."""
+    if not _on_line(session):
+        return _refuse(session, event, "nobody_talks")
     who = view.operator
     if who is None or not who.active or not who.supervises:
         return _refuse(session, event, "not_allowed")
@@ -1741,7 +1777,7 @@ def _listen(session: Session, event: Listen, view: View, now: datetime) -> Outco
         return session, (Ignore("listens already"),)
     if who.calls:
         return _refuse(session, event, "on_phone")
-    if len(session.listeners) >= MEMBERS_MAX:
+    if session.listens is not None or len(session.listeners) >= MEMBERS_MAX:
         return _refuse(session, event, "too_many")
     return replace(session, listens=event.operator_id, listens_how=event.how, listen_no=session.listen_no + 1), ()
 
@@ -1836,9 +1872,15 @@ def _ring_ended(session: Session, event: RingEnded, view: View, now: datetime) -
 
 
 def _call_ended(session: Session, event: CallEnded, view: View, now: datetime) -> Outcome:
-    if session.status is Status.ACTIVE:
-        return _end(session, view, now, LOST if event.lost else "")
+    if _to_be_reached(session):
+        return session, (Ignore("nobody is on the line"),)
     return _end(session, view, now, MISSED)
+
+
+def _talk_is_over(session: Session, event: CallEnded, view: View, now: datetime) -> Outcome:
+    if _to_be_reached(session):
+        return _call_later(session, view, now)
+    return _end(session, view, now, LOST if event.lost else "")
 
 
 def _call_rated(session: Session, event: CallRated, view: View, now: datetime) -> Outcome:
@@ -1975,7 +2017,7 @@ _CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
     NoAnswerDue: {Status.QUEUED: _call_waited, Status.OFFERED: _call_waited_ringing, Status.ACTIVE: _STALE},
     RingAnswered: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE, Status.CLOSED), _ring_answered),
     RingEnded: {Status.OFFERED: _ring_ended} | dict.fromkeys((Status.QUEUED, Status.ACTIVE, Status.CLOSED), _STALE),
-    CallEnded: dict.fromkeys((Status.QUEUED, Status.OFFERED, Status.ACTIVE), _call_ended) | {Status.CLOSED: _LATE},
+    CallEnded: dict.fromkeys((Status.QUEUED, Status.OFFERED), _call_ended) | {Status.ACTIVE: _talk_is_over, Status.CLOSED: _LATE},
     Hold: _IN_TALK | {Status.ACTIVE: _hold_call},
     Resume: _IN_TALK | {Status.ACTIVE: _resume},
     Consult: _IN_TALK | {Status.ACTIVE: _consult},
@@ -2022,6 +2064,7 @@ LEADS: dict[Handler, tuple[Status, ...]] = {
     _ring_answered: (Status.ACTIVE,),
     _ring_ended: (Status.QUEUED, Status.CLOSED),
     _call_ended: (Status.CLOSED,),
+    _talk_is_over: (Status.QUEUED, Status.CLOSED),
     _talk_ended: (Status.CLOSED, Status.QUEUED),
     _talk_moved: (Status.CLOSED,),
     _forward_ended: (Status.QUEUED,),

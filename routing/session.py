@@ -137,6 +137,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """How often a colleague was asked."""
     consult_lifted: bool = False
     """The colleague has lifted the phone."""
+    consult_invited: bool = False
+    """They are invited because they are asked, and only for as long."""
     listens: OperatorId | None = None
     """Of a call while ACTIVE: the supervisor whose phone is to ring so that they hear it."""
     listens_how: str = ""

@@ -56,6 +56,9 @@ class Desk:
                 if now.held and now.consulted is not None and now.consult_no > legs.consult_rung:
                     await self._ask(now, now.consulted)
                     continue
+                if now.held and now.consulted is not None:
+                    # They were rung, or about to be, by whoever was here before us; that is over, or this leg would be busy with it.
+                    await self._tell_end(now.consult_no, now.consulted, await how_it_ended(leg))
             elif not self._is_colleague(now, legs):
                 return
             await watch.wait()
@@ -101,7 +104,10 @@ class Desk:
                 await self._watch.gone()  # the operator's phone was put down
                 return
             how = await how_it_ended(leg)
-        await office.tell(call, f"asked:{number}", lambda at: ConsultEnded(at, colleague, how), leg)
+        await self._tell_end(number, colleague, how)
+
+    async def _tell_end(self, number: int, colleague: OperatorId, how: str) -> None:
+        await self._office.tell(self._call, f"asked:{number}", lambda at: ConsultEnded(at, colleague, how), self._leg)
 
 
 def _is_wanted(look: Look, colleague: OperatorId) -> bool:

@@ -165,10 +165,12 @@ class Followed:
             await self._over(now.operator_id)
             await self._watch.wait()
         elif now.held:
-            if self._plays:
-                await self._watch.wait()
-            else:
+            if not self._plays:
                 await self._music(now)
+            await self._watch.wait()
+            if not self._watch.changed.is_set() and (me := now.operator_id) is not None and await self._talks.is_gone(legs.talk):
+                # Their phone was put down before it came to wait (desk.py), or while nobody was here to be told.
+                await self._office.tell(self._call.id, f"down:{legs.parked}", lambda at: TalkEnded(at, me), self._leg)
         else:
             await self._join(now, legs)
 
@@ -200,7 +202,9 @@ class Followed:
         await self._silence()
         await self._record(record=records)
         await leg.set_variable(STAGE, _TALKING)
-        await self._watch.during(leg.app("Bridge", phone, seconds=TALK_SECONDS), partial(self._talks.put_right, self._call.id))
+        await self._watch.during(
+            leg.app("Bridge", phone, seconds=TALK_SECONDS), partial(self._talks.put_right, self._call.id, joined=True)
+        )
         if await self._was_taken():
             return
         missing = await leg.variable("BRIDGERESULT") != "SUCCESS"
@@ -355,6 +359,8 @@ class Followed:
         seconds = max(1, math.floor(left - 0.5))
         settings = office.lines()[now.line_id].settings.calls
         await self._record(record=settings.record)
+        # What an earlier ringing has left is not to be taken for this one's end.
+        await leg.set_variable("DIALSTATUS", "")
         await leg.set_variable(STAGE, f"{_RINGING}:{now.offer_no}")
         lifted = "^".join((ANSWERED, self._channel.slug, self._name, str(now.offer_no)))
         music = f"m({settings.music})" if self._answered else ""
@@ -375,8 +381,10 @@ class Followed:
             self._records = bool(await leg.variable(_RECORDS))
         if record == self._records:
             return
+        if not record or self._call.attempt > 1:
+            await leg.app("StopMixMonitor")  # also one that whoever was here before us has begun without saying so
         if not record:
-            await leg.app("StopMixMonitor")
+            pass
         # What was said before stays: a second file of that name would take its place. (b: while it is joined to somebody, a: append)
         elif await leg.app("MixMonitor", f"{self._office.folders.there}/{name}", "ab") < 0:
             log.error("recording_not_begun", conversation_id=self._call.id)
@@ -394,7 +402,7 @@ class Followed:
             if look is None or now is None:
                 return
             if look.legs.talks:
-                await self._talks.put_right(self._call.id)
+                await self._talks.put_right(self._call.id, joined=True)
             elif now.status is Status.CLOSED:
                 await office.hang_up(leg.header["agi_channel"])
             elif now.status is not Status.ACTIVE:
@@ -413,6 +421,9 @@ class Followed:
 
             def lifted(tx: Tx) -> OperatorId | None:
                 # Nobody may have been here to be told who it was.
+                known = ledger.look(tx, call.id)
+                if known is None or known.legs.ended:
+                    return None
                 operator = office.whose(tx, call, offer_no, phone)
                 if operator is not None:
                     office.lifted(tx, call, operator, offer_no, phone)
@@ -446,6 +457,9 @@ class Followed:
             case UnansweredCalls.FORWARD if number:
                 await self._silence()
                 await self._record(record=False)
+                await self._office.patiently(
+                    lambda: self._office.write(lambda tx: ledger.taken_away(tx, self._call.id)), self._leg
+                )
                 await self._leg.set_variable(STAGE, _FORWARDED)
                 music = f"m({settings.music})" if self._answered else ""
                 await self._leg.app("Dial", outward(number), FORWARD_SECONDS, f"g{music}", seconds=FORWARD_SECONDS + TALK_SECONDS)
@@ -471,7 +485,14 @@ class Followed:
         if how == "talked" or leg.hungup.is_set():
             return False
         self._ended += 1
-        await self._office.tell(call.id, f"forwarded:{call.attempt}:{self._ended}", lambda at: ForwardEnded(at, how), leg)
+        name = f"forwarded:{call.attempt}:{self._ended}"
+
+        def ended(tx: Tx) -> None:
+            look = ledger.look(tx, call.id)
+            if look is not None and not look.legs.ended:  # else the caller is gone, too
+                self._office.enter(tx, call.id, name, lambda at: ForwardEnded(at, how))
+
+        await self._office.patiently(lambda: self._office.write(ended), leg)
         return True
 
     async def _voicemail(self, greeting: str, seconds_max: int) -> None:

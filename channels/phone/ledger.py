@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import bindparam, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, tuple_, update
 
 from broker.domain import ChannelId, ConversationId, LineId, OperatorId, SessionId, Status, from_us, to_us
 from broker.ports import Bell, Row, Tx
@@ -29,7 +29,16 @@ _CLAIM = sql(
 )
 _RING = sql(
     update(calls)
-    .values(rung=bindparam("offer"))
+    .values(
+        rung=bindparam("offer"),
+        # Whoever spoke with the caller before does not any more, however that ended.
+        talk_ended_us=case(
+            (and_(calls.c.talk_us.is_not(None), calls.c.talk_ended_us.is_(None)), bindparam("now_us")),
+            else_=calls.c.talk_ended_us,
+        ),
+        parked=0,
+        consult_leg="",
+    )
     .where(
         calls.c.conversation_id == bindparam("conversation"),
         calls.c.attempt == bindparam("mine"),
@@ -341,7 +350,7 @@ def look(tx: Tx, conversation: ConversationId) -> Look | None:
 
 def ring(tx: Tx, call: Call, offer_no: int) -> bool:
     """Say that phones are rung for the offer *offer_no*; False: they were, or the call is another's by now."""
-    return bool(tx.run(_RING, conversation=call.id, mine=call.attempt, offer=offer_no))
+    return bool(tx.run(_RING, conversation=call.id, mine=call.attempt, offer=offer_no, now_us=to_us(tx.now)))
 
 
 def talk(tx: Tx, conversation: ConversationId, operator: OperatorId, phone: str) -> None:
@@ -382,6 +391,12 @@ def listen(tx: Tx, conversation: ConversationId, number: int) -> bool:
 def talking(tx: Tx, channels: Collection[ChannelId]) -> list[ConversationId]:
     """Return the calls of *channels* that somebody has answered and that are not known to have ended."""
     return [id_ for channel in channels for (id_,) in tx.all(_TALKING, channel=channel)]
+
+
+def taken_away(tx: Tx, conversation: ConversationId) -> None:
+    """Say that the caller is with nobody of the house any more, and not on hold."""
+    talk_ended(tx, conversation)
+    unpark(tx, conversation)
 
 
 def talk_ended(tx: Tx, conversation: ConversationId) -> None:

@@ -19,7 +19,7 @@ from broker.events import HoldFailed, ListenEnded, TalkMoved
 from broker.ports import Tx
 from channels.phone import ledger
 from channels.phone.ledger import Legs, Stands
-from channels.phone.office import Office, dialled_as
+from channels.phone.office import GONE_SECONDS, Office, dialled_as
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +29,9 @@ HELD, PARKED, LISTENING = "held", "omniline-parked", "omniline-listening"
 """Where the dialplan goes on: with a caller on hold, with their operator, with a supervisor who has lifted the phone to listen."""
 _SIDES = ("Transferee", "TransferTarget")
 """Of an AttendedTransfer: who is passed on, and to whom; which of them is our caller hangs on whom the phone has called first."""
-_HOW = {"listen": "qdE", "whisper": "qdEw", "barge": "qdEB"}
-"""ChanSpy's options. q: without a beep, d: keys 4, 5, 6 change between the three, E: it ends with the operator's channel."""
+_HOW = {"listen": "qdES", "whisper": "qdESw", "barge": "qdESB"}
+"""ChanSpy's options. q: without a beep, d: keys 4, 5, 6 change between the three, E: it ends with the operator's channel, S: also when that
+is gone before it begins."""
 
 
 class Talks:
@@ -41,6 +42,8 @@ class Talks:
         self._known: set[ConversationId] = set()
         """Calls that were answered, as far as this process knows of them."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._parting: dict[ConversationId, float] = {}
+        """Since when a caller on hold is seen joined still."""
 
     async def close(self) -> None:
         """Let go of phones that are being rung."""
@@ -51,7 +54,11 @@ class Talks:
     async def learn(self) -> None:
         """Learn which calls there are that were answered before: whoever looked after them may be gone. Raises StoreError."""
         channels = self._office.numbers()
-        self._known |= set(await self._office.read(lambda tx: ledger.talking(tx, channels)))
+        talks = await self._office.read(lambda tx: ledger.talking(tx, channels))
+        self._known |= set(talks)
+        for call in talks:
+            # What was wanted meanwhile rings no bell any more.
+            await self.put_right(call)
 
     def begins(self, call: ConversationId) -> None:
         """Look after the call from now on."""
@@ -60,13 +67,18 @@ class Talks:
     def ends(self, call: ConversationId) -> None:
         """Look after it no more."""
         self._known.discard(call)
+        self._parting.pop(call, None)
 
     def knows(self, call: str) -> bool:
         """Return whether the call is looked after here."""
         return call in self._known
 
-    async def put_right(self, call: ConversationId) -> None:
-        """Do to the talk what its session asks for and has not been done."""
+    async def put_right(self, call: ConversationId, *, joined: bool = False) -> None:
+        """Do to the talk what its session asks for and has not been done. *joined*: caller and operator are, as their leg knows."""
+        with structlog.contextvars.bound_contextvars(conversation_id=call):
+            await self._put_right(call, joined=joined)
+
+    async def _put_right(self, call: ConversationId, *, joined: bool) -> None:
         look = await self._office.look(call)
         now = look.stands if look is not None else None
         if look is None or now is None:
@@ -75,7 +87,9 @@ class Talks:
         if legs.ended:
             self.ends(call)
         elif now.status is Status.ACTIVE:
-            if now.held and not legs.parked and now.operator_id == legs.operator_id:
+            if not now.held or not legs.parked:
+                self._parting.pop(call, None)
+            if now.held and now.operator_id == legs.operator_id and (not legs.parked or (joined and self._is_late(call))):
                 await self._part(call, legs)
             if now.listens is not None and now.listen_no > legs.listened:
                 # It lasts for as long as the phone rings.
@@ -83,14 +97,35 @@ class Talks:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         elif now.status is Status.CLOSED and not now.elsewhere:
-            await self._office.hang_up(legs.caller)
+            if legs.talks:
+                await self._office.hang_up(legs.caller)
         elif (
+            # (Who has just lifted the phone talks before that is decided.)
             legs.talks
+            and look.decided
             and (now.status is not Status.CLOSED or now.elsewhere == UnansweredCalls.FORWARD)
             and await self._is_of_call(legs)
         ):
             # It was passed on: the caller stays.
             await self._office.hang_up(legs.talk)
+
+    def _is_late(self, call: ConversationId) -> bool:
+        """Return whether those who are joined still should have been taken apart for a while: whoever was to do it is gone."""
+        now = asyncio.get_running_loop().time()
+        return now - self._parting.setdefault(call, now) > GONE_SECONDS
+
+    async def is_gone(self, phone: str) -> bool:
+        """Return whether the exchange says that there is no such channel; when it cannot be asked nobody knows."""
+        manager = self._office.manager
+        if manager is None:
+            return False
+        try:
+            await manager.ask("Getvar", Channel=phone, Variable="BROKER_CALL")
+        except Rejected:
+            return True
+        except (SendError, BadInput):
+            pass
+        return False
 
     async def _is_of_call(self, legs: Legs) -> bool:
         """Return whether the operator's channel is this call's still: an exchange that was started again gives its name to another's."""
@@ -109,8 +144,9 @@ class Talks:
         """Let the caller hear music and the operator wait."""
         office = self._office
         try:
-            if not await office.write(lambda tx: ledger.park(tx, call)):
+            if not await office.write(lambda tx: ledger.park(tx, call)) and not legs.parked:
                 return
+            self._parting.pop(call, None)
             if office.manager is None or not legs.talk:
                 raise Unavailable("there is no manager interface")
             if not await self._is_of_call(legs):
@@ -147,7 +183,7 @@ class Talks:
             if not await office.write(lambda tx: ledger.listen(tx, call, number)):
                 return
             phones = office.people((who,))
-            if office.manager is None or not phones or not legs.talk:
+            if office.manager is None or not phones or not await self._is_of_call(legs):
                 raise Unavailable("there is no manager interface, or no phone to ring")
             answers = await office.manager.ask(
                 "Originate",
@@ -180,13 +216,16 @@ class Talks:
         told = [[event.get(f"{side}{what}", "") for what in ("Uniqueid", "Channel", "CallerIDNum")] for side in _SIDES]
         office = self._office
 
+        # Every process that listens hears of it.
+        name = f"moved:{event.get('OrigTransfererUniqueid', '')}:{event.get('SecondTransfererUniqueid', '')}"
+
         def follow(tx: Tx) -> None:
             for (uniqueid, *_), (_, phone, number) in (told, told[::-1]):
                 call = ledger.find(tx, office.numbers(), uniqueid) if uniqueid and phone else None
                 if call is None and uniqueid:
                     call = ledger.find_out(tx, office.numbers(), uniqueid)
                 if call is not None and call.ended_at is None:
-                    self._follow(tx, call.id, phone, number)
+                    self._follow(tx, call.id, name, phone, number)
                     return
 
         try:
@@ -194,12 +233,12 @@ class Talks:
         except StoreError as error:
             log.error("passing_on_not_stored", problem=str(error))
 
-    def _follow(self, tx: Tx, call: ConversationId, phone: str, number: str) -> None:
+    def _follow(self, tx: Tx, call: ConversationId, name: str, phone: str, number: str) -> None:
         operator: OperatorId | None = self._office.operator_at(phone)
         outside = dialled_as(phone).partition("/")[2] if phone.startswith("Local/") else number
         number = "" if operator is not None else "".join(sign for sign in outside if sign in "+*#0123456789")[:40]
-        ledger.join(tx, call, operator, phone)
-        self._office.enter(tx, call, f"moved:{tx.new_id()}", lambda at: TalkMoved(at, operator, number))
+        if self._office.enter(tx, call, name, lambda at: TalkMoved(at, operator, number)):
+            ledger.join(tx, call, operator, phone)
 
 
 __all__ = ["Talks"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.domain import ConversationId, LineSettings, OperatorId, Rating
+from broker.domain import ConversationId, LineSettings, OperatorId, Person, Rating
 from broker.errors import NotFound
-from broker.events import Codec, Rated, Take
-from broker.inbound import Accepted, accept, accept_each, bury, enter, prepare, undecided
+from broker.events import AsksCallback, Codec, ContactMessage, Incoming, Rated, Take
+from broker.inbound import Accepted, Prepared, accept, accept_each, bury, enter, prepare, undecided
 from broker.ports import Bell, Raw, Tx
 from broker.store.calls import Each
 from tests.support.channels import FakeChannel, pressed, saw, told, wrote
@@ -355,3 +357,61 @@ def test_a_press_where_nothing_was_said_makes_no_contact(gate: Gate):
 
     assert "where nothing was said" in (accepted.dead or "")
     assert gate.store.one("SELECT count(*) FROM contacts") == 0
+
+
+# --- a call that is to be made
+
+
+def asks(external_id: str, what: AsksCallback, key: str = "out-1") -> Prepared:
+    """Return what asks for a call."""
+    (plain,) = prepare(Gate().page, [wrote(external_id, key, "")], LineSettings())
+    return replace(plain, incoming=Incoming(key, Person(what.number, phones=(what.number,)), what))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        AsksCallback("+100", NOON + timedelta(minutes=5)),
+        AsksCallback("+100", NOON, ANN),
+        AsksCallback("+100", NOON, ANN, now=True),
+    ],
+)
+def test_a_call_that_is_asked_for_stands_in_the_history(gate: Gate, what: AsksCallback):
+    """By whom and when it is to be made is the event; its message is a call's, of the contact, to the number."""
+    (accepted,) = gate.store.write(lambda tx: accept(tx, gate.page.id, [asks("1", what)]))
+
+    assert (accepted.seq, accepted.fresh, accepted.dead) == (1, True, None)
+    assert gate.store.rows("SELECT kind, author, text, client_id, fate FROM messages") == [
+        ("call", "contact", "+100", "", "received")
+    ]
+    message_id = gate.store.one("SELECT id FROM messages")
+    event = Codec.decode(gate.store.one("SELECT event FROM inputs WHERE seq = 1"))
+    assert event == ContactMessage(NOON, message_id, what.due, what.operator_id, what.now)
+    assert (Bell.CONVERSATION, accepted.conversation_id) in gate.store.rung
+
+
+def test_a_call_that_is_asked_for_again_is_one(gate: Gate):
+    """By the external id, whatever is asked for then; another id and key is another call of the same customer."""
+
+    def ask(*wanted: Prepared) -> list[Accepted]:
+        return gate.store.write(lambda tx: accept(tx, gate.page.id, wanted))
+
+    (first,) = ask(asks("1", AsksCallback("+100", NOON)))
+    (again,) = ask(asks("1", AsksCallback("+100", NOON + timedelta(hours=1), ANN)))
+    (other,) = ask(asks("2", AsksCallback("+100", NOON), "out-2"))
+
+    assert (again.conversation_id, again.seq, again.fresh) == (first.conversation_id, 1, False)
+    assert (other.conversation_id != first.conversation_id, other.seq) == (True, 1)
+    assert gate.store.one("SELECT count(*) FROM messages") == 2
+    assert gate.store.one("SELECT count(*) FROM inputs") == 2
+
+
+def test_a_call_may_be_asked_for_beside_words(gate: Gate):
+    """In one delivery of several: it is none of the plain ones, and each is stored."""
+    gate.take(wrote("1", "eve", "hello"))
+    words = prepare(gate.page, [wrote("2", "eve", "more")], LineSettings())
+    deliveries = [(gate.page.id, words), (gate.page.id, [asks("3", AsksCallback("+100", NOON))])]
+    answers = gate.store.write(lambda tx: accept_each(tx, deliveries))
+
+    assert [(one.seq, one.fresh) for (one,) in answers] == [(2, True), (1, True)]
+    assert {row[0] for row in gate.store.rows("SELECT text FROM messages")} == {"hello", "more", "+100"}

@@ -35,6 +35,7 @@ from broker.domain import (
     PresenceState,
     Role,
     SessionId,
+    UnansweredCalls,
 )
 from broker.errors import NotFound
 from broker.events import (
@@ -1186,7 +1187,7 @@ def test_the_codes_are_found_where_they_are_made():
         *(f"offered.{rule}" for rule in sorted(RULES)),
         *(f"seat.chosen.{rule}" for rule in sorted(RULES)),
         *(f"seat.{code}" for code in sorted(WHY)),
-        *(f"held.{code}" for code in sorted(HELD | {"nobody", "pace", "closed"})),
+        *(f"held.{code}" for code in sorted(HELD | {"nobody", "pace", "closed", engine.PROMISED, engine.GREETING})),
         *(f"offer.{code}" for code in sorted(ENDS | {"open"})),
         *(f"opened.shut.{code}" for code in sorted({"outside", *(one.value for one in OutsideCalls)})),
         *(f"diverted.outside.{one.value}" for one in OutsideCalls),
@@ -1316,6 +1317,89 @@ def test_a_customer_who_is_not_reached():
     told = shop.story(call)
     assert "The customer did not answer. They are called again, by Ann if they are there." in told
     assert told[-1] == "Ann put down the phone before the customer had answered. They are not called again."
+
+
+def test_what_is_promised_is_kept_back_until_then():
+    """What holds it now, until when; not that nobody is there."""
+    shop = Numbers()
+    for who in ("ann", "bob"):
+        shop.change(who, phone="")
+    call = shop.wanted(seconds=60)
+    waits = shop.latest(call, "waits")
+
+    assert (waits.rule, waits.until) == ("promised", NOON + timedelta(seconds=60))
+    assert waits.text == "The customer was promised a call then: nobody is asked before."
+    assert [one.kind for one in shop.page(call).decisions] == ["waits", "opened"]
+    shop.wait(60)
+    assert "There was nobody whom it could be offered. Supervisors were told." in shop.story(call)
+
+
+@pytest.mark.parametrize(("seconds", "rule", "until"), [(60, "closed", 600), (600, "promised", 600), (900, "promised", 900)])
+def test_what_is_promised_of_a_line_that_is_closed(seconds: int, rule: str, until: int):
+    """It waits for whichever is later, its time or the opening."""
+    shop = Numbers(hours=MORNING)
+    call = shop.wanted(seconds=seconds)
+
+    for kind in ("waits", "opened"):
+        assert shop.latest(call, kind).until == NOON + timedelta(seconds=until)
+    assert shop.latest(call, "waits").rule == rule
+    assert shop.latest(call, "opened").text.endswith("it waits for the opening.") == (rule == "closed")
+
+
+def test_a_call_that_somebody_wants_to_make_early():
+    """And does not, or it is passed on: it keeps its time."""
+    shop = Numbers()
+    desk = shop.store.write(lambda tx: house.add_line(tx, "desk"))
+    sue = shop.store.write(lambda tx: house.add_operator(tx, "sue", [], role=Role.SUPERVISOR))
+    shop.ids["sue"] = sue
+    call = shop.wanted(seconds=60)
+    shop.do("ann", call, Take)
+    shop.tell(call, RingEnded, operators=(shop.ids["ann"],), offer_no=1, how="declined")
+    shop.do("sue", call, Transfer, to_line=desk)
+
+    told = shop.page(call).decisions
+    assert [one.text for one in told[1:3]] == [
+        "Sue passed it on to the line “Desk”. Nobody is asked before the time that was promised to the customer.",
+        "Ann did not make the call before its time. Nobody is asked before the time that was promised to the customer.",
+    ]
+    assert [one.until for one in told[:3]] == [NOON + timedelta(seconds=60)] * 3
+
+
+def test_a_call_whose_end_the_exchange_tells_before_anybody_was_reached():
+    """They are called again; where nobody has called them there is nothing to tell."""
+    shop = Numbers(calls=CallSettings(callback_retry_seconds=60))
+    call = shop.wanted()
+    shop.wait(1)
+    before = shop.story(call)
+    shop.tell(call, CallEnded)
+    assert shop.story(call) == before
+    shop.tell(call, RingAnswered, operator_id=shop.ids["ann"])
+    shop.tell(call, CallEnded, lost=True)
+
+    assert "The customer did not answer. They are called again, by Ann if they are there." in shop.story(call)
+
+
+def test_a_caller_who_hears_the_greeting():
+    """What holds the call."""
+    shop = Numbers(calls=CallSettings(greeting="custom/hello"))
+    waits = shop.latest(shop.say(), "waits")
+
+    assert (waits.rule, waits.until is not None) == ("greeting", True)
+    assert waits.text == "The caller hears the greeting or the menu: no phone rings before that is over."
+
+
+def test_a_call_is_promised_to_a_caller():
+    """Nobody answered, or the line is closed."""
+    nobody = Numbers(calls=CallSettings(no_answer_does=UnansweredCalls.CALLBACK, no_answer_seconds=10))
+    call = nobody.say()
+    nobody.wait(120)
+    closed = Numbers(hours=MORNING, outside_calls="callback")
+
+    assert nobody.story(call)[-1].endswith("Nobody answered: the caller is called back.")
+    assert nobody.story(call, "ru")[-1].endswith("Никто не ответил: клиенту перезвонят.")
+    assert closed.story(closed.say()) == [
+        "A call outside the working hours of the line “Shop”: to be called back at the opening, nobody was asked."
+    ]
 
 
 def test_a_click_on_a_number():

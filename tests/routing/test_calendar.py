@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BadHours, BadInput, NaiveTime
@@ -459,6 +459,7 @@ def calendars(draw, around: datetime) -> Calendar:
     return Calendar(hours, lambda _, year: {day: name for day, name in holidays.items() if day.year == year})
 
 
+@settings(deadline=None)
 @given(st.data(), INSTANTS)
 def test_next_opening_is_the_first(data, at):
     """It is open then, and at no time between."""
@@ -474,6 +475,7 @@ def test_next_opening_is_the_first(data, at):
         assert any_.openings(at, opening) == ()
 
 
+@settings(deadline=None)
 @given(st.data(), INSTANTS)
 def test_next_change_is_the_first(data, at):
     """The state is the same up to there, and the other one there."""
@@ -489,6 +491,7 @@ def test_next_change_is_the_first(data, at):
         assert any_.is_open(change) != is_open
 
 
+@settings(deadline=None)
 @given(st.data(), INSTANTS)
 def test_openings_are_what_is_open(data, at):
     """Openings are apart, in order, cut at the ends, and `is_open` agrees on both sides of each edge."""
@@ -507,6 +510,7 @@ def test_openings_are_what_is_open(data, at):
         assert stop == end or not any_.is_open(stop)
 
 
+@settings(deadline=None)
 @given(st.data(), INSTANTS)
 def test_openings_split_anywhere(data, at):
     """Two neighbouring ranges have between them what the whole range has."""
@@ -519,6 +523,7 @@ def test_openings_split_anywhere(data, at):
     assert total(any_.openings(at, end)) == total(any_.openings(at, middle)) + total(any_.openings(middle, end))
 
 
+@settings(deadline=None)
 @given(st.data(), INSTANTS)
 def test_preview_is_the_openings_of_the_month(data, at):
     """A month's minutes are those of the openings, and its days are as long as its clocks say."""

@@ -196,6 +196,15 @@ def test_who_wants_a_call_that_waits_has_it_ring():
     assert decisions == (Reserve(ANN), MakeOffers((ANN,), until), SetTimer(OFFER, until), CancelTimer(ROUND))
 
 
+def test_who_wanted_a_call_and_did_not_lift_is_asked_again_after_a_round():
+    """They may be the only one: a round has begun with them, and ends."""
+    taken = Take(at=NOON, operator_id=ANN, command="k")
+    rings, _ = after(QUEUED, taken, view(line(), person(phone=True)))
+    waits, _ = after(rings, RingEnded(NOON, (ANN,), 1, "ran_out"), view(line()), NOON + MINUTE)
+
+    assert (waits.asked, waits.round_no, waits.round_began) == ((ANN,), 0, NOON)
+
+
 @pytest.mark.parametrize(
     ("who", "code"),
     [

@@ -130,6 +130,27 @@ def test_an_offer_names_the_rule_that_chose(how: Distribution):
     assert given(line(ANN, how=how), waiting()).offers[0].rule == how.value
 
 
+# --- kept back until its time
+
+
+@pytest.mark.parametrize("why", ["promised", "greeting"])
+@pytest.mark.parametrize("responsible", [None, ANN])
+def test_what_is_kept_back_is_nobodys_before_its_time(why: str, responsible: OperatorId | None):
+    """Whoever is free, their own operator too; nothing is said of it, and what stands behind it is not kept back."""
+    kept = waiting("s1", held_until=NOON + SECOND, held_why=why, call=True, responsible_id=responsible)
+    kept = replace(kept, responsible_until=NOON + MINUTE if responsible else None)
+    result = given(line(ANN, BOB), kept, waiting("s2"))
+
+    assert (offered(result), result.holds, result.examined) == ({"s2": (ANN,)}, (), 2)
+    assert offered(given(line(ANN, BOB), replace(kept, held_until=NOON))) == {"s1": (ANN,)}
+
+
+@pytest.mark.parametrize("why", ["round", "responsible", "skill"])
+def test_what_is_held_otherwise_is_looked_at_again(why: str):
+    """Somebody has come since."""
+    assert offered(given(line(ANN), waiting(held_until=NOON + SECOND, held_why=why))) == {"s1": (ANN,)}
+
+
 # --- least loaded
 
 

@@ -71,7 +71,7 @@ QUEUED = replace(QUEUED_CHAT, load=LoadKind.CALL, weight=50)
 RINGS = replace(OFFERED_CHAT, load=LoadKind.CALL, weight=50)
 TALKS = replace(CHAT, load=LoadKind.CALL, weight=50)
 HELD = replace(TALKS, held=True, held_at=NOON)
-ASKS = replace(HELD, consulted=BOB, consult_no=1, invited=(BOB,))
+ASKS = replace(HELD, consulted=BOB, consult_no=1, consult_invited=True, invited=(BOB,))
 LIFTED = replace(ASKS, consult_lifted=True)
 PASSED = replace(
     TALKS,
@@ -457,9 +457,15 @@ def test_a_colleague_is_asked():
 
 @pytest.mark.parametrize("joined", [{"members": (BOB,)}, {"invited": (BOB,)}])
 def test_a_colleague_who_is_with_the_session_is_not_invited_twice(joined: dict[str, Any]):
-    """They see it already."""
-    session, _ = after(replace(TALKS, **joined), consult(), seen())
+    """They see it already, and stay with it when they are asked no more."""
+    before = replace(TALKS, **joined)
+    session, _ = after(before, consult(), seen())
     assert (*session.members, *session.invited) == (BOB,)
+
+    for event in (ConsultEnded(NOON, BOB, "busy"), resume(), TalkEnded(NOON, ANN)):
+        over, decisions = after(session, event, seen())
+        assert (over.members, over.invited, over.consulted) == (before.members, before.invited, None)
+        assert BOB in [one.operator_id for one in decisions if isinstance(one, Release)]
 
 
 @pytest.mark.parametrize(
@@ -653,6 +659,7 @@ def test_a_supervisor_who_does_not_lift_the_phone_hears_nothing():
         (TALKS, listen(), {"phone": False}, "no_phone"),
         (TALKS, listen(), {"calls": 1}, "on_phone"),
         (replace(TALKS, listeners=tuple(OperatorId(f"s{n}") for n in range(MEMBERS_MAX))), listen(), {}, "too_many"),
+        (replace(TALKS, listens=CAT), listen(), {}, "too_many"),
     ],
 )
 def test_who_may_not_hear_it_is_told_why(before: Session, event: Listen, who: dict[str, Any], code: str):

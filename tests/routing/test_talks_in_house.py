@@ -5,22 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from broker.domain import LineId, LoadKind, OperatorId, PresenceState, Role
+from broker.domain import LineId, LoadKind, OperatorId, Person, PresenceState, Role, Status
 from broker.events import (
+    AsksCallback,
     CallEnded,
     Close,
     Consult,
     ConsultAnswered,
     ConsultEnded,
+    CustomerNotReached,
+    CustomerReached,
     Event,
     ForwardEnded,
     Hold,
     HoldFailed,
+    Incoming,
     Listen,
     ListenBegan,
     ListenEnded,
@@ -34,6 +39,8 @@ from broker.events import (
     Transfer,
 )
 from broker.store.reconcile import reconcile
+from channels.phone import ledger
+from routing.session import Session
 from tests.crm_bridge.house import House
 from tests.support.channels import STREAM
 from tests.support.replay import differences, journalled
@@ -63,6 +70,17 @@ class Exchange:
         """Let somebody call."""
         self.calls += 1
         self.call = self.house.call(self.number, f"call-{self.calls}", f"+7912000{self.calls:04}")
+        self.house.settle()
+
+    def want(self, due: datetime, by: OperatorId | None, *, now: bool = False) -> None:
+        """Let somebody be called."""
+        self.calls += 1
+        number = f"+7912000{self.calls:04}"
+        asked = AsksCallback(number, due, by, now)
+        accepted = self.house.receive(self.number, Incoming(f"call-{self.calls}", Person(number, phones=(number,)), asked))
+        assert accepted.conversation_id is not None
+        self.call = accepted.conversation_id
+        self.house.do(lambda tx: ledger.begin_out(tx, self.call, self.number.id, number))
         self.house.settle()
 
     def happens(self, make: Callable[[datetime, str], Event]) -> None:
@@ -103,7 +121,19 @@ def _whatever(exchange: Exchange, chance: random.Random) -> None:
     )
     by_phone: dict[str, Any] = chance.choice(({}, {"by_phone": True}))
     if session["status"] == "closed":
-        chance.choice((exchange.ring, lambda: exchange.tell(ForwardEnded, how="busy")))()
+        due = exchange.house.clock.now() + timedelta(seconds=chance.choice((0, 20, 300)))
+        chance.choice(
+            (
+                exchange.ring,
+                lambda: exchange.tell(ForwardEnded, how="busy"),
+                lambda: exchange.want(due, chance.choice((None, who))),
+                lambda: exchange.want(due, who, now=True),
+            )
+        )()
+        return
+    state = msgspec.json.decode(session["state"], type=Session)
+    if state.outgoing and not state.reached and chance.random() < 0.7:
+        _calls_them(exchange, chance, state)
         return
     if session["status"] != "active" and chance.random() < 0.7:
         if chance.random() < 0.7:
@@ -133,6 +163,39 @@ def _whatever(exchange: Exchange, chance: random.Random) -> None:
             lambda: exchange.house.later(seconds=chance.choice((1, 25, 90))),
         )
     )()
+
+
+def _calls_them(exchange: Exchange, chance: random.Random, state: Session) -> None:
+    """Let happen what may happen to a call that we make, before its customer has answered."""
+    me = state.operator_id or chance.choice((exchange.ann, exchange.bob, exchange.cat))
+    if state.status is Status.ACTIVE:
+        how: dict[str, Any]
+        what, how = chance.choice(
+            (
+                (CustomerReached, {}),
+                (CustomerNotReached, {"how": "busy"}),
+                (TalkEnded, {"operator_id": me}),
+                (CallEnded, {"lost": True}),
+            )
+        )
+        exchange.tell(what, **how)
+    elif state.status is Status.OFFERED:
+        ends = {"operators": state.offered_to, "offer_no": state.offer_no, "how": "ran_out"}
+        chance.choice(
+            (
+                lambda: exchange.tell(RingAnswered, operator_id=state.offered_to[0]),
+                lambda: exchange.tell(RingAnswered, operator_id=state.offered_to[0]),
+                lambda: exchange.tell(RingEnded, **ends),
+            )
+        )()
+    else:
+        chance.choice(
+            (
+                lambda: exchange.do(me, Take),
+                lambda: exchange.do(exchange.sue, Transfer, to_line=exchange.shop),
+                lambda: exchange.house.later(seconds=chance.choice((1, 25, 90, 900))),
+            )
+        )()
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -165,4 +228,32 @@ def test_a_caller_who_comes_back_rings_at_whoever_spoke_with_them():
     exchange.tell(TalkEnded, operator_id=exchange.cat)
 
     assert [exchange.cat] == [row["operator_id"] for row in exchange.house.rows("offers", state="open")]
+    exchange.proof()
+
+
+def test_a_click_on_a_number_is_an_offer_that_an_operator_made():
+    """No distribution: it stands with the session, which is new, and every row agrees."""
+    exchange = Exchange()
+    exchange.tell(CallEnded)
+    exchange.want(exchange.house.clock.now(), exchange.bob, now=True)
+
+    assert (exchange.session["status"], exchange.house.row("budgets", operator_id=exchange.bob)["calls"]) == ("offered", 1)
+    assert [exchange.bob] == [row["operator_id"] for row in exchange.house.rows("offers", state="open")]
+    exchange.proof()
+    exchange.tell(RingAnswered, operator_id=exchange.bob)
+    exchange.tell(CustomerNotReached, how="busy")
+    assert (exchange.session["outcome"], exchange.house.row("budgets", operator_id=exchange.bob)["calls"]) == ("not_reached", 0)
+    exchange.proof()
+
+
+def test_a_call_that_is_promised_rings_at_its_time():
+    """Not before, whoever is free."""
+    exchange = Exchange()
+    exchange.tell(CallEnded)
+    exchange.want(exchange.house.clock.now() + timedelta(seconds=90), exchange.bob)
+    exchange.house.later(seconds=89)
+    assert (exchange.session["status"], exchange.house.rows("offers", state="open")) == ("queued", [])
+
+    exchange.house.later(seconds=1)
+    assert [exchange.bob] == [row["operator_id"] for row in exchange.house.rows("offers", state="open")]
     exchange.proof()

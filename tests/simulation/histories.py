@@ -18,6 +18,7 @@ judged by something else than what made it.
     TWICE       a phone was to ring of somebody whose phone rang, or who talked; or of somebody without one
     EARLY       a phone was to ring for a customer before the time they were promised, or while a caller hears the greeting; or of
                 somebody else than whoever wanted to make the call alone
+    FORGOTTEN   a call that we make is over, and neither was its customer reached nor was it tried as often as the line says
     RECALL      a caller who comes back from a talk is not for whoever spoke with them first; or was not taken back from a phone
     STUCK       everybody is there and takes what they are offered, and a session waits still
     REPLAY      a decision made again from its record is other bytes
@@ -331,6 +332,8 @@ class World:
         """Nobody leaves, one line is evenly distributed, and there is room: seats have their turns again and again."""
         self.talks = seed % 8 in (3, 4)
         """Most of them call, and almost everybody has a phone."""
+        self.calls_out = seed % 16 in (11, 12)
+        """Of those: most calls are made by the house."""
         self._build()
 
     # --- the house
@@ -494,13 +497,15 @@ class World:
             if before is not None and before.load is LoadKind.CALL and before.id == after.id:
                 self._talked(before, event, after)
             closes = after.status is Status.CLOSED and before is not None and before.status is not Status.CLOSED
+            if closes and not isinstance(event, (Close, Spam)) and to_be_reached(after) and not after.mine_only:
+                enough = after.tries >= line.settings.calls.callback_tries
+                if after.outcome != NOT_REACHED or not enough:
+                    self._found("FORGOTTEN", f"{after} was closed by {event}")
             elsewhere = isinstance(event, CallEnded) or any(isinstance(one, Divert) for one in decisions)
             if closes and after.load is LoadKind.CALL and elsewhere:
                 self.met.add(f"call {after.outcome or 'ended'}")
             elif closes and after.outcome == NOT_REACHED:
                 self.met.add("not reached")
-                if not after.mine_only and after.tries < line.settings.calls.callback_tries:
-                    self._found("LOST", f"{after} was given up too early")
             elif closes and not isinstance(event, (Close, Spam)) and before is not None and before.unanswered_since is not None:
                 self._found("LOST", f"{after.id} was closed by {event} with words that nobody has answered")
 
@@ -626,6 +631,9 @@ class World:
                 self.offers.setdefault(session.id, {}).update(dict.fromkeys(operators, until))
                 if session.mine_only and not session.reached and operators != (thread.wanted_by,):
                     self._found("EARLY", f"{session} rings at {operators}, not at {thread.wanted_by}")
+                promised = session.promised_at if to_be_reached(session) and isinstance(event, Offered) else None
+                if promised is not None and promised > self.now and "jumped back" not in self.met:
+                    self._found("EARLY", f"{session} is offered to {operators}")
             case EndOffers(operators=operators, how=how):
                 assert session is not None
                 for who in operators:
@@ -985,7 +993,7 @@ class World:
 
     def _talked(self, before: Session, event: SessionEvent, after: Session) -> None:
         """Nobody is asked, or listens, where nobody talks; whoever spoke with a caller who comes back is rung first."""
-        if before.outgoing and not before.reached:
+        if to_be_reached(before):
             return  # its customer was never on the line
         talks = after.status is Status.ACTIVE
         if after.consulted is not None and not (talks and after.held):
@@ -1056,7 +1064,7 @@ class World:
         now, line = self.now, self.lines[session.line_id]
         if not line.open:
             said = self.said.get(session.id)
-            if session.outgoing and not session.reached:
+            if to_be_reached(session):
                 self.met.add("called at the opening")  # nobody is on the line
             elif session.load is LoadKind.CALL and session.id not in self.shut:
                 self._found("LOST", f"{session} rings nowhere: its line is closed")
@@ -1197,6 +1205,8 @@ class World:
                 assert session is not None
                 if session.load is LoadKind.CALL and session.status is Status.OFFERED:
                     self.enter(thread, RingAnswered(self.now, session.offered_to[0]))
+                elif session.status is Status.ACTIVE and to_be_reached(session):
+                    self.enter(thread, CustomerReached(self.now))
                 elif session.load is LoadKind.CALL and (session.status is Status.ACTIVE or number > PATIENCE):
                     self.enter(thread, CallEnded(self.now))
                 elif session.status is Status.OFFERED:
@@ -1210,8 +1220,12 @@ class World:
                 self.pass_time(max((due - self.now).total_seconds(), 0) if due is not None else 60)
         for thread in open_:
             session = thread.session
-            if session is not None and any(self.people[who].active for who in self.lines[session.line_id].seats):
+            if session is not None and any(self._ever(self.people[who], session) for who in self.lines[session.line_id].seats):
                 self._found("STUCK", f"{session} waits still")
+
+    def _ever(self, person: Person, session: Session) -> bool:
+        """Return whether the person could have the session if nothing else were theirs; who calls us gives up when nobody can."""
+        return person.active and (not to_be_reached(session) or (person.phone and person.budget >= session.weight))
 
     def _come(self) -> None:
         for state in (AWAY, ONLINE):
@@ -1256,7 +1270,7 @@ class World:
             thread.session = None
             thread.timers.clear()
         rng, message = self.rng, MessageId(self._name("m"))
-        if not self.talks or rng.random() < 0.7:
+        if rng.random() < (0.2 if self.calls_out else 0.9 if self.talks else 1):
             self.enter(thread, ContactMessage(self.now, message))
             return
         thread.wanted_by = rng.choice(list(self.people))
@@ -1272,7 +1286,10 @@ class World:
         if not calls:
             return
         rng, now = self.rng, self.now
-        thread = rng.choice(calls)
+        made = [
+            one for one in calls if one.session is not None and one.session.outgoing and one.session.status is not Status.CLOSED
+        ]
+        thread = rng.choice(made if made and self.calls_out else calls)
         session = thread.session
         assert session is not None
         who = rng.choice(session.offered_to or tuple(self.people))
@@ -1296,8 +1313,14 @@ class World:
             case Status.QUEUED if session.held_why == GREETING and rng.random() < 0.8:
                 keys = (KeyPressed(now, rng.choice("123459")), KeyPressed(now, "", who))
                 self.enter(thread, rng.choice((CallReady(now), *keys)))
-            case Status.ACTIVE if session.outgoing and not session.reached and rng.random() < 0.8:
-                ends = (CustomerNotReached(now, "busy"), TalkEnded(now, session.operator_id or who))
+            case Status.QUEUED if session.held_why == PROMISED and rng.random() < 0.5:
+                self._do(thread, who, Take)  # somebody has time before
+            case Status.ACTIVE if to_be_reached(session) and rng.random() < 0.8:
+                ends = (
+                    CustomerNotReached(now, "busy"),
+                    CustomerNotReached(now, "ran_out"),
+                    TalkEnded(now, session.operator_id or who),
+                )
                 self.enter(thread, rng.choice((CustomerReached(now), CustomerReached(now), *ends)))
             case Status.QUEUED if late:
                 self.enter(thread, RingAnswered(now, who))
@@ -1310,13 +1333,13 @@ class World:
 
     def _talk(self) -> None:
         """Something is done to a talk, or happens to it."""
+        rng, now = self.rng, self.now
         talks = [
             (thread, session, session.operator_id)
             for thread in self.threads
             if (session := thread.session) is not None and session.load is LoadKind.CALL and session.operator_id is not None
-            if session.reached or not session.outgoing
+            if not to_be_reached(session) or rng.random() < 0.05
         ]
-        rng, now = self.rng, self.now
         late = rng.random() < 0.1
         talks = [one for one in talks if one[1].status is Status.ACTIVE or late]
         if not talks:
@@ -1514,6 +1537,11 @@ class World:
             self._jump(self.rng.choice((timedelta(days=1), timedelta(hours=-1))))
 
 
+def to_be_reached(session: Session) -> bool:
+    """Return whether it is a call that we make, and its customer has not answered."""
+    return session.outgoing and not session.reached
+
+
 def kept_back_still(session: Waiting, now: datetime) -> bool:
     """Return whether the session is nobody's before its time, whoever is free."""
     return session.held_why in (GREETING, PROMISED) and session.held_until is not None and session.held_until > now
@@ -1566,6 +1594,7 @@ _MAY_DIVERT = (
     TalkEnded,
     ForwardEnded,
     CustomerNotReached,
+    CallEnded,
 )
 _OWN = (Reply, Reply, Reply, Note, Close, Close, Transfer, Transfer, Snooze, Spam, Invite, LeaveSession, Take)
 _ALL_LOADS = (LoadKind.CHAT, LoadKind.CHAT, LoadKind.CHAT, LoadKind.MAIL, LoadKind.CALL)

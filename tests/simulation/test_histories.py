@@ -26,9 +26,22 @@ from broker.domain import (
     SessionId,
     Status,
 )
-from broker.events import Close, ContactMessage, Held, OfferExpired, Reply, RingEnded, RoundDue, SilenceDue, Take, Transfer
+from broker.events import (
+    CallEnded,
+    Close,
+    ContactMessage,
+    CustomerNotReached,
+    Held,
+    OfferExpired,
+    Reply,
+    RingEnded,
+    RoundDue,
+    SilenceDue,
+    Take,
+    Transfer,
+)
 from routing.distribution import Pool, Result, Turn, distribute
-from routing.engine import OFFER, ROUND, SILENCE, SNOOZE, decide
+from routing.engine import OFFER, PROMISED, ROUND, SILENCE, SNOOZE, decide
 from routing.session import CancelTimer, Decision, Divert, EndOffers, Ignore, MarkPool, Release, Say, Session, SetTimer
 from routing.view import OPEN, View
 from tests.simulation.histories import EVENTS, Parts, World
@@ -95,7 +108,8 @@ def test_histories_reach_what_they_are_meant_to_try():
         *(f"refused {code}" for code in "too_late full taken not_offered colleague_full colleague_away no_line banned".split()),
         *("RingAnswered RingEnded CallEnded CallRated VoicemailLeft".split()),
         *("Hold Resume Consult ConsultAnswered ConsultEnded HoldFailed TalkEnded TalkMoved ForwardEnded".split()),
-        *("Listen ListenBegan ListenEnded".split()),
+        *("Listen ListenBegan ListenEnded CustomerReached CustomerNotReached CallReady KeyPressed".split()),
+        *("not reached", "called at the opening", "ignored nobody is wanted yet", "ignored nobody is on the line"),
         *(f"came back {status}" for status in (Status.OFFERED, Status.ACTIVE, Status.CLOSED)),
         *(f"refused {code}" for code in "nobody_talks not_a_call colleague_no_phone not_lifted one_at_a_time on_phone".split()),
         *(f"ring {how}" for how in "taken declined ran_out busy unreachable gone withdrawn".split()),
@@ -300,6 +314,33 @@ def test_a_call_that_somebody_wants_to_make_alone_is_not_given_away():
         return after, decisions
 
     assert caught("EARLY", Parts(decide=generous))
+
+
+def test_a_call_that_was_wanted_early_keeps_its_time():
+    """Whoever wanted to make it before did not, or it was passed on: others are asked at the time that was promised."""
+
+    def impatient(session: Any, event: Any, view: View, now: datetime) -> Outcome:
+        after, decisions = decide(session, event, view, now)
+        if isinstance(event, RingEnded | OfferExpired) and after is not None and after.held_why == PROMISED:
+            return replace(after, held_until=None, held_why=""), decisions
+        return after, decisions
+
+    assert caught("EARLY", Parts(decide=impatient))
+
+
+@pytest.mark.parametrize(
+    ("event", "as_if"), [(CallEnded, {"outgoing": False}), (CustomerNotReached, {"mine_only": True})], ids=["ended", "tried"]
+)
+def test_a_customer_who_was_not_reached_is_not_forgotten(event: type[Any], as_if: dict[str, bool]):
+    """They are called as often as the line says, whatever the telephone tells."""
+
+    def careless(session: Any, told: Any, view: View, now: datetime) -> Outcome:
+        if not isinstance(told, event) or session is None or not session.outgoing:
+            return decide(session, told, view, now)
+        after, decisions = decide(replace(session, **as_if), told, view, now)
+        return replace(after, outgoing=True, mine_only=session.mine_only) if after is not None else None, decisions
+
+    assert caught("FORGOTTEN", Parts(decide=careless))
 
 
 def test_a_queue_served_from_its_end_is_no_queue():

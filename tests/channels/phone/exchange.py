@@ -333,6 +333,10 @@ class Telephone:
         """Let the time of whatever waits for its time be now."""
 
         def now(tx: Tx) -> None:
+            for id_, state in plain(tx, "SELECT id, state FROM sessions WHERE status = 'queued'").fetchall():
+                told = msgspec.json.decode(state)
+                told |= {name: tx.now.isoformat() for name in ("promised_at", "held_until") if name in told}
+                plain(tx, "UPDATE sessions SET state = ? WHERE id = ?", msgspec.json.encode(told).decode(), id_)
             plain(tx, "UPDATE timers SET due_us = ? WHERE name = 'round'", to_us(tx.now))
             tx.ring(Bell.TIMERS, str(to_us(tx.now)))
 

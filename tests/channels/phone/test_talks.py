@@ -477,6 +477,89 @@ def test_a_talk_that_nobody_follows_is_passed_on_all_the_same(play):
     play(story)
 
 
+def test_a_caller_who_was_on_hold_and_passed_on_is_put_on_hold_again(play):
+    """By whoever has them then; and passed on once more."""
+
+    async def story(house: Telephone) -> None:
+        ann, caller = await talks(house)
+        bob = await house.operator("bob", "103")
+        await house.does(Hold, ann)
+        await house.apart()
+        await house.does(Transfer, ann, to_operator=bob)
+        await house.session(status="active", operator_id=bob)
+        await house.joined()
+        assert (await house.call_row(operator_id=bob))["parked"] == 0
+        await house.does(Hold, bob)
+        await house.apart()
+        await house.does(Resume, bob)
+        await house.call_row(parked=0)
+        await house.joined()
+        await house.does(Transfer, bob, to_operator=ann)
+        await house.session(status="active", operator_id=ann)
+        await house.joined()
+        await house.closes(ann)
+        await house.hung_up(caller)
+        await house.ended()
+
+    play(story)
+
+
+def test_a_phone_that_is_put_down_on_hold_while_we_are_away(play):
+    """Nobody was told: the caller is asked after at the next look."""
+
+    async def story(house: Telephone) -> None:
+        ann, caller = await talks(house)
+        await house.does(Hold, ann)
+        await house.apart()
+        await house.fall_silent()
+        await house.puts_down(ann)
+        await house.answer()
+        await house.session(status="active", operator_id=ann, offer_no=2)
+        await house.joined()
+        await house.closes(ann)
+        await house.hung_up(caller)
+        await house.ended()
+
+    play(story)
+
+
+def test_a_colleague_who_was_asked_before_we_died(play):
+    """They speak on; when they put down the phone the operator is with the caller again."""
+
+    async def story(house: Telephone) -> None:
+        ann, bob, caller = await asks(house)
+        await house.session(status="active", consult_lifted=True)
+        await house.restart()
+        await house.puts_down(bob)
+        await house.session(status="active", operator_id=ann, held=None, consulted=None)
+        await house.call_row(parked=0)
+        await house.joined()
+        assert sorted(await house.rows("SELECT reserved, calls FROM budgets")) == [(0, 0), (50, 1)]
+        await house.closes(ann)
+        await house.hung_up(caller)
+        await house.ended()
+
+    play(story)
+
+
+def test_what_was_wanted_while_we_were_away_is_done(play):
+    """No bell rings for it any more."""
+
+    async def story(house: Telephone) -> None:
+        ann, caller = await talks(house)
+        bob = await house.operator("bob", "103")
+        await house.fall_silent()
+        await house.does(Transfer, ann, to_operator=bob)
+        await house.session(status="offered", offered_to=[bob])
+        await house.answer()
+        await house.session(status="active", operator_id=bob, offer_no=2)
+        await house.closes(bob)
+        await house.hung_up(caller)
+        await house.ended()
+
+    play(story)
+
+
 def test_a_caller_on_hold_outlives_us(play):
     """Both ask again, and are joined when the operator wants it."""
 
