@@ -57,6 +57,7 @@ class Leg:
         self._writer = writer
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._turn = asyncio.Lock()
+        self._sleepers: list[asyncio.Event] = []
         self._asking = False
         self._closed = False
         self._pump = asyncio.get_running_loop().create_task(self._read(), name="AGI lines")
@@ -65,6 +66,17 @@ class Leg:
     def closed(self) -> bool:
         """Return whether no command can be given any more."""
         return self._closed
+
+    def wake(self, sleeper: asyncio.Event) -> None:
+        """Let *sleeper* be set as soon as the leg is hung up: who waits for that and something else waits for one thing."""
+        self._sleepers.append(sleeper)
+        if self.hungup.is_set():
+            sleeper.set()
+
+    def _hang_up(self) -> None:
+        self.hungup.set()
+        for sleeper in self._sleepers:
+            sleeper.set()
 
     async def execute(self, action: _Action, seconds: float = COMMAND_SECONDS) -> _Response:
         """Give the command and return what *action* makes of the reply.
@@ -163,7 +175,7 @@ class Leg:
             while True:
                 line = (await self._reader.readuntil(b"\n")).decode("utf-8", "replace").rstrip("\r\n")
                 if line == HANGUP:
-                    self.hungup.set()
+                    self._hang_up()
                 elif not self._asking:
                     log.warning("agi_line_unasked", length=len(line))
                 elif self._lines.qsize() < LINES_AHEAD_MAX:
@@ -180,7 +192,7 @@ class Leg:
         if not self._closed:
             self._closed = True
             self._lines.put_nowait(None)
-            self.hungup.set()
+            self._hang_up()
 
 
 class _Refused(Exception):

@@ -227,18 +227,20 @@ class Office:
 class Watch:
     """Waits on a leg for what changes about its call."""
 
+    __slots__ = ("changed", "leg")
+
     def __init__(self, leg: Leg, changed: asyncio.Event) -> None:
         self.leg = leg
         self.changed = changed
+        leg.wake(changed)
 
     async def wait(self, seconds: float = SWEEP_SECONDS) -> None:
         """Wait until the session looks different, the leg is hung up, or for *seconds*."""
-        waits = [asyncio.ensure_future(self.changed.wait()), asyncio.ensure_future(self.leg.hungup.wait())]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
+        # Hundreds of callers wait at a time: no task for each.
+        if not self.leg.hungup.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.changed.wait()
 
     async def gone(self) -> bool:
         """Wait until Asterisk says that the leg is hung up, or taken elsewhere, which it does behind an answer; False: it does not."""

@@ -57,6 +57,8 @@ from tests.support.store import AnyStore, open_store, plain
 T = TypeVar("T")
 LOCAL = [ip_network("127.0.0.0/8")]
 WAIT_SECONDS = 60.0
+JOINED = "joined 'simple_bridge'"
+"""What Asterisk logs of each channel that begins to speak with another."""
 OURS = """
 [general]
 static=yes
@@ -369,6 +371,15 @@ class Telephone:
 
         await self.until(look)
 
+    async def leaves(self) -> None:
+        """Let the caller of the latest call be gone."""
+        ((leg,),) = await self.rows("SELECT leg FROM calls ORDER BY came_us DESC LIMIT 1")
+        await self.console(f"channel request hangup {leg}")
+
+    async def joins(self) -> int:
+        """Return how often a channel has been joined to others, since the exchange was started."""
+        return (await asyncio.to_thread(self.pbx.log)).count(JOINED)
+
     async def apart(self) -> None:
         """Wait until the caller of the latest call is on hold, and their operator waits beside."""
 
@@ -541,4 +552,4 @@ def loudness(path: Path, hertz: float) -> float:
     return float(max(power, 0.0) ** 0.5 * 2 / max(1, len(samples)))
 
 
-__all__ = ["SECRET", "Line", "Telephone", "directory", "exchange", "loudness", "telephone"]
+__all__ = ["JOINED", "SECRET", "Line", "Telephone", "directory", "exchange", "loudness", "telephone"]

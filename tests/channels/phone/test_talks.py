@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from broker.domain import MessageId, OperatorId
+from broker.domain import MessageId, OperatorId, to_us
 from broker.events import Consult, Hold, Listen, Note, Resume, Transfer
-from tests.channels.phone.exchange import Line, Telephone, exchange, loudness, telephone
+from tests.channels.phone.exchange import JOINED, Line, Telephone, exchange, loudness, telephone
 from tests.support.asterisk import Asterisk
 from tests.support.sipphone import SipPhone
 
@@ -40,17 +40,18 @@ def play(pbx: tuple[Asterisk, Line], tmp_path: Path) -> Callable[..., Any]:
     return whole
 
 
-async def talks(house: Telephone, *, phone: str = "101", seconds: float = 20) -> tuple[OperatorId, Any]:
-    """Let somebody call, and Ann have them; return her and the caller."""
-    ann = await house.operator("ann", phone)
-    caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", str(int(seconds * 1_000)))
+async def talks(house: Telephone) -> tuple[OperatorId, Any]:
+    """Let somebody call, and Ann have them; return her and the caller, who stays until they are let go."""
+    ann = await house.operator("ann", "101")
+    caller = house.pbx.call("100", "caller.xml")
     await house.session(status="active", operator_id=ann)
     await house.joined()
     return ann, caller
 
 
 async def says_goodbye(house: Telephone, caller: Any) -> None:
-    """Let the caller hang up as their scenario says, and prove that all is whole and free."""
+    """Let the caller be gone, and prove that all is whole and free."""
+    await house.leaves()
     assert await house.hung_up(caller) == 0
     await house.ended()
 
@@ -62,14 +63,16 @@ def test_a_talk_is_passed_on_to_a_colleague(play):
     """Ann's phone is put down, the caller hears music until Bob lifts his; it is one call with one recording."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=5)
+        ann, caller = await talks(house)
         bob = await house.operator("bob", "103")
         began = (await house.call_row(talk_us=True))["talk_us"]
         await house.does(Transfer, ann, to_operator=bob)
         await house.session(status="active", operator_id=bob)
         await house.joined()
         assert await house.offers() == [("ann", "taken"), ("bob", "taken")]
+        await house.recorded(2)
         await says_goodbye(house, caller)
+        await house.silent()  # the recording is whole when its channel is gone
         row = await house.call_row(ended_us=True)
         assert (row["talk_us"], row["operator_id"]) == (began, bob)
         assert (await house.session(status="closed"))["operator_id"] == bob
@@ -137,16 +140,24 @@ def test_a_talk_is_passed_on_to_a_number_outside(play):
     """As a session it is over; the call is known until its real end, and what is said there is not recorded."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=4)
+        before = await house.joins()
+        ann, caller = await talks(house)
         await house.does(Transfer, ann, to_number="79000000103")
         closed = await house.session(status="closed")
         assert (closed["outcome"], closed["operator_id"], closed["forward_to"]) == ("forward", ann, "79000000103")
         assert await house.rows("SELECT reserved, calls FROM budgets") == [(0, 0)]
         row = await house.call_row(talk_ended_us=True)
         assert row["ended_us"] is None
+        await house.played_often(JOINED, before + 6)  # to Ann, to a wire to the number, and that to whoever has it
+
+        async def spoken() -> bool:
+            return bool(to_us(house.clock.now()) - row["talk_ended_us"] > 1_500_000)
+
+        await house.until(spoken)
         await says_goodbye(house, caller)
+        await house.silent()
         row = await house.call_row(ended_us=True)
-        assert row["ended_us"] - row["talk_ended_us"] > 1_000_000
+        assert row["ended_us"] > row["talk_ended_us"]
         with wave.open(str(house.folder / row["recording"])) as recording:
             recorded = recording.getnframes() / recording.getframerate()
         assert recorded < (row["talk_ended_us"] - row["talk_us"]) / 1e6 + 0.5
@@ -177,7 +188,7 @@ def test_a_phone_passes_its_caller_on_by_itself(play):
         bob = await house.operator("bob", "103", online=False)
         ann = await house.operator("ann", "107")
         phone = house.pbx.phone("107", "phone-passes-on.xml", "-key", "passed_to", "103", "-d", "700")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active", operator_id=ann)
         await house.comes(bob)
         await house.session(status="active", operator_id=bob)
@@ -197,13 +208,12 @@ def test_a_phone_that_passes_its_caller_on_to_nobody_leaves_them_in_the_queue(pl
         ann = await house.operator("ann", "107")
         bob = await house.operator("bob", "103", online=False)
         phone = house.pbx.phone("107", "phone-passes-on.xml", "-key", "passed_to", "103", "-d", "300", "-m", "1")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        caller = house.pbx.call("100", "caller.xml")
         again = await house.session(status="active", operator_id=ann)
         waits = await house.session(status="offered", offer_no=2)
         assert (again["operator_id"], waits["offered_to"], bob not in waits["offered_to"]) == (ann, [ann], True)
-        assert await house.hung_up(caller) == 0
+        await says_goodbye(house, caller)
         phone.end()
-        await house.ended()
 
     play(story)
 
@@ -213,13 +223,16 @@ def test_a_phone_passes_its_caller_on_after_speaking_with_whoever_is_next(play, 
     """An attended transfer by the phone's own keys: the session follows, to a colleague, or to the end when it is a number outside."""
 
     async def story(house: Telephone) -> None:
+        before = await house.joins()
         ann = await house.operator("ann", "108")
         phone = await SipPhone.at("108", house.pbx.ports["108"], house.pbx.sip)
         caller = house.pbx.call("100", "caller.xml")
         first = await phone.lifted()
         await house.session(status="active", operator_id=ann)
         bob = await house.operator("bob", "103")
-        await phone.joins(first, await phone.calls(to))
+        second = await phone.calls(to)
+        await house.played_often(JOINED, before + 4)  # a phone that passes on before they speak passes on to nobody
+        await phone.joins(first, second)
         if to == "103":
             await house.session(status="active", operator_id=bob)
             assert sorted(await house.rows("SELECT reserved, calls FROM budgets")) == [(0, 0), (50, 1)]
@@ -232,7 +245,8 @@ def test_a_phone_passes_its_caller_on_after_speaking_with_whoever_is_next(play, 
         await house.puts_down(bob)  # or whoever has the phone of that number outside
         closed = await house.session(status="closed")
         assert closed["operator_id"] == (bob if to == "103" else ann)
-        await says_goodbye(house, caller)
+        assert await house.hung_up(caller) == 0
+        await house.ended()
         phone.close()
         row = await house.call_row(ended_us=True)
         assert row["ended_us"] - row["talk_us"] > 1_000_000
@@ -248,7 +262,7 @@ def test_a_caller_is_put_on_hold_and_spoken_with_again(play):
     """Both are taken apart, and joined again; the session is the operator's all the time."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=8)
+        ann, caller = await talks(house)
         for _ in range(2):
             await house.does(Hold, ann)
             await house.session(status="active", held=True)
@@ -287,7 +301,7 @@ def test_a_caller_who_hangs_up_on_hold_frees_the_operator(play):
     """Their phone is put down too."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=2)
+        ann, caller = await talks(house)
         await house.does(Hold, ann)
         await house.apart()
         await says_goodbye(house, caller)
@@ -301,7 +315,7 @@ def test_without_the_manager_interface_nobody_is_put_on_hold(play):
     """They talk on; the call says why, in words for an administrator."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=2)
+        ann, caller = await talks(house)
         await house.does(Hold, ann)
         row = await house.call_row(problem=True)
         assert "could not be put on hold" in row["problem"]
@@ -314,9 +328,9 @@ def test_without_the_manager_interface_nobody_is_put_on_hold(play):
 # --- a colleague is asked
 
 
-async def asks(house: Telephone, bob: str = "103", **how: Any) -> tuple[OperatorId, OperatorId, Any]:
+async def asks(house: Telephone, bob: str = "103") -> tuple[OperatorId, OperatorId, Any]:
     """Let Ann, who talks, ask Bob; return both and the caller."""
-    ann, caller = await talks(house, **how)
+    ann, caller = await talks(house)
     colleague = await house.operator("bob", bob)
     await house.does(Consult, ann, colleague=colleague)
     return ann, colleague, caller
@@ -395,7 +409,7 @@ def test_a_colleague_is_not_rung_for_a_caller_who_has_gone(play):
     """Their phone stops."""
 
     async def story(house: Telephone) -> None:
-        _, _, caller = await asks(house, "102", seconds=2)
+        _, _, caller = await asks(house, "102")
         await says_goodbye(house, caller)
         await house.silent()
 
@@ -430,7 +444,7 @@ def test_listening_ends_with_the_talk(play):
     """The supervisor's phone is put down."""
 
     async def story(house: Telephone) -> None:
-        ann, caller = await talks(house, seconds=3)
+        ann, caller = await talks(house)
         olga = await house.supervisor("olga", "103")
         await house.does(Listen, olga)
         await house.session(status="active", operator_id=ann, listeners=[olga])
