@@ -383,10 +383,8 @@ class Followed:
             return
         if not record or self._call.attempt > 1:
             await leg.app("StopMixMonitor")  # also one that whoever was here before us has begun without saying so
-        if not record:
-            pass
         # What was said before stays: a second file of that name would take its place. (b: while it is joined to somebody, a: append)
-        elif await leg.app("MixMonitor", f"{self._office.folders.there}/{name}", "ab") < 0:
+        if record and await leg.app("MixMonitor", f"{self._office.folders.there}/{name}", "ab") < 0:
             log.error("recording_not_begun", conversation_id=self._call.id)
             return
         self._records = record

@@ -48,25 +48,27 @@ class Keeping:
     async def look(self) -> int:
         """Delete what is older; return of how many calls. Raises StoreError."""
         deleted = 0
-        while True:
-            before = self._clock.now() - self._kept
-            old = await self._store.read(lambda tx: ledger.old_sounds(tx, before, AT_ONCE))  # noqa: B023
-            gone = []
-            for call, *names in old:
-                if not await asyncio.to_thread(self._delete, names):
-                    return deleted  # the next ones are in the same folder
-                gone.append(call)
+        while (gone := await self._look_at_some()) == AT_ONCE:
+            deleted += gone
+        return deleted + gone
 
-            def tell(tx: Tx) -> None:
-                for call in gone:  # noqa: B023
-                    ledger.deleted(tx, call)
+    async def _look_at_some(self) -> int:
+        """Delete what there is of the oldest calls; return of how many: fewer than AT_ONCE when no more can be."""
+        before = self._clock.now() - self._kept
+        gone = []
+        for call, *names in await self._store.read(lambda tx: ledger.old_sounds(tx, before, AT_ONCE)):
+            if not await asyncio.to_thread(self._delete, names):
+                break  # the next ones are in the same folder
+            gone.append(call)
 
-            if gone:
-                await self._store.write(tell)
-                deleted += len(gone)
-                log.info("recordings_deleted", calls=len(gone))
-            if len(old) < AT_ONCE:
-                return deleted
+        def tell(tx: Tx) -> None:
+            for call in gone:
+                ledger.deleted(tx, call)
+
+        if gone:
+            await self._store.write(tell)
+            log.info("recordings_deleted", calls=len(gone))
+        return len(gone)
 
     def _delete(self, names: list[str]) -> bool:
         for name in filter(None, names):
