@@ -40,7 +40,7 @@ import structlog
 if TYPE_CHECKING:
     from broker.config import Settings
     from broker.control import Asker
-    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory, LineSettings
+    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory, LineId, LineSettings
     from broker.errors import StoreBroken
     from broker.leases import Fence, Run
     from broker.outbound import SenderLoop
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from broker.transport.redis import RedisTransport
     from broker.web.server import Server
     from broker.web.wiring import CallsOut
+    from channels.widget.callbacks import Callbacks
     from routing.replaying import Read, Written
 
 T = TypeVar("T")
@@ -567,6 +568,7 @@ class Process:
             limits=Limits(**settings.visitor.model_dump()),
             address_of=addresses.client,
             own_origin=addresses.own_origin,
+            callbacks=self._callbacks(),
         )
         self.gateway = Gateway(self.parts, self.transport, self.directory)
         self.directory.on_change(self.gateway.settings_changed)
@@ -1045,6 +1047,15 @@ class Process:
         from channels.phone.asking import CallsOut
 
         return CallsOut(self.directory, self._channel)
+
+    def _callbacks(self) -> Callbacks | None:
+        from channels.widget.callbacks import Callbacks
+
+        out = self.parts.calls_out
+        return Callbacks(out, self._first_open) if out is not None else None
+
+    def _first_open(self, line_id: LineId, at: datetime) -> datetime:
+        return self.house.openings.first_open(line_id, at)
 
     def _line_settings(self, channel: Channel) -> LineSettings:
         return self.directory().lines[channel.line_id].settings

@@ -118,6 +118,8 @@ class VisitorLimits(_Group):
     frames_burst: Count = 100
     conversations_per_hour: Count = 30
     """New ones from one address."""
+    callbacks_per_hour: Count = 5
+    """Calls asked for from one address."""
     sockets_per_address: Count = 20
     sockets: Count = 5_000
     hello_seconds: Seconds = 5.0

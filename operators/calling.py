@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import bindparam, select
 
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import ConversationId, Directory, Line, LineId, LoadKind, PointKind
+from broker.domain import ConversationId, Directory, Line, LineId, LoadKind
 from broker.errors import BadInput, Forbidden
 from broker.events import Codec, ContactMessage, Event
-from broker.inbound import points
+from broker.inbound import is_banned_at, points
 from broker.ports import Tx
 from broker.store.sql import cols, sql
-from broker.store.tables import budgets, contact_points, contacts, inputs, messages
+from broker.store.tables import budgets, inputs, messages
 from broker.web.wiring import CallsOut
 from operators import threads
 from operators.cards import Watched
@@ -29,16 +29,6 @@ DAYS_MAX = 30
 """How far ahead a call may be promised."""
 
 _BUDGET = sql(select(*cols(budgets, "budget reserved calls")).where(budgets.c.operator_id == bindparam("operator")))
-_BANNED = sql(
-    select(contacts.c.id)
-    .join_from(contact_points, contacts, contacts.c.id == contact_points.c.contact_id)
-    .where(
-        contact_points.c.kind == PointKind.PHONE.value,
-        contact_points.c.scope == "",
-        contact_points.c.value == bindparam("number"),
-        contacts.c.banned_us.is_not(None),
-    )
-)
 _STORED = sql(
     select(*cols(inputs, "conversation_id seq event")).where(
         inputs.c.origin == bindparam("channel"), inputs.c.external_id == bindparam("external")
@@ -118,7 +108,7 @@ def enter(tx: Tx, actor: Actor, wish: Wish, out: CallsOut | None, directory: Dir
     contact = threads.seen_contact(tx, actor, about) if about else None
     line = _line(actor, wish, watched, directory, can)
     number = _as_dialled(wish.number, line.settings.region)
-    if (contact is not None and contact.banned) or tx.one(_BANNED, number=number) is not None:
+    if (contact is not None and contact.banned) or is_banned_at(tx, number):
         raise Refusal("banned")
     due = _due(tx, wish)
     _refuse_without_phone(tx, actor, wish, line, directory)

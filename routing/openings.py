@@ -70,6 +70,11 @@ class Openings:
         stretch = self.of_line(line_id, now)
         return OPEN if stretch.open else HoursView(open=False, opens_at=stretch.opens_at)
 
+    def first_open(self, line_id: LineId, at: datetime) -> datetime:
+        """Return when the line is open first, from *at* on; *at* itself when it never opens."""
+        calendar = self.calendar(line_id)
+        return at if calendar is None or calendar.is_open(at) else calendar.next_opening(at) or at
+
     def calendar(self, line_id: LineId) -> Calendar | None:
         """Return the line's calendar; None: always open."""
         hours = self._lines.get(line_id)

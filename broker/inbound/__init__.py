@@ -8,7 +8,7 @@ and blocks nobody. Every input of a conversation takes the next `seq` under the 
 """
 
 from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, undecided
-from broker.inbound.contacts import set_banned, set_priority, set_responsible
+from broker.inbound.contacts import is_banned, is_banned_at, set_banned, set_priority, set_responsible
 
 __all__ = [
     "Accepted",
@@ -17,6 +17,8 @@ __all__ = [
     "accept_each",
     "bury",
     "enter",
+    "is_banned",
+    "is_banned_at",
     "prepare",
     "set_banned",
     "set_priority",

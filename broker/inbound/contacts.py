@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, delete, select, update
 
-from broker.domain import NAME_MAX, ChannelId, ContactId, OperatorId, Person, PointKind, to_us
+from broker.domain import NAME_MAX, ChannelId, ContactId, ConversationId, OperatorId, Person, PointKind, to_us
 from broker.inbound.points import Evidence, Point
 from broker.ports import Tx
 from broker.store.sql import insert_new, insert_row, sql
@@ -58,6 +58,21 @@ _MOVE_CONVERSATIONS = sql(
     update(conversations).values(contact_id=bindparam("to"), claimed=1).where(conversations.c.contact_id == bindparam("contact"))
 )
 _BANNED = sql(select(contacts.c.id).where(contacts.c.id == bindparam("contact"), contacts.c.banned_us.is_not(None)))
+_BANNED_IN = sql(
+    select(contacts.c.id)
+    .join_from(conversations, contacts, contacts.c.id == conversations.c.contact_id)
+    .where(conversations.c.id == bindparam("conversation"), contacts.c.banned_us.is_not(None))
+)
+_BANNED_AT = sql(
+    select(contacts.c.id)
+    .join_from(contact_points, contacts, contacts.c.id == contact_points.c.contact_id)
+    .where(
+        contact_points.c.kind == PointKind.PHONE.value,
+        contact_points.c.scope == "",
+        contact_points.c.value == bindparam("number"),
+        contacts.c.banned_us.is_not(None),
+    )
+)
 _BAN = sql(
     update(contacts)
     .values(banned_us=bindparam("since_us"), changed_us=bindparam("now_us"))
@@ -148,6 +163,16 @@ def set_banned(tx: Tx, contact: ContactId, *, banned: bool) -> None:
     """Let what the contact writes from now on open no session, or open one again; it is kept either way."""
     now_us = to_us(tx.now)
     tx.run(_BAN, contact=contact, since_us=now_us if banned else None, now_us=now_us)
+
+
+def is_banned(tx: Tx, conversation: ConversationId) -> bool:
+    """Return whether the conversation's contact is banned."""
+    return tx.one(_BANNED_IN, conversation=conversation) is not None
+
+
+def is_banned_at(tx: Tx, number: str) -> bool:
+    """Return whether the contact whose phone *number* is, E.164, is banned."""
+    return tx.one(_BANNED_AT, number=number) is not None
 
 
 def set_responsible(tx: Tx, contact: ContactId, operator: OperatorId | None) -> None:

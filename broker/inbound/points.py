@@ -24,6 +24,16 @@ _PHONE_TRIES = 20
 _SCANNED = 8_000
 
 
+_SERVICES = frozenset(
+    {
+        phonenumbers.PhoneNumberType.PREMIUM_RATE,
+        phonenumbers.PhoneNumberType.SHARED_COST,
+        phonenumbers.PhoneNumberType.TOLL_FREE,
+        phonenumbers.PhoneNumberType.UAN,
+    }
+)
+
+
 class Evidence(StrEnum):
     """How we know that a point is this person's; only what they told of themselves recognises a known contact."""
 
@@ -59,6 +69,16 @@ def phone(written: str, region: str) -> str:
         field="phone",
         code="bad_details",
     )
+
+
+def is_costly(number: str) -> bool:
+    """Return whether *number*, E.164, is one of a service: who calls it may pay more than for a call, and reaches no customer."""
+    return phonenumbers.number_type(phonenumbers.parse(number)) in _SERVICES
+
+
+def is_of(number: str, region: str) -> bool:
+    """Return whether *number*, E.164, has the country code of *region*."""
+    return phonenumbers.parse(number).country_code == phonenumbers.country_code_for_region(region)
 
 
 def email(written: str) -> str:

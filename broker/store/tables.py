@@ -114,6 +114,17 @@ channels = _table(
     Index("uq_channels_slug", "slug", unique=True),
     Index("ix_channels_line", "line_id"),
 )
+# What callers hear that is not of the telephone exchange: whoever is beside one writes it into its folder.
+sounds = _table(
+    "operators",
+    "sounds",
+    Column("slug", _Text, primary_key=True),  # by which settings name it
+    _text("digest"),  # of what is heard
+    _int("milliseconds"),
+    _int("music", default=0),  # its place among the classes of music on hold, from 1; 0: it is none
+    Column("wav", LargeBinary, nullable=False),
+    _us("changed_us"),
+)
 seats = _table(
     "operators",
     "seats",
@@ -567,6 +578,13 @@ calls = _table(
         "came_us",
         sqlite_where=text("ended_us IS NULL"),
         postgresql_where=text("ended_us IS NULL"),
+    ),
+    # Those that we make and that are not over: few, by whom they are to reach.
+    Index(
+        "ix_calls_waiting",
+        "number",
+        sqlite_where=text("outgoing = 1 AND ended_us IS NULL"),
+        postgresql_where=text("outgoing = 1 AND ended_us IS NULL"),
     ),
     # Those that have something to be heard: what is deleted when its time is over is not looked at again.
     Index(

@@ -22,7 +22,7 @@ from broker.access.cookies import token_in
 from broker.access.logins import Logins
 from broker.access.passwords import Passwords
 from broker.config import Settings
-from broker.domain import ConversationId, LineId, OperatorId
+from broker.domain import ConversationId, LineId, OperatorId, Source
 from broker.errors import NotAuthenticated
 from broker.ports import Clock, Store, Tx
 from broker.store.journal import Position
@@ -47,11 +47,16 @@ class CallsOut(Protocol):
         customer: str = "",
         by: OperatorId | None = None,
         now: bool = False,
+        source: Source | None = None,
     ) -> ConversationId | None:
         """Enter a call to *number* at *due*, once under the same *name*; return its conversation, None: it could not be read.
 
-        *by*: by whom if they can; *now*: by them alone. Raises BadInput for a line without a number, or what is none.
+        *by*: by whom if they can; *now*: by them alone; *source*: where the customer asked for it. Raises BadInput for a line without a
+        number, or what is none.
         """
+
+    def waiting(self, tx: Tx, number: str) -> int:
+        """Return how many calls to *number*, E.164, are to be made yet, or are being made."""
 
 
 @dataclass(frozen=True, slots=True)

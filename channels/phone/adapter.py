@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from broker.complaints import channel_settings
-from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, OperatorId, Person
+from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId, LoadKind, OperatorId, Person, Source
 from broker.errors import BadInput, Rejected
 from broker.events import AsksCallback, Incoming, Rang
 from broker.inbound import points
@@ -76,6 +76,8 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     operator_id: OperatorId | None = None
     now: bool = False
+    source: Source | None = None
+    """Where the customer asked for it."""
 
 
 _wanted = msgspec.json.Decoder(Wanted).decode
@@ -109,7 +111,15 @@ def raw_of(call: Came) -> Raw:
 
 
 def wanted(
-    key: str, number: str, due: datetime, region: str, *, name: str = "", by: OperatorId | None = None, now: bool = False
+    key: str,
+    number: str,
+    due: datetime,
+    region: str,
+    *,
+    name: str = "",
+    by: OperatorId | None = None,
+    now: bool = False,
+    source: Source | None = None,
 ) -> Wanted:
     """Return a call that is to be made; *region* is where a number without its country's code is from. Raises BadInput."""
     try:
@@ -119,7 +129,7 @@ def wanted(
         dialled, phone = "".join(sign for sign in number if sign not in " ()-.\u00a0"), False
     if not _NUMBER.fullmatch(dialled):
         raise BadInput(f"“{number[:40]}” is not a number that can be called; write digits, with or without a +", field="number")
-    return Wanted(key, dialled, due, phone, name[:100], by, now)
+    return Wanted(key, dialled, due, phone, name[:100], by, now, source)
 
 
 def raw_of_wanted(call: Wanted, external_id: str) -> Raw:
@@ -129,7 +139,7 @@ def raw_of_wanted(call: Wanted, external_id: str) -> Raw:
 
 def _incoming(call: Wanted) -> Incoming:
     person = Person(call.out, name=call.name, phones=(call.out,) if call.phone else ())
-    return Incoming(call.key, person, AsksCallback(call.out, call.due, call.operator_id, call.now))
+    return Incoming(call.key, person, AsksCallback(call.out, call.due, call.operator_id, call.now), call.source)
 
 
 class PhoneChannel:

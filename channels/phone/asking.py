@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from broker.domain import ChannelId, ConversationId, Directory, LineId, OperatorId
+from broker.domain import ChannelId, ConversationId, Directory, LineId, OperatorId, Source
 from broker.errors import BadInput
 from broker.inbound import accept, prepare
 from broker.ports import Channel, Tx
@@ -24,14 +24,15 @@ def ask(
     customer: str = "",
     by: OperatorId | None = None,
     now: bool = False,
+    source: Source | None = None,
 ) -> ConversationId | None:
     """Enter a call that is to be made from *channel*; return its conversation, None: nobody can read it.
 
-    *name* is its asker's own: asked under it again it is the same call. *customer* is the customer's name, as far as it is known. Raises
-    BadInput for a number that cannot be called.
+    *name* is its asker's own: asked under it again it is the same call. *customer* is the customer's name, as far as it is known, *source*
+    where they asked for it. Raises BadInput for a number that cannot be called.
     """
     settings = directory.lines[channel.line_id].settings
-    call = wanted(f"out-{tx.new_id()}", number, due, settings.region, name=customer, by=by, now=now)
+    call = wanted(f"out-{tx.new_id()}", number, due, settings.region, name=customer, by=by, now=now, source=source)
     (accepted,) = accept(tx, channel.id, prepare(channel, [raw_of_wanted(call, name)], settings))
     if accepted.conversation_id is not None and accepted.fresh:
         ledger.begin_out(tx, accepted.conversation_id, channel.id, call.out)
@@ -65,6 +66,7 @@ class CallsOut:
         customer: str = "",
         by: OperatorId | None = None,
         now: bool = False,
+        source: Source | None = None,
     ) -> ConversationId | None:
         """See `ask`; the line calls from its first number by name. Raises BadInput for a line that has none, and as `ask` does."""
         directory = self._directory()
@@ -73,7 +75,11 @@ class CallsOut:
         channel = next((one for one in made if isinstance(one, PhoneChannel)), None)
         if channel is None:
             raise BadInput("this line has no number to call from; choose another", field="line_id")
-        return ask(tx, directory, channel, name, number, due, customer=customer, by=by, now=now)
+        return ask(tx, directory, channel, name, number, due, customer=customer, by=by, now=now, source=source)
+
+    def waiting(self, tx: Tx, number: str) -> int:
+        """See `broker.web.wiring.CallsOut`."""
+        return ledger.waiting_for(tx, number)
 
 
 __all__ = ["CallsOut", "ask"]

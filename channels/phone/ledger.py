@@ -106,6 +106,11 @@ _OPEN_OUT = sql(
     .order_by(calls.c.came_us)
     .limit(1_000)
 )
+_WAITING_FOR = sql(
+    select(func.count())
+    .select_from(calls)
+    .where(calls.c.number == bindparam("number"), calls.c.ended_us.is_(None), calls.c.outgoing == 1)
+)
 _CALL = sql(select(*cols(calls, _COLUMNS)).where(calls.c.conversation_id == bindparam("conversation")))
 _LIFTED_OUT = sql(
     update(calls)
@@ -428,6 +433,13 @@ def begin_out(tx: Tx, conversation: ConversationId, channel: ChannelId, number: 
     """Keep a call that is to be made to *number*."""
     tx.ring(Bell.CALL, conversation)
     tx.run(_NEW_OUT, conversation_id=conversation, channel_id=channel, number=number, came_us=to_us(tx.now), outgoing=1)
+
+
+def waiting_for(tx: Tx, number: str) -> int:
+    """Return how many calls that we make to *number* are not over."""
+    row = tx.one(_WAITING_FOR, number=number)
+    assert row is not None
+    return int(row[0])
 
 
 def open_out(tx: Tx, channels: Collection[ChannelId]) -> list[tuple[Call, str]]:

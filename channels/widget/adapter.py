@@ -14,7 +14,7 @@ from broker.domain import Capabilities, ChannelId, ChannelRow, Delivered, LineId
 from broker.errors import BadInput
 from broker.events import Incoming, Pressed, Saw, Told, Wrote
 from broker.ports import Delivery, Outbound, Raw
-from channels.widget.frames import Details, Press, Say, Seen
+from channels.widget.frames import Callback, Details, Press, Say, Seen
 
 KIND = "widget"
 CAPABILITIES = Capabilities(delivered=Delivered.STREAM, load=LoadKind.CHAT, idempotent=True, reaches_absent=False, buttons=True)
@@ -24,7 +24,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """A visitor's frame as it is stored raw: what they said, who they are, where they were."""
 
     visitor: str
-    frame: Say | Details | Seen | Press
+    frame: Say | Details | Seen | Press | Callback
     source: Source | None = None
     lang: str = ""
 
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Envelope).decode
 encode = msgspec.json.Encoder().encode
 
 
-def same(body: bytes, frame: Say | Details | Seen | Press) -> bool:
+def same(body: bytes, frame: Say | Details | Seen | Press | Callback) -> bool:
     """Return whether the stored *body* holds what *frame* says; the page it was said from may be another."""
     stored = _decode(body).frame
     if isinstance(stored, Say) and isinstance(frame, Say):
@@ -72,10 +72,11 @@ class WidgetChannel:
             return Incoming(envelope.visitor, person, Saw(frame.upto, frame.read))
         if isinstance(frame, Press):
             return Incoming(envelope.visitor, person, Pressed(frame.value))
+        email = frame.email if isinstance(frame, Details) else ""
         told = Person(
             envelope.visitor,
             name=frame.name.strip(),
-            emails=(frame.email,) if frame.email.strip() else (),
+            emails=(email,) if email.strip() else (),
             phones=(frame.phone,) if frame.phone.strip() else (),
             language=envelope.lang,
         )

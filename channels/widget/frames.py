@@ -13,6 +13,8 @@ JSON text frames, one object each, the tag in `t`. The TypeScript in web/shared 
                                  ←   ack(id, seq, at)
     press(id, value)             →                              a button of a message
                                  ←   ack(id, seq, at)
+    callback(id, phone, at?)     →                              they want to be called
+                                 ←   promised(id, phone, at)    stored: it is in the line's queue
                                  ←   hours(ask, …)              the line has opened or closed
     older(before)                →
                                  ←   history(messages, more)
@@ -85,6 +87,15 @@ class Press(_In, frozen=True, tag="press"):
     value: Annotated[str, Meta(max_length=64)]
 
 
+class Callback(_In, frozen=True, tag="callback"):
+    """The visitor wants to be called: at *at*, epoch milliseconds, at most 30 days ahead; 0: as soon as somebody can."""
+
+    id: Id
+    phone: Short
+    name: Short = ""
+    at: Place = 0
+
+
 class Seen(_In, frozen=True, tag="seen"):
     """Everything up to *upto* has arrived; *read*: and was on a visible screen."""
 
@@ -106,7 +117,7 @@ class Ping(_In, frozen=True, tag="ping"):
     """Are you there? Sent every 25 s when nothing else was."""
 
 
-VisitorFrame = Hello | Say | Details | Press | Seen | Typing | Older | Ping
+VisitorFrame = Hello | Say | Details | Press | Callback | Seen | Typing | Older | Ping
 
 
 class _Out(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
@@ -157,6 +168,8 @@ class Welcome(_Out, frozen=True, tag="welcome"):
     """True: beside what is required, an e-mail or a phone is, whichever they like."""
     opens_at: int = 0
     """When the line opens, epoch milliseconds; 0: it is open, or nobody knows."""
+    callback: bool = False
+    """True: they may ask to be called."""
 
 
 class Ack(_Out, frozen=True, tag="ack"):
@@ -165,6 +178,14 @@ class Ack(_Out, frozen=True, tag="ack"):
     id: str
     seq: int
     at: int
+
+
+class Promised(_Out, frozen=True, tag="promised"):
+    """They will be called at *phone*, as it is dialled, once *at* has come, epoch milliseconds; 0: as soon as somebody can."""
+
+    id: str
+    phone: str
+    at: int = 0
 
 
 class Message(_Out, frozen=True, tag="message"):
@@ -204,7 +225,8 @@ class OperatorTyping(_Out, frozen=True, tag="typing"):
 class Refused(_Out, frozen=True, tag="refused"):
     """That frame was not accepted.
 
-    Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used.
+    Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used; of a callback also no_callback
+    (there is none here), bad_phone, bad_time, promised (that number will be called already).
     """
 
     id: str
@@ -225,4 +247,4 @@ class Pong(_Out, frozen=True, tag="pong"):
     """Here."""
 
 
-ServerFrame = Welcome | Ack | Message | History | State | Hours | OperatorTyping | Refused | Error | Pong
+ServerFrame = Welcome | Ack | Promised | Message | History | State | Hours | OperatorTyping | Refused | Error | Pong

@@ -42,8 +42,10 @@ from broker.rates import Bucket
 from broker.web.server import abort_of, here_of, unsent_of
 from channels.widget import history, shown
 from channels.widget.adapter import KIND, Envelope, WidgetChannel, encode, same
+from channels.widget.callbacks import Call, Callbacks, NoCall
 from channels.widget.frames import (
     Ack,
+    Callback,
     Details,
     Error,
     Hello,
@@ -55,6 +57,7 @@ from channels.widget.frames import (
     Ping,
     Pong,
     Press,
+    Promised,
     Refused,
     Say,
     Seen,
@@ -184,6 +187,7 @@ class _Socket:
         "_queued",
         "_send",
         "_unsent",
+        "asked_from",
         "closing",
         "has",
         "here",
@@ -214,6 +218,9 @@ class _Socket:
         """Up to where it had everything when it came."""
         self.ready = False
         self.source: Source | None = None
+        """Where they look, until it was stored with something that they said."""
+        self.asked_from: Source | None = None
+        """Where they look."""
         self.text_language = ""
 
     async def say(self, *frames: ServerFrame) -> None:
@@ -296,7 +303,9 @@ class VisitorGate:
         limits: Limits,
         address_of: Callable[[Scope], str],
         own_origin: Callable[[Scope, str], bool],
+        callbacks: Callbacks | None = None,
     ) -> None:
+        """*callbacks*: None where nobody can be called."""
         self._store = store
         self._transport = transport
         self._clock = clock
@@ -306,6 +315,7 @@ class VisitorGate:
         self._address_of = address_of
         self._own_origin = own_origin
         self._addresses = Addresses(limits)
+        self._callbacks = callbacks
         self._visitors: dict[tuple[ChannelId, str], _Visitor] = {}
         self._by_conversation: dict[ConversationId, _Visitor] = {}
         self._buckets: dict[tuple[ChannelId, str], Bucket] = {}
@@ -409,7 +419,7 @@ class VisitorGate:
         if name is None:
             raise _Closed(BAD_TOKEN, Error("bad_token", "this visitor token is not ours; come again without it"))
         socket.text_language = frame.lang.replace("\x00", "")
-        socket.source = Source(frame.page, frame.title, frame.referrer, frame.utm)
+        socket.source = socket.asked_from = Source(frame.page, frame.title, frame.referrer, frame.utm)
         # Entered before the history is read: what comes meanwhile waits in the socket's queue instead of being missed.
         visitor = self._enter(channel.id, name, socket)
         try:
@@ -446,6 +456,7 @@ class VisitorGate:
                     text_max=TEXT_MAX,
                     reach=reach,
                     opens_at=hours.opens_at_ms,
+                    callback=self._calls(channel, settings) is not None,
                 )
             )
         except BaseException:
@@ -483,6 +494,8 @@ class VisitorGate:
                 await self._details(socket, visitor, frame, address)
             elif isinstance(frame, Press):
                 await self._press(socket, visitor, frame, address)
+            elif isinstance(frame, Callback):
+                await self._callback(socket, visitor, frame, address)
             elif isinstance(frame, Older):
                 await self._older(socket, visitor, frame)
             else:
@@ -574,6 +587,62 @@ class VisitorGate:
         if await self._accept(socket, visitor, [(frame, frame.id)]) is not None:
             told = (("name", frame.name), ("email", frame.email), ("phone", frame.phone))
             visitor.known |= {field for field, value in told if value.strip()}
+
+    def _calls(self, channel: ChannelRow, settings: WidgetSettings) -> Callbacks | None:
+        """Return what enters the calls that visitors of the channel ask for; None: they are not to."""
+        can = settings.callback and self._callbacks is not None and self._callbacks.are_made_from(channel.line_id)
+        return self._callbacks if can else None
+
+    async def _callback(self, socket: _Socket, visitor: _Visitor, frame: Callback, address: str) -> None:
+        row = self._directory().channels[visitor.channel_id]
+        settings, calls = settings_of(row), self._calls(row, settings_of(row))
+        if calls is None:
+            await socket.say(Refused(frame.id, "no_callback", "we make no calls from here"))
+            return
+        if await self._too_many(socket, visitor, frame.id, address):
+            return
+        try:
+            await self._promise(socket, visitor, _without_nul(frame), row, calls, address, abroad=settings.callback_abroad)
+        except NoCall as why:
+            wait = self._addresses.call_wait(address, self._clock.monotonic()) if why.code == "too_many" else 0.0
+            _REFUSED.labels(KIND, why.code).inc()
+            await socket.say(Refused(frame.id, why.code, why.text, round(wait, 3)))
+        except StoreError as error:
+            code = "full" if isinstance(error, StoreFull) else "unavailable"
+            _REFUSED.labels(KIND, code).inc()
+            await socket.say(Refused(frame.id, code, "we cannot take this just now; try again in a moment", FULL_RETRY_SECONDS))
+
+    async def _promise(
+        self,
+        socket: _Socket,
+        visitor: _Visitor,
+        frame: Callback,
+        row: ChannelRow,
+        calls: Callbacks,
+        address: str,
+        *,
+        abroad: bool,
+    ) -> None:
+        """Enter a call, and tell the visitor when it will be. Raises NoCall, and StoreError."""
+        line = self._directory().lines[row.line_id].settings
+        now = self._clock.now()
+        number = calls.number(frame.phone, line.region, abroad=abroad)
+        due, soon = calls.when(row.line_id, frame.at, now)
+        call = Call(f"{visitor.visitor}:{frame.id}", number, due, frame.name.strip(), socket.asked_from)
+        body = encode(Envelope(visitor.visitor, frame, socket.source, socket.text_language))
+        (asked,) = prepare(WidgetChannel(row, self._show), [Raw(call.name, body)], line)
+        may = not self._addresses.call_wait(address, self._clock.monotonic())
+        accepted, fresh = await self._store.write(lambda tx: calls.enter(tx, asked, row.id, row.line_id, call, may=may))
+        if not accepted.fresh and not same(accepted.stored, frame):
+            raise NoCall("id_used", "this id was used for something else; send it again under a new one")
+        (_ACCEPTED if accepted.fresh else _REPEATED).inc()
+        if fresh:
+            self._addresses.count_call(address, self._clock.monotonic())
+        visitor.known |= {"phone", *(["name"] if call.customer else [])}
+        socket.source = None
+        if visitor.conversation_id is None and accepted.conversation_id is not None:
+            self._begun(visitor, accepted.conversation_id)
+        await socket.say(Promised(frame.id, number, 0 if soon else to_us(due) // 1000))
 
     async def _seen(self, socket: _Socket, visitor: _Visitor, frame: Seen) -> None:
         # What was told before is not told again, nor of what there is not: a receipt is an input, and inputs cost a commit.
@@ -925,6 +994,10 @@ def _answer(frame: Say | Details | Seen | Press, id_: str, one: Accepted) -> Ack
     if not one.fresh and not same(one.stored, frame):
         return Refused(id_, "id_used", "this id was used for something else; send it again under a new one")
     return Ack(id_, one.seq or 0, to_us(one.at) // 1000)
+
+
+def _without_nul(frame: Callback) -> Callback:
+    return msgspec.structs.replace(frame, phone=frame.phone.replace("\x00", ""), name=frame.name.replace("\x00", ""))
 
 
 class _Gone(Exception):

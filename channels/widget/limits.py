@@ -23,6 +23,8 @@ class Limits:
     frames_burst: int = 100
     conversations_per_hour: int = 30
     """New ones from one address."""
+    callbacks_per_hour: int = 5
+    """Calls asked for from one address."""
     sockets_per_address: int = 20
     sockets: int = 5_000
     hello_seconds: float = 5.0
@@ -38,8 +40,8 @@ class Addresses:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._sockets: dict[str, int] = {}
-        self._begun: dict[str, deque[float]] = {}
-        self._forget_above = FORGET_ABOVE
+        self._begun = _Hourly(limits.conversations_per_hour)
+        self._called = _Hourly(limits.callbacks_per_hour)
         self.total = 0
 
     def enter(self, address: str) -> bool:
@@ -62,18 +64,43 @@ class Addresses:
 
     def begin(self, address: str, now: float) -> float:
         """Count a new conversation; return 0, or in how many seconds the next is welcome."""
-        begun = self._begun.setdefault(network_of(address), deque())
-        while begun and now - begun[0] >= HOUR:
-            begun.popleft()
-        if len(begun) >= self._limits.conversations_per_hour:
-            return HOUR - (now - begun[0])
-        begun.append(now)
-        if len(self._begun) > self._forget_above:
+        wait = self._begun.wait(network_of(address), now)
+        if not wait:
+            self._begun.count(network_of(address), now)
+        return wait
+
+    def call_wait(self, address: str, now: float) -> float:
+        """Return in how many seconds the next call may be asked for; 0: now."""
+        return self._called.wait(network_of(address), now)
+
+    def count_call(self, address: str, now: float) -> None:
+        """Count a call that was asked for."""
+        self._called.count(network_of(address), now)
+
+
+class _Hourly:
+    """What each address has done within the last hour."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._done: dict[str, deque[float]] = {}
+        self._forget_above = FORGET_ABOVE
+
+    def wait(self, address: str, now: float) -> float:
+        """Return in how many seconds it may be done again; 0: now."""
+        done = self._done.get(address)
+        while done and now - done[0] >= HOUR:
+            done.popleft()
+        return HOUR - (now - done[0]) if done and len(done) >= self._most else 0.0
+
+    def count(self, address: str, now: float) -> None:
+        """Say that it was done."""
+        self._done.setdefault(address, deque()).append(now)
+        if len(self._done) > self._forget_above:
             self._forget(now)
-        return 0.0
 
     def _forget(self, now: float) -> None:
-        for address in [a for a, begun in self._begun.items() if not begun or now - begun[-1] >= HOUR]:
-            del self._begun[address]
+        for address in [a for a, done in self._done.items() if not done or now - done[-1] >= HOUR]:
+            del self._done[address]
         # Twice what is left: looking at all of them stays rare, however many there are within the hour.
-        self._forget_above = max(FORGET_ABOVE, 2 * len(self._begun))
+        self._forget_above = max(FORGET_ABOVE, 2 * len(self._done))

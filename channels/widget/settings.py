@@ -27,6 +27,10 @@ class WidgetSettings:
     ask: tuple[Field, ...] = ("name", "email")
     """Fields of the form before the chat; empty: no form."""
     required: tuple[Field, ...] = ()
+    callback: bool = False
+    """Visitors may ask to be called, where the line has a number to call from."""
+    callback_abroad: bool = False
+    """Also in other countries than the line's `region`."""
 
 
 def settings_of(channel: ChannelRow) -> WidgetSettings:

@@ -17,15 +17,18 @@ from broker.clock import SystemClock, SystemIds
 from broker.domain import ChannelId, ConversationId, Directory, LineId, LoadKind
 from broker.inbound import undecided
 from broker.outbound import Sender, SenderLoop
-from broker.ports import Bell, Tx
+from broker.ports import Bell, Channel, Tx
 from broker.store import directory as directories
 from broker.store.sql import sql
 from broker.store.tables import channels
 from broker.transport.memory import MemoryTransport
 from broker.web.addresses import Addresses
 from broker.web.server import make_server
+from channels.phone.adapter import KIND_NAME, PhoneChannel
+from channels.phone.asking import CallsOut
 from channels.widget import shown
 from channels.widget.adapter import WidgetChannel
+from channels.widget.callbacks import Callbacks
 from channels.widget.gate import VisitorGate
 from channels.widget.limits import Limits
 from channels.widget.settings import check
@@ -67,6 +70,11 @@ class Visitor:
                 frame: dict[str, Any] = json.loads(await self.socket.recv())
                 if frame["t"] in ("ack", "refused"):
                     return frame
+
+    async def send_and_hear(self, **frame: Any) -> dict[str, Any]:
+        """Send a message and return its answer: an ack or a refusal."""
+        await self.send(**frame)
+        return await self.answer()
 
     async def next(self, kind: str, **like: Any) -> dict[str, Any]:
         """Return the next frame of *kind* with these values; others are kept in `frames`."""
@@ -200,9 +208,11 @@ async def place(
     settings: dict[str, Any] | None = None,
     line: dict[str, Any] | None = None,
     apart: bool = False,
+    telephone: bool = True,
 ) -> AsyncIterator[Place]:
-    """Serve a line `shop` with a site channel `shop` and an operator `ann` who is online; *line* changes the line's settings.
+    """Serve a line `shop` with a site channel `shop`, a number and an operator `ann` who is online; *line* changes the line's settings.
 
+    *telephone*: calls can be made, though nobody makes them.
     *apart*: the sender speaks to the gate as from another process, by the place's `speaker`.
     """
     transport = MemoryTransport()
@@ -214,13 +224,20 @@ async def place(
         line_id = house.add_line(tx, **(line or {}))
         channel = house.add_channel(tx, line_id, "shop", "widget")
         tx.run(_SETTINGS, channel=channel, given=json.dumps(check(settings or {})))
+        house.add_channel(tx, line_id, "number", KIND_NAME)
         house.add_operator(tx, "ann", [line_id])
         return line_id, channel
 
     made = Place(store, transport, *await store.write(furnish))
     made.directory = await store.read(directories.load)
     addresses = Addresses()
+    numbers: dict[ChannelId, Channel] = {
+        row.id: PhoneChannel(row) for row in made.directory.channels.values() if row.kind == KIND_NAME
+    }
+    out = CallsOut(lambda: made.directory, numbers.get)
     made.answers = LateAnswers(store)
+    loads = {made.channel: LoadKind.CHAT} | dict.fromkeys(numbers, LoadKind.CALL)
+    routing = House(made.directory, loads, frozenset({made.channel}))
     gate = VisitorGate(
         made.answers,
         transport,
@@ -230,11 +247,11 @@ async def place(
         limits=limits or Limits(),
         address_of=addresses.client,
         own_origin=addresses.own_origin,
+        callbacks=Callbacks(out, routing.openings.first_open) if telephone else None,
     )
     made.gate = gate
     row = made.directory.channels[made.channel]
     channel = WidgetChannel(row, shown.shower(made.speaker)) if apart else gate.channel(row)
-    routing = House(made.directory, {made.channel: LoadKind.CHAT}, frozenset({made.channel}))
     await store.write(lambda tx: keep_time(tx, routing))
     sender = Sender(
         store,

@@ -46,13 +46,14 @@ def test_addresses_of_an_hour_ago_are_forgotten(monkeypatch):
     monkeypatch.setattr(limits, "FORGET_ABOVE", 4)
     looked = []
     addresses = Addresses(Limits())
-    forget = addresses._forget
+    begun = addresses._begun
+    forget = begun._forget
 
     def look(now):
-        looked.append(len(addresses._begun))
+        looked.append(len(begun._done))
         forget(now)
 
-    monkeypatch.setattr(addresses, "_forget", look)
+    monkeypatch.setattr(begun, "_forget", look)
 
     for number in range(40):
         addresses.begin(f"old {number}", 0.0)
@@ -60,4 +61,4 @@ def test_addresses_of_an_hour_ago_are_forgotten(monkeypatch):
     for number in range(7):
         addresses.begin(f"new {number}", HOUR)
     assert looked[3:] == [47]
-    assert len(addresses._begun) == 7
+    assert len(begun._done) == 7

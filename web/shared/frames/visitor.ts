@@ -49,6 +49,17 @@ export interface Press {
   value: string;
 }
 
+/** The visitor wants to be called: at *at*, epoch milliseconds, at most 30 days ahead; 0: as soon as somebody can. */
+export interface Callback {
+  t: "callback";
+  id: string;
+  phone: string;
+  /** Default: "". */
+  name?: string;
+  /** Default: 0. */
+  at?: number;
+}
+
 /** Everything up to *upto* has arrived; *read*: and was on a visible screen. */
 export interface Seen {
   t: "seen";
@@ -118,6 +129,8 @@ export interface Welcome {
   reach?: boolean;
   /** When the line opens, epoch milliseconds; 0: it is open, or nobody knows. Default: 0. */
   opens_at?: number;
+  /** True: they may ask to be called. Default: false. */
+  callback?: boolean;
 }
 
 /** The frame *id* is stored under *seq*. */
@@ -126,6 +139,15 @@ export interface Ack {
   id: string;
   seq: number;
   at: number;
+}
+
+/** They will be called at *phone*, as it is dialled, once *at* has come, epoch milliseconds; 0: as soon as somebody can. */
+export interface Promised {
+  t: "promised";
+  id: string;
+  phone: string;
+  /** Default: 0. */
+  at?: number;
 }
 
 /** A message that is new to this socket. */
@@ -169,7 +191,8 @@ export interface OperatorTyping {
 /**
  * That frame was not accepted.
  *
- * Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used.
+ * Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used; of a callback also no_callback
+ * (there is none here), bad_phone, bad_time, promised (that number will be called already).
  */
 export interface Refused {
   t: "refused";
@@ -194,6 +217,17 @@ export interface Pong {
   t: "pong";
 }
 
-export type VisitorFrame = Hello | Say | Details | Press | Seen | Typing | Older | Ping;
+export type VisitorFrame = Hello | Say | Details | Press | Callback | Seen | Typing | Older | Ping;
 
-export type ServerFrame = Welcome | Ack | Message | History | State | Hours | OperatorTyping | Refused | Error | Pong;
+export type ServerFrame =
+  | Welcome
+  | Ack
+  | Promised
+  | Message
+  | History
+  | State
+  | Hours
+  | OperatorTyping
+  | Refused
+  | Error
+  | Pong;
