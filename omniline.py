@@ -864,13 +864,16 @@ class Process:
         from channels.phone.census import Census
         from channels.phone.fastagi import Server
         from channels.phone.keeping import Keeping
+        from channels.phone.sounds import Shelf
         from channels.phone.switchboard import Folders, Switchboard
 
         telephone = self.settings.telephone
         room_for(self.settings.connections.total + telephone.connections)
         here = self.settings.recordings
         here.mkdir(parents=True, exist_ok=True)
-        folders = Folders(here, telephone.recordings_there or str(here.resolve()))
+        folders = Folders(here, telephone.recordings_there or str(here.resolve()), self.settings.sounds_there)
+        shelf = Shelf(self.store, self.clock, self.directory, self.settings.sounds)
+        stop = self.directory.on_change(shelf.settings_changed)
         board = Switchboard(self.store, self.transport, self.directory, self._channel, folders, process_id=self.ground.process.id)
         server = Server(
             board.handle, secret=self._phone_secret, networks=telephone.networks, connections_max=telephone.connections
@@ -878,7 +881,7 @@ class Process:
         try:
             for door in self._phone_doors:
                 await server.start(sock=door.dup())  # the door stays open for when we go on after a move that failed
-            keeps: list[Coroutine[Any, Any, None]] = []
+            keeps: list[Coroutine[Any, Any, None]] = [shelf.run()]
             if telephone.recordings_days:
                 keeps.append(Keeping(self.store, self.clock, here, telephone.recordings_days).run())
             if telephone.manager is None:
@@ -888,9 +891,10 @@ class Process:
                 user, secret = telephone.manager_user, self.settings.manager_secret
                 manager = Ami(host.strip("[]"), int(port), user, secret, hear=board.hear, ready=board.ready)
                 board.manager = manager
-                census = Census(self.store, manager, board.numbers, board.follows)
+                census = Census(self.store, manager, board.numbers, board.interrupted, board.follows)
                 await until_one_fails(manager.run(), census.run(), board.run(), *keeps)
         finally:
+            stop()
             await server.close()
             await board.close()
 
@@ -920,6 +924,7 @@ class Process:
         from operators.deeds_rest import routes as deed_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
+        from operators.sounds_rest import routes as sound_routes
         from operators.why_rest import routes as why_routes
         from routing.hours_rest import routes as hours_routes
 
@@ -939,6 +944,7 @@ class Process:
             *people_routes(self.kinds, calendars()),
             session_routes,
             call_routes,
+            sound_routes,
             deed_routes,
             why_routes(self.directory),
             board_routes(self.directory, lambda operator, now: self.house.openings.of_operator(operator, now).open),
@@ -1168,7 +1174,7 @@ def _asterisk(options: argparse.Namespace) -> int:
     brokers = options.broker or ([settings.telephone.listen] if settings.telephone.listen is not None else [])
     if not brokers:
         raise ConfigError("telephone.listen: set it, or say --broker HOST:PORT: Asterisk must know whom to ask")
-    print("\n".join(dialplan.write(options.write, brokers, settings.telephone_secret)))
+    print("\n".join(dialplan.write(options.write, brokers, settings.telephone_secret, settings.sounds_there)))
     return 0
 
 

@@ -202,6 +202,10 @@ class TelephoneSettings(_Group):
     """Folder of recordings, which Asterisk writes and we read; without it `recordings` in the data folder."""
     recordings_there: str | None = None
     """The same folder as Asterisk sees it, when that is under another name."""
+    sounds: Path | None = None
+    """Folder of the sounds that were uploaded to us, which we write and Asterisk reads; without it `sounds` in the data folder."""
+    sounds_there: str | None = None
+    """The same folder as Asterisk sees it."""
     recordings_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """How long recordings, and what callers said to the machine, are kept; 0: for ever."""
     manager: Annotated[str | None, AfterValidator(lambda value: _listen(value) if value is not None else None)] = None
@@ -283,6 +287,16 @@ class Settings(BaseSettings):
     def recordings(self) -> Path:
         """The folder of recordings as this process sees it."""
         return self.telephone.recordings or self.data / "recordings"
+
+    @property
+    def sounds(self) -> Path:
+        """The folder of uploaded sounds as this process sees it."""
+        return self.telephone.sounds or self.data / "sounds"
+
+    @property
+    def sounds_there(self) -> str:
+        """The folder of uploaded sounds as Asterisk sees it."""
+        return self.telephone.sounds_there or str(self.sounds.resolve())
 
     @property
     def telephone_secret(self) -> str:

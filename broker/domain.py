@@ -283,7 +283,15 @@ class Weights:
 
 
 Sound = Annotated[str, MaxLen(120)]
-"""A recording as Asterisk names it, below its folder of sounds and without its ending: `custom/welcome`; empty: none."""
+"""A recording as Asterisk names it, below its folder of sounds and without its ending: `custom/welcome`; `our/` and the name of one of
+ours; empty: none."""
+
+OUR_SOUNDS = "our/"
+"""Before the name of a sound that was uploaded to us, where settings name one."""
+SOUND_BYTES_MAX = 10 * 1_048_576
+"""Of one that is uploaded: ten minutes and a half."""
+MUSIC_MAX = 9
+"""Pieces of music of ours: each is a class of music on hold in Asterisk's configuration, which is written once."""
 
 
 class KeyDoes(StrEnum):
@@ -342,7 +350,7 @@ class CallSettings:
     outside_sound: Sound = ""
     """Played to a caller outside the hours, before whatever the line does with them."""
     music: Annotated[str, MinLen(1), MaxLen(80)] = "default"
-    """Asterisk's class of music on hold."""
+    """Asterisk's class of music on hold, or `our/` and the name of a piece of ours."""
     position_seconds: Annotated[int, Ge(0), Le(600)] = 60
     """How often a waiting caller is told their place in the queue; 0: never."""
     record: bool = True
@@ -361,7 +369,9 @@ class CallSettings:
     callback_sound: Sound = ""
     """Tells a caller that they will be called back; empty: the call ends without a word."""
     callback_seconds: Annotated[int, Ge(0), Le(86_400)] = 300
-    """How long after a call that nobody answered its caller is called back."""
+    """How long after a call that nobody answered, or that was interrupted, its caller is called back."""
+    callback_lost: bool = True
+    """Whose call was interrupted, by an exchange that died as an example, is called back."""
     customer_seconds: Annotated[int, Ge(5), Le(120)] = 45
     """How long a customer's phone rings whom we call."""
     callback_tries: Annotated[int, Ge(1), Le(20)] = 3
@@ -485,6 +495,17 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
+class OurSound:
+    """A sound of ours that callers hear; *digest* is that of its file."""
+
+    name: str
+    digest: str
+    milliseconds: int
+    music: int = 0
+    """Its place among the classes of music on hold, 1 to MUSIC_MAX; 0: it is a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """All settings at one moment: lines, channels, who sits where. Replaced whole when anything of it changes."""
 
@@ -495,6 +516,8 @@ class Directory:
     """In the order of the queue."""
     pools: dict[LineId, tuple[LineId, ...]]
     """The lines that share operators with a line, itself among them, by ascending id."""
+    sounds: dict[str, OurSound] = field(default_factory=dict)
+    """By their names."""
 
 
 def pools_of(sitting: Mapping[LineId, Sequence[OperatorId]]) -> dict[LineId, tuple[LineId, ...]]:

@@ -28,11 +28,12 @@ from broker.ports import Bell, Calendars, Tx
 from broker.store.sql import cols, insert_new, insert_row, sql
 from broker.store.tables import channels, lines, operators, seats
 from operators.people import hours_kept, mark_pool, skills_of
+from operators.sounds import refuse_unknown as refuse_unknown_sounds
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SETTINGS = TypeAdapter(LineSettings)
 _SOUND = re.compile(r"(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?")
-_MUSIC = re.compile(r"[A-Za-z0-9_-]+")
+_MUSIC = re.compile(r"(?:our/)?[A-Za-z0-9_-]+")
 _NUMBER = re.compile(r"(?:\+?[0-9]{2,20})?")
 _FIELD = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)*)\}")
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -120,6 +121,9 @@ def _refuse_unplayable(calls: CallSettings) -> None:
         raise BadInput(wrong, field="settings.calls.menu.sound")
     if bad := next((key for key in menu.keys if key not in _KEYS), None):
         raise BadInput(f"calls.menu.keys: {bad!r} is not a key; there are 0 to 9, * and #", field="settings.calls.menu.keys")
+    if menu.extensions and "#" in menu.keys:
+        wrong = "calls.menu.keys: # ends an extension that is dialled; take another key, or switch extensions off"
+        raise BadInput(wrong, field="settings.calls.menu.keys")
 
 
 def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> None:
@@ -138,7 +142,7 @@ def _refuse_unknown_fields(settings: LineSettings, given: dict[str, Any]) -> Non
 
 
 def refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
-    """Refuse *given* settings by which a line sends on what nobody answers to a line that is not there, or to itself.
+    """Refuse *given* settings by which a line sends on what nobody answers to a line that is not there, or to itself, or plays what is not.
 
     To be asked when all lines are there. A target that was switched off later is no reason to refuse other changes. Raises BadInput.
     """
@@ -150,6 +154,7 @@ def refuse_nowhere(tx: Tx, slug: str, given: dict[str, Any]) -> None:
         _refuse_onward(tx, slug, settings.no_answer_line, "no_answer_line")
     if "calls" not in given:
         return
+    refuse_unknown_sounds(tx, settings)
     if settings.calls.no_answer_does is UnansweredCalls.LINE:
         _refuse_onward(tx, slug, settings.calls.no_answer_line, "calls.no_answer_line")
     for key, one in settings.calls.menu.keys.items():

@@ -48,6 +48,7 @@ class Action(StrEnum):
     CHANGE_LINES = "change_lines"
     READ_CHANNELS = "read_channels"
     CHANGE_CHANNELS = "change_channels"
+    CHANGE_SOUNDS = "change_sounds"
     CHANGE_SEATS = "change_seats"
     READ_SESSIONS = "read_sessions"
     TAKE_SESSION = "take_session"
@@ -148,6 +149,7 @@ _ADMINISTRATOR: dict[Action, Reach] = {
     Action.RESET_PASSWORDS: Reach.HOUSE,
     Action.CHANGE_LINES: Reach.HOUSE,
     Action.CHANGE_CHANNELS: Reach.HOUSE,
+    Action.CHANGE_SOUNDS: Reach.HOUSE,
     Action.READ_DEAD_LETTERS: Reach.HOUSE,
     Action.READ_METRICS: Reach.HOUSE,
 }

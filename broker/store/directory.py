@@ -10,11 +10,23 @@ import msgspec
 import structlog
 from sqlalchemy import select
 
-from broker.domain import ChannelId, ChannelRow, Directory, Line, LineId, LineSettings, Operator, OperatorId, Role, pools_of
+from broker.domain import (
+    ChannelId,
+    ChannelRow,
+    Directory,
+    Line,
+    LineId,
+    LineSettings,
+    Operator,
+    OperatorId,
+    OurSound,
+    Role,
+    pools_of,
+)
 from broker.errors import StoreError, StoreTooNew
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store.sql import cols, sql
-from broker.store.tables import channels, lines, operators, seats
+from broker.store.tables import channels, lines, operators, seats, sounds
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +39,11 @@ _OPERATORS = sql(
     select(*cols(operators, "id login name role language active hours languages skills phone")).order_by(operators.c.login)
 )
 _SEATS = sql(select(*cols(seats, "line_id operator_id")).order_by(seats.c.line_id, seats.c.position, seats.c.operator_id))
+_SOUNDS = sql(select(*cols(sounds, "slug digest milliseconds music")).order_by(sounds.c.slug))
 
 
 def load(tx: Tx) -> Directory:
-    """Return every line, channel and operator, switched off ones too, and who sits where.
+    """Return every line, channel and operator, switched off ones too, who sits where, and the sounds.
 
     Raises StoreTooNew when something is set to what this version does not know: a newer one has been at it.
     """
@@ -63,7 +76,8 @@ def load(tx: Tx) -> Directory:
     for line, operator in tx.all(_SEATS):
         if line in sitting and people[operator].active:
             sitting[line] += (operator,)
-    return Directory(known_lines, known_channels, people, sitting, pools_of(sitting))
+    ours = {row[0]: OurSound(*row) for row in tx.all(_SOUNDS)}
+    return Directory(known_lines, known_channels, people, sitting, pools_of(sitting), ours)
 
 
 def _settings(slug: str, settings: str) -> LineSettings:

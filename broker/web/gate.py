@@ -5,9 +5,12 @@ Raw ASGI, for HTTP alone: sockets are dispatched before this (broker.web.app).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from starlette.exceptions import HTTPException
 
 from broker.config import ConnectionLimits
+from broker.domain import SOUND_BYTES_MAX
 from broker.metrics import refused_connections_total
 from broker.networks import network_of
 from broker.ports import Clock
@@ -93,8 +96,24 @@ class NoNul:
         await self._app(scope, receive, send)
 
 
+class Upload(NamedTuple):
+    """What may be sent to the addresses that begin with *path*, beside JSON: *kinds* in lower case, at most *most* bytes."""
+
+    path: str
+    kinds: frozenset[str]
+    most: int
+
+
+UPLOADS = (Upload("/api/v1/sounds/", frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"}), SOUND_BYTES_MAX),)
+
+
+def _upload(scope: Scope) -> Upload | None:
+    kind = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+    return next((one for one in UPLOADS if scope["path"].startswith(one.path) and kind in one.kinds), None)
+
+
 class BodyLimit:
-    """ASGI: refuses a body over *most* bytes, by its announced length or while it comes."""
+    """ASGI: refuses a body over *most* bytes, by its announced length or while it comes; of an upload over that one's."""
 
     def __init__(self, app: App, most: int) -> None:
         self._app = app
@@ -104,9 +123,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        upload = _upload(scope)
+        most = self._most if upload is None else upload.most
         announced = header(scope, b"content-length")
-        if announced is not None and (not announced.isdigit() or int(announced) > self._most):
-            await respond(413, self._sentence(), "too_large")(scope, receive, send)
+        if announced is not None and (not announced.isdigit() or int(announced) > most):
+            await respond(413, _too_large(most), "too_large")(scope, receive, send)
             return
         come = 0
 
@@ -114,18 +135,19 @@ class BodyLimit:
             nonlocal come
             message = await receive()
             come += len(message.get("body", b""))
-            if come > self._most:
-                raise HTTPException(413, self._sentence())
+            if come > most:
+                raise HTTPException(413, _too_large(most))
             return message
 
         await self._app(scope, count, send)
 
-    def _sentence(self) -> str:
-        return f"a request may have {self._most} bytes"
+
+def _too_large(most: int) -> str:
+    return f"a request may have {most} bytes"
 
 
 class OwnPages:
-    """ASGI: a request under /api/ that changes something must come from our own pages, or from no page at all, and be JSON.
+    """ASGI: a request under /api/ that changes something must come from our own pages, or from no page at all, and be JSON or an upload.
 
     Sec-Fetch-Site is the browser's own word and decides where it is sent; elsewhere Origin, which every browser sends with
     what is not GET. A program that sends neither is no browser, so there is nobody's cookie to be misused.
@@ -141,7 +163,7 @@ class OwnPages:
                 sentence = "this must come from Omniline's own pages; behind a proxy, set public_url or trusted_proxies"
                 await respond(403, sentence, "foreign_origin")(scope, receive, send)
                 return
-            if not _is_json(scope):
+            if not _is_json(scope) and _upload(scope) is None:
                 await respond(415, "send the body as application/json", "unsupported_media_type")(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -16,7 +16,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,12 +33,13 @@ _PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}; require-trusted-types-for 'script'"
 )
-# In it operators hear recordings of calls.
-CONSOLE_POLICY = _PAGE.format(ancestors="'none'") + "; media-src 'self'"
+# In it operators hear recordings of calls, and administrators what they have just recorded.
+CONSOLE_POLICY = _PAGE.format(ancestors="'none'") + "; media-src 'self' blob:"
 # The chat page connects as our own origin. Framed by a stranger's site it would go round the channel's list of allowed origins;
 # the way into another site is the widget's script tag, which that list guards.
 CHAT_POLICY = _PAGE.format(ancestors="'self'")
 
+_CONSOLE = {"Permissions-Policy": "camera=(), geolocation=(), microphone=(self), payment=(), usb=()"}
 _HASHED = re.compile(r"-[A-Za-z0-9_-]{8}\.\w+$")
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
@@ -134,7 +135,7 @@ def static_routes(assets: Assets | None = None) -> APIRouter:
             return serve(request, f"console/{path}")
         if "." in path.rpartition("/")[2] and path != "index.html":
             raise NotFound("there is nothing at this address")
-        return serve(request, "console/index.html", policy=CONSOLE_POLICY)
+        return serve(request, "console/index.html", policy=CONSOLE_POLICY, more=_CONSOLE)
 
     @routes.api_route("/icon.svg", methods=_BOTH)
     async def icon(request: Request) -> Response:
@@ -174,14 +175,21 @@ def _router() -> APIRouter:
 
 
 def _serve(
-    files: Assets, request: Request, path: str, *, policy: str | None = None, cache: str = _ASK_AGAIN, any_site: bool = False
+    files: Assets,
+    request: Request,
+    path: str,
+    *,
+    policy: str | None = None,
+    cache: str = _ASK_AGAIN,
+    any_site: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Response:
     if not files.are_built():
         return PlainTextResponse(_NOT_BUILT, 503, headers={"Retry-After": "10"})
     asset = files.find(path)
     if asset is None:
         raise NotFound("there is nothing at this address")
-    headers = _ANY_SITE.copy() if any_site else {}
+    headers = (_ANY_SITE if any_site else {}) | dict(more or {})
     if policy:
         headers["Content-Security-Policy"] = policy
     return _answer(request, asset, headers, _FOR_EVER if asset.hashed else cache)

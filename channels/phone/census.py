@@ -36,12 +36,17 @@ class Census:
         store: Store,
         manager: Asks,
         channels: Callable[[], Collection[ChannelId]],
+        interrupted: Callable[[Tx, ConversationId], None],
         follows: Callable[[ConversationId], bool] = lambda conversation: False,
     ) -> None:
-        """*channels* are the numbers of the house, switched off ones too; *follows*: the call has a connection here, so it is known."""
+        """*channels* are the numbers of the house, switched off ones too; *follows*: the call has a connection here, so it is known.
+
+        *interrupted* does for the customer of a lost call what is to be done, before its end is entered.
+        """
         self._store = store
         self._manager = manager
         self._channels = channels
+        self._interrupted = interrupted
         self._follows = follows
         self._refused = False
         self._missing: frozenset[str] = frozenset()
@@ -79,16 +84,16 @@ class Census:
         self._missing = missing - lost.keys()
         for call, conversation in lost.items():
             log.warning("call_lost", conversation_id=conversation, call=call)
-            await self._store.write(lambda tx, one=conversation: _end(tx, one))  # type: ignore[misc]
+            await self._store.write(lambda tx, one=conversation: self._end(tx, one))  # type: ignore[misc]
         return len(lost)
+
+    def _end(self, tx: Tx, conversation: ConversationId) -> None:
+        self._interrupted(tx, conversation)
+        enter(tx, KIND_NAME, f"{conversation}:ended", conversation, lambda at: CallEnded(at, lost=True))
+        ledger.ended(tx, conversation)
 
 
 def _is_of(call: str, exchange: str) -> bool:
     """Return whether the *exchange* of that name has named the call."""
     named = call.rpartition("-")[0]
     return named == exchange
-
-
-def _end(tx: Tx, conversation: ConversationId) -> None:
-    enter(tx, KIND_NAME, f"{conversation}:ended", conversation, lambda at: CallEnded(at, lost=True))
-    ledger.ended(tx, conversation)

@@ -1,6 +1,7 @@
 """The dialplan that Asterisk needs, as files: `omniline asterisk --write DIR`.
 
 omniline.conf         ours: written anew by each release
+omniline-music.conf   ours: the classes of music on hold for music that was uploaded to us
 omniline-local.conf   the administrator's: written once, with where the brokers are and what their secret is
 """
 
@@ -12,9 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from broker.errors import ConfigError
+from channels.phone import sounds
 
-OURS, LOCAL = "omniline.conf", "omniline-local.conf"
+OURS, MUSIC, LOCAL = "omniline.conf", "omniline-music.conf", "omniline-local.conf"
 _BROKER = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
+_FOLDER = re.compile(r"/[A-Za-z0-9._/-]{0,200}")
 _BAD = frozenset("\r\n\0\\;,$&{}()[]\"'")
 """Signs that mean something to a dialplan: a secret with one would be another secret there, or another dialplan."""
 
@@ -37,14 +40,24 @@ def local(brokers: Sequence[str], secret: str) -> str:
     return text.replace("@brokers@", "&".join(brokers)).replace("@count@", str(len(brokers))).replace("@secret@", secret)
 
 
-def write(folder: Path, brokers: Sequence[str], secret: str) -> list[str]:
-    """Write both files into *folder*, but what the administrator has stays; return what has been done, in lines. Raises ConfigError."""
+def music(sounds_there: str) -> str:
+    """Return the classes of music on hold that play what stands in *sounds_there*, a folder of Asterisk's. Raises ConfigError."""
+    if not _FOLDER.fullmatch(sounds_there):
+        raise ConfigError(
+            f"telephone.sounds_there: {sounds_there!r} is no folder that Asterisk's configuration can name; begin with /"
+        )
+    return sounds.classes(sounds_there)
+
+
+def write(folder: Path, brokers: Sequence[str], secret: str, sounds_there: str) -> list[str]:
+    """Write the files into *folder*, but what the administrator has stays; return what has been done, in lines. Raises ConfigError."""
     told = []
-    theirs = local(brokers, secret)  # before anything is written: it may be refused
+    theirs, classes = local(brokers, secret), music(sounds_there)  # before anything is written: it may be refused
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / OURS).write_text(ours(), encoding="utf-8")
-        told.append(f"{folder / OURS}: written")
+        (folder / MUSIC).write_text(classes, encoding="utf-8")
+        told += [f"{folder / one}: written" for one in (OURS, MUSIC)]
         if (folder / LOCAL).exists():
             told.append(f"{folder / LOCAL}: there already, left as it is")
         else:

@@ -287,8 +287,8 @@ class Followed:
         for _ in range(menu.times if menu.sound else 0):
             await self._silence()
             most = EXTENSION_DIGITS_MAX if menu.extensions else 1
-            keys = await leg.command("GET DATA", menu.sound, menu.seconds * 1_000, most, seconds=SOUND_SECONDS)
-            if keys == "-1" or leg.hungup.is_set():
+            keys = await self._keys(menu.sound, menu.seconds, most)
+            if leg.hungup.is_set():
                 return
             if keys:
                 break
@@ -304,7 +304,7 @@ class Followed:
 
     async def _music(self, now: Stands) -> None:
         await self._answer()
-        await self._leg.command("SET MUSIC", "on", self._office.lines()[now.line_id].settings.calls.music)
+        await self._leg.command("SET MUSIC", "on", self._office.music(self._office.lines()[now.line_id].settings.calls))
         self._plays = True
         self._said_at = asyncio.get_running_loop().time()
 
@@ -318,10 +318,19 @@ class Followed:
         await self._silence()
         if place == 1:
             await self._play("queue-youarenext")
-        else:
-            await self._play("queue-thereare")
+            return
+        await self._play("queue-thereare")
+        if not await self._is_wanted():
             await self._leg.command("SAY NUMBER", place, "", seconds=SOUND_SECONDS)
+        if not await self._is_wanted():
             await self._play("queue-callswaiting")
+
+    async def _is_wanted(self) -> bool:
+        """Return whether something else is to be done with the caller by now: a phone is to ring, and what they are told can wait."""
+        if not self._watch.changed.is_set():
+            return False
+        look = await self._office.look(self._call.id)
+        return look is not None and look.stands is not None and look.stands.status is not Status.QUEUED
 
     async def _answer(self) -> None:
         if not self._answered:
@@ -331,7 +340,26 @@ class Followed:
     async def _play(self, sound: str) -> None:
         """Play a sound; one that is not there is told once and costs the caller nothing."""
         await self._silence()
-        if await self._leg.command("STREAM FILE", sound, "", seconds=SOUND_SECONDS) == "-1" and not self._leg.hungup.is_set():
+        name = self._office.played(sound)
+        if name and await self._leg.command("STREAM FILE", name, "", seconds=SOUND_SECONDS) == "-1":
+            self._not_played(sound)
+
+    async def _keys(self, sound: str, wait_seconds: int, most: int) -> str:
+        """Play a sound and return the keys that are pressed until `#` or the end of the waiting; none as well when it is not there."""
+        name = self._office.played(sound)
+        if not name:
+            return ""
+        reply = await self._leg.execute(Command("GET DATA", name, wait_seconds * 1_000, most), SOUND_SECONDS)
+        told = reply.items["result"]
+        keys: str = told.value
+        if keys == "-1":
+            self._not_played(sound)
+            return ""
+        # It ends what was pressed before and is no part of it: nothing, before the time was over, is it alone.
+        return keys or ("" if told.data == "timeout" else "#")
+
+    def _not_played(self, sound: str) -> None:
+        if not self._leg.hungup.is_set():
             log.error("sound_not_played", sound=sound)
 
     async def _silence(self) -> None:
@@ -363,7 +391,7 @@ class Followed:
         await leg.set_variable("DIALSTATUS", "")
         await leg.set_variable(STAGE, f"{_RINGING}:{now.offer_no}")
         lifted = "^".join((ANSWERED, self._channel.slug, self._name, str(now.offer_no)))
-        music = f"m({settings.music})" if self._answered else ""
+        music = f"m({office.music(settings)})" if self._answered else ""
         dialled = "&".join(one for _, one in phones)
         await self._until_lifted(
             now.offer_no,
@@ -459,7 +487,7 @@ class Followed:
                     lambda: self._office.write(lambda tx: ledger.taken_away(tx, self._call.id)), self._leg
                 )
                 await self._leg.set_variable(STAGE, _FORWARDED)
-                music = f"m({settings.music})" if self._answered else ""
+                music = f"m({self._office.music(settings)})" if self._answered else ""
                 await self._leg.app("Dial", outward(number), FORWARD_SECONDS, f"g{music}", seconds=FORWARD_SECONDS + TALK_SECONDS)
                 return not await self._forwarded()
             case UnansweredCalls.CALLBACK if self._call.number:
@@ -538,14 +566,14 @@ class Followed:
 
     async def _rate(self, sound: str) -> None:
         """Ask for a key from 1 to 5, once."""
-        office, call, leg = self._office, self._call, self._leg
-        key = await leg.command("GET DATA", sound, RATE_SECONDS * 1_000, 1, seconds=SOUND_SECONDS)
+        office, call = self._office, self._call
+        key = await self._keys(sound, RATE_SECONDS, 1)
         if key in ("1", "2", "3", "4", "5"):
 
             def rated(tx: Tx) -> None:
                 office.enter(tx, call.id, "rated", lambda at: CallRated(at, int(key)))
 
-            await office.patiently(lambda: office.write(rated), leg)
+            await office.patiently(lambda: office.write(rated), self._leg)
 
 
 def _size(path: Path) -> int:

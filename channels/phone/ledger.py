@@ -319,6 +319,12 @@ def find_out(tx: Tx, channels: Collection[ChannelId], uniqueid: str) -> Call | N
     return _call(row) if row is not None else None
 
 
+def one(tx: Tx, conversation: ConversationId) -> Call | None:
+    """Return the call of a conversation."""
+    row = tx.one(_CALL, conversation=conversation)
+    return _call(row) if row is not None else None
+
+
 def offered(tx: Tx, conversation: ConversationId, offer_no: int) -> list[OperatorId]:
     """Return to whom the call was offered under the number *offer_no*."""
     return [operator for (operator,) in tx.all(_OFFERED, conversation=conversation, offer=offer_no)]

@@ -25,7 +25,7 @@ from broker.errors import SendError, StoreError
 from broker.events import Event, RingAnswered
 from broker.inbound import enter
 from broker.ports import Store, Tx
-from channels.phone import ledger
+from channels.phone import ledger, sounds
 from channels.phone.adapter import KIND_NAME
 from channels.phone.fastagi import Leg
 from channels.phone.ledger import Call, Look
@@ -63,6 +63,8 @@ class Folders:
 
     here: Path
     there: str
+    sounds_there: str = ""
+    """Where the sounds of ours are, as Asterisk reads them."""
 
 
 class Asks(Protocol):
@@ -128,6 +130,19 @@ class Office:
         """Enter that *operator* has lifted the phone that rang for the offer; told a second time it is nothing."""
         if self.enter(tx, call.id, f"lifted:{offer_no}:{operator}", lambda at: RingAnswered(at, operator)):
             ledger.talk(tx, call.id, operator, phone)
+
+    # --- what is heard
+
+    def played(self, sound: str) -> str:
+        """Return what Asterisk is to play for the *sound* of a setting; empty: there is none."""
+        name = sounds.played(sound, self._directory(), self.folders.sounds_there)
+        if sound and not name:
+            log.error("sound_unknown", sound=sound)
+        return name
+
+    def music(self, settings: CallSettings) -> str:
+        """Return the class of music on hold that a line's callers hear."""
+        return sounds.music_class(settings.music, self._directory())
 
     # --- who has which phone
 

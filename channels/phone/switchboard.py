@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 
 from broker import metrics
-from broker.domain import ChannelId, ConversationId, Directory, Line, OperatorId, UnansweredCalls
+from broker.domain import ChannelId, ConversationId, Directory, Line, OperatorId, Status, UnansweredCalls
 from broker.errors import BadInput, StoreError
 from broker.events import CallEnded, ConsultAnswered, CustomerReached, ListenBegan, ListenEnded
 from broker.inbound import accept, prepare
@@ -233,13 +233,22 @@ class Switchboard:
             log.error("call_not_stored", problem=str(error))
             return None
 
-    def ask_back(self, tx: Tx, call: Call) -> None:
-        """Let the caller of *call*, whom nobody has answered, be called back; asked a second time it is nothing."""
+    def interrupted(self, tx: Tx, conversation: ConversationId) -> None:
+        """Let the customer of a call that is lost be called back, by whoever spoke with them if they can."""
+        look, call = ledger.look(tx, conversation), ledger.one(tx, conversation)
+        if look is None or call is None or look.stands is None or look.stands.status is Status.CLOSED:
+            return
+        # A customer whom we have not reached is called again as it is.
+        if look.legs.caller and self._office.settings_of(call.channel_id).callback_lost:
+            self.ask_back(tx, call, look.stands.operator_id if look.stands.status is Status.ACTIVE else None)
+
+    def ask_back(self, tx: Tx, call: Call, by: OperatorId | None = None) -> None:
+        """Let the caller of *call* be called back, first of all *by* somebody; asked a second time it is nothing."""
         channel = self._channel(call.channel_id)
         if isinstance(channel, PhoneChannel) and call.number:
             seconds = self.line_of(channel).settings.calls.callback_seconds
             with suppress(BadInput):
-                ask(tx, self._directory(), channel, f"back:{call.id}", call.number, tx.now + timedelta(seconds=seconds))
+                ask(tx, self._directory(), channel, f"back:{call.id}", call.number, tx.now + timedelta(seconds=seconds), by=by)
 
     def line_of(self, channel: PhoneChannel) -> Line:
         """Return the channel's line."""

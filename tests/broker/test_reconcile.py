@@ -19,7 +19,7 @@ from broker.store.sql import insert_row
 from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes, secrets
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
-from operators import deeds, pins, reviews
+from operators import deeds, pins, reviews, sounds
 from routing.clockwork import keep_time
 from tests.crm_bridge.house import House
 from tests.support.channels import PUSH, STREAM, Fault
@@ -34,6 +34,7 @@ UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "line_state": (lambda row: True, "told by the calendar, and written again at each start"),
     "processes": (lambda row: True, "who runs says so again at the next moment"),
     "secrets": (lambda row: True, "made again: tokens that it signed are no longer believed"),
+    "sounds": (lambda row: True, "an administrator may delete one; a line that names it says so when a caller is to hear it"),
     "leases": (lambda row: True, "whoever holds it takes it again"),
     "consoles": (lambda row: True, "an open console says so again"),
     "files": (lambda row: True, "no message points at a file yet"),
@@ -163,6 +164,7 @@ def _furnish(house: House, operator: str, conversation: str) -> None:
         tx.run(process, id="p1", roles="all", host="here", pid=1, version="1", started_us=now_us, seen_us=now_us)
         tx.run(lease, name="timers", holder="p1", token=1, until_us=now_us)
         tx.run(console, operator_id=operator, process_id="p1")
+        sounds.put(tx, "jazz", b"RIFF", 500, music=True)
         tx.run(secret, name="visitors", value=b"k" * 32)
         tx.run(
             file, id=tx.new_id(), sha256="1" * 64, name="a.png", media_type="image/png", size=1,

@@ -39,9 +39,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def settings() -> str:
+    """What `omniline.toml` says; a module whose journeys need more has its own."""
+    return ""
+
+
+@pytest.fixture
+def place(tmp_path: Path, settings: str) -> Iterator[Place]:
     """A server that serves, with the demo line and one administrator; what it leaves behind must replay to the byte."""
     server = Place(tmp_path / "house")
+    if settings:
+        server.write("omniline.toml", settings)
     try:
         server.start()
         yield server

@@ -12,6 +12,7 @@ from broker.domain import Capabilities, Delivered, LoadKind, Role
 from broker.errors import BadInput
 from broker.ports import ChannelKind
 from operators.rest import routes
+from operators.sounds_rest import routes as sound_routes
 from routing.hours_rest import routes as hours_routes
 from routing.public_holidays import WorldCalendars
 from tests.operators.shop import open_shop
@@ -48,7 +49,7 @@ class Office:
 @pytest.fixture
 def office(tmp_path):
     """Return an office where everybody is logged in."""
-    site = Site(tmp_path, routes=[*routes(KINDS, CALENDARS), hours_routes])
+    site = Site(tmp_path, routes=[*routes(KINDS, CALENDARS), sound_routes, hours_routes])
     made = Office(site, {}, {})
     for role in Role:
         made.ids[role] = site.person(role.value, role)

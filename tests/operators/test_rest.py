@@ -291,6 +291,11 @@ def test_a_line_has_a_menu(office):
         ({"calls": {"menu": {"extensions": True}}}, "settings.calls.menu.sound", "there is no menu"),
         ({"calls": {"menu": {"sund": "x"}}}, "settings.calls.menu.sund", "sound"),
         (_menu("a", does="queue"), "settings.calls.menu.keys", "not a key"),
+        (
+            {"calls": {"menu": {"sound": "custom/menu", "keys": {"#": {"does": "queue"}}, "extensions": True}}},
+            "settings.calls.menu.keys",
+            "# ends an extension",
+        ),
         (_menu("1", does="dance"), "settings.calls.menu.keys.1.does", "queue"),
         (_menu("1", does="queue", lne="x"), "settings.calls.menu.keys.1.lne", "line"),
         (_menu("1", does="line"), "settings.calls.menu.keys.1.line", "it is empty"),

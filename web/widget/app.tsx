@@ -1,8 +1,9 @@
 // The application behind the button, and the whole of the public page. The loader fetches it when it is wanted.
 
 import { render } from "preact";
-import { LANDING, storageKey, type Options } from "./options";
+import type { Options } from "./options";
 import { dialTo, fetchCatalogue, newId, systemClock, within } from "./app/browser";
+import type { CallbackView } from "./app/callback/view";
 import { openChat } from "./app/chat";
 import { focusIn, keepFocusIn } from "./app/focus";
 import { keepIn } from "./app/keep";
@@ -10,12 +11,18 @@ import { Panel } from "./app/panel";
 import panelCss from "./app/panel.css?inline";
 import { sourceOf } from "./app/source";
 import { unread, type Chat } from "./app/store";
-import { learn, type Speech } from "./app/texts";
+import { learn, type Speech, type Text } from "./app/texts";
 
 /** Who shows the panel: the loader with its button, or the page. */
 export interface Shell {
   /** On a page of its own the panel is always open and fills the place. */
   page: boolean;
+  /** The name under which the browser keeps what belongs to this line. */
+  key: string;
+  /** How the visitor came to this site, as noted on its first page: JSON of `[referrer, query]`. */
+  landing: string | null;
+  /** Put a style sheet on. */
+  wear: (css: string) => void;
   opened(open: boolean): void;
   /** How many messages wait, and that in words. */
   unread(count: number, words: string): void;
@@ -29,17 +36,17 @@ export interface Application {
 
 /** Put the chat into *root*. */
 export function mount(root: ShadowRoot, options: Options, shell: Shell): Application {
-  const key = storageKey(options);
   const address = `${options.server.replace(/^http/, "ws")}/ws/visitor?line=${encodeURIComponent(options.line)}`;
-  const session = keepIn(() => sessionStorage);
   let speech: Speech | null = null;
   let open = false;
   /** The keyboard should be where one writes, as soon as there is such a place. */
   let seeking = false;
+  /** Where the visitor asks to be called, once they wanted that; and whether they are there now. */
+  let callback: CallbackView | undefined;
+  let calling = false;
+  let notice: Text | "" = "";
 
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(panelCss);
-  root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+  shell.wear(panelCss);
   const place = document.createElement("div");
   place.className = `place ${shell.page ? "page" : options.side}`;
   root.append(place);
@@ -50,26 +57,21 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
     random: Math.random,
     newId,
     keep: keepIn(() => localStorage),
-    key,
-    page: () => location.href.slice(0, 2048),
-    source: () =>
-      sourceOf({
-        href: location.href,
-        search: location.search,
-        title: document.title,
-        referrer: document.referrer,
-        lang: options.lang,
-        landing: session.get(LANDING),
-      }),
+    key: shell.key,
+    source: () => sourceOf(location, document, options.lang, shell.landing),
   });
 
   const visible = () => document.visibilityState === "visible";
+  // Behind another view nobody reads the messages.
+  const look = () => desk.look(open, visible() && !calling);
   const close = shell.page ? undefined : () => show(false, true);
   const draw = () => {
     const chat = desk.chat();
     if (speech === null) return;
     const inside = place.contains(root.activeElement);
-    render(open && <Panel {...{ desk, speech }} now={Date.now()} onClose={close} />, place);
+    const now = Date.now();
+    const view = calling && callback?.draw(now, speech);
+    render(open && <Panel {...{ desk, speech, now, view, notice }} onCall={call} onClose={close} />, place);
     const count = unread(chat);
     shell.unread(count, speech.text("unread", { count }));
     shell.chat?.(chat);
@@ -81,9 +83,40 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
     if (open === wanted) return;
     open = wanted;
     seeking = open && seek;
-    desk.look(open, visible());
+    notice = "";
+    look();
     draw();
     shell.opened(open);
+  }
+
+  /** Go to where the visitor asks to be called, or back. */
+  function turn(): void {
+    calling = !calling;
+    seeking = open;
+    look();
+    draw();
+  }
+
+  function call(): void {
+    if (callback !== undefined) {
+      turn();
+      return;
+    }
+    notice = "loading";
+    draw();
+    // Put together: a plain name Vite would wrap into 700 bytes that preload what a part needs, and this one needs nothing.
+    (import("./app/callback/" + "view") as Promise<typeof import("./app/callback/view")>).then(
+      ({ openCallback }) => {
+        callback ??= openCallback({ wear: shell.wear, desk, wanted: options.lang, turn, draw });
+        notice = "";
+        // Whoever pressed twice meanwhile wants it once.
+        if (!calling) turn();
+      },
+      () => {
+        notice = "lost";
+        draw();
+      },
+    );
   }
 
   desk.onChange(draw);
@@ -97,10 +130,7 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
     // A page that rests in the browser's cache may not hold a socket.
     pagehide: desk.rest,
     pageshow: desk.nudge,
-    storage: (event) => {
-      const { key: changed, newValue } = event as StorageEvent;
-      if (changed !== null) desk.changedElsewhere(changed, newValue);
-    },
+    storage: (event) => desk.changedElsewhere(event as StorageEvent),
   });
   const view = visualViewport;
   if (view !== null) {
@@ -114,7 +144,7 @@ export function mount(root: ShadowRoot, options: Options, shell: Shell): Applica
   }
   within(document, {
     visibilitychange: () => {
-      desk.look(open, visible());
+      look();
       if (visible()) desk.nudge();
     },
   });

@@ -5,7 +5,8 @@
 
 import type { Application, Shell } from "./app";
 import css from "./button.css?inline";
-import { LANDING, UNREAD, WAKE, inkOn, readOptions, storageKey, type Options } from "./options";
+import { LANDING, UNREAD, WAKE, inkOn, readOptions, type Options } from "./options";
+import { storageKey, wearIn } from "./shell";
 
 declare global {
   interface Window {
@@ -17,20 +18,19 @@ const script = (document.currentScript ?? document.querySelector("script[data-li
 
 // A second tag on the page makes no second button.
 if (script !== null && window.Omniline === undefined) {
-  noteLanding();
-  const start = begin(readOptions(script.dataset, script.src, navigator.language), new URL(__WIDGET_APP__, script.src).href);
+  const start = begin(readOptions(script.dataset, script.src, navigator.language), new URL(__WIDGET_APP__, script.src).href, noteLanding());
   // A script in the head runs before there is a body.
   if (document.querySelector("body") === null) addEventListener("DOMContentLoaded", start);
   else start();
 }
 
 /** Make the button; return what puts it on the page. */
-function begin(options: Options, address: string): () => void {
+function begin(options: Options, address: string, landing: string | null): () => void {
   const host = document.createElement("omniline-chat");
   const root = host.attachShadow({ mode: "open" });
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(css);
-  root.adoptedStyleSheets = [sheet];
+  const key = storageKey(options);
+  const wear = (sheet: string) => wearIn(root, sheet);
+  wear(css);
   if (options.color !== "") {
     host.style.setProperty("--omniline-accent", options.color);
     host.style.setProperty("--omniline-ink", inkOn(options.color));
@@ -48,6 +48,9 @@ function begin(options: Options, address: string): () => void {
 
   const shell: Shell = {
     page: false,
+    key,
+    landing,
+    wear,
     opened(open) {
       isOpen = open;
       button.ariaExpanded = `${open}`;
@@ -86,7 +89,6 @@ function begin(options: Options, address: string): () => void {
 
   return () => {
     document.body.append(host);
-    const key = storageKey(options);
     const count = Number(read(() => localStorage.getItem(key + UNREAD)));
     if (count > 0) badge(count, `${count}`);
     const wake = read(() => localStorage.getItem(key + WAKE));
@@ -94,12 +96,9 @@ function begin(options: Options, address: string): () => void {
   };
 }
 
-/** Keep how the visitor came to this site: by the time they click, they may be three pages further. */
-function noteLanding(): void {
-  read(() => {
-    sessionStorage[LANDING] ??= JSON.stringify([document.referrer, location.search]);
-    return null;
-  });
+/** Keep how the visitor came to this site, and return it: by the time they click, they may be three pages further. */
+function noteLanding(): string | null {
+  return read(() => (sessionStorage[LANDING] ??= JSON.stringify([document.referrer, location.search])) as string);
 }
 
 /** Storage throws where the browser denies it. */

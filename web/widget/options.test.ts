@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { inkOn, readOptions, storageKey } from "./options";
+import { inkOn, readOptions } from "./options";
+import { storageKey } from "./shell";
 
 const ADDRESS = "https://chat.example.com/widget.js?v=2";
 

@@ -35,11 +35,6 @@ export function inkOn(color: string): string {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
 }
 
-/** Return the name under which a browser keeps what belongs to this server's line. The token lies under the bare name. */
-export function storageKey(options: Pick<Options, "server" | "line">): string {
-  return `omniline:${new URL(options.server).host}:${options.line}`;
-}
-
 /** Why the loader should fetch the application without a click: the panel was `open`, or somebody or something waits. */
 export const WAKE = ":wake";
 /** How many messages nobody has read, for the badge before the application is there. */

@@ -1,14 +1,19 @@
 // The public page of a line, /chat/LINE: the same application, always open, as large as the page.
 
 import { mount } from "./app";
+import { storageKey, wearIn } from "./shell";
 
 const place = document.getElementById("chat");
 if (place !== null) {
   const lang = new URLSearchParams(location.search).get("lang") ?? navigator.language;
   const line = lineOf(location.pathname);
   const options = { server: location.origin, line, lang, color: "", side: "right", label: "" } as const;
-  const application = mount(place.attachShadow({ mode: "open" }), options, {
+  const root = place.attachShadow({ mode: "open" });
+  const application = mount(root, options, {
     page: true,
+    key: storageKey(options),
+    landing: null,
+    wear: (css) => wearIn(root, css),
     opened: () => undefined,
     unread(count) {
       const { title } = document;

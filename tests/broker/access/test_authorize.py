@@ -35,6 +35,7 @@ PROMISED = {
     Action.CHANGE_LINES: {A: ALL},
     Action.READ_CHANNELS: {S: ALL, A: ALL},
     Action.CHANGE_CHANNELS: {A: ALL},
+    Action.CHANGE_SOUNDS: {A: ALL},
     Action.CHANGE_SEATS: {S: ALL, A: ALL},
     Action.READ_SESSIONS: {E: LINES, S: ALL, A: ALL},
     Action.TAKE_SESSION: {E: LINES, S: ALL, A: ALL},

@@ -19,7 +19,6 @@ function tab(storage = new FakeStorage(), time = clock()) {
     keep: fakeKeep(storage),
     key: KEY,
     source: () => ({ t: "hello", page: "https://shop.example/" }),
-    page: () => "https://shop.example/",
   });
   const online = (changes: Partial<Welcome> = {}): FakeSocket => {
     net.last.open().say(welcome(changes));
@@ -122,7 +121,7 @@ describe("what the visitor wrote", () => {
     online();
     desk.say("one");
 
-    clock.pass(20_000);
+    clock.pass(20_250);
 
     expect(net.sockets.length).toBe(2);
     expect(texts(online())).toEqual(["one"]);
@@ -136,6 +135,10 @@ describe("what the visitor wrote", () => {
     expect([texts(socket), desk.chat().draft]).toEqual([[], "four"]);
     desk.say(" abc ");
     expect([texts(socket), desk.chat().draft]).toEqual([["abc"], ""]);
+    socket.say({ t: "ack", id: idOf(socket), seq: 1, at: 1 });
+    // By the server's count: an emoji is one character.
+    desk.say("😀😀😀");
+    expect([texts(socket), desk.chat().draft]).toEqual([["abc", "😀😀😀"], ""]);
   });
 
   test("is readable for the server even with half a pair in it", () => {
@@ -178,7 +181,7 @@ describe("two tabs of a site", () => {
     expect(idOf(second)).toBe(idOf(first));
 
     ack(first, 1);
-    other.desk.changedElsewhere(`${KEY}:out:${idOf(first)}`, null);
+    other.desk.changedElsewhere({ key: `${KEY}:out:${idOf(first)}`, newValue: null });
 
     expect([other.desk.chat().outbox, outboxOf(one.storage)]).toEqual([[], []]);
     second.say({ t: "ack", id: idOf(second), seq: 1, at: 1 });
@@ -207,6 +210,7 @@ describe("two tabs of a site", () => {
     one.net.last.say(welcome({ token: "token-1" }));
 
     late.net.last.say(welcome({ token: "token-2" }));
+    late.clock.pass(250);
 
     expect([late.net.sockets.length, one.storage[KEY]]).toEqual([2, "token-1"]);
     expect(late.net.last.open().heard("hello")[0]?.token).toBe("token-1");
@@ -387,6 +391,19 @@ test("a failed message can be thrown away, here and in the storage", () => {
   desk.discard(idOf(socket));
 
   expect([desk.chat().outbox, outboxOf(storage)]).toEqual([[], []]);
+});
+
+test("whoever listens hears what happens before the chat has changed, and may send past the queue", () => {
+  const { desk, online } = tab();
+  const heard: string[] = [];
+  desk.listen((action) => heard.push(`${action.t} ${desk.chat().link}`));
+  const early = desk.send({ t: "typing" });
+
+  const socket = online();
+  socket.close(1006);
+
+  expect(heard.filter((line) => !line.startsWith("adopted"))).toEqual(["heard connecting", "closed online"]);
+  expect([early, desk.send({ t: "typing" })]).toEqual([false, false]);
 });
 
 test("whoever draws is told of each change", () => {

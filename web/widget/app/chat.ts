@@ -2,11 +2,11 @@
 
 import type { Hello, ServerFrame } from "../../shared/frames/visitor";
 import { UNREAD, WAKE } from "../options";
-import { wellFormed } from "./characters";
-import { connect, type Clock, type Dial } from "./connection";
+import { lengthOf, wellFormed } from "./characters";
+import { connect, nothing, type Clock, type Connection, type Dial } from "./connection";
 import type { Keep } from "./keep";
 import { firstOf, loadOutbox, saveOutbox, type DetailsItem } from "./outbox";
-import { NOTHING, reduce, unread, wake, type Action, type Chat, type Field } from "./store";
+import { NOTHING, filledIn, reduce, unread, wake, type Action, type Chat, type Field } from "./store";
 
 /** Everything outside, so that tests can stand in for it. */
 export interface World {
@@ -20,15 +20,16 @@ export interface World {
   key: string;
   /** Who looks, and at what: the hello without token and since. */
   source: () => Hello;
-  page: () => string;
 }
 
-export interface ChatDesk {
+export interface ChatDesk extends Connection {
   chat: () => Chat;
   onChange: (run: () => void) => void;
+  /** Tell *run* of everything that happens, before the chat is changed by it. */
+  listen: (run: (action: Action) => void) => void;
   say: (text: string) => void;
+  /** Fill in the form; with nothing at all: pass it over. */
   fillIn: (fields: Partial<Record<Field, string>>) => void;
-  skipForm: () => void;
   /** Press the button *value* of the newest message. Whether it was heard, the answer tells: until then the button stays. */
   press: (value: string) => void;
   retry: (id: string) => void;
@@ -38,12 +39,9 @@ export interface ChatDesk {
   /** The panel was opened or closed, the page shown or hidden. */
   look: (open: boolean, visible: boolean) => void;
   /** Another tab changed what the browser keeps. */
-  changedElsewhere: (key: string, value: string | null) => void;
-  nudge: () => void;
-  rest: () => void;
+  changedElsewhere: (change: Pick<StorageEvent, "key" | "newValue">) => void;
 }
 
-const nothing = (): void => undefined;
 const SEEN_DELAY_MS = 300;
 const ACK_PATIENCE_MS = 20_000;
 const TYPING_SHOWN_MS = 6_000;
@@ -61,6 +59,7 @@ export function openChat(world: World): ChatDesk {
   let typedAt = 0;
   let seenSaid = "";
   let tell = nothing;
+  let listen: (action: Action) => void = nothing;
   let cancelSeen: (() => void) | null = null;
   let cancelTyping = nothing;
   let cancelHold = nothing;
@@ -74,12 +73,13 @@ export function openChat(world: World): ChatDesk {
   };
 
   function dispatch(action: Action): void {
+    listen(action);
     const before = chat;
     chat = reduce(chat, action);
     if (chat === before) return;
     save(before);
     if (chat.hold !== before.hold) holdFor();
-    if (chat.typing !== null && action.t === "heard" && action.frame.t === "typing") showTyping();
+    if (action.t === "heard" && action.frame.t === "typing") showTyping();
     pump();
     planSeen();
     tell();
@@ -128,9 +128,7 @@ export function openChat(world: World): ChatDesk {
     cancelAck();
     // The socket answers pings, yet this was never answered: a new one may do better.
     cancelAck = clock.after(ACK_PATIENCE_MS, () => {
-      if (chat.inFlight !== id) return;
-      dispatch({ t: "closed", code: 1006 });
-      connection.redial();
+      if (chat.inFlight === id) connection.redial();
     });
   }
 
@@ -202,21 +200,23 @@ export function openChat(world: World): ChatDesk {
     onChange(run) {
       tell = run;
     },
+    listen(run) {
+      listen = run;
+    },
     say(text) {
       const words = text.trim();
       if (words === "") return;
       dispatch({ t: "drafted", text: words });
-      if (chat.complaint !== "") return;
+      if (lengthOf(words) > chat.textMax) return;
       dispatch({ t: "drafted", text: "" });
       typedAt = 0;
-      dispatch({ t: "queued", item: { t: "say", id: world.newId(), order: nextOrder(), text: wellFormed(words), page: world.page(), failed: "" } });
+      dispatch({ t: "queued", item: { t: "say", id: world.newId(), order: nextOrder(), text: wellFormed(words), page: world.source().page ?? "", failed: "" } });
     },
     fillIn(fields) {
       const item: DetailsItem = { t: "details", id: world.newId(), order: nextOrder(), name: "", email: "", phone: "" };
       for (const [field, value] of Object.entries(fields)) item[field as Field] = wellFormed(value.trim());
-      dispatch({ t: "queued", item });
+      dispatch(filledIn(item).length > 0 ? { t: "queued", item } : { t: "skipped" });
     },
-    skipForm: () => dispatch({ t: "skipped" }),
     press(value) {
       connection.send({ t: "press", id: world.newId(), value });
     },
@@ -237,11 +237,10 @@ export function openChat(world: World): ChatDesk {
       dispatch({ t: "watched", watching: opened && visible });
       saveForLoader();
     },
-    changedElsewhere(changed, value) {
-      if (changed === `${key}:read`) dispatch({ t: "read_elsewhere", seq: Number(value) });
-      else if (changed.startsWith(outboxKeys) && value === null) dispatch({ t: "withdrawn", id: changed.slice(outboxKeys.length) });
+    changedElsewhere({ key: changed, newValue }) {
+      if (changed === `${key}:read`) dispatch({ t: "read_elsewhere", seq: Number(newValue) });
+      else if (changed?.startsWith(outboxKeys) && newValue === null) dispatch({ t: "withdrawn", id: changed.slice(outboxKeys.length) });
     },
-    nudge: connection.nudge,
-    rest: connection.rest,
+    ...connection,
   };
 }

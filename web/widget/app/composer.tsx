@@ -2,6 +2,7 @@
 
 import { lengthOf } from "./characters";
 import type { ChatDesk } from "./chat";
+import { Icon } from "./icon";
 import type { Chat } from "./store";
 import type { Speech } from "./texts";
 
@@ -35,13 +36,11 @@ export function Composer({ desk, chat, speech: { text } }: ComposerProps) {
           if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
         }}
       />
-      <button type="submit" class="main" aria-label={text("send")} disabled={left < 0 || chat.draft.trim() === ""}>
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <path d="M12 19V5M6 11l6-6 6 6" />
-        </svg>
+      <button class="main" aria-label={text("send")} disabled={left < 0 || chat.draft.trim() === ""}>
+        <Icon lines="M12 19V5M6 11l6-6 6 6" />
       </button>
       {count && (
-        <small role={left < 0 ? "alert" : undefined} class={left < 0 ? "complaint" : ""}>
+        <small {...(left < 0 && { role: "alert", class: "complaint" })}>
           {count}
         </small>
       )}

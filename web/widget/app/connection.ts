@@ -13,11 +13,11 @@ export interface Socket {
   close: () => void;
 }
 
-/** What a socket tells, never before it was returned. */
+/** What a socket tells, never before it was returned; as a WebSocket names it. */
 export interface SocketEvents {
-  opened: () => void;
-  heard: (text: string) => void;
-  closed: (code: number) => void;
+  onopen: () => void;
+  onmessage: (message: { data: string }) => void;
+  onclose: (end: { code: number }) => void;
 }
 
 export type Dial = (events: SocketEvents) => Socket;
@@ -48,13 +48,14 @@ export interface Connection {
   send: (frame: VisitorFrame) => boolean;
   /** Something may have changed (network back, page visible): do not wait, and prove that the socket lives. */
   nudge: () => void;
-  /** Give the socket up and dial again, at once. */
+  /** Give the socket up, as if it were lost. */
   redial: () => void;
   /** Close the socket until the next nudge: the page is being put away. */
   rest: () => void;
 }
 
-const nothing = (): void => undefined;
+/** Until there is something to do. */
+export const nothing = (): void => undefined;
 const PATIENCE_MS = 10_000;
 const PING_MS = 25_000;
 const FIRST_WAIT_MS = 500;
@@ -78,13 +79,13 @@ export function connect(wire: Wire): Connection {
     cancelNext();
     // A socket that we gave up may go on talking: only the present one is listened to.
     const mine: Socket = wire.dial({
-      opened() {
+      onopen() {
         if (socket === mine) mine.send(JSON.stringify(wire.hello()));
       },
-      heard(text) {
-        if (socket === mine) hear(text);
+      onmessage({ data }) {
+        if (socket === mine) hear(data);
       },
-      closed(code) {
+      onclose({ code }) {
         if (socket === mine) closed(code);
       },
     });
@@ -168,10 +169,7 @@ export function connect(wire: Wire): Connection {
         cancelNext = clock.after(Math.max(0, notBefore - clock.now()), dial);
       }
     },
-    redial() {
-      drop();
-      dial();
-    },
+    redial: lose,
     rest() {
       if (over) return;
       drop();

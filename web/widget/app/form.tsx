@@ -11,11 +11,7 @@ export interface DetailsFormProps {
   fields: readonly Field[];
 }
 
-const INPUTS = {
-  name: { type: "text", autocomplete: "name" },
-  email: { type: "email", autocomplete: "email" },
-  phone: { type: "tel", autocomplete: "tel" },
-} as const;
+const INPUTS = { name: {}, email: { type: "email" }, phone: { type: "tel" } } as const;
 
 export function DetailsForm({ desk, chat, speech, fields }: DetailsFormProps) {
   const { text } = speech;
@@ -24,10 +20,7 @@ export function DetailsForm({ desk, chat, speech, fields }: DetailsFormProps) {
   const complaint = complaintOf(chat, speech);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const entries = [...new FormData(event.currentTarget as HTMLFormElement)] as [Field, string][];
-    const filled = entries.filter(([, value]) => value.trim() !== "");
-    if (filled.length > 0) desk.fillIn(Object.fromEntries(filled));
-    else desk.skipForm();
+    desk.fillIn(Object.fromEntries(new FormData(event.currentTarget as HTMLFormElement) as Iterable<[Field, string]>));
   };
   // Of an e-mail and a phone one is enough.
   const eitherReaches = (event: InputEvent) => {
@@ -51,6 +44,7 @@ export function DetailsForm({ desk, chat, speech, fields }: DetailsFormProps) {
           <input
             name={field}
             {...INPUTS[field]}
+            autocomplete={field === "phone" ? "tel" : field}
             maxLength={200}
             required={required.includes(field)}
             defaultValue={chat.returned?.item[field] ?? ""}
@@ -59,11 +53,11 @@ export function DetailsForm({ desk, chat, speech, fields }: DetailsFormProps) {
       ))}
       <div class="deeds">
         {required.length === 0 && !held && !chat.returned && (
-          <button type="button" class="plain" onClick={desk.skipForm}>
+          <button type="button" class="plain" onClick={() => desk.fillIn({})}>
             {text("skip")}
           </button>
         )}
-        <button type="submit" class="main">
+        <button class="main">
           {text("begin")}
         </button>
       </div>

@@ -8,26 +8,17 @@ export interface Piece {
 
 /** Split *text* into words and addresses. Together the pieces' texts are *text*. */
 export function piecesOf(text: string): Piece[] {
-  const pieces: Piece[] = [];
-  let done = 0;
-  for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"«»]+/gi)) {
-    const address = withoutSentenceEnd(match[0]);
-    if (!URL.canParse(address)) continue;
-    if (match.index > done) pieces.push({ text: text.slice(done, match.index) });
-    pieces.push({ text: address, href: address });
-    done = match.index + address.length;
-  }
-  if (done < text.length) pieces.push({ text: text.slice(done) });
-  return pieces;
+  // Every other part is an address.
+  return text.split(/(\bhttps?:\/\/[^\s<>"«»]+)/i).flatMap((part, at) => {
+    let address = at % 2 === 1 ? part : "";
+    while (endsSentence(address)) address = address.slice(0, -1);
+    return URL.canParse(address) ? [{ text: address, href: address }, { text: part.slice(address.length) }] : [{ text: part }];
+  });
 }
 
 /** "(see https://example.com/a_(b))." ends with `a_(b)`: a bracket belongs to the address that opened it. */
-function withoutSentenceEnd(address: string): string {
-  for (;;) {
-    const last = address.at(-1) ?? "";
-    const opening = { ")": "(", "]": "[" }[last];
-    const stray = opening === undefined ? ".,;:!?'’…*".includes(last) : address.split(last).length > address.split(opening).length;
-    if (!stray || last === "") return address;
-    address = address.slice(0, -1);
-  }
+function endsSentence(address: string): boolean {
+  const last = address.slice(-1);
+  const opening = { ")": "(", "]": "[" }[last];
+  return opening === undefined ? /[.,;:!?'’…*]/.test(last) : address.split(last).length > address.split(opening).length;
 }

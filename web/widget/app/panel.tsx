@@ -1,21 +1,29 @@
 // The panel: what stands where. Its parts are beside it; what they show is the store's.
 
+import type { ComponentChildren } from "preact";
 import type { ChatDesk } from "./chat";
 import { Composer } from "./composer";
 import { DetailsForm } from "./form";
+import { Icon } from "./icon";
 import { fieldsToAsk, type Chat } from "./store";
-import type { Speech } from "./texts";
+import type { Speech, Text } from "./texts";
 import { Thread } from "./thread";
 
 export interface PanelProps {
   desk: ChatDesk;
   speech: Speech;
   now: number;
+  /** What stands in place of the conversation. */
+  view: ComponentChildren;
+  /** What is to be said before anything else. */
+  notice: Text | "";
+  onCall: () => void;
   /** Absent on the public page: there is nothing to close. */
   onClose?: (() => void) | undefined;
 }
 
-export function Panel({ desk, speech, now, onClose }: PanelProps) {
+export function Panel(props: PanelProps) {
+  const { desk, speech, view, onCall, onClose } = props;
   const chat = desk.chat();
   const { text } = speech;
   const title = chat.line || text("chat");
@@ -26,33 +34,41 @@ export function Panel({ desk, speech, now, onClose }: PanelProps) {
           <h1>{title}</h1>
           <p role="status">{standingOf(chat, speech)}</p>
         </div>
+        {chat.callback && (
+          <button class="close" aria-label={text("call")} aria-pressed={!!view} onClick={onCall}>
+            <Icon lines="M4 4h5l2 5-3 2a11 11 0 0 0 5 5l2-3 5 2v5C11 20 4 13 4 4" />
+          </button>
+        )}
         {onClose && (
-          <button type="button" class="close" aria-label={text("close")} onClick={onClose}>
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <path d="M6 6 18 18M18 6 6 18" />
-            </svg>
+          <button class="close" aria-label={text("close")} onClick={onClose}>
+            <Icon lines="M6 6 18 18M18 6 6 18" />
           </button>
         )}
       </header>
-      {chat.link === "missing" ? <p class="blank">{text("missing")}</p> : <Conversation {...{ desk, chat, speech, now }} />}
+      {chat.link === "missing" || chat.link === "connecting" ? (
+        <p class="blank">{text(chat.link)}</p>
+      ) : (
+        <Conversation {...props} chat={chat} />
+      )}
     </div>
   );
 }
 
-function Conversation({ desk, chat, speech, now }: { desk: ChatDesk; chat: Chat; speech: Speech; now: number }) {
+function Conversation({ desk, chat, speech, now, view, notice }: PanelProps & { chat: Chat }) {
   const { text } = speech;
   const asked = fieldsToAsk(chat);
-  if (!chat.met && chat.link === "connecting") return <p class="blank">{text("connecting")}</p>;
-  return (
-    <>
-      {/* There before it has anything to say: a status that comes with its words is not read aloud. */}
-      <p class="banner" role="status">
-        {bannerOf(chat, speech, now)}
-      </p>
+  return [
+    // There before it has anything to say: a status that comes with its words is not read aloud.
+    <p class="banner" role="status">
+      {notice ? text(notice) : bannerOf(chat, speech, now)}
+    </p>,
+    view,
+    // Out of sight it keeps what was typed, and its place.
+    <div class="talk" hidden={!!view}>
       <Thread {...{ desk, chat, speech, now }} />
       {asked.length > 0 ? <DetailsForm {...{ desk, chat, speech }} fields={asked} /> : <Composer {...{ desk, chat, speech }} />}
-    </>
-  );
+    </div>,
+  ];
 }
 
 function standingOf({ standing, operator }: Chat, { text }: Speech): string {

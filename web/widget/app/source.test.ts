@@ -1,20 +1,13 @@
 import { expect, test } from "vitest";
-import { sourceOf, type Place } from "./source";
+import { sourceOf } from "./source";
 
-const place = (changes: Partial<Place> = {}): Place => ({
-  href: "https://shop.example/tea",
-  search: "",
-  title: "Tea",
-  referrer: "https://shop.example/",
-  lang: "en-GB",
-  landing: null,
-  ...changes,
-});
+const visit = ({ href = "https://shop.example/tea", search = "", title = "Tea", lang = "en-GB", landing = null as string | null } = {}) =>
+  sourceOf({ href, search }, { title, referrer: "https://shop.example/" }, lang, landing);
 
 test("the visitor came from where they came to the site, not from its last page", () => {
   const landing = JSON.stringify(["https://search.example/", "?utm_source=ads&utm_campaign=tea&id=7"]);
 
-  const { referrer, utm } = sourceOf(place({ landing }));
+  const { referrer, utm } = visit({ landing });
 
   expect(referrer).toBe("https://search.example/");
   expect(utm).toEqual({ utm_source: "ads", utm_campaign: "tea" });
@@ -23,11 +16,11 @@ test("the visitor came from where they came to the site, not from its last page"
 test("a campaign in this page's address is newer than the first page's", () => {
   const landing = JSON.stringify(["", "?utm_source=old&utm_term=x"]);
 
-  expect(sourceOf(place({ landing, search: "?utm_source=new" })).utm).toEqual({ utm_source: "new" });
+  expect(visit({ landing, search: "?utm_source=new" }).utm).toEqual({ utm_source: "new" });
 });
 
 test.each([null, "", "{", "7", '"x"', "[]", "[null, null]"])("without a note of the first page, or with a broken one (%s), this page speaks", (landing) => {
-  const { referrer, utm } = sourceOf(place({ landing }));
+  const { referrer, utm } = visit({ landing });
 
   expect([referrer, utm]).toEqual(["https://shop.example/", {}]);
 });
@@ -35,7 +28,7 @@ test.each([null, "", "{", "7", '"x"', "[]", "[null, null]"])("without a note of 
 test("nothing is longer than the contract allows, and no character is cut in half", () => {
   const query = Array.from({ length: 20 }, (_, at) => `utm_${at}=${"ж".repeat(300)}`).join("&");
 
-  const hello = sourceOf(place({ href: "x".repeat(3000), title: "😀".repeat(300), lang: "x".repeat(99), search: `?${query}` }));
+  const hello = visit({ href: "x".repeat(3000), title: "😀".repeat(300), lang: "x".repeat(99), search: `?${query}` });
 
   expect([hello.page?.length, Array.from(hello.title ?? "").length, hello.lang?.length]).toEqual([2048, 200, 35]);
   expect(hello.title).toMatch(/^😀+$/u);
@@ -43,5 +36,5 @@ test("nothing is longer than the contract allows, and no character is cut in hal
 });
 
 test("half a pair in a page's title does not become an unreadable frame", () => {
-  expect(sourceOf(place({ title: "Tea \ud83d" })).title).toBe("Tea \ufffd");
+  expect(visit({ title: "Tea \ud83d" }).title).toBe("Tea \ufffd");
 });

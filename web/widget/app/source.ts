@@ -3,27 +3,25 @@
 import type { Hello } from "../../shared/frames/visitor";
 import { clip } from "./characters";
 
-/** The parts of a page that we look at. */
-export interface Place {
-  href: string;
-  search: string;
-  title: string;
-  referrer: string;
-  lang: string;
-  /** What the loader noted on the first page: JSON of `[referrer, query]`. */
-  landing: string | null;
-}
-
-/** Return the hello that *place* makes: never longer than the contract allows, whatever the site's address is. */
-export function sourceOf(place: Place): Hello {
-  const [referrer, query] = landingOf(place.landing);
-  const here = utmOf(place.search);
+/**
+ * Return the hello of somebody on *page* at *address*: never longer than the contract allows, whatever the site's address is.
+ *
+ * *landing* is what the loader noted on the first page: JSON of `[referrer, query]`.
+ */
+export function sourceOf(
+  address: Pick<Location, "href" | "search">,
+  page: Pick<Document, "title" | "referrer">,
+  lang: string,
+  landing: string | null,
+): Hello {
+  const [referrer, query] = landingOf(landing);
+  const here = utmOf(address.search);
   return {
     t: "hello",
-    lang: clip(place.lang, 35),
-    page: clip(place.href, 2048),
-    title: clip(place.title, 200),
-    referrer: clip(referrer || place.referrer, 2048),
+    lang: clip(lang, 35),
+    page: clip(address.href, 2048),
+    title: clip(page.title, 200),
+    referrer: clip(referrer || page.referrer, 2048),
     utm: Object.keys(here).length > 0 ? here : utmOf(query),
   };
 }
@@ -39,6 +37,6 @@ function landingOf(json: string | null): [referrer: string, query: string] {
 }
 
 function utmOf(query: string): Record<string, string> {
-  const found = [...new URLSearchParams(query)].filter(([name]) => /^utm_./.test(name) && name.length <= 40).slice(0, 12);
+  const found = [...new URLSearchParams(query)].filter(([name]) => /^utm_.{1,36}$/.test(name)).slice(0, 12);
   return Object.fromEntries(found.map(([name, value]) => [name, clip(value, 200)]));
 }

@@ -184,7 +184,7 @@ describe("a refusal", () => {
   test("too_long gives the words back to the composer, before what is written there", () => {
     const chat = after(waiting, { t: "drafted", text: "and more" }, heard(refused("message-a", "too_long")));
 
-    expect([chat.outbox, chat.draft, chat.complaint]).toEqual([[], "text of message-a\nand more", "too_long"]);
+    expect([chat.outbox, chat.draft]).toEqual([[], "text of message-a\nand more"]);
   });
 
   test("bad_details gives the form back with what was in it and what is wrong", () => {
@@ -277,11 +277,17 @@ test("the line and its state are the server's", () => {
   expect(after(chat, heard({ t: "state", state: "closed" }))).toMatchObject({ standing: "closed", operator: "" });
 });
 
-test("a draft is too long by the server's count: an emoji is one character", () => {
-  const chat = after(NOTHING, heard(welcome({ text_max: 3 })));
+test("whether they may ask to be called is the server's to say, at each welcome", () => {
+  const chat = after(NOTHING, heard(welcome({ callback: true })));
 
-  expect(after(chat, { t: "drafted", text: "😀😀😀" }).complaint).toBe("");
-  expect(after(chat, { t: "drafted", text: "😀😀😀!" }).complaint).toBe("too_long");
+  expect([NOTHING.callback, chat.callback, after(chat, heard(welcome())).callback]).toEqual([false, true, false]);
+  expect(after(chat, heard({ t: "promised", id: "request-1", phone: "+442079460123" }))).toBe(chat);
+});
+
+test("a message that is refused as if it were a form has failed, and is not sent again for ever", () => {
+  const chat = after(NOTHING, heard(welcome()), queued(said("message-a")), heard(refused("message-a", "bad_details")));
+
+  expect(chat.outbox).toMatchObject([{ id: "message-a", failed: "bad_details" }]);
 });
 
 test("the next page wakes the application for an open panel, an unsent word, a session that goes on", () => {

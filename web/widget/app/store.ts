@@ -5,7 +5,6 @@
 // it, be they acknowledged here or come from another tab, because an answer with a lower seq may still be on its way.
 
 import type { Hours, Refused, ServerFrame, Shown, Welcome } from "../../shared/frames/visitor";
-import { lengthOf } from "./characters";
 import { inOrder, type DetailsItem, type Item } from "./outbox";
 
 export type Field = Welcome["ask"][number];
@@ -31,6 +30,8 @@ export interface Chat {
   /** When the line opens, epoch milliseconds; 0: it is open, or nobody knows. */
   opensAt: number;
   textMax: number;
+  /** They may ask to be called. */
+  callback: boolean;
   thread: readonly Shown[];
   since: number;
   more: boolean;
@@ -51,8 +52,6 @@ export interface Chat {
   /** The panel is open on a visible page. */
   watching: boolean;
   draft: string;
-  /** Code of what is wrong with the draft. */
-  complaint: string;
   /** The form as the server sent it back, and its words about it. */
   returned: { item: DetailsItem; text: string } | null;
   skipped: boolean;
@@ -85,6 +84,7 @@ export const NOTHING: Chat = {
   reach: false,
   opensAt: 0,
   textMax: 8_000,
+  callback: false,
   thread: [],
   since: 0,
   more: false,
@@ -99,7 +99,6 @@ export const NOTHING: Chat = {
   read: 0,
   watching: false,
   draft: "",
-  complaint: "",
   returned: null,
   skipped: false,
 };
@@ -142,7 +141,7 @@ function step(chat: Chat, action: Action): Chat {
     case "typing_over":
       return { ...chat, typing: null };
     case "drafted":
-      return { ...chat, draft: action.text, complaint: lengthOf(action.text) > chat.textMax ? "too_long" : "" };
+      return { ...chat, draft: action.text };
     case "skipped":
       return { ...chat, skipped: true };
   }
@@ -166,6 +165,7 @@ function heard(chat: Chat, frame: ServerFrame, now: number, chance: number): Cha
       return { ...chat, typing: frame.name ?? "" };
     case "refused":
       return refused(chat, frame, now, chance);
+    case "promised":
     case "error":
     case "pong":
       return chat;
@@ -185,6 +185,7 @@ function welcomed(chat: Chat, frame: Welcome): Chat {
       known: frame.known,
       required: frame.required,
       textMax: frame.text_max ?? NOTHING.textMax,
+      callback: frame.callback ?? false,
       standing: frame.state,
       operator: frame.operator ?? "",
       paging: false,
@@ -233,12 +234,10 @@ function refused(chat: Chat, { id, code, text, retry_after: seconds = 0 }: Refus
     }
     case "details_required":
       return { ...landed, hold: { code, until: Infinity } };
-    case "bad_details":
-      return item.t === "details" ? { ...removed(landed, id), returned: { item, text } } : landed;
     case "too_long":
     case "empty": {
       const words = item.t === "say" ? item.text : "";
-      return { ...removed(landed, id), draft: [words, chat.draft].filter(Boolean).join("\n"), complaint: code };
+      return { ...removed(landed, id), draft: [words, chat.draft].filter(Boolean).join("\n") };
     }
     default:
       return item.t === "say" ? failed(landed, id, text || code) : { ...removed(landed, id), returned: { item, text: text || code } };
@@ -253,8 +252,8 @@ function closed(chat: Chat, code: number): Chat {
 
 function adopted(chat: Chat, items: readonly Item[]): Chat {
   const stored = new Set(chat.thread.map(({ id }) => id));
-  const foreign = items.filter(({ id }) => !stored.has(id) && !chat.outbox.some((own) => own.id === id));
-  return foreign.length === 0 ? chat : { ...chat, outbox: inOrder([...chat.outbox, ...foreign]) };
+  const outbox = inOrder([...items.filter(({ id }) => !stored.has(id)), ...chat.outbox]);
+  return outbox.length === chat.outbox.length ? chat : { ...chat, outbox };
 }
 
 /** The server has *id*, here or through another tab: what it said about the visitor is known now. */
@@ -283,7 +282,8 @@ function merged(thread: readonly Shown[], messages: readonly Shown[]): readonly 
   return [...bySeq.values()].sort((a, b) => a.seq - b.seq);
 }
 
-function filledIn(item: DetailsItem): Field[] {
+/** Return the fields in which something is written. */
+export function filledIn(item: DetailsItem): Field[] {
   return (["name", "email", "phone"] as const).filter((field) => item[field] !== "");
 }
 

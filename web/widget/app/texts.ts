@@ -9,11 +9,11 @@ export type Catalogue = Readonly<Record<Text, string>>;
 /** Where the other catalogues are. Vite makes files of them, beside the application. */
 const addresses = new Map([["ru", () => new URL("./texts/ru.json", import.meta.url)]]);
 
-/** How the widget speaks to this visitor. */
-export interface Speech {
+/** How the widget speaks to this visitor, by a catalogue of these keys. */
+export interface Speech<Key extends string = Text> {
   /** The catalogue's language, for the `lang` attribute. */
   lang: string;
-  text: (key: Text, values?: Readonly<Record<string, string | number>>) => string;
+  text: (key: Key, values?: Readonly<Record<string, string | number>>) => string;
   /** Hours and minutes, with seconds if asked. */
   time: (at: number, seconds?: boolean) => string;
   /** A calendar day; the year only when it is not this one. */
@@ -31,8 +31,11 @@ export async function learn(wanted: string, get: (address: URL) => Promise<Catal
   );
 }
 
+/** Speak English. */
+export function speak(wanted: string): Speech;
 /** Speak *lang* by its *catalogue*. Dates follow the region of *wanted*, if that is the same language's. */
-export function speak(wanted: string, lang = "en", catalogue: Catalogue = en): Speech {
+export function speak<Key extends string>(wanted: string, lang: string, catalogue: Readonly<Record<Key, string>>): Speech<Key>;
+export function speak<Key extends string>(wanted: string, lang = "en", catalogue = en as unknown as Readonly<Record<Key, string>>): Speech<Key> {
   const locale = languageOf(wanted) === lang && supported(wanted) ? wanted : lang;
   const format = (at: number, options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(locale, options).format(at);
   return {

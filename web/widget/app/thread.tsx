@@ -3,6 +3,7 @@
 import { Component } from "preact";
 import type { Shown } from "../../shared/frames/visitor";
 import type { ChatDesk } from "./chat";
+import { Icon } from "./icon";
 import { piecesOf } from "./links";
 import type { SayItem } from "./outbox";
 import type { Chat } from "./store";
@@ -25,43 +26,29 @@ interface View {
 /** So near the end or the beginning, in pixels, the reader means to be there. */
 const NEAR = 64;
 
+/** Of the chat, what the list shows. */
+const PARTS = ["thread", "outbox", "typing", "more", "paging"] as const;
+
 export class Thread extends Component<ThreadProps, { away: boolean }> {
   override state = { away: false };
-  private log: HTMLElement | null = null;
-  private room: ResizeObserver | null = null;
+  private log!: HTMLElement;
+  /** Tells once at the beginning, and whenever a keyboard, a banner or a longer draft takes room: who was at the end stays there. */
+  private readonly room = new ResizeObserver(() => {
+    if (!this.state.away) this.toEnd();
+  });
 
   override shouldComponentUpdate({ chat }: ThreadProps, { away }: { away: boolean }): boolean {
     // Every key in the composer comes by here.
-    const shown = this.props.chat;
-    return (
-      away !== this.state.away ||
-      chat.thread !== shown.thread ||
-      chat.outbox !== shown.outbox ||
-      chat.typing !== shown.typing ||
-      chat.more !== shown.more ||
-      chat.paging !== shown.paging
-    );
-  }
-
-  override componentDidMount(): void {
-    // Once at the beginning, and whenever a keyboard, a banner or a longer draft takes room: who was at the end stays there.
-    this.room = new ResizeObserver(() => {
-      if (!this.state.away) this.toEnd();
-    });
-    if (this.log !== null) this.room.observe(this.log);
-  }
-
-  override componentWillUnmount(): void {
-    this.room?.disconnect();
+    return away !== this.state.away || PARTS.some((part) => chat[part] !== this.props.chat[part]);
   }
 
   override getSnapshotBeforeUpdate(): View {
-    return this.view();
+    const { scrollHeight: height, scrollTop: top, clientHeight } = this.log;
+    return { height, top, atEnd: height - top - clientHeight < NEAR };
   }
 
   override componentDidUpdate(before: ThreadProps, _: unknown, view: View): void {
     const { log } = this;
-    if (log === null) return;
     const spoke = this.props.chat.outbox.length > before.chat.outbox.length;
     const paged = before.chat.thread[0]?.seq !== this.props.chat.thread[0]?.seq && before.chat.thread.length > 0;
     if (view.atEnd || spoke) this.toEnd();
@@ -69,17 +56,17 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
     else if (paged) log.scrollTop = view.top + log.scrollHeight - view.height;
   }
 
-  private view(): View {
-    const { scrollHeight: height = 0, scrollTop: top = 0, clientHeight = 0 } = this.log ?? {};
-    return { height, top, atEnd: height - top - clientHeight < NEAR };
-  }
-
   private readonly toEnd = (): void => {
-    if (this.log !== null) this.log.scrollTop = this.log.scrollHeight;
+    this.log.scrollTop = this.log.scrollHeight;
+  };
+
+  private readonly hold = (log: HTMLElement | null): void => {
+    if (log === null) this.room.disconnect();
+    else this.room.observe((this.log = log));
   };
 
   private readonly onScroll = (): void => {
-    const { top, atEnd } = this.view();
+    const { top, atEnd } = this.getSnapshotBeforeUpdate();
     if (top < NEAR && !atEnd) this.props.desk.older();
     if (atEnd === this.state.away) this.setState({ away: !atEnd });
   };
@@ -87,7 +74,7 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
   override render({ desk, chat, speech, now }: ThreadProps) {
     const { text } = speech;
     const said = chat.outbox.filter((item) => item.t === "say");
-    const silent = chat.thread.length === 0 && said.length === 0;
+    const silent = chat.thread.length + said.length === 0;
     return (
       <div class="middle">
         <div
@@ -98,12 +85,10 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
           aria-busy={chat.paging}
           tabIndex={0}
           onScroll={this.onScroll}
-          ref={(log) => {
-            this.log = log;
-          }}
+          ref={this.hold}
         >
           {chat.more && (
-            <button type="button" class="plain" disabled={chat.paging} onClick={desk.older}>
+            <button class="plain" disabled={chat.paging} onClick={desk.older}>
               {text(chat.paging ? "loading" : "older")}
             </button>
           )}
@@ -124,10 +109,8 @@ export class Thread extends Component<ThreadProps, { away: boolean }> {
           {chat.typing !== null && <p class="typing">{text(chat.typing ? "typing" : "typing_unnamed", { name: chat.typing })}</p>}
         </div>
         {this.state.away && (
-          <button type="button" class="newest" aria-label={text("newest")} onClick={this.toEnd}>
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <path d="M12 5v14M6 13l6 6 6-6" />
-            </svg>
+          <button class="newest" aria-label={text("newest")} onClick={this.toEnd}>
+            <Icon lines="M12 5v14M6 13l6 6 6-6" />
           </button>
         )}
       </div>
@@ -145,36 +128,34 @@ interface MessageProps {
 }
 
 function Message({ desk, message, previous, newest, speech, now }: MessageProps) {
-  const { who, at, name = "" } = message;
+  const { who, at, name } = message;
   const day = new Date(at).toDateString();
   const newDay = previous === undefined || new Date(previous.at).toDateString() !== day;
-  const newVoice = newDay || previous.who !== who || previous.name !== message.name;
-  return (
-    <>
-      {newDay && <li class="day">{speech.day(at, now)}</li>}
-      <li class={`${who}${newVoice ? " first" : ""}`}>
-        {who === "me" ? <span class="aside">{speech.text("me")}: </span> : newVoice && name !== "" && <b>{name}</b>}
-        <Words text={message.text} />
-        <small>
-          <time dateTime={new Date(at).toISOString()}>{speech.time(at)}</time>
-          {who === "me" && (
-            <span role="img" aria-label={speech.text("sent")}>
-              {" ✓"}
-            </span>
-          )}
-        </small>
-        {newest && message.buttons && (
-          <div>
-            {message.buttons.map(({ label, value }) => (
-              <button type="button" class="main" onClick={() => desk.press(value)}>
-                {label}
-              </button>
-            ))}
-          </div>
+  const newVoice = newDay || previous.who !== who || previous.name !== name;
+  return [
+    newDay && <li class="day">{speech.day(at, now)}</li>,
+    <li class={`${who}${newVoice ? " first" : ""}`}>
+      {who === "me" ? <span class="aside">{speech.text("me")}: </span> : newVoice && name && <b>{name}</b>}
+      <Words text={message.text} />
+      <small>
+        <time dateTime={new Date(at).toISOString()}>{speech.time(at)}</time>
+        {who === "me" && (
+          <span role="img" aria-label={speech.text("sent")}>
+            {" ✓"}
+          </span>
         )}
-      </li>
-    </>
-  );
+      </small>
+      {newest && message.buttons && (
+        <div>
+          {message.buttons.map(({ label, value }) => (
+            <button class="main" onClick={() => desk.press(value)}>
+              {label}
+            </button>
+          ))}
+        </div>
+      )}
+    </li>,
+  ];
 }
 
 interface UnsentProps {
@@ -193,10 +174,10 @@ function Unsent({ desk, item, speech: { text } }: UnsentProps) {
         <small role="alert">
           {text("failed")}: {reason}
           <br />
-          <button type="button" class="plain" onClick={() => desk.retry(item.id)}>
+          <button class="plain" onClick={() => desk.retry(item.id)}>
             {text("retry")}
           </button>{" "}
-          <button type="button" class="plain" onClick={() => desk.discard(item.id)}>
+          <button class="plain" onClick={() => desk.discard(item.id)}>
             {text("discard")}
           </button>
         </small>

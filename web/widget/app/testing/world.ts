@@ -41,20 +41,20 @@ export class FakeSocket {
   constructor(private readonly events: SocketEvents) {}
 
   open(): this {
-    this.events.opened();
+    this.events.onopen();
     return this;
   }
 
   say(frame: ServerFrame): void {
-    this.events.heard(JSON.stringify(frame));
+    this.events.onmessage({ data: JSON.stringify(frame) });
   }
 
   sayText(text: string): void {
-    this.events.heard(text);
+    this.events.onmessage({ data: text });
   }
 
   close(code: number): void {
-    this.events.closed(code);
+    this.events.onclose({ code });
   }
 
   /** Return the frames of this kind that have come. */
