@@ -195,6 +195,10 @@ class Leg:
             self._hang_up()
 
 
+ACCEPT_TURNS = 3
+"""Turns of the loop until a connection that was taken from the system is given to us: a server that is closed before forgets it open."""
+
+
 class _Refused(Exception):
     """The connection is to be closed without a word."""
 
@@ -225,6 +229,7 @@ class Server:
         self._header_seconds = header_seconds
         self._connections_max = connections_max
         self._servers: list[asyncio.Server] = []
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str | None = None, port: int | None = None, *, sock: socket.socket | None = None) -> int:
@@ -238,7 +243,14 @@ class Server:
         return number
 
     async def close(self) -> None:
-        """Take no more calls and let go of those there are: their dialplan asks whoever listens then."""
+        """Take no more calls and let go of those there are: their dialplan asks whoever listens then. It is not started again."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         for server in self._servers:
             server.close()
         tasks = list(self._tasks)
@@ -247,10 +259,18 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:  # it was taken from the system before, and given to us now
+            writer.close()
+            return
         # A task of ours: of one that the streams make, Python 3.11 takes the end by `close` for a fault.
         task = asyncio.get_running_loop().create_task(self._take(reader, writer), name="AGI connection")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            writer.close()  # also of one that was cancelled before it began
+
+        task.add_done_callback(done)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -262,8 +282,6 @@ class Server:
             log.warning("agi_connection_refused", reason=refused.reason)
         except (asyncio.IncompleteReadError, OSError):
             pass  # somebody looked whether anybody listens
-        finally:
-            writer.close()
 
     async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Header:
         """Return the header of a call that is the PBX's. Raises _Refused, IncompleteReadError, OSError."""

@@ -435,7 +435,8 @@ class Followed:
                 rings = now.status is Status.OFFERED and now.offer_no == offer_no
                 await office.stop_ringing(leg.header["agi_uniqueid"], phones, now.offered_to if rings else ())
 
-        await self._watch.during(dials, look_at_it)
+        with office.ringing(leg.header["agi_uniqueid"], self._watch.changed):
+            await self._watch.during(dials, look_at_it)
 
     async def _rang(self, offer_no: int, offered_to: Sequence[OperatorId]) -> None:
         """Enter how phones that rang have ended: a talk, or nobody has lifted one."""

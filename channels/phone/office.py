@@ -85,6 +85,8 @@ class Office:
         """By which phones are stopped that ring for nothing any more; without it they ring to the end of their time."""
         self._ringing: dict[str, set[str]] = {}
         """The channels of phones that ring, by the uniqueid of the call that rings them."""
+        self._rings: dict[str, asyncio.Event] = {}
+        """Of the calls for which phones are rung here, by uniqueid: set when one begins to."""
         self._watched: dict[str, list[asyncio.Event]] = {}
         """Of the calls that have a connection here: set when one of them looks different."""
 
@@ -203,10 +205,21 @@ class Office:
         match event.get("Event"):
             case "DialBegin" if uniqueid and phone:
                 self._ringing.setdefault(uniqueid, set()).add(phone)
+                if (changed := self._rings.get(uniqueid)) is not None:
+                    changed.set()  # it may have been taken from whose phone that is before it rang
             case "DialEnd":
                 self._ringing.get(uniqueid, set()).discard(phone)
             case "Hangup":
                 self._ringing.pop(uniqueid, None)
+
+    @contextmanager
+    def ringing(self, uniqueid: str, changed: asyncio.Event) -> Iterator[None]:
+        """Have *changed* set whenever a phone begins to ring for the call."""
+        self._rings[uniqueid] = changed
+        try:
+            yield
+        finally:
+            del self._rings[uniqueid]
 
     def forget_phones(self) -> None:
         """Forget which phones ring: the manager interface was away, and has told nothing meanwhile."""

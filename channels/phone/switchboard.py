@@ -43,6 +43,10 @@ from channels.phone.talks import Talks
 log = structlog.get_logger(__name__)
 
 
+WRITTEN_SECONDS = 10.0
+"""So long after a call its recording may still be on its way into the folder."""
+
+
 class Switchboard:
     """See the module; `handle` serves one connection of Asterisk's, `hear` takes what its manager interface tells."""
 
@@ -335,7 +339,6 @@ class Switchboard:
             lambda: self._store.read(lambda tx: ledger.find(tx, self._office.numbers(), uniqueid))
         )
         if call is not None:
-            missing = bool(call.recording) and await asyncio.to_thread(self._is_missing, call.recording)
             if not call.recording:
                 await asyncio.to_thread(self._forget_silence, f"{call.id}.wav")
             self._talks.ends(call.id)
@@ -346,16 +349,25 @@ class Switchboard:
                 look = ledger.look(tx, call.id)
                 if look is not None and look.stands is not None and look.stands.elsewhere == UnansweredCalls.CALLBACK:
                     self.ask_back(tx, call)
-                if missing:
-                    words = (
-                        f"the talk was not recorded: is there room in {self._office.folders.there}, and may Asterisk write there?"
-                    )
-                    ledger.keep_problem(tx, call.id, words)
 
             await self._office.patiently(lambda: self._store.write(over))
+            missing = bool(call.recording) and await asyncio.to_thread(self._is_missing, call.recording)
             if missing:
-                log.error("talk_not_recorded", conversation_id=call.id, folder=self._office.folders.there)
+                self._begin_task(self._look_again(call))
         await leg.set_variable(TOLD, "yes")
+
+    async def _look_again(self, call: Call) -> None:
+        """Look for the recording once the exchange has written what it held back, which it does when the caller's channel is gone."""
+        await asyncio.sleep(WRITTEN_SECONDS)
+        there = self._office.folders.there
+        if not await asyncio.to_thread(self._is_missing, call.recording):
+            return
+        log.error("talk_not_recorded", conversation_id=call.id, folder=there)
+        words = f"the talk was not recorded: is there room in {there}, and may Asterisk write there?"
+        with suppress(StoreError):  # it stands in the log
+            await self._office.patiently(
+                lambda: self._store.write(partial(ledger.keep_problem, conversation=call.id, words=words))
+            )
 
     def _is_missing(self, name: str) -> bool:
         """Return whether the recording is not in its folder, or has no sound; where the folder is not ours to see, nobody knows."""

@@ -20,10 +20,13 @@ import tempfile
 import time
 import wave
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+
+from channels.phone import sounds
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
@@ -76,6 +79,18 @@ def tone(path: Path, hertz: float, seconds: float) -> None:
         file.writeframes(b"".join(struct.pack("<h", int(6_000 * math.sin(math.tau * hertz * n / 8_000))) for n in range(count)))
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel as the console shows it."""
+
+    name: str
+    context: str
+    state: str
+    """Ring: it has called; Ringing: it is called; Up: it was answered."""
+    bridge: str
+    """What it is joined to others by; empty: to none."""
+
+
 class Asterisk:
     """A server with a trunk for callers, phones 101 to 108, and *dialplan* as its extensions.conf."""
 
@@ -86,7 +101,8 @@ class Asterisk:
         self.ami = free_port(socket.SOCK_STREAM)
         self.ports = {phone: free_port() for phone in PHONES}
         self._process: _Guarded | None = None
-        self._peers: list[_Guarded] = []
+        self.peers: list[_Guarded] = []
+        """Who calls, and who is called, in the order in which they came."""
         self._queues = queues
         self._write(dialplan, manager)
 
@@ -101,7 +117,7 @@ class Asterisk:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop it and everybody who calls; its folder stays when the test failed, for its log."""
-        for peer in self._peers:
+        for peer in self.peers:
             peer.end()
         self.stop()
         if kind is None:
@@ -140,6 +156,11 @@ class Asterisk:
         )
         return done.stdout + done.stderr
 
+    def channels(self) -> list[Channel]:
+        """Return what channels there are."""
+        rows = [line.split("!") for line in self.cli("core show channels concise").splitlines() if "!" in line]
+        return [Channel(row[0], row[1], row[4], row[-2]) for row in rows]
+
     def log(self) -> str:
         """Return what it has logged."""
         return "".join(path.read_text(errors="replace") for path in sorted((self.folder / "log").iterdir()) if path.is_file())
@@ -159,14 +180,14 @@ class Asterisk:
 
     def _sipp(self, scenario: str, *options: str) -> _Guarded:
         text = (ROOT / "tests/support/sipp" / scenario).read_text().replace("@folder@", str(self.folder))
-        number = len(self._peers)
+        number = len(self.peers)
         path = self.folder / "sipp" / f"{number}-{scenario}"
         path.write_text(text)
         command = [str(programs() / "sipp"), *options, "-sf", str(path), "-i", "127.0.0.1", "-mi", "127.0.0.1"]
         command += ["-mp", str(_pair()), "-nostdin", "-trace_err"]
         with (self.folder / "log" / f"sipp-{number}").open("wb") as output:
             peer = _Guarded(command, output, cwd=path.parent)
-        self._peers.append(peer)
+        self.peers.append(peer)
         return peer
 
     # --- its files
@@ -210,7 +231,7 @@ class Asterisk:
             "manager": f"[general]\nenabled = yes\nport = {self.ami}\nbindaddr = 127.0.0.1\ntimestampevents = yes\n{manager}\n",
             "pjsip": self._pjsip(),
             "rtp": "[general]\nrtpstart=20000\nrtpend=29999\n",
-            "musiconhold": "[default]\nmode=files\ndirectory=@folder@/moh\n",
+            "musiconhold": "[default]\nmode=files\ndirectory=@folder@/moh\n" + sounds.classes("@folder@/our-sounds"),
             "indications": "[general]\ncountry=us\n[us]\ndescription = United States\nringcadence = 2000,4000\ndial = 350+440\n"
             "busy = 480+620/500,0/500\nring = 440+480/2000,0/4000\ncongestion = 480+620/250,0/250\n",
             "extensions": dialplan,
@@ -275,4 +296,4 @@ def _compressed(sample: int) -> int:
     return ~(sign | exponent << 4 | (loud >> exponent + 3) & 0x0F) & 0xFF
 
 
-__all__ = ["PHONES", "Asterisk", "free_port", "programs", "tone"]
+__all__ = ["PHONES", "Asterisk", "Channel", "free_port", "programs", "tone"]

@@ -1,9 +1,12 @@
-"""A telephone that does what SIPp cannot: two calls at once, one of which takes the other's place (RFC 3891, an attended transfer).
+"""A telephone that does what SIPp cannot: what it is told, when it is told; two calls at once; and it passes its caller on.
 
-    phone = await SipPhone.at(number, port, server)
-    first = await phone.lifted()              # it answers whoever calls
-    second = await phone.calls("103")
-    await phone.joins(first, second)          # and is out of both
+    async with SipPhone(number, port, server) as phone:
+        first = await phone.rung()                # somebody calls
+        await phone.lifts(first)                  # or both: await phone.lifted()
+        await phone.passes(first, "103")          # a blind transfer (RFC 3515)
+
+        second = await phone.calls("103")
+        await phone.joins(first, second)          # an attended one (RFC 3891): it is out of both
 
 No sound: what is heard is SIPp's business.
 """
@@ -14,10 +17,11 @@ import asyncio
 import re
 import uuid
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import cast
 
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 @dataclass
@@ -28,49 +32,69 @@ class Dialog:
     ours: str
     theirs: str = ""
     target: str = ""
+    asked: dict[str, str] = field(default_factory=dict)
+    """How the exchange has asked for it; empty: this phone calls."""
     number: int = 1
+    lifted: bool = False
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SipPhone(asyncio.DatagramProtocol):
-    """See the module."""
+    """See the module. It is there, at *port*, while its context lasts; *server* is the exchange's."""
 
     def __init__(self, number: str, port: int, server: int) -> None:
         self._number = number
         self._port = port
         self._server = ("127.0.0.1", server)
         self._dialogs: dict[str, Dialog] = {}
-        self._lifted: asyncio.Queue[Dialog] = asyncio.Queue()
+        self._rung: asyncio.Queue[Dialog] = asyncio.Queue()
         self._answers: dict[tuple[str, str], asyncio.Future[dict[str, str]]] = {}
         self._wire: asyncio.DatagramTransport
+        self._gone: asyncio.Future[None]
 
-    @classmethod
-    async def at(cls, number: str, port: int, server: int) -> SipPhone:
-        """Be there, at *port*; *server* is the exchange's."""
+    async def __aenter__(self) -> SipPhone:
+        """Be there."""
         loop = asyncio.get_running_loop()
-        _, phone = await loop.create_datagram_endpoint(lambda: cls(number, port, server), local_addr=("127.0.0.1", port))
-        return phone
+        self._gone = loop.create_future()
+        await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", self._port))
+        return self
 
-    def close(self) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Be there no more."""
         self._wire.close()
+        await self._gone
+
+    async def rung(self) -> Dialog:
+        """Return the next call for which it rings; it rings until it is lifted."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self._rung.get()
+
+    async def lifts(self, dialog: Dialog) -> None:
+        """Answer the call."""
+        dialog.lifted = True
+        self._reply(dialog.asked, dialog, "200 OK")
+        async with asyncio.timeout(WAIT_SECONDS):
+            await dialog.up.wait()
 
     async def lifted(self) -> Dialog:
-        """Return the next call that was answered."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            dialog = await self._lifted.get()
-            await dialog.up.wait()
-            return dialog
+        """Answer the next call, and return it."""
+        dialog = await self.rung()
+        await self.lifts(dialog)
+        return dialog
 
     async def calls(self, number: str) -> Dialog:
         """Call *number*, and return when it is answered."""
         us, them = f"<sip:{self._number}@127.0.0.1:{self._port}>;tag={uuid.uuid4().hex[:8]}", f"<sip:{number}@127.0.0.1>"
-        dialog = Dialog(uuid.uuid4().hex, us, them, f"sip:{number}@127.0.0.1:{self._server[1]}")
+        dialog = Dialog(uuid.uuid4().hex, us, them, f"sip:{number}@127.0.0.1:{self._server[1]}", lifted=True)
         self._dialogs[dialog.call_id] = dialog
         answer = await self._ask("INVITE", dialog, body=SDP.format(port=self._port + 2))
         dialog.theirs, dialog.target = answer["to"], _uri(answer["contact"])
         self._send("ACK", dialog)
         return dialog
+
+    async def passes(self, dialog: Dialog, number: str) -> None:
+        """Let whoever speaks with this phone have *number* instead, whether it is lifted there or not."""
+        await self._ask("REFER", dialog, f"Refer-To: <sip:{number}@127.0.0.1>")
 
     async def joins(self, first: Dialog, second: Dialog) -> None:
         """Let the two to whom this phone speaks speak with each other."""
@@ -81,6 +105,10 @@ class SipPhone(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.DatagramTransport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     def datagram_received(self, data: bytes, where: object) -> None:
         head, _, _ = data.decode().partition("\r\n\r\n")
@@ -103,17 +131,23 @@ class SipPhone(asyncio.DatagramProtocol):
     def _asked(self, method: str, told: dict[str, str]) -> None:
         dialog = self._dialogs.get(told["call-id"])
         if method == "INVITE" and dialog is None:
-            dialog = Dialog(told["call-id"], f"{told['to']};tag={uuid.uuid4().hex[:8]}", told["from"], _uri(told["contact"]))
+            ours = f"{told['to']};tag={uuid.uuid4().hex[:8]}"
+            dialog = Dialog(told["call-id"], ours, told["from"], _uri(told["contact"]), told)
             self._dialogs[dialog.call_id] = dialog
-            self._lifted.put_nowait(dialog)
+            self._rung.put_nowait(dialog)
         if method == "ACK":
             if dialog is not None:
                 dialog.up.set()
-            return
+        elif method == "INVITE" and dialog is not None and not dialog.lifted:
+            self._reply(told, dialog, "180 Ringing")
+        else:
+            self._reply(told, dialog, "200 OK")
+
+    def _reply(self, told: dict[str, str], dialog: Dialog | None, status: str) -> None:
         to = dialog.ours if dialog is not None and _tag(told["to"]) in ("", _tag(dialog.ours)) else told["to"]
-        body = SDP.format(port=self._port + 2) if method == "INVITE" else ""
         lines = [told["via"], f"From: {told['from']}", f"To: {to}", f"Call-ID: {told['call-id']}", f"CSeq: {told['cseq']}"]
-        self._write(["SIP/2.0 200 OK", *lines], body)
+        body = SDP.format(port=self._port + 2) if told["cseq"].endswith("INVITE") and status == "200 OK" else ""
+        self._write([f"SIP/2.0 {status}", *lines], body)
 
     async def _ask(self, method: str, dialog: Dialog, *more: str, body: str = "") -> dict[str, str]:
         waits: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()

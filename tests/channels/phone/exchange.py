@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import wave
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -49,16 +50,17 @@ from routing.applying import House, mark_pool, timer_fired
 from routing.distributor import Distributor
 from routing.worker import Worker
 from tests.support import house as builders
-from tests.support.asterisk import Asterisk
+from tests.support.asterisk import Asterisk, Channel
 from tests.support.broker import SECRET
 from tests.support.channels import FakeChannel, wrote
+from tests.support.sipphone import SipPhone
 from tests.support.store import AnyStore, open_store, plain
 
 T = TypeVar("T")
 LOCAL = [ip_network("127.0.0.0/8")]
 WAIT_SECONDS = 60.0
-JOINED = "joined 'simple_bridge'"
-"""What Asterisk logs of each channel that begins to speak with another."""
+EMPTY_SECONDS = 15.0
+"""So long it is waited for that an exchange is empty whose story has failed."""
 OURS = """
 [general]
 static=yes
@@ -70,10 +72,15 @@ exten => _X.,1,Set(BROKER_LINE=${IF($["${EXTEN}" = "404"]?nowhere:shop)})
 exten => _10X,1,Dial(PJSIP/${EXTEN},20)
 exten => _X.,1,Dial(Local/${EXTEN}@omniline-outward/n,20)
 [presses-keys]
-exten => _p.,1,Answer()
- same => n,Wait(1.5)
- same => n,SendDTMF(${EXTEN:1})
- same => n,Wait(30)
+exten => told,1,Answer()
+ same => n(again),Wait(0.2)
+ same => n,GotoIf($["${KEYS}" = ""]?again)
+ same => n,SendDTMF(${KEYS})
+ same => n,Set(KEYS=)
+ same => n,Goto(again)
+exten => hears,1,Answer()
+ same => n,MixMonitor(@folder@/heard.wav)
+ same => n,Wait(60)
 exten => four,1,Answer()
  same => n(again),Wait(0.4)
  same => n,SendDTMF(4)
@@ -160,6 +167,7 @@ class Telephone:
         self.directory.on_change(self._know)
         self.house = House(self.directory())
         self.folder = pbx.folder / "recordings"
+        self.sounds = pbx.folder / "our-sounds"
         self.line = LineId("")
         self._line: Line
         self._board: Switchboard
@@ -177,7 +185,7 @@ class Telephone:
     async def answer(self, line: Line | None = None) -> None:
         """Let the shipped switchboard listen for Asterisk."""
         self._line = line or self._line
-        folders = Folders(self.folder, str(self.folder))
+        folders = Folders(self.folder, str(self.folder), str(self.sounds))
         self._board = Switchboard(self.store, self.transport, self.directory, self.channels.get, folders, process_id="test")
         self._server = Server(self._board.handle, secret=SECRET, networks=LOCAL)
         await self._server.start(sock=self._line.open())
@@ -299,7 +307,7 @@ class Telephone:
     def census(self) -> Census:
         """Return the shipped census."""
         assert self._board.manager is not None
-        return Census(self.store, self._board.manager, lambda: list(self.channels))
+        return Census(self.store, self._board.manager, lambda: list(self.channels), self._board.interrupted)
 
     async def goes(self, operator: OperatorId) -> None:
         """Let *operator* log out, in the midst of the latest call."""
@@ -310,9 +318,16 @@ class Telephone:
         """Let *operator* do something with the latest call in their console."""
         await self._enter(lambda at: cast(Event, deed(at=at, operator_id=operator, command=f"k{self._deeds}", **how)))
 
-    async def calls_and_presses(self, keys: str) -> None:
-        """Let somebody call, who presses *keys* a moment after they were answered."""
-        await self.console(f"channel originate Local/100@from-trunk/n extension p{keys}@presses-keys")
+    async def calls_and_hears(self, sound: str) -> None:
+        """Let somebody call who presses the keys that they are told, and wait until *sound* is played to them."""
+        before = await self.has_played(sound)
+        await self.console("channel originate Local/100@from-trunk/n extension told@presses-keys")
+        await self.played(sound, before + 1)
+
+    async def presses(self, keys: str) -> None:
+        """Let whoever has called so press *keys*."""
+        (channel,) = [one.name for one in await self.shown() if one.context == "presses-keys"]
+        await self.console(f"dialplan set chanvar {channel} KEYS {keys}")
 
     async def second_line(self, slug: str, **settings: Any) -> LineId:
         """Add another line, without a number."""
@@ -344,49 +359,72 @@ class Telephone:
 
         await self.store.write(now)
 
-    async def recorded(self, seconds: float) -> None:
-        """Wait until the latest call's recording has so much sound."""
-        row = await self.call_row(recording=True)
+    async def recorded(self, seconds: float, what: str = "recording") -> None:
+        """Wait until the latest call's recording, or its *voicemail*, has so much sound: Asterisk writes two seconds at a time."""
+        row = await self.call_row(**{what: True})
 
         async def look() -> bool:
-            path = self.folder / row["recording"]
-            return bool(path.exists() and path.stat().st_size >= 16_000 * seconds)
+            return await asyncio.to_thread(_size, self.folder / row[what]) >= 16_000 * seconds
 
         await self.until(look)
 
-    async def joined_by(self, channels: int) -> None:
-        """Wait until the exchange has so many channels, all of them in the talk: some are but wires to a number outside."""
+    async def shown(self) -> list[Channel]:
+        """Return what channels the exchange has, as its console shows them."""
+        return await asyncio.to_thread(self.pbx.channels)
+
+    async def looked(self) -> None:
+        """Wait until the switchboard has looked for what was recorded."""
+        await asyncio.gather(*self._board._tasks)
+
+    def handset(self, number: str) -> SipPhone:
+        """Return a phone that does what it is told, when it is told."""
+        return SipPhone(number, self.pbx.ports[number], self.pbx.sip)
+
+    async def joined(self, pairs: int = 1, *, beside: int = 0) -> None:
+        """Wait until the exchange has so many pairs of channels that speak with each other, so many alone *beside*, and no more.
+
+        A number outside costs a pair: two channels are but the wire to it.
+        """
 
         async def look() -> bool:
-            shown = (await self.console("core show channels concise")).splitlines()
-            return len([line for line in shown if "!" in line]) >= channels
+            together = Counter(one.bridge for one in await self.shown())
+            alone = together.pop("", 0)
+            return alone == beside and [*together.values()] == [2] * pairs
 
         await self.until(look)
 
-    async def joined(self) -> None:
-        """Wait until the exchange has two channels joined to each other, and no more."""
+    async def _leg(self, *, first: bool = False) -> str:
+        legs = await self.rows("SELECT leg FROM calls ORDER BY came_us")
+        return str(legs[0 if first else -1][0])
+
+    async def answered(self) -> None:
+        """Wait until the caller of the latest call was answered, by whom or what ever."""
 
         async def look() -> bool:
-            return "2 active channels" in (said := await self.console("core show channels count")) and "1 active call" in said
+            leg = await self._leg()
+            return any(one.state == "Up" for one in await self.shown() if one.name == leg)
 
         await self.until(look)
 
-    async def leaves(self) -> None:
-        """Let the caller of the latest call be gone."""
-        ((leg,),) = await self.rows("SELECT leg FROM calls ORDER BY came_us DESC LIMIT 1")
-        await self.console(f"channel request hangup {leg}")
+    async def leaves(self, *, first: bool = False) -> None:
+        """Let the caller of the latest call be gone, or of the *first*."""
+        await self.console(f"channel request hangup {await self._leg(first=first)}")
 
-    async def joins(self) -> int:
-        """Return how often a channel has been joined to others, since the exchange was started."""
-        return (await asyncio.to_thread(self.pbx.log)).count(JOINED)
+    async def says_goodbye(self, caller: Any) -> None:
+        """Let the *caller* of the latest call, who speaks with somebody, be gone; prove that all is whole and free."""
+        await self.leaves()
+        assert await self.hung_up(caller) == 0
+        await self.ended()
 
     async def apart(self) -> None:
         """Wait until the caller of the latest call is on hold, and their operator waits beside."""
+        row = await self.call_row(parked=True)
 
         async def look() -> bool:
-            return "omniline-parked" in await self.console("core show channels concise")
+            leg = await self._leg()
+            alone = {one.name: one.context for one in await self.shown() if not one.bridge}
+            return leg in alone and alone.get(row["talk_leg"]) == "omniline-parked"
 
-        await self.call_row(parked=True)
         await self.until(look)
 
     async def silent(self) -> None:
@@ -400,8 +438,11 @@ class Telephone:
     async def puts_down(self, operator: OperatorId) -> None:
         """Let *operator*'s phone be put down."""
         ((phone,),) = await self.rows("SELECT phone FROM operators WHERE id = ?", operator)
-        lines = (await self.console("core show channels concise")).splitlines()
-        (channel,) = [line.partition("!")[0] for line in lines if line.startswith(f"{phone}-")]
+        await self.put_down(phone)
+
+    async def put_down(self, phone: str) -> None:
+        """Let *phone*, an endpoint of the exchange's that speaks, be put down."""
+        (channel,) = [one.name for one in await self.shown() if one.name.startswith(f"{phone}-")]
         await self.console(f"channel request hangup {channel}")
 
     async def comes(self, operator: OperatorId) -> None:
@@ -436,21 +477,25 @@ class Telephone:
         await self.store.write(put)
         await self.directory.refresh()
 
-    async def played(self, words: str) -> None:
-        """Wait until Asterisk's log has *words*."""
+    async def logged(self, words: str) -> int:
+        """Return how often Asterisk's log has *words*: whatever other stories have left there too."""
+        return (await asyncio.to_thread(self.pbx.log)).count(words)
 
-        async def look() -> bool:
-            return words in await asyncio.to_thread(self.pbx.log)
-
-        await self.until(look)
-
-    async def played_often(self, words: str, times: int) -> None:
+    async def logs(self, words: str, times: int) -> None:
         """Wait until Asterisk's log has *words* so many times."""
 
         async def look() -> bool:
-            return (await asyncio.to_thread(self.pbx.log)).count(words) >= times
+            return await self.logged(words) >= times
 
         await self.until(look)
+
+    async def has_played(self, sound: str) -> int:
+        """Return how often Asterisk has played *sound* to somebody, in whatever story."""
+        return await self.logged(f"Playing '{sound}")
+
+    async def played(self, sound: str, times: int) -> None:
+        """Wait until Asterisk has played *sound* so many times."""
+        await self.logs(f"Playing '{sound}", times)
 
     def refuse_writes(self, times: int) -> None:
         """Let the switchboard's next writes be refused, as by a store that is busy."""
@@ -498,6 +543,10 @@ class Telephone:
         assert report.ok, report.text()
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 async def _lost(manager: Ami) -> bool:
     return manager.lost is not None
 
@@ -510,7 +559,7 @@ async def _connected(manager: Ami) -> bool:
 async def telephone(
     folder: Path, pbx: Asterisk, line: Line, *, managed: bool = True, **settings: Any
 ) -> AsyncIterator[Telephone]:
-    """Serve the exchange with a house of its own."""
+    """Serve the exchange, once it is silent, with a house of its own."""
     transport = MemoryTransport()
     store = open_store(folder, clock=SystemClock(), ids=SystemIds(), ring=transport.ring)
     made = Telephone(store, transport, pbx)
@@ -524,8 +573,15 @@ async def telephone(
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     await made.answer(line)
+    before = len(pbx.peers)
     try:
+        await made.silent()
         yield made
+    except BaseException:
+        await _empty(pbx)
+        for peer in pbx.peers[before:]:
+            await asyncio.to_thread(peer.end)
+        raise
     finally:
         await made.fall_silent()
         for task in tasks:
@@ -535,6 +591,14 @@ async def telephone(
         for error in ended:
             if not isinstance(error, asyncio.CancelledError):
                 raise AssertionError("a loop ended by itself") from error
+
+
+async def _empty(pbx: Asterisk) -> None:
+    """Hang up every channel of the exchange, also those that come meanwhile: of a story that has failed nobody comes to the next."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(EMPTY_SECONDS):
+            while "0 active channels" not in await asyncio.to_thread(pbx.cli, "core show channels count"):
+                await asyncio.to_thread(pbx.cli, "channel request hangup all")
 
 
 def loudness(path: Path, hertz: float) -> float:
@@ -552,4 +616,4 @@ def loudness(path: Path, hertz: float) -> float:
     return float(max(power, 0.0) ** 0.5 * 2 / max(1, len(samples)))
 
 
-__all__ = ["JOINED", "SECRET", "Line", "Telephone", "directory", "exchange", "loudness", "telephone"]
+__all__ = ["SECRET", "Line", "Telephone", "directory", "exchange", "loudness", "telephone"]

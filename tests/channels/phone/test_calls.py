@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from channels.phone import switchboard
+from channels.phone.following import WAV_HEADER_BYTES
 from tests.channels.phone.exchange import Line, Telephone, exchange, loudness, telephone
 from tests.support.asterisk import Asterisk
 from tests.support.store import plain
@@ -20,39 +22,21 @@ NEVER = {"zone": "UTC", "week": {}}
 pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk")]
 
 
-@pytest.fixture(scope="module")
-def pbx() -> Iterator[tuple[Asterisk, Line]]:
-    """Return a running Asterisk with our dialplan, and the port at which it asks."""
-    with exchange() as running:
-        yield running
-
-
-@pytest.fixture
-def play(pbx: tuple[Asterisk, Line], tmp_path: Path) -> Callable[..., Any]:
-    """Return what plays a story in a house with a telephone."""
-
-    def whole(story: Callable[[Telephone], Awaitable[Any]], **settings: Any) -> Any:
-        async def run() -> Any:
-            async with telephone(tmp_path, *pbx, **settings) as house:
-                return await story(house)
-
-        return asyncio.run(run())
-
-    return whole
-
-
 def test_a_call_rings_is_answered_and_its_talk_is_recorded(play):
     """The caller is known by their number, the recording has both sides from the answer on, and everything is free afterwards."""
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
+        caller = house.pbx.call("100", "caller.xml")
         talks = await house.session(status="active")
         assert (talks["operator_id"], talks["load"]) == (ann, "call")
         assert (await house.rows("SELECT calls, reserved FROM budgets"))[0] == (1, 50)
+        await house.recorded(1)
+        await house.leaves()
         assert await house.hung_up(caller) == 0
         closed = await house.session(status="closed")
         assert (closed["operator_id"], closed.get("outcome", "")) == (ann, "")
+        await house.silent()  # the recording is whole when its channel is gone
         row = await house.call_row(ended_us=True)
         assert (row["number"], row["called"], row["operator_id"]) == ("+79001234567", "100", ann)
         assert row["talk_us"] < row["talk_ended_us"] <= row["ended_us"]
@@ -69,11 +53,12 @@ def test_the_second_operator_answers_when_the_first_does_not(play):
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "102")
-        await house.operator("bob", "103")
+        bob = await house.operator("bob", "103")
         caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
-        await house.session(status="active")
-        assert await house.offers() == [("ann", "ran_out"), ("bob", "taken")]
         assert await house.hung_up(caller) == 0
+        closed = await house.session(status="closed")
+        assert (closed["operator_id"], closed.get("outcome", "")) == (bob, "")
+        assert await house.offers() == [("ann", "ran_out"), ("bob", "taken")]
         await house.ended()
 
     play(story, distribution="strictly", calls={"ring_seconds": 5})
@@ -86,11 +71,11 @@ def test_a_phone_that_says_no_costs_the_caller_no_time(play, phone: str, how: st
     async def story(house: Telephone) -> None:
         await house.operator("ann", phone)
         await house.operator("bob", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
         assert await house.offers() == [("ann", how), ("bob", "taken")]
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(caller)
 
     play(story, distribution="strictly", calls={"ring_seconds": 60})
 
@@ -101,13 +86,13 @@ def test_everybody_is_rung_at_once_and_one_has_it(play):
     async def story(house: Telephone) -> None:
         for login, phone in (("ann", "101"), ("bob", "103"), ("cat", "102")):
             await house.operator(login, phone)
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
         ended = dict(await house.offers())
         assert sorted(ended.values()) == ["taken", "withdrawn", "withdrawn"]
         assert ended["cat"] == "withdrawn"
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(caller)
 
     play(story, distribution="all_at_once")
 
@@ -118,12 +103,12 @@ def test_a_phone_may_be_a_number_outside(play):
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "+79000000101")
         bob = await house.operator("bob", "+79000000102")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        caller = house.pbx.call("100", "caller.xml")
         talks = await house.session(status="active")
         assert talks["operator_id"] == ann
         assert bob
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined(2)
+        await house.says_goodbye(caller)
 
     play(story, distribution="all_at_once")
 
@@ -133,11 +118,12 @@ def test_when_nobody_answers_the_caller_speaks_to_the_machine(play):
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "104")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        caller = house.pbx.call("100", "caller.xml")
         closed = await house.session(status="closed", outcome="voicemail")
         assert closed.get("operator_id") is None
+        await house.recorded(1.5, "voicemail")
+        await house.leaves()
         assert await house.hung_up(caller) == 0
-        left = await house.session(status="closed", outcome="voicemail")
         row = await house.call_row(ended_us=True)
         left = await house.until(lambda: _with_voicemail(house))
         assert left["voicemail_seconds"] >= 1
@@ -174,13 +160,15 @@ def test_a_caller_who_hangs_up_while_they_wait_was_missed(play):
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101")
-        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "6000")
+        first = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
-        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
-        await house.session(status="queued")
+        await house.joined()
+        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
         assert await house.hung_up(second) == 0
         missed = await house.session(status="closed", outcome="missed")
         assert missed.get("operator_id") is None
+        assert await house.offers() == [("ann", "taken")]
+        await house.leaves(first=True)
         assert await house.hung_up(first) == 0
         await house.ended()
 
@@ -192,15 +180,17 @@ def test_who_waits_is_rung_for_as_soon_as_a_phone_is_free(play):
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "101")
-        first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "2500")
+        first = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
-        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "5000")
-        await house.session(status="queued")
+        await house.joined()
+        second = house.pbx.call("100", "caller.xml")
+        waits = await house.session(status="queued")
+        await house.leaves(first=True)
         assert await house.hung_up(first) == 0
-        talks = await house.session(status="active")
-        assert talks["operator_id"] == ann
-        assert await house.hung_up(second) == 0
-        await house.ended()
+        talks = await house.session(status="active", operator_id=ann)
+        assert talks["id"] == waits["id"]
+        await house.joined()
+        await house.says_goodbye(second)
         assert await house.rows("SELECT count(*) FROM sessions") == [(2,)]
 
     play(story)
@@ -240,13 +230,13 @@ def test_a_phone_stops_when_its_operator_goes(play):
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "102")
         await house.operator("bob", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        caller = house.pbx.call("100", "caller.xml")
         await house.call_row(rung=1)
         await house.goes(ann)
         await house.session(status="active")
         assert await house.offers() == [("ann", "gone"), ("bob", "taken")]
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(caller)
 
     play(story, distribution="strictly", calls={"ring_seconds": 100})
 
@@ -257,16 +247,16 @@ def test_of_phones_that_ring_together_one_stops_when_its_operator_declines(play)
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "102")
         bob = await house.operator("bob", "107")
-        late = house.pbx.phone("107", "phone-answers.xml", "-d", "2500")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
-        await house.call_row(rung=1)
-        await house.declines(ann)
-        talks = await house.session(status="active")
-        assert talks["operator_id"] == bob
-        assert dict(await house.offers()) == {"ann": "declined", "bob": "taken"}
-        assert await house.hung_up(caller) == 0
-        late.end()
-        await house.ended()
+        async with house.handset("107") as phone:
+            caller = house.pbx.call("100", "caller.xml")
+            late = await phone.rung()
+            await house.declines(ann)
+            await house.session(status="offered", offered_to=[bob])
+            await phone.lifts(late)
+            await house.session(status="active", operator_id=bob)
+            assert dict(await house.offers()) == {"ann": "declined", "bob": "taken"}
+            await house.joined()
+            await house.says_goodbye(caller)
 
     play(story, distribution="all_at_once", calls={"ring_seconds": 100})
 
@@ -277,13 +267,13 @@ def test_without_the_manager_interface_a_phone_rings_to_the_end_of_its_time(play
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "102")
         await house.operator("bob", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "500")
+        caller = house.pbx.call("100", "caller.xml")
         await house.call_row(rung=1)
         await house.goes(ann)
         await house.session(status="active")
         assert await house.offers() == [("ann", "gone"), ("bob", "taken")]
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(caller)
 
     play(story, managed=False, distribution="strictly", calls={"ring_seconds": 8})
 
@@ -310,8 +300,10 @@ def test_outside_the_hours_the_caller_may_speak_to_the_machine(play):
     """As when nobody answers."""
 
     async def story(house: Telephone) -> None:
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "3000")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="closed", outcome="voicemail")
+        await house.recorded(1.5, "voicemail")
+        await house.leaves()
         assert await house.hung_up(caller) == 0
         assert (await house.until(lambda: _with_voicemail(house)))["voicemail_seconds"] >= 1
         await house.ended()
@@ -335,20 +327,19 @@ def test_whose_customer_it_is_is_rung_first(play):
     """Though another stands before them in the queue: the caller is known by their number."""
 
     async def story(house: Telephone) -> None:
-        await house.operator("ann", "101")
+        ann = await house.operator("ann", "101")
         bob = await house.operator("bob", "103")
         first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
-        await house.session(status="active")
         assert await house.hung_up(first) == 0
         await house.ended()
-        await house.rows("SELECT 1")
+        assert (await house.session(status="closed"))["operator_id"] == ann
         await house.store.write(lambda tx: plain(tx, "UPDATE contacts SET responsible_id = ?", bob))
-        second = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
+        second = house.pbx.call("100", "caller.xml")
         talks = await house.session(status="active", operator_id=bob)
         assert talks["contact_id"]
-        assert await house.hung_up(second) == 0
         assert await house.rows("SELECT count(*) FROM contacts") == [(1,)]
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(second)
 
     play(story, distribution="strictly")
 
@@ -361,10 +352,12 @@ def test_who_talks_is_offered_no_chat_until_they_have_hung_up(play):
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "1500")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
+        await house.joined()
         await house.chat("eve")
         assert "load" not in await house.session(status="queued")
+        await house.leaves()
         assert await house.hung_up(caller) == 0
         offered = await house.session(status="offered")
         assert offered["offered_to"] == [ann]
@@ -379,10 +372,12 @@ def test_who_chats_is_rung(play):
         ann = await house.operator("ann", "101")
         await house.chat("eve")
         await house.session(status="offered")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "300")
+        caller = house.pbx.call("100", "caller.xml")
         talks = await house.session(status="active")
         assert talks["operator_id"] == ann
         assert await house.rows("SELECT reserved, calls FROM budgets") == [(75, 1)]
+        await house.joined()
+        await house.leaves()
         assert await house.hung_up(caller) == 0
 
     play(story)
@@ -397,7 +392,6 @@ def test_a_caller_rates_the_talk_by_key(play):
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "106")
         await house.console("channel originate Local/100@from-trunk/n extension four@presses-keys")
-        await house.session(status="active")
 
         async def rated() -> Any:
             session = await house.session(status="closed")
@@ -418,10 +412,11 @@ def test_a_caller_hears_a_greeting_then_music_and_their_place(play):
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101", online=False)
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "4500")
+        before = await house.has_played("queue-youarenext")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="queued")
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.played("queue-youarenext", before + 1)
+        await house.says_goodbye(caller)
         log = house.pbx.log()
         order = [log.rfind(words) for words in ("Playing 'hello-world", "Started music on hold", "Playing 'queue-youarenext")]
         assert -1 not in order
@@ -433,24 +428,42 @@ def test_a_caller_hears_a_greeting_then_music_and_their_place(play):
 # --- what is wrong with the world
 
 
-def test_a_talk_that_cannot_be_recorded_goes_on_and_it_is_told(play):
+def test_a_talk_that_cannot_be_recorded_goes_on_and_it_is_told(play, monkeypatch):
     """The folder is gone: nobody's talk hangs on that."""
 
     async def story(house: Telephone) -> None:
-        await house.operator("ann", "101")
+        ann = await house.operator("ann", "101")
         shutil.rmtree(house.folder)
         house.folder.write_text("no folder")
         try:
             caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
-            await house.session(status="active")
             assert await house.hung_up(caller) == 0
-            row = await house.call_row(ended_us=True)
-            assert "not recorded" in row["problem"]
+            row = await house.call_row(ended_us=True, problem=True)
+            assert (row["operator_id"], "not recorded" in row["problem"]) == (ann, True)
             await house.ended()
         finally:
             house.folder.unlink()
             house.folder.mkdir()
 
+    monkeypatch.setattr(switchboard, "WRITTEN_SECONDS", 0.5)
+    play(story)
+
+
+def test_a_short_talk_is_recorded_though_it_is_written_late(play, monkeypatch):
+    """The exchange holds back what there is until the channel is gone: it is looked for again before anybody is told."""
+
+    async def story(house: Telephone) -> None:
+        await house.operator("ann", "101")
+        caller = house.pbx.call("100", "caller.xml")
+        await house.session(status="active")
+        await house.joined()
+        await house.says_goodbye(caller)
+        await house.silent()
+        await house.looked()
+        row = await house.call_row(ended_us=True)
+        assert (row["problem"], (house.folder / row["recording"]).stat().st_size > WAV_HEADER_BYTES) == ("", True)
+
+    monkeypatch.setattr(switchboard, "WRITTEN_SECONDS", 0.5)
     play(story)
 
 
@@ -495,15 +508,15 @@ def test_who_waits_is_kept_while_we_are_away(pbx, tmp_path: Path):
 
     async def run() -> None:
         async with telephone(tmp_path, *pbx, calls={"no_answer_does": "wait"}) as house:
-            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "7000")
+            caller = house.pbx.call("100", "caller.xml")
             first = await house.session(status="queued")
             await house.restart()
             ann = await house.operator("ann", "101")
             talks = await house.session(status="active")
             assert (talks["id"], talks["operator_id"]) == (first["id"], ann)
             assert (await house.call_row(attempt=True))["attempt"] >= 2
-            assert await house.hung_up(caller) == 0
-            await house.ended()
+            await house.joined()
+            await house.says_goodbye(caller)
             assert await house.rows("SELECT count(*) FROM sessions") == [(1,)]
 
     asyncio.run(run())
@@ -515,9 +528,13 @@ def test_a_talk_goes_on_while_we_are_away_and_rings_nobody_again(pbx, tmp_path: 
     async def run() -> None:
         async with telephone(tmp_path, *pbx) as house:
             ann = await house.operator("ann", "101")
-            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "2500")
+            caller = house.pbx.call("100", "caller.xml")
             await house.session(status="active")
-            await house.restart()
+            await house.joined()
+            await house.fall_silent()
+            await house.joined()
+            await house.leaves()
+            await house.answer()
             assert await house.hung_up(caller) == 0
             closed = await house.session(status="closed")
             assert (closed["operator_id"], closed.get("outcome", "")) == (ann, "")
@@ -534,14 +551,13 @@ def test_a_phone_that_rings_while_we_are_away_is_not_rung_again(pbx, tmp_path: P
         async with telephone(tmp_path, *pbx, distribution="strictly", calls={"ring_seconds": 6}) as house:
             await house.operator("ann", "102")
             await house.operator("bob", "101")
-            caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "4000")
-            await house.session(status="offered")
+            caller = house.pbx.call("100", "caller.xml")
             await house.call_row(rung=True)
             await house.restart()
             await house.session(status="active")
             assert [who for who, _ in await house.offers()] == ["ann", "bob"]
-            assert await house.hung_up(caller) == 0
-            await house.ended()
+            await house.joined()
+            await house.says_goodbye(caller)
 
     asyncio.run(run())
 
@@ -553,10 +569,11 @@ def test_a_call_whose_end_nobody_told_is_found_missing(tmp_path: Path):
     """The exchange dies in the midst of a talk: a second look is sure of it, and its operator is free."""
 
     async def run(pbx: Asterisk, line: Line) -> None:
-        async with telephone(tmp_path, pbx, line) as house:
+        async with telephone(tmp_path, pbx, line, calls={"callback_lost": False}) as house:
             ann = await house.operator("ann", "101")
-            house.pbx.call("100", "caller-hangs-up.xml", "-d", "60000")
+            house.pbx.call("100", "caller.xml")
             await house.session(status="active")
+            await house.joined()
             census = house.census()
             assert [await census.look() for _ in range(3)] == [0, 0, 0]
             await house.dies()
@@ -569,6 +586,37 @@ def test_a_call_whose_end_nobody_told_is_found_missing(tmp_path: Path):
         asyncio.run(run(pbx, line))
 
 
+@pytest.mark.parametrize("talks", [True, False])
+def test_whose_call_was_interrupted_is_called_back(tmp_path: Path, talks: bool):
+    """A while later: first of all by whoever spoke with them; who waited, by anybody."""
+
+    async def run(pbx: Asterisk, line: Line) -> None:
+        async with telephone(tmp_path, pbx, line, calls={"callback_seconds": 600, "no_answer_does": "wait"}) as house:
+            ann = await house.operator("ann", "101", online=talks)
+            house.pbx.call("100", "caller.xml")
+            if talks:
+                await house.session(status="active", operator_id=ann)
+                await house.joined()
+            else:
+                await house.session(status="queued")
+                await house.answered()
+            census = house.census()
+            await house.dies()
+            assert [await census.look() for _ in range(3)] == [0, 1, 0]
+            back = await house.session(status="queued", outgoing=True)
+            assert (back["line_id"], back.get("responsible_id"), back["held_why"]) == (
+                house.line,
+                ann if talks else None,
+                "promised",
+            )
+            wait = datetime.fromisoformat(back["promised_at"]) - datetime.now(UTC)
+            assert timedelta(minutes=9) < wait <= timedelta(minutes=10)
+            assert await house.rows("SELECT number FROM calls WHERE outgoing = 1") == [("+79001234567",)]
+
+    with exchange() as (pbx, line):
+        asyncio.run(run(pbx, line))
+
+
 def test_calls_of_another_exchange_are_not_counted(pbx, tmp_path: Path):
     """What it names its calls begins with its name, and this one has none."""
 
@@ -576,6 +624,7 @@ def test_calls_of_another_exchange_are_not_counted(pbx, tmp_path: Path):
         async with telephone(tmp_path, *pbx, calls={"no_answer_does": "wait"}) as house:
             caller = house.pbx.call("100", "caller.xml")
             await house.session(status="queued")
+            await house.answered()
             await house.store.write(lambda tx: plain(tx, "UPDATE conversations SET key = 'north-1732771234.15'"))
             assert [await house.census().look() for _ in range(3)] == [0, 0, 0]
             await house.store.write(lambda tx: plain(tx, "UPDATE conversations SET key = '1732771234.15'"))
@@ -596,16 +645,16 @@ def test_of_two_numbers_of_a_line_each_call_ends_as_its_own(play):
         ann = await house.operator("ann", "101")
         await house.number("a-first", ["999"])
         await house.number("number", ["100"])
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "400")
+        caller = house.pbx.call("100", "caller.xml")
         talks = await house.session(status="active")
         assert talks["operator_id"] == ann
+        await house.joined()
         assert await house.rows(
             "SELECT channels.slug FROM conversations JOIN channels ON channels.id = conversations.channel_id"
         ) == [("number",)]
         await house.store.write(lambda tx: plain(tx, "UPDATE channels SET active = 0 WHERE slug = 'number'"))
         await house.directory.refresh()
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.says_goodbye(caller)
 
     play(story)
 
@@ -615,7 +664,6 @@ def test_who_is_banned_is_not_left_in_silence(play):
 
     async def story(house: Telephone) -> None:
         first = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
-        await house.session(status="queued")
         assert await house.hung_up(first) == 0
         await house.ended()
         await house.store.write(lambda tx: plain(tx, "UPDATE contacts SET banned_us = 1"))
@@ -632,16 +680,16 @@ def test_a_forwarded_call_is_forwarded_once(pbx, tmp_path: Path):
     async def run() -> None:
         settings: dict[str, Any] = {"hours": NEVER, "outside_calls": "forward", "calls": {"forward_to": "79000000103"}}
         async with telephone(tmp_path, *pbx, **settings) as house:
+            before = await house.logged("Called Local/79000000103")
             caller = house.pbx.call("100", "caller.xml")
             await house.session(status="closed", outcome="forward")
-            await house.played("Called Local/79000000103")
+            await house.joined(2)
             await house.restart()
-            await house.console("channel request hangup PJSIP/103-*")
-            before = house.pbx.log().count("Called Local/79000000103")
-            await house.console("channel request hangup all")
+            await house.put_down("PJSIP/103")
+            await house.call_row(attempt=2)
             assert await house.hung_up(caller) == 0
             await house.ended()
-            assert house.pbx.log().count("Called Local/79000000103") == before
+            assert await house.logged("Called Local/79000000103") == before + 1
 
     asyncio.run(run())
 
@@ -654,7 +702,7 @@ def test_what_was_said_to_the_machine_is_not_recorded_over(pbx, tmp_path: Path):
         async with telephone(tmp_path, *pbx, calls=calls) as house:
             caller = house.pbx.call("100", "caller.xml")
             row = await house.call_row(voicemail=True)
-            await house.until(lambda: _bigger_than(house.folder / row["voicemail"], 16_000))
+            await house.recorded(1, "voicemail")
             await house.restart()
             left = await house.until(lambda: _with_voicemail(house))
             assert left["voicemail_seconds"] >= 1
@@ -665,20 +713,16 @@ def test_what_was_said_to_the_machine_is_not_recorded_over(pbx, tmp_path: Path):
     asyncio.run(run())
 
 
-async def _bigger_than(path: Path, size: int) -> bool:
-    return await asyncio.to_thread(lambda: path.exists() and path.stat().st_size > size)
-
-
 def test_an_end_that_the_store_refuses_is_told_again(play):
     """It is busy for a moment: nothing of the call stays open."""
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
+        caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
+        await house.joined()
         house.refuse_writes(3)
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.says_goodbye(caller)
 
     play(story)
 
@@ -690,6 +734,7 @@ def test_a_talk_that_is_closed_in_the_console_ends(play):
         ann = await house.operator("ann", "101")
         caller = house.pbx.call("100", "caller.xml")
         await house.session(status="active")
+        await house.joined()
         await house.closes(ann)
         assert await house.hung_up(caller) == 0
         await house.ended()
@@ -705,11 +750,10 @@ def test_whose_phone_it_is_is_asked_of_those_who_were_rung(play):
         ann = await house.operator("ann", "101")
         bob = await house.operator("bob", "102")
         caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "600")
-        talks = await house.session(status="active")
-        assert talks["operator_id"] == ann
         assert await house.hung_up(caller) == 0
+        await house.ended()
+        assert (await house.session(status="closed"))["operator_id"] == ann
         assert (await house.call_row(ended_us=True))["operator_id"] == ann
         assert bob
-        await house.ended()
 
     play(story, distribution="all_at_once")

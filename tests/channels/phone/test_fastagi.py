@@ -586,3 +586,29 @@ def test_a_socket_that_is_bound_already_serves_one_server_after_the_other():
         heard = [asyncio.run(asyncio.wait_for(once(bound), WAIT_SECONDS)) for _ in range(2)]
 
     assert heard == ["ANSWER", "ANSWER"]
+
+
+@pytest.mark.parametrize("turns", range(7))
+def test_a_connection_that_comes_while_we_close_is_let_go(turns: int):
+    """However far it has come: its dialplan asks whoever listens then, and does not wait for us."""
+
+    async def run() -> bytes:
+        async def handler(leg: Leg) -> None:
+            await leg.hungup.wait()
+
+        server = Server(handler, secret="s", networks=[ip_network("127.0.0.0/8")])
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await server.start(sock=listening.dup())
+            with socket.create_connection(listening.getsockname()) as client:
+                client.setblocking(False)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await server.close()
+                with suppress(BlockingIOError):
+                    # What was not accepted yet is the next one's who listens at the port.
+                    listening.setblocking(False)
+                    listening.accept()[0].close()
+                async with asyncio.timeout(5):
+                    return await asyncio.get_running_loop().sock_recv(client, 1)
+
+    assert asyncio.run(run()) == b""

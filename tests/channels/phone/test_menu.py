@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from broker.domain import CallMenu, CallSettings, KeyDoes, MenuKey, UnansweredCalls
-from tests.channels.phone.exchange import Line, Telephone, exchange, telephone
-from tests.support.asterisk import Asterisk
+from tests.channels.phone.exchange import Telephone
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk")]
 NEVER = {"zone": "UTC", "week": {}}
@@ -27,30 +23,18 @@ MENU = CallMenu(
         "0": MenuKey(KeyDoes.QUEUE),
     },
     extensions=True,
-    seconds=1,
-    times=2,
+    seconds=60,
+    times=1,
 )
+"""Who is to press a key has the time for it; with # they say that it was their last."""
+ONE_KEY = replace(MENU, extensions=False)
+"""The first key is the last."""
 
 
-@pytest.fixture(scope="module")
-def pbx() -> Iterator[tuple[Asterisk, Line]]:
-    """Return a running Asterisk with our dialplan, and the port at which it asks."""
-    with exchange() as running:
-        yield running
-
-
-@pytest.fixture
-def play(pbx: tuple[Asterisk, Line], tmp_path: Path) -> Callable[..., Any]:
-    """Return what plays a story in a house with a telephone."""
-
-    def whole(story: Callable[[Telephone], Awaitable[Any]], **settings: Any) -> Any:
-        async def run() -> Any:
-            async with telephone(tmp_path, *pbx, **settings) as house:
-                return await story(house)
-
-        return asyncio.run(run())
-
-    return whole
+async def calls_and_presses(house: Telephone, keys: str) -> None:
+    """Let somebody call, who presses *keys* when they hear the menu."""
+    await house.calls_and_hears("beep")
+    await house.presses(keys)
 
 
 async def hangs_up(house: Telephone) -> None:
@@ -65,13 +49,13 @@ def test_no_phone_rings_while_the_greeting_is_heard(play):
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "101")
-        caller = house.pbx.call("100", "caller-hangs-up.xml", "-d", "9000")
+        caller = house.pbx.call("100", "caller.xml")
         hears = await house.session(status="queued")
         assert (hears["held_why"], hears.get("offered_to", []), hears.get("answer_due")) == ("greeting", [], None)
         await house.session(status="active", operator_id=ann)
         assert await house.offers() == [("ann", "taken")]
-        assert await house.hung_up(caller) == 0
-        await house.ended()
+        await house.joined()
+        await house.says_goodbye(caller)
 
     play(story, calls={"greeting": "vm-intro", "ring_seconds": 5})
 
@@ -81,13 +65,25 @@ def test_a_key_leads_to_another_line(play):
 
     async def story(house: Telephone) -> None:
         desk = await house.second_line("desk", calls=CallSettings(no_answer_does=UnansweredCalls.WAIT))
-        await house.calls_and_presses("1")
+        await calls_and_presses(house, "1")
         moved = await house.session(status="queued", line_id=desk)
         assert moved.get("held_why", "") == ""
         await hangs_up(house)
         assert (await house.session(status="closed"))["outcome"] == "missed"
 
-    play(story, calls={"menu": MENU})
+    play(story, calls={"menu": ONE_KEY})
+
+
+def test_the_key_that_ends_others_is_a_key_where_there_are_no_others(play):
+    """It is no part of what it ends: alone it is itself."""
+
+    async def story(house: Telephone) -> None:
+        desk = await house.second_line("desk", calls=CallSettings(no_answer_does=UnansweredCalls.WAIT))
+        await calls_and_presses(house, "#")
+        await house.session(status="queued", line_id=desk)
+        await hangs_up(house)
+
+    play(story, calls={"menu": replace(ONE_KEY, keys={"#": MenuKey(KeyDoes.LINE, line="desk")})})
 
 
 def test_a_key_leads_to_an_operator(play):
@@ -96,24 +92,25 @@ def test_a_key_leads_to_an_operator(play):
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101")
         bob = await house.operator("bob", "103")
-        await house.calls_and_presses("2")
+        await calls_and_presses(house, "2#")
         await house.session(status="active", operator_id=bob)
         await hangs_up(house)
 
     play(story, distribution="strictly", calls={"menu": MENU})
 
 
-def test_an_extension_leads_to_whose_phone_it_is(play):
-    """As do several digits, where the line lets them."""
+@pytest.mark.parametrize(("keys", "seconds"), [("103#", 60), ("103", 4)])
+def test_an_extension_leads_to_whose_phone_it_is(play, keys: str, seconds: int):
+    """As do several digits, where the line lets them: behind #, or when no more of them come."""
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101")
         bob = await house.operator("bob", "103")
-        await house.calls_and_presses("103")
+        await calls_and_presses(house, keys)
         await house.session(status="active", operator_id=bob)
         await hangs_up(house)
 
-    play(story, distribution="strictly", calls={"menu": MENU})
+    play(story, distribution="strictly", calls={"menu": replace(MENU, seconds=seconds)})
 
 
 def test_a_key_leads_to_the_machine(play):
@@ -121,7 +118,7 @@ def test_a_key_leads_to_the_machine(play):
 
     async def story(house: Telephone) -> None:
         await house.operator("ann", "101")
-        await house.calls_and_presses("4")
+        await calls_and_presses(house, "4#")
         closed = await house.session(status="closed")
         assert (closed["outcome"], closed["sent_because"]) == ("voicemail", "key")
         assert await house.offers() == []
@@ -130,18 +127,33 @@ def test_a_key_leads_to_the_machine(play):
     play(story, calls={"menu": MENU, "voicemail_greeting": ""})
 
 
-@pytest.mark.parametrize("keys", ["0", "5", "9", "", "199"])
+@pytest.mark.parametrize("keys", ["0#", "5#", "9#", "199#"])
 def test_who_chooses_nothing_that_is_there_waits_in_the_line(play, keys: str):
-    """A key without meaning, a line or an extension that is none, or no key at all."""
+    """A key without meaning, a line or an extension that is none."""
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "101")
-        await house.calls_and_presses(keys or "w")
+        await calls_and_presses(house, keys)
         talks = await house.session(status="active", operator_id=ann)
         assert talks["line_id"] == house.line
         await hangs_up(house)
 
     play(story, calls={"menu": MENU})
+
+
+def test_who_presses_no_key_hears_the_menu_again_and_waits_in_the_line(play):
+    """As often as the line says."""
+
+    async def story(house: Telephone) -> None:
+        ann = await house.operator("ann", "101")
+        before = await house.has_played("beep")
+        await house.calls_and_hears("beep")
+        talks = await house.session(status="active", operator_id=ann)
+        assert talks["line_id"] == house.line
+        await hangs_up(house)
+        assert await house.has_played("beep") == before + 2
+
+    play(story, calls={"menu": replace(MENU, seconds=1, times=2)})
 
 
 def test_a_caller_outside_the_hours_is_told_so(play):
@@ -152,7 +164,7 @@ def test_a_caller_outside_the_hours_is_told_so(play):
         closed = await house.session(status="closed")
         assert (closed["outcome"], closed["sent_because"]) == ("hang_up", "outside")
         assert await house.hung_up(caller) == 0  # answered, and hung up behind the sound
-        await house.played("vm-goodbye")
+        await house.played("vm-goodbye", 1)
         await house.ended()
 
     play(story, hours=NEVER, outside_calls="hang_up", calls={"outside_sound": "vm-goodbye"})
@@ -162,11 +174,13 @@ def test_a_caller_in_the_menu_outlives_us(play):
     """We are started again while they listen: they hear it again, and choose."""
 
     async def story(house: Telephone) -> None:
-        desk = await house.second_line("desk")
-        await house.calls_and_presses("www1")
-        await house.session(status="queued", held_why="greeting")
+        desk = await house.second_line("desk", calls=CallSettings(no_answer_does=UnansweredCalls.WAIT))
+        await house.calls_and_hears("beep")
+        heard = await house.has_played("beep")
         await house.restart()
+        await house.played("beep", heard + 1)
+        await house.presses("1")
         await house.session(status="queued", line_id=desk)
         await hangs_up(house)
 
-    play(story, calls={"menu": MENU})
+    play(story, calls={"menu": ONE_KEY})

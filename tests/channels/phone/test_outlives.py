@@ -40,6 +40,7 @@ line = "shop"
 
 
 STATUSES = "SELECT status, count(*) FROM sessions GROUP BY status"
+TALKS = "SELECT leg FROM calls WHERE talk_us IS NOT NULL AND talk_ended_us IS NULL"
 
 
 def test_callers_and_talks_outlive_us(tmp_path: Path):
@@ -67,10 +68,11 @@ async def _play(pbx: Asterisk, broker: Broker) -> None:
     async with AsyncExitStack() as stack:
         for login in PEOPLE:
             await come_online(broker, login, stack)
-        talkers = pbx.call("100", "caller-hangs-up.xml", "-d", "20000", "-r", "5", calls=TALKING)
+        talkers = pbx.call("100", "caller.xml", "-r", "5", "-l", "100", calls=TALKING)
         await broker.until(STATUSES, lambda found: dict(found) == {"active": TALKING})
         waiters = pbx.call("100", "caller.xml", "-r", "25", "-l", "100", calls=WAITING)
         await broker.until(STATUSES, lambda found: dict(found) == {"active": TALKING, "queued": WAITING})
+        await _answered(pbx, WAITING + 2 * TALKING)
         offers = broker.find("SELECT count(*) FROM offers")
         ((impatient,),) = broker.find("SELECT leg FROM calls WHERE talk_us IS NULL ORDER BY came_us DESC LIMIT 1")
 
@@ -86,9 +88,10 @@ async def _play(pbx: Asterisk, broker: Broker) -> None:
         await broker.until(STATUSES, lambda found: dict(found) == {"active": TALKING, "queued": WAITING - 1, "closed": 1})
         assert broker.find(f"SELECT count(*) FROM calls WHERE leg = '{impatient}' AND ended_us IS NULL") == [(0,)]  # noqa: S608
         assert broker.find("SELECT count(*) FROM offers") == offers
-        assert broker.find("SELECT count(*) FROM calls WHERE talk_us IS NOT NULL AND talk_ended_us IS NULL") == [(TALKING,)]
+        assert len(broker.find(TALKS)) == TALKING
 
-        # The talks end by themselves, while we listen again; then those who waited longest are rung for, and answered.
+        # The talks end while we listen again; then those who waited longest are rung for, and answered.
+        await _leave(pbx, broker)
         assert await asyncio.to_thread(talkers.wait, WAIT_SECONDS) == 0
         await broker.until(
             "SELECT count(*) FROM calls WHERE talk_ended_us IS NOT NULL AND recording <> ''", lambda found: found[0][0] >= TALKING
@@ -101,6 +104,19 @@ async def _play(pbx: Asterisk, broker: Broker) -> None:
             assert await asyncio.to_thread(waiters.wait, WAIT_SECONDS) == 0
             await broker.until("SELECT count(*) FROM calls WHERE ended_us IS NULL", lambda found: found == [(0,)])
             await broker.until(STATUSES, lambda found: dict(found) == {"closed": TALKING + WAITING})
+
+
+async def _answered(pbx: Asterisk, count: int) -> None:
+    """Wait until so many channels, all that there are, have been answered: by an operator, or by music."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while [one.state for one in await asyncio.to_thread(pbx.channels)] != ["Up"] * count:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def _leave(pbx: Asterisk, broker: Broker) -> None:
+    """Let everybody who talks be gone."""
+    for (leg,) in broker.find(TALKS):
+        await asyncio.to_thread(pbx.cli, f"channel request hangup {leg}")
 
 
 def test_another_broker_has_the_calls_of_one_that_dies(tmp_path: Path):
@@ -137,18 +153,20 @@ async def _play_two(pbx: Asterisk, first: Broker, second: Broker) -> None:
     async with AsyncExitStack() as stack:
         for login in PEOPLE:
             await come_online(second, login, stack)
-        talkers = pbx.call("100", "caller-hangs-up.xml", "-d", "15000", "-r", "5", calls=TALKING)
+        talkers = pbx.call("100", "caller.xml", "-r", "5", "-l", "100", calls=TALKING)
         await second.until(STATUSES, lambda found: dict(found) == {"active": TALKING})
         waiters = pbx.call("100", "caller.xml", "-r", "25", "-l", "100", calls=TALKING)
         await second.until(STATUSES, lambda found: dict(found) == {"active": TALKING, "queued": TALKING})
+        await _answered(pbx, 3 * TALKING)
         offers = second.find("SELECT count(*) FROM offers")
 
         first.end(signal.SIGKILL)
         await second.until("SELECT count(*) FROM calls WHERE attempt >= 2", lambda found: found == [(TALKING,)])
         assert second.find("SELECT count(*) FROM offers") == offers
-        assert second.find("SELECT count(*) FROM calls WHERE talk_us IS NOT NULL AND talk_ended_us IS NULL") == [(TALKING,)]
+        assert len(second.find(TALKS)) == TALKING
 
-        # The talks end by themselves, and then those who wait are rung for; nobody of both is rung twice.
+        # The talks end, and then those who wait are rung for; nobody of both is rung twice.
+        await _leave(pbx, second)
         assert await asyncio.to_thread(talkers.wait, WAIT_SECONDS) == 0
         await second.until("SELECT count(*) FROM calls WHERE talk_us IS NOT NULL", lambda found: found == [(2 * TALKING,)])
         assert second.find("SELECT count(*) FROM calls WHERE recording = ''") == [(0,)]

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import wave
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.domain import MessageId, OperatorId, to_us
 from broker.events import Consult, Hold, Listen, Note, Resume, Transfer
-from tests.channels.phone.exchange import JOINED, Line, Telephone, exchange, loudness, telephone
-from tests.support.asterisk import Asterisk
-from tests.support.sipphone import SipPhone
+from tests.channels.phone.exchange import Telephone, loudness
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.xdist_group("asterisk")]
-
-
-@pytest.fixture(scope="module")
-def pbx() -> Iterator[tuple[Asterisk, Line]]:
-    """Return a running Asterisk with our dialplan, and the port at which it asks."""
-    with exchange() as running:
-        yield running
-
-
-@pytest.fixture
-def play(pbx: tuple[Asterisk, Line], tmp_path: Path) -> Callable[..., Any]:
-    """Return what plays a story in a house with a telephone."""
-
-    def whole(story: Callable[[Telephone], Awaitable[Any]], **settings: Any) -> Any:
-        async def run() -> Any:
-            async with telephone(tmp_path, *pbx, **settings) as house:
-                return await story(house)
-
-        return asyncio.run(run())
-
-    return whole
 
 
 async def talks(house: Telephone) -> tuple[OperatorId, Any]:
@@ -47,13 +21,6 @@ async def talks(house: Telephone) -> tuple[OperatorId, Any]:
     await house.session(status="active", operator_id=ann)
     await house.joined()
     return ann, caller
-
-
-async def says_goodbye(house: Telephone, caller: Any) -> None:
-    """Let the caller be gone, and prove that all is whole and free."""
-    await house.leaves()
-    assert await house.hung_up(caller) == 0
-    await house.ended()
 
 
 # --- passed on
@@ -71,7 +38,7 @@ def test_a_talk_is_passed_on_to_a_colleague(play):
         await house.joined()
         assert await house.offers() == [("ann", "taken"), ("bob", "taken")]
         await house.recorded(2)
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
         await house.silent()  # the recording is whole when its channel is gone
         row = await house.call_row(ended_us=True)
         assert (row["talk_us"], row["operator_id"]) == (began, bob)
@@ -140,7 +107,6 @@ def test_a_talk_is_passed_on_to_a_number_outside(play):
     """As a session it is over; the call is known until its real end, and what is said there is not recorded."""
 
     async def story(house: Telephone) -> None:
-        before = await house.joins()
         ann, caller = await talks(house)
         await house.does(Transfer, ann, to_number="79000000103")
         closed = await house.session(status="closed")
@@ -148,13 +114,13 @@ def test_a_talk_is_passed_on_to_a_number_outside(play):
         assert await house.rows("SELECT reserved, calls FROM budgets") == [(0, 0)]
         row = await house.call_row(talk_ended_us=True)
         assert row["ended_us"] is None
-        await house.played_often(JOINED, before + 6)  # to Ann, to a wire to the number, and that to whoever has it
+        await house.joined(2)
 
         async def spoken() -> bool:
             return bool(to_us(house.clock.now()) - row["talk_ended_us"] > 1_500_000)
 
         await house.until(spoken)
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
         await house.silent()
         row = await house.call_row(ended_us=True)
         assert row["ended_us"] > row["talk_ended_us"]
@@ -187,16 +153,18 @@ def test_a_phone_passes_its_caller_on_by_itself(play):
     async def story(house: Telephone) -> None:
         bob = await house.operator("bob", "103", online=False)
         ann = await house.operator("ann", "107")
-        phone = house.pbx.phone("107", "phone-passes-on.xml", "-key", "passed_to", "103", "-d", "700")
-        caller = house.pbx.call("100", "caller.xml")
-        await house.session(status="active", operator_id=ann)
-        await house.comes(bob)
-        await house.session(status="active", operator_id=bob)
-        await house.joined()
-        await says_goodbye(house, caller)
+        async with house.handset("107") as phone:
+            caller = house.pbx.call("100", "caller.xml")
+            talk = await phone.lifted()
+            await house.session(status="active", operator_id=ann)
+            await house.joined()
+            await house.comes(bob)
+            await phone.passes(talk, "103")
+            await house.session(status="active", operator_id=bob)
+            await house.joined()
+            await house.says_goodbye(caller)
         assert await house.offers() == [("ann", "taken"), ("bob", "taken")]
         assert (await house.session(status="closed"))["operator_id"] == bob
-        phone.end()
 
     play(story)
 
@@ -206,14 +174,20 @@ def test_a_phone_that_passes_its_caller_on_to_nobody_leaves_them_in_the_queue(pl
 
     async def story(house: Telephone) -> None:
         ann = await house.operator("ann", "107")
-        bob = await house.operator("bob", "103", online=False)
-        phone = house.pbx.phone("107", "phone-passes-on.xml", "-key", "passed_to", "103", "-d", "300", "-m", "1")
-        caller = house.pbx.call("100", "caller.xml")
-        again = await house.session(status="active", operator_id=ann)
-        waits = await house.session(status="offered", offer_no=2)
-        assert (again["operator_id"], waits["offered_to"], bob not in waits["offered_to"]) == (ann, [ann], True)
-        await says_goodbye(house, caller)
-        phone.end()
+        await house.operator("bob", "103", online=False)
+        async with house.handset("107") as phone:
+            caller = house.pbx.call("100", "caller.xml")
+            talk = await phone.lifted()
+            await house.session(status="active", operator_id=ann)
+            await house.joined()
+            await phone.passes(talk, "103")
+            again = await phone.rung()
+            assert (await house.session(status="offered", offer_no=2))["offered_to"] == [ann]
+            await phone.lifts(again)
+            await house.session(status="active", operator_id=ann, offer_no=2)
+            await house.joined()
+            await house.says_goodbye(caller)
+        assert await house.offers() == [("ann", "taken"), ("ann", "taken")]
 
     play(story)
 
@@ -223,31 +197,34 @@ def test_a_phone_passes_its_caller_on_after_speaking_with_whoever_is_next(play, 
     """An attended transfer by the phone's own keys: the session follows, to a colleague, or to the end when it is a number outside."""
 
     async def story(house: Telephone) -> None:
-        before = await house.joins()
         ann = await house.operator("ann", "108")
-        phone = await SipPhone.at("108", house.pbx.ports["108"], house.pbx.sip)
-        caller = house.pbx.call("100", "caller.xml")
-        first = await phone.lifted()
-        await house.session(status="active", operator_id=ann)
-        bob = await house.operator("bob", "103")
-        second = await phone.calls(to)
-        await house.played_often(JOINED, before + 4)  # a phone that passes on before they speak passes on to nobody
-        await phone.joins(first, second)
-        if to == "103":
-            await house.session(status="active", operator_id=bob)
-            assert sorted(await house.rows("SELECT reserved, calls FROM budgets")) == [(0, 0), (50, 1)]
-        else:
+        wires = 0 if to == "103" else 1
+        async with house.handset("108") as phone:
+            caller = house.pbx.call("100", "caller.xml")
+            first = await phone.lifted()
+            await house.session(status="active", operator_id=ann)
+            await house.joined()
+            bob = await house.operator("bob", "103")
+            second = await phone.calls(to)
+            await house.joined(2 + wires)  # a phone that passes on before they speak passes on to nobody
+            await phone.joins(first, second)
+            if to == "103":
+                await house.session(status="active", operator_id=bob)
+                assert sorted(await house.rows("SELECT reserved, calls FROM budgets")) == [(0, 0), (50, 1)]
+            else:
+                closed = await house.session(status="closed")
+                assert (closed["operator_id"], closed["outcome"], closed["elsewhere"]) == (ann, "forward", "away")
+                assert closed["forward_to"] == to
+                assert (await house.call_row())["ended_us"] is None
+            await house.joined(1 + wires)
+            spoken = to_us(house.clock.now()) - (await house.call_row())["talk_us"]
+            await house.recorded(2 * spoken / 1e6 + 1)
+            await house.puts_down(bob)  # or whoever has the phone of that number outside
             closed = await house.session(status="closed")
-            assert (closed["operator_id"], closed["outcome"], closed["elsewhere"]) == (ann, "forward", "away")
-            assert closed["forward_to"] == to
-            assert (await house.call_row())["ended_us"] is None
-        await house.recorded(1)
-        await house.puts_down(bob)  # or whoever has the phone of that number outside
-        closed = await house.session(status="closed")
-        assert closed["operator_id"] == (bob if to == "103" else ann)
-        assert await house.hung_up(caller) == 0
-        await house.ended()
-        phone.close()
+            assert closed["operator_id"] == (bob if to == "103" else ann)
+            assert await house.hung_up(caller) == 0
+            await house.ended()
+        await house.silent()  # the recording is whole when its channel is gone
         row = await house.call_row(ended_us=True)
         assert row["ended_us"] - row["talk_us"] > 1_000_000
         assert loudness(house.folder / row["recording"], 900) > 0.05  # Bob's: Ann's phone has no sound
@@ -271,8 +248,9 @@ def test_a_caller_is_put_on_hold_and_spoken_with_again(play):
             await house.does(Resume, ann)
             await house.call_row(parked=0)
             await house.joined()
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
         assert (await house.session(status="closed")).get("outcome", "") == ""
+        await house.silent()  # the recording is whole when its channel is gone
         row = await house.call_row(ended_us=True)
         assert loudness(house.folder / row["recording"], 440) < 0.01  # the music is not part of the talk
 
@@ -304,8 +282,8 @@ def test_a_caller_who_hangs_up_on_hold_frees_the_operator(play):
         ann, caller = await talks(house)
         await house.does(Hold, ann)
         await house.apart()
-        await says_goodbye(house, caller)
-        assert "0 active channels" in await house.console("core show channels count")
+        await house.says_goodbye(caller)
+        await house.silent()
         assert (await house.session(status="closed"))["operator_id"] == ann
 
     play(story)
@@ -320,7 +298,7 @@ def test_without_the_manager_interface_nobody_is_put_on_hold(play):
         row = await house.call_row(problem=True)
         assert "could not be put on hold" in row["problem"]
         assert "held" not in await house.session(status="active")
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
 
     play(story, managed=False)
 
@@ -336,12 +314,18 @@ async def asks(house: Telephone, bob: str = "103") -> tuple[OperatorId, Operator
     return ann, colleague, caller
 
 
+async def consults(house: Telephone) -> None:
+    """Wait until the operator speaks with the colleague, while the caller waits."""
+    await house.session(status="active", consult_lifted=True)
+    await house.joined(beside=1)
+
+
 def test_a_call_is_given_to_a_colleague_who_was_asked(play):
     """Ann speaks with Bob while the caller hears music; then Bob speaks with the caller, and Ann's phone is free."""
 
     async def story(house: Telephone) -> None:
         ann, bob, caller = await asks(house)
-        await house.session(status="active", consult_lifted=True)
+        await consults(house)
         assert sorted(await house.rows("SELECT reserved, calls FROM budgets")) == [(50, 1), (50, 1)]
         await house.does(Transfer, ann, to_operator=bob)
         await house.session(status="active", operator_id=bob)
@@ -359,7 +343,7 @@ def test_putting_down_the_phone_gives_the_call_to_whom_one_has_asked(play):
 
     async def story(house: Telephone) -> None:
         ann, bob, caller = await asks(house)
-        await house.session(status="active", consult_lifted=True)
+        await consults(house)
         await house.puts_down(ann)
         await house.session(status="active", operator_id=bob)
         await house.joined()
@@ -391,7 +375,7 @@ def test_who_speaks_with_a_colleague_goes_back_to_the_caller(play):
 
     async def story(house: Telephone) -> None:
         ann, bob, caller = await asks(house)
-        await house.session(status="active", consult_lifted=True)
+        await consults(house)
         await house.does(Resume, ann)
         await house.call_row(parked=0)
         await house.joined()
@@ -410,7 +394,7 @@ def test_a_colleague_is_not_rung_for_a_caller_who_has_gone(play):
 
     async def story(house: Telephone) -> None:
         _, _, caller = await asks(house, "102")
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
         await house.silent()
 
     play(story, calls={"ring_seconds": 60})
@@ -428,7 +412,6 @@ def test_a_supervisor_hears_a_talk(play, how: str):
         olga = await house.supervisor("olga", "103")
         await house.does(Listen, olga, how=how)
         await house.session(status="active", operator_id=ann, listeners=[olga])
-        await house.console("channel request hangup PJSIP/103")
         await house.puts_down(olga)
         await house.session(status="active", operator_id=ann, listeners=None)
         await house.joined()
@@ -448,7 +431,7 @@ def test_listening_ends_with_the_talk(play):
         olga = await house.supervisor("olga", "103")
         await house.does(Listen, olga)
         await house.session(status="active", operator_id=ann, listeners=[olga])
-        await says_goodbye(house, caller)
+        await house.says_goodbye(caller)
         await house.silent()
 
     play(story)
@@ -542,7 +525,7 @@ def test_a_colleague_who_was_asked_before_we_died(play):
 
     async def story(house: Telephone) -> None:
         ann, bob, caller = await asks(house)
-        await house.session(status="active", consult_lifted=True)
+        await consults(house)
         await house.restart()
         await house.puts_down(bob)
         await house.session(status="active", operator_id=ann, held=None, consulted=None)
