@@ -92,9 +92,14 @@ def wav(tx: Tx, name: str) -> bytes:
     return bytes(row[0])
 
 
-def put(tx: Tx, name: str, kept: bytes, milliseconds: int, *, music: bool) -> bool:
-    """Keep a sound under *name*; return whether it is new. Raises Conflict when there is no more room for sounds, or for music."""
+def put(tx: Tx, name: str, kept: bytes, milliseconds: int, *, music: bool, new: bool = False) -> bool:
+    """Keep a sound under *name*; return whether it is new, which *new* demands.
+
+    Raises Conflict: sound_taken, and sounds_full and music_full when there is no more room.
+    """
     before = tx.one(_ONE, name=name)
+    if new and before is not None:
+        raise Conflict(f"there is a sound {name} already; take another name", code="sound_taken")
     place = before[2] if before is not None else 0
     if not music:
         place = 0
@@ -109,9 +114,11 @@ def put(tx: Tx, name: str, kept: bytes, milliseconds: int, *, music: bool) -> bo
     }
     if before is None:
         if _count(tx) >= SOUNDS_MAX:
-            raise Conflict(f"there are {SOUNDS_MAX} sounds, as many as there can be; delete one that nobody needs")
+            raise Conflict(
+                f"there are {SOUNDS_MAX} sounds, as many as there can be; delete one that nobody needs", code="sounds_full"
+            )
         if not tx.run(_ADD, slug=name, **values):
-            raise Conflict(f"somebody has just added {name}; look at it first")
+            raise Conflict(f"somebody has just added {name}; look at it first", code="sound_taken")
     else:
         tx.run(_CHANGE, name=name, **{f"new_{key}": value for key, value in values.items()})
     tx.ring(Bell.SETTINGS)
@@ -140,7 +147,9 @@ def _free_place(tx: Tx) -> int:
     taken = {row[0] for row in tx.all(_PLACES)}
     place = next((number for number in range(1, MUSIC_MAX + 1) if number not in taken), None)
     if place is None:
-        raise Conflict(f"there are {MUSIC_MAX} pieces of music, as many as there can be; delete one, or make it a prompt")
+        raise Conflict(
+            f"there are {MUSIC_MAX} pieces of music, as many as there can be; delete one, or make it a prompt", code="music_full"
+        )
     return place
 
 

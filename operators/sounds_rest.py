@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from broker.access.authorize import Action, Actor
@@ -90,6 +90,7 @@ async def put_sound(
     store: StoreOf,
     actor: Administrator,
     music: Annotated[bool, Query(description="It is music for who waits.")] = False,
+    if_none_match: Annotated[Literal["*"] | None, Header(description="Only if there is none of that name.")] = None,
 ) -> SoundOut:
     """Add a sound, or have another heard under its name: from the next call on."""
     kept, milliseconds = sounds.read_wav(await request.body(), music=music)
@@ -98,9 +99,10 @@ async def put_sound(
         uses = _uses(tx)
         if (wrong := next((one for one in uses[name] if (one.setting == sounds.MUSIC_KEY) != music), None)) is not None:
             raise Conflict(
-                f"{name} is {wrong.setting} of {wrong.line}: it cannot be {'music' if music else 'a prompt'} before that is changed"
+                f"{name} is {wrong.setting} of {wrong.line}: it cannot be {'music' if music else 'a prompt'} before that is changed",
+                code="sound_used",
             )
-        fresh = sounds.put(tx, name, kept, milliseconds, music=music)
+        fresh = sounds.put(tx, name, kept, milliseconds, music=music, new=if_none_match is not None)
         return fresh, _out(sounds.find(tx, name), uses)
 
     fresh, sound = await store.write(work)
@@ -122,7 +124,7 @@ async def delete_sound(name: Name, store: StoreOf, actor: Administrator) -> None
     def work(tx: Tx) -> None:
         if uses := _uses(tx)[name]:
             where = ", ".join(f"{one.setting} of {one.line}" for one in uses)
-            raise Conflict(f"callers hear {name}: {where}; change that first")
+            raise Conflict(f"callers hear {name}: {where}; change that first", code="sound_used")
         sounds.remove(tx, name)
 
     await store.write(work)

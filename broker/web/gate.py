@@ -97,19 +97,20 @@ class NoNul:
 
 
 class Upload(NamedTuple):
-    """What may be sent to the addresses that begin with *path*, beside JSON: *kinds* in lower case, at most *most* bytes."""
+    """What may be sent where addresses begin with *path*, beside JSON: at most *most* bytes of a *kind*, which *others* say as well."""
 
     path: str
-    kinds: frozenset[str]
+    kind: str
+    others: frozenset[str]
     most: int
 
 
-UPLOADS = (Upload("/api/v1/sounds/", frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"}), SOUND_BYTES_MAX),)
+UPLOADS = (Upload("/api/v1/sounds/", "audio/wav", frozenset({"audio/x-wav", "audio/wave", "audio/vnd.wave"}), SOUND_BYTES_MAX),)
 
 
 def _upload(scope: Scope) -> Upload | None:
     kind = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
-    return next((one for one in UPLOADS if scope["path"].startswith(one.path) and kind in one.kinds), None)
+    return next((one for one in UPLOADS if scope["path"].startswith(one.path) and kind in (one.kind, *one.others)), None)
 
 
 class BodyLimit:
@@ -164,7 +165,8 @@ class OwnPages:
                 await respond(403, sentence, "foreign_origin")(scope, receive, send)
                 return
             if not _is_json(scope) and _upload(scope) is None:
-                await respond(415, "send the body as application/json", "unsupported_media_type")(scope, receive, send)
+                wanted = next((one.kind for one in UPLOADS if scope["path"].startswith(one.path)), "application/json")
+                await respond(415, f"send the body as {wanted}", "unsupported_media_type")(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -51,6 +51,14 @@ def test_a_sound_is_kept_and_heard(office):
     assert (item["name"], item["music"], item["uses"]) == ("welcome", False, [])
 
 
+def test_a_sound_that_is_to_be_new_takes_nobodys_place(office):
+    """Two administrators think of the same name."""
+    added = {**WAV, "If-None-Match": "*"}
+    first, second = (office.admin("PUT", "/api/v1/sounds/welcome", content=tone(seconds), headers=added) for seconds in (1, 2))
+    assert (first.status_code, second.status_code, second.json()["code"]) == (201, 409, "sound_taken")
+    assert office.admin("GET", "/api/v1/sounds/welcome/audio").content == tone(1)
+
+
 def test_what_is_beside_the_sound_in_the_file_is_not_kept(office):
     """A title, a picture, or what somebody has hidden there."""
     sound = tone()
@@ -98,7 +106,7 @@ def test_only_a_sound_may_be_sent_so(office):
     """Other types of bodies are refused here as everywhere, and sounds elsewhere."""
     for path, kind in (("/api/v1/sounds/welcome", "text/plain"), ("/api/v1/lines", "audio/wav")):
         refused = office.admin("PUT", path, content=tone(), headers={"Content-Type": kind})
-        assert refused.status_code == 415
+        assert (refused.status_code, ("audio/wav" in refused.json()["detail"]) is ("sounds" in path)) == (415, True)
 
 
 @pytest.mark.parametrize("name", ["-a", "A", "a_b", "x" * 41, "a%2Fb", "a%00b"])

@@ -235,9 +235,11 @@ export interface BulkItem {
 /** The most that one request of `bulk` may name. */
 export const BULK_MAX = 100;
 
-const ROOT = "/api/v1";
+/** Below it is all that is asked for. */
+export const ROOT = "/api/v1";
 
-async function ask(method: "GET" | "POST" | "PUT" | "PATCH", path: string, body?: unknown): Promise<unknown> {
+/** What the server answers; null when it has nothing to say. Raises Problem. */
+export async function ask(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<unknown> {
   const request: RequestInit = { method, credentials: "same-origin", headers: { Accept: "application/json" } };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
@@ -265,7 +267,7 @@ async function askOrNothing(path: string): Promise<unknown> {
 }
 
 /** A proxy in between may answer with a page of its own: then there is only the status. */
-function problemOf(status: number, answer: unknown): Problem {
+export function problemOf(status: number, answer: unknown): Problem {
   const said = (typeof answer === "object" ? answer : null) as {
     title?: string;
     detail?: string;

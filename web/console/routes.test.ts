@@ -4,7 +4,7 @@ import { hashOf, parseRoute } from "./routes";
 const SESSION = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 test("every screen has an address, and the address leads to it", () => {
-  for (const hash of ["#/mine", "#/waiting", "#/all", "#/calls", "#/missed", "#/leads", "#/board", `#/s/${SESSION}`]) {
+  for (const hash of ["#/mine", "#/waiting", "#/all", "#/calls", "#/missed", "#/leads", "#/board", "#/sounds", `#/s/${SESSION}`]) {
     expect(hashOf(parseRoute(hash))).toBe(hash);
   }
 });

@@ -2,15 +2,19 @@
 
 import type { Box } from "../shared/frames/operator";
 
-export type Route = { screen: "list"; box: Box } | { screen: "session"; session: string } | { screen: "leads" } | { screen: "board" };
+/** A page without parts. */
+export type Page = "leads" | "board" | "sounds";
+export type Route = { screen: "list"; box: Box } | { screen: "session"; session: string } | { screen: Page };
 
+const PAGES: readonly Page[] = ["leads", "board", "sounds"];
 const BOXES: readonly Box[] = ["mine", "waiting", "all", "calls", "missed"];
 /** Ids of sessions are UUIDs; whatever else stands there would only make the gateway close the socket. */
 const SESSION = /^[0-9a-f-]{36}$/iu;
 
 export function parseRoute(hash: string): Route {
   const [first = "", second = ""] = hash.replace(/^#\/?/u, "").split("/");
-  if (first === "leads" || first === "board") return { screen: first };
+  const page = PAGES.find((one) => one === first);
+  if (page !== undefined) return { screen: page };
   if (first === "s" && SESSION.test(second)) return { screen: "session", session: second };
   return { screen: "list", box: BOXES.find((box) => box === first) ?? "mine" };
 }
@@ -22,9 +26,9 @@ export function hashOf(route: Route): string {
     case "session":
       return `#/s/${route.session}`;
     case "leads":
-      return "#/leads";
     case "board":
-      return "#/board";
+    case "sounds":
+      return `#/${route.screen}`;
   }
 }
 

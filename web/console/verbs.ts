@@ -26,6 +26,11 @@ export function supervises(me: Me | null): boolean {
   return me !== null && me.role !== "operator";
 }
 
+/** Administrators alone. */
+export function administers(me: Me | null): boolean {
+  return me?.role === "administrator";
+}
+
 function isSomebodys(card: Card): boolean {
   return (card.operator ?? "") !== "" || (card.passed_by ?? "") !== "";
 }

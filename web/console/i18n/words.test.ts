@@ -1,12 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { CATALOGUES, chooseLanguage, type Key, LANGUAGES, wordsIn } from "./words";
+import { SOUND_TEXTS } from "../sounds/texts";
+import { CATALOGUES, chooseLanguage, type Entry, type Language, LANGUAGES, wordsIn } from "./words";
 
-const keys = Object.keys(CATALOGUES.en) as Key[];
 const texts = (entry: string | Record<string, string>): string[] => (typeof entry === "string" ? [entry] : Object.values(entry));
 const places = (text: string): string[] => (text.match(/\{\w+\}/gu) ?? []).sort();
 
-describe.each(LANGUAGES)("the catalogue of $name", ({ code }) => {
-  const catalogue = CATALOGUES[code];
+const BOOKS: { what: string; catalogues: Readonly<Record<Language, Readonly<Record<string, Entry>>>> }[] = [
+  { what: "the console", catalogues: CATALOGUES },
+  { what: "the sounds", catalogues: SOUND_TEXTS },
+];
+
+describe.each(BOOKS.flatMap((book) => LANGUAGES.map((language) => ({ ...book, ...language }))))("what $what says in $name", ({ code, catalogues }) => {
+  const catalogue = catalogues[code];
+  const keys = Object.keys(catalogues.en);
 
   test("has every key and no other", () => {
     expect(Object.keys(catalogue).sort()).toEqual([...keys].sort());
@@ -14,8 +20,8 @@ describe.each(LANGUAGES)("the catalogue of $name", ({ code }) => {
 
   test("has no empty text, and fills the same places", () => {
     for (const key of keys) {
-      const wanted = places(texts(CATALOGUES.en[key])[0] ?? "");
-      for (const text of texts(catalogue[key])) {
+      const wanted = places(texts(catalogues.en[key] ?? "")[0] ?? "");
+      for (const text of texts(catalogue[key] ?? "")) {
         expect(text.trim(), key).not.toBe("");
         expect(places(text), key).toEqual(wanted);
       }
@@ -25,7 +31,7 @@ describe.each(LANGUAGES)("the catalogue of $name", ({ code }) => {
   test("has every plural form of its language", () => {
     const forms = new Intl.PluralRules(code).resolvedOptions().pluralCategories;
     for (const key of keys) {
-      const entry = catalogue[key];
+      const entry = catalogue[key] ?? "";
       if (typeof entry !== "string") expect(Object.keys(entry).sort(), key).toEqual([...forms].sort());
     }
   });

@@ -6,7 +6,7 @@ import ru from "./ru.json";
 export type Key = keyof typeof en;
 export type Language = "en" | "ru";
 /** A text, or its plural forms by the categories of Intl.PluralRules; `other` is always there. */
-type Entry = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
+export type Entry = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
 
 export const CATALOGUES: Readonly<Record<Language, Readonly<Record<Key, Entry>>>> = { en, ru };
 /** Each language by its own name: who cannot read the screen must still find theirs. */
@@ -31,12 +31,16 @@ export interface LineHours {
   opens_at: string | null;
 }
 
-export interface Words {
-  language: Language;
+/** What one catalogue says. */
+export interface Texts<K extends string> {
   /** The text of *key*; `{name}` is filled from *values*, plural forms are chosen by `count`. */
-  t: (key: Key, values?: Readonly<Record<string, string | number>>) => string;
+  t: (key: K, values?: Readonly<Record<string, string | number>>) => string;
   /** The text of `group.value` where the catalogue has it, else *otherwise*: words of the server that may grow. */
   word: (group: string, value: string, otherwise?: string) => string;
+}
+
+export interface Words extends Texts<Key> {
+  language: Language;
   time: (at: number) => string;
   day: (at: number, now: number) => string;
   dateTime: (at: number) => string;
@@ -54,9 +58,30 @@ export interface Words {
   languageName: (code: string) => string;
 }
 
-export function wordsIn(language: Language): Words {
-  const catalogue = CATALOGUES[language];
+export function textsOf<K extends string>(language: Language, catalogue: Readonly<Record<K, Entry>>): Texts<K> {
   const plurals = new Intl.PluralRules(language);
+  const numbers = new Intl.NumberFormat(language);
+
+  function t(key: K, values: Readonly<Record<string, string | number>> = {}): string {
+    const entry: Entry = catalogue[key];
+    const text = typeof entry === "string" ? entry : (entry[plurals.select(Number(values.count ?? 0))] ?? entry.other);
+    return text.replace(/\{(\w+)\}/gu, (whole, name: string) => {
+      const value = values[name];
+      return typeof value === "number" ? numbers.format(value) : (value ?? whole);
+    });
+  }
+
+  return {
+    t,
+    word(group, value, otherwise = value) {
+      const key = `${group}.${value}`;
+      return key in catalogue ? t(key as K) : otherwise;
+    },
+  };
+}
+
+export function wordsIn(language: Language): Words {
+  const { t, word } = textsOf(language, CATALOGUES[language]);
   const numbers = new Intl.NumberFormat(language);
   const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(language, options);
   const clock = format({ hour: "2-digit", minute: "2-digit" });
@@ -72,15 +97,6 @@ export function wordsIn(language: Language): Words {
   const unit = (name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" });
   const units = { second: unit("second"), minute: unit("minute"), hour: unit("hour"), day: unit("day") };
 
-  function t(key: Key, values: Readonly<Record<string, string | number>> = {}): string {
-    const entry = catalogue[key];
-    const text = typeof entry === "string" ? entry : (entry[plurals.select(Number(values.count ?? 0))] ?? entry.other);
-    return text.replace(/\{(\w+)\}/gu, (whole, name: string) => {
-      const value = values[name];
-      return typeof value === "number" ? numbers.format(value) : (value ?? whole);
-    });
-  }
-
   function weekdayTime(at: number, now: number): string {
     const days = daysBetween(now, at);
     return (days === 0 ? clock : days > 0 && days < 7 ? weekday : sameYear(at, now) ? dayMonth : both).format(at);
@@ -89,10 +105,7 @@ export function wordsIn(language: Language): Words {
   return {
     language,
     t,
-    word(group, value, otherwise = value) {
-      const key = `${group}.${value}`;
-      return key in catalogue ? t(key as Key) : otherwise;
-    },
+    word,
     time: (at) => clock.format(at),
     day(at, now) {
       const days = daysBetween(now, at);

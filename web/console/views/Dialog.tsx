@@ -1,8 +1,16 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
+interface DialogProps {
+  title: string;
+  onClose: () => void;
+  /** Before Escape closes it; where that must not be, its default is prevented. */
+  onEscape?: (event: Event) => void;
+  children: ComponentChildren;
+}
+
 /** A question in front of everything. The browser's own dialog keeps the focus in and gives it back, and Escape leaves. */
-export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
+export function Dialog({ title, onClose, onEscape, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
@@ -16,7 +24,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
     };
   }, []);
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby={heading} onClose={onClose}>
+    <dialog ref={dialog} class="dialog" aria-labelledby={heading} onClose={onClose} onCancel={onEscape}>
       <h2 id={heading}>{title}</h2>
       {children}
     </dialog>

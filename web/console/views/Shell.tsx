@@ -4,7 +4,7 @@ import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
 import { asksMe, isCall, isOffered, isOutgoing, isUnreached, mine, nameOf, ringsMe, serverTime, waitForMe } from "../store";
 import { cleanName } from "../text";
-import { may, supervises } from "../verbs";
+import { administers, may, supervises } from "../verbs";
 import { Banners, Notices } from "./Banners";
 import { Empty } from "./bits";
 import { BoardPage } from "./BoardPage";
@@ -15,6 +15,7 @@ import { Leads } from "./Leads";
 import { PasswordDialog } from "./PasswordDialog";
 import { SessionList } from "./SessionList";
 import { SnoozeDialog } from "./SnoozeDialog";
+import { SoundsDoor } from "./SoundsDoor";
 import { SpamDialog } from "./SpamDialog";
 import { TargetDialog } from "./TargetDialog";
 import { type Question, ThreadView } from "./ThreadView";
@@ -141,6 +142,12 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
               <BoardPage onLoggedOut={onLoggedOut} />
             ) : (
               state.me !== null && <Empty icon="board" title={t("board.title")} next={t("board.forbidden")} />
+            )
+          ) : route.screen === "sounds" ? (
+            administers(state.me) ? (
+              <SoundsDoor onLoggedOut={onLoggedOut} />
+            ) : (
+              state.me !== null && <Empty icon="sound" title={t("nav.sounds")} next={t("sounds.forbidden")} />
             )
           ) : state.thread === null ? (
             <Empty icon="chat" title={t("thread.none")} next={t("thread.none_next")} />

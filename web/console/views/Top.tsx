@@ -1,7 +1,7 @@
 import type { Presence } from "../../shared/frames/operator";
 import type { Language } from "../i18n/words";
 import { hashOf, type Route } from "../routes";
-import { supervises } from "../verbs";
+import { administers, supervises } from "../verbs";
 import { AlertList } from "./Alerts";
 import { Icon } from "./bits";
 import { useDesk, useWords } from "./context";
@@ -37,6 +37,12 @@ export function Top({ route, onLanguage, onPassword, onLogout }: TopProps) {
           <a href={hashOf({ screen: "board" })} title={t("nav.board")} aria-current={route.screen === "board" ? "page" : undefined}>
             <Icon name="board" />
             <span>{t("nav.board")}</span>
+          </a>
+        )}
+        {administers(me) && (
+          <a href={hashOf({ screen: "sounds" })} title={t("nav.sounds")} aria-current={route.screen === "sounds" ? "page" : undefined}>
+            <Icon name="sound" />
+            <span>{t("nav.sounds")}</span>
           </a>
         )}
       </nav>
