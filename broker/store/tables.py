@@ -122,8 +122,8 @@ sounds = _table(
     _text("digest"),  # of what is heard
     _int("milliseconds"),
     _int("music", default=0),  # its place among the classes of music on hold, from 1; 0: it is none
-    Column("wav", LargeBinary, nullable=False),
     _us("changed_us"),
+    Column("wav", LargeBinary, nullable=False),  # the last: what stands behind it would be reached through all of it
 )
 seats = _table(
     "operators",

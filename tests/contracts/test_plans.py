@@ -19,11 +19,11 @@ from tests.support.plans import postgres_scans, sqlite_scans, statements
 ASKED_OF_ALL = ("broker.store.reconcile", "broker.store.moving")
 """They read the whole house: the one plans for it (`patient`), the other walks every table from its beginning to its end."""
 SMALL = {
-    *("lines", "channels", "operators", "seats", "presence", "budgets", "line_state"),
+    *("lines", "channels", "operators", "seats", "presence", "budgets", "line_state", "sounds"),
     *("consoles", "session_members", "logins", "login_failures"),
     *("readers", "processes", "leases", "pool_marks"),
 }
-"""As many rows as people, lines, channels, open consoles, colleagues in open sessions, readers, processes, lines to distribute."""
+"""As many rows as people, lines, channels, sounds of callers, open consoles, colleagues in open sessions, readers, processes, lines to distribute."""
 OPEN_ONLY = {
     *("ix_sessions_waiting", "ix_sessions_operator", "uq_sessions_open", "ix_offers_open", "ix_conversations_undecided"),
     *("ix_outbox_open", "ix_outbox_queue", "uq_outbox_in_flight", "ix_timers_due", "ix_calls_open"),

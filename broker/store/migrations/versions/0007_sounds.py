@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("digest", words, nullable=False),
         sa.Column("milliseconds", sa.BigInteger(), nullable=False),
         sa.Column("music", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("wav", sa.LargeBinary(), nullable=False),
         sa.Column("changed_us", sa.BigInteger(), nullable=False),
+        sa.Column("wav", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("slug", name="pk_sounds"),
     )
