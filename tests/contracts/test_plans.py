@@ -23,7 +23,7 @@ SMALL = {
     *("consoles", "session_members", "logins", "login_failures"),
     *("readers", "processes", "leases", "pool_marks"),
 }
-"""As many rows as people, lines, channels, sounds of callers, open consoles, colleagues in open sessions, readers, processes, lines to distribute."""
+"""As many rows as people, lines, channels, sounds, open consoles, colleagues in open sessions, readers, processes, lines to distribute."""
 OPEN_ONLY = {
     *("ix_sessions_waiting", "ix_sessions_operator", "uq_sessions_open", "ix_offers_open", "ix_conversations_undecided"),
     *("ix_outbox_open", "ix_outbox_queue", "uq_outbox_in_flight", "ix_timers_due", "ix_calls_open"),
