@@ -227,6 +227,10 @@ class Resume(OperatorEvent, frozen=True, tag="resume"):
     """The operator speaks with the caller again, and no longer with a colleague about it."""
 
 
+class Settle(OperatorEvent, frozen=True, tag="settle"):
+    """The operator has seen to a call that nobody answered: its caller is not waited for any more."""
+
+
 class Listen(OperatorEvent, frozen=True, tag="listen"):
     """A supervisor lets their phone ring to hear the talk: *how* is listen, whisper (the operator hears them) or barge (both do)."""
 
@@ -369,6 +373,7 @@ SessionEvent = (
     | Resume
     | Consult
     | Listen
+    | Settle
     | CallEnded
     | TalkEnded
     | TalkMoved

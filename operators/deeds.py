@@ -34,6 +34,7 @@ from broker.events import (
     OperatorEvent,
     Reply,
     Resume,
+    Settle,
     Snooze,
     Spam,
     Start,
@@ -67,6 +68,7 @@ Verb = Literal[
     "resume",
     "consult",
     "listen",
+    "settle",
 ]
 How = Literal["listen", "whisper", "barge"]
 """Whom a supervisor lets hear them: nobody, the operator, both."""
@@ -93,6 +95,7 @@ _ACTIONS: dict[Verb, Action] = {
     "resume": Action.ANSWER_SESSION,
     "consult": Action.TRANSFER_SESSION,
     "listen": Action.LISTEN_TO_TALK,
+    "settle": Action.NOTE_SESSION,
 }
 _SPOKEN = frozenset(("reply", "note", "start"))
 """Deeds that are nothing without words."""
@@ -134,6 +137,10 @@ SENTENCES: dict[str, dict[str, str]] = {
     "not_a_call": {
         "en": "This session is no call.",
         "ru": "Этот диалог не звонок.",
+    },
+    "not_missed": {
+        "en": "This is no call that somebody has yet to see to.",
+        "ru": "Это не пропущенный звонок, который ещё не разобран.",
     },
     "nobody_talks": {
         "en": "Nobody speaks with the caller just now.",
@@ -511,6 +518,8 @@ def _deed(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -
             return Consult(at, me, what.id, to_operator)
         case "listen":
             return Listen(at, me, what.id, what.how)
+        case "settle":
+            return Settle(at, me, what.id)
         case "start":
             raise AssertionError("it names no session")
         case _:

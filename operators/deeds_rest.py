@@ -311,6 +311,18 @@ async def resume(
     return await _do(store, actor, session_id, "resume", key, wanted)
 
 
+@routes.post("/sessions/{session_id}/settle", status_code=202)
+async def settle(
+    session_id: UUID,
+    store: StoreOf,
+    actor: Annotated[Actor, May(Action.NOTE_SESSION)],
+    wanted: _In | None = None,
+    key: Key = None,
+) -> DeedStored:
+    """Say that a call that nobody answered has been seen to: it leaves the missed ones."""
+    return await _do(store, actor, session_id, "settle", key, wanted)
+
+
 @routes.post("/sessions/{session_id}/consult", status_code=202)
 async def consult(
     session_id: UUID, wanted: Invitation, store: StoreOf, actor: Annotated[Actor, May(Action.TRANSFER_SESSION)], key: Key = None

@@ -76,6 +76,7 @@ class Do(_In, frozen=True, tag="do"):
         "resume",
         "consult",
         "listen",
+        "settle",
     ]
     text: str = ""
     """For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next."""

@@ -49,6 +49,7 @@ Kind = Literal[
     "snoozed",
     "woke",
     "closed",
+    "settled",
     "spam",
     "waits",
     "unreadable",
@@ -692,6 +693,9 @@ class Teller:
             sentences.append(self._say("outcome", outcome=after.outcome))
         return _Story("closed", sentences)
 
+    def _settled(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
+        return _Story("settled", [self._say("settled", who=self.name(made.event.operator_id))])
+
     def _spam(self, made: Record, after: Side, sight: Sight | None) -> _Story | None:
         sentences = [self._say("spam", who=self.name(made.event.operator_id))]
         if any(one.do == "ban" for one in made.decisions):
@@ -747,6 +751,7 @@ _TELLERS: dict[str, Callable[[Teller, Record, Side, Sight | None], _Story | None
     "ring_answered": Teller._lifted,
     "ring_ended": Teller._rang,
     "call_ended": Teller._hung_up,
+    "settle": Teller._settled,
     "hold": Teller._held_on,
     "resume": Teller._resumed,
     "hold_failed": Teller._not_held,

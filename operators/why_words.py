@@ -429,6 +429,10 @@ WORDS: dict[str, dict[str, Text]] = {
         "en": "{who} put the caller on hold.",
         "ru": "{who} ставит звонок на удержание.",
     },
+    "settled": {
+        "en": "{who} has seen to it: the caller is not waited for any more.",
+        "ru": "Разобрано, звонка больше не ждут: {who}.",
+    },
     "resumed": {
         "en": "{who} speaks with the caller again.",
         "ru": "{who} снова говорит с клиентом.",

@@ -71,6 +71,7 @@ from broker.events import (
     RingEnded,
     RoundDue,
     SessionEvent,
+    Settle,
     SilenceDue,
     Snooze,
     SnoozeEnded,
@@ -117,12 +118,14 @@ SNOOZE, SILENCE, KPI = "snooze", "silence", "kpi"
 """The names of a session's timers."""
 _DUE = {NO_ANSWER: "answer_due", KPI: "kpi_due", SILENCE: "quiet_until"}
 """Where a session says when these are due; None: they are not set."""
-SPAM, SILENT, MISSED, LOST = "spam", "silence", "missed", "lost"
+SPAM, SILENT, MISSED, LOST, SETTLED = "spam", "silence", "missed", "lost", "settled"
 """Outcomes that the engine itself writes; beside `outside` and where a call goes that nobody answers (voicemail, forward, hang_up).
 
 MISSED: its caller hung up while they waited: before anybody had answered, or again after they had been spoken with. LOST: the telephone
-exchange knows no more of a call that was talked.
+exchange knows no more of a call that was talked. SETTLED: one of those whose callers are to be called back, to which somebody has seen.
 """
+_UNANSWERED = frozenset((MISSED, LOST, UnansweredCalls.VOICEMAIL.value, UnansweredCalls.HANG_UP.value))
+"""Outcomes of calls whose callers are to be called back."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The opening of a line whose hours name none."""
 MEMBERS_MAX = 20
@@ -1883,6 +1886,12 @@ def _talk_is_over(session: Session, event: CallEnded, view: View, now: datetime)
     return _end(session, view, now, LOST if event.lost else "")
 
 
+def _settle(session: Session, event: Settle, view: View, now: datetime) -> Outcome:
+    if session.outcome not in _UNANSWERED:
+        return _refuse(session, event, "not_missed")
+    return replace(session, outcome=SETTLED), ()
+
+
 def _call_rated(session: Session, event: CallRated, view: View, now: datetime) -> Outcome:
     return replace(session, stars=event.stars), ()
 
@@ -1989,6 +1998,7 @@ _ROWS: dict[type[SessionEvent], tuple[Handler, Handler, Handler, Handler, Handle
     ReopenEnded: (*(_STALE,) * 5, _freeze),
     # the telephone
     **dict.fromkeys((Hold, Resume, Consult, Listen), (_NO_SESSION, *(_refused("not_a_call"),) * 5)),
+    Settle: (_NO_SESSION, *(_refused("not_missed"),) * 5),
     **dict.fromkeys(_OF_CALLS, (_ignored("not a call"),) * 6),
     # the distributor
     Offered: (_STALE, _offer, _ignored("offered already"), *(_ignored("taken already"),) * 2, _LATE),
@@ -2022,6 +2032,7 @@ _CALL_ROWS: dict[type[SessionEvent], dict[Status, Handler]] = {
     Resume: _IN_TALK | {Status.ACTIVE: _resume},
     Consult: _IN_TALK | {Status.ACTIVE: _consult},
     Listen: _IN_TALK | {Status.ACTIVE: _listen},
+    Settle: {Status.CLOSED: _settle},
     ListenBegan: _WITHOUT_TALK | {Status.ACTIVE: _listen_began},
     ListenEnded: _WITHOUT_TALK | {Status.ACTIVE: _listen_ended},
     TalkEnded: _WITHOUT_TALK | {Status.ACTIVE: _talk_ended},

@@ -215,6 +215,20 @@ def test_a_missed_call_is_listed_until_its_caller_is_spoken_with(shop):
     assert [] == shop.get("ann", "/sessions?box=missed")["items"]
 
 
+def test_a_missed_call_is_listed_until_somebody_has_seen_to_it(shop):
+    """Anybody of the line, once; everybody who lists it sees it go."""
+    missed = shop.ring(CALLER)
+    shop.hear(missed, lambda at: CallEnded(at=at))
+    board, sue = shop.site.write(Board.load), Screen(shop, "sue", Role.SUPERVISOR, lists_all=True)
+
+    assert shop.do("bob", missed, "settle").status_code == 404
+    assert shop.do("ann", missed, "settle").status_code == 202
+    listen(shop, board, sue)
+    assert "missed" not in sue.talk(missed)
+    assert [] == shop.get("ann", "/sessions?box=missed")["items"]
+    assert (call(shop, "ann", missed)["missed"], shop.get("ann", f"/sessions/{missed}")["outcome"]) == (False, "settled")
+
+
 def test_a_page_of_missed_calls_costs_no_more_the_fewer_there_are(shop, monkeypatch):
     """So many calls are looked at for it; it may be empty, and still have a next one."""
     monkeypatch.setattr(cards, "PAGE", 1)

@@ -65,6 +65,7 @@ from broker.events import (
     RingAnswered,
     RingEnded,
     SessionEvent,
+    Settle,
     Snooze,
     Spam,
     Take,
@@ -911,6 +912,19 @@ def test_a_talk_on_hold():
         "АТС не смогла поставить звонок на удержание: Ann говорит с клиентом дальше.",
     ]
     assert shop.kinds() == ["on_hold", "resumed", "on_hold", "resumed"]
+
+
+def test_a_missed_call_is_seen_to():
+    """By whom."""
+    shop = Phones()
+    missed = shop.say("w")
+    shop.tell(missed, CallEnded)
+    shop.do("ann", missed, Settle)
+
+    assert (shop.story(missed)[-1], shop.story(missed, "ru")[-1]) == (
+        "Ann has seen to it: the caller is not waited for any more.",
+        "Разобрано, звонка больше не ждут: Ann.",
+    )
 
 
 def test_a_colleague_is_asked():

@@ -22,6 +22,7 @@ from broker.events import (
     Reply,
     RingAnswered,
     RingEnded,
+    Settle,
     Snooze,
     Start,
     Take,
@@ -38,6 +39,7 @@ from routing.session import (
     Ignore,
     MakeOffers,
     MarkPool,
+    Refuse,
     Release,
     Reserve,
     Say,
@@ -292,6 +294,24 @@ def test_what_comes_after_the_talk_is_kept_with_it():
     left, _ = after(replace(CLOSED, outcome="voicemail"), VoicemailLeft(NOON, 12))
 
     assert (rated.stars, rated.status, left.voicemail_seconds) == (4, Status.CLOSED, 12)
+
+
+@pytest.mark.parametrize("outcome", ["missed", "lost", "voicemail", "hang_up"])
+def test_somebody_sees_to_a_call_that_nobody_answered(outcome: str):
+    """Its caller is not waited for any more; a second time there is nothing to be seen to."""
+    settled, decisions = after(replace(CLOSED, outcome=outcome), Settle(NOON, ANN, "k"))
+    again, refused = after(settled, Settle(NOON, ANN, "k2"))
+
+    assert (settled, decisions) == (replace(CLOSED, outcome="settled"), ())
+    assert (again, [one.code for one in refused if isinstance(one, Refuse)]) == (settled, ["not_missed"])
+
+
+@pytest.mark.parametrize("before", [QUEUED, RINGS, TALKS, CLOSED, replace(CLOSED, outcome="forward")])
+def test_what_was_not_missed_is_not_seen_to(before: Session):
+    """Who waits or talks is served otherwise, and whoever was spoken with waits for nothing."""
+    session, decisions = after(before, Settle(NOON, ANN, "k"))
+
+    assert (session, [one.code for one in decisions if isinstance(one, Refuse)]) == (before, ["not_missed"])
 
 
 def test_who_talks_and_closes_their_console_talks_on():

@@ -64,6 +64,7 @@ from broker.events import (
     RingAnswered,
     RingEnded,
     RoundDue,
+    Settle,
     SilenceDue,
     Snooze,
     SnoozeEnded,
@@ -164,7 +165,7 @@ def calls(status):
 def events(kind):
     """Return events of *kind*, by the right and the wrong person, in time and late."""
     times = [NOON, NOON + HOUR, NOON + 3 * HOUR]
-    if kind in (Take, Decline, Close, Join, LeaveSession, TakeOver, Hold, Resume, Listen):
+    if kind in (Take, Decline, Close, Join, LeaveSession, TakeOver, Hold, Resume, Listen, Settle):
         return [kind(at=at, operator_id=who, command="x") for at, who in product(times, (ANN, BOB))]
     if kind is Transfer:
         return [

@@ -104,6 +104,7 @@ from broker.events import (
     RingEnded,
     RoundDue,
     SessionEvent,
+    Settle,
     SilenceDue,
     Snooze,
     SnoozeEnded,
@@ -1309,7 +1310,10 @@ class World:
                     CallEnded(now),
                     ForwardEnded(now, "busy"),
                 )
-                self.enter(thread, told[-1] if session.elsewhere == "forward" and rng.random() < 0.5 else rng.choice(told))
+                if rng.random() < 0.2:
+                    self._do(thread, who, Settle)
+                else:
+                    self.enter(thread, told[-1] if session.elsewhere == "forward" and rng.random() < 0.5 else rng.choice(told))
             case Status.QUEUED if session.held_why == GREETING and rng.random() < 0.8:
                 keys = (KeyPressed(now, rng.choice("123459")), KeyPressed(now, "", who))
                 self.enter(thread, rng.choice((CallReady(now), *keys)))
@@ -1616,6 +1620,7 @@ _ANY = (
     Spam,
     Snooze,
     Start,
+    Settle,
     *_OF_A_TALK,
 )
 _HOW_OFTEN: tuple[tuple[Callable[[World], None], int, int, int], ...] = (

@@ -108,10 +108,13 @@ def test_histories_reach_what_they_are_meant_to_try():
         *(f"refused {code}" for code in "too_late full taken not_offered colleague_full colleague_away no_line banned".split()),
         *("RingAnswered RingEnded CallEnded CallRated VoicemailLeft".split()),
         *("Hold Resume Consult ConsultAnswered ConsultEnded HoldFailed TalkEnded TalkMoved ForwardEnded".split()),
-        *("Listen ListenBegan ListenEnded CustomerReached CustomerNotReached CallReady KeyPressed".split()),
+        *("Listen ListenBegan ListenEnded CustomerReached CustomerNotReached CallReady KeyPressed Settle".split()),
         *("not reached", "called at the opening", "ignored nobody is wanted yet", "ignored nobody is on the line"),
         *(f"came back {status}" for status in (Status.OFFERED, Status.ACTIVE, Status.CLOSED)),
-        *(f"refused {code}" for code in "nobody_talks not_a_call colleague_no_phone not_lifted one_at_a_time on_phone".split()),
+        *(
+            f"refused {code}"
+            for code in "nobody_talks not_a_call colleague_no_phone not_lifted one_at_a_time on_phone not_missed".split()
+        ),
         *(f"ring {how}" for how in "taken declined ran_out busy unreachable gone withdrawn".split()),
         *(f"call {how}" for how in "ended missed lost voicemail forward hang_up".split()),
         *("refused by_phone", "refused no_phone"),

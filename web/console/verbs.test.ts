@@ -23,6 +23,7 @@ const VERBS: readonly Verb[] = [
   "resume",
   "consult",
   "listen",
+  "settle",
 ];
 
 const can = (shown: Card, me: Me = ME): string => VERBS.filter((verb) => may(verb, shown, me)).join(" ");
@@ -65,6 +66,7 @@ describe("with a call", () => {
     ["in which a colleague talks", talking("ann"), ""],
     ["in which a colleague talks, and I joined", talking("ann", { members: [ME.id] }), "invite leave spam"],
     ["that I had", talking(ME.id, { status: "closed" }), "spam"],
+    ["that nobody answered", call({ status: "closed", talk: { missed: true } }), "spam settle"],
     ["that is promised", call({ talk: { outgoing: true } }), "take spam"],
     ["whose customer is being called by me", talking(ME.id, { talk: { outgoing: true } }), "close invite spam"],
     ["whose customer I have called", talking(ME.id, { talk: { outgoing: true, reached: true } }), "close transfer invite spam hold consult"],

@@ -12,6 +12,7 @@ import {
   isHeldBy,
   isInvited,
   isJoinedBy,
+  isMissed,
   isOffered,
   isPassedBy,
   isTalked,
@@ -74,6 +75,8 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
       return talked && held && heldSince(card) > 0;
     case "consult":
       return talked && held && consulted(card) === "";
+    case "settle":
+      return isMissed(card);
     case "listen":
       return talked && supervises(me) && !held && !asksMe(card, me) && !hearsTalk(card, me);
     case "take_over":

@@ -6,7 +6,7 @@ import type { Card } from "../../shared/frames/operator";
 import { isMissed, isOutgoing, promisedAt, standingOf } from "../store";
 import { cleanName, phoneText } from "../text";
 import { Failed, Icon, Lasts } from "./bits";
-import { Planned, triesOf } from "./calling";
+import { Planned, SettleButton, triesOf } from "./calling";
 import { useNow, useWords } from "./context";
 
 /** A session that is closed while they talk, or before the recording is there, says nothing when that is over. */
@@ -58,6 +58,7 @@ export function CallPanel({ card }: { card: Card }) {
         <p class="missed">
           <Icon name="missed" /> {t("standing.missed")}
           <Planned card={card} />
+          <SettleButton card={card} />
         </p>
       )}
       {isOutgoing(card) && (

@@ -29,7 +29,7 @@ import { cleanName, phoneText } from "../text";
 import { may, supervises } from "../verbs";
 import { Avatar, Busy, Empty, Icon, Lasts, Name, Since, Until } from "./bits";
 import { BulkBar, mayPick } from "./Bulk";
-import { CallButton, Planned, triesOf } from "./calling";
+import { CallButton, Planned, SettleButton, triesOf } from "./calling";
 import { useDesk, useNow, useWords } from "./context";
 import { ListenButtons } from "./TalkBar";
 
@@ -287,9 +287,10 @@ function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
           </button>
         </span>
       )}
-      {isMissed(card) && card.talk?.number && (
+      {may("settle", card, state.me) && (
         <span class="row-actions">
-          <CallButton number={card.talk.number} session={card.session} />
+          {card.talk?.number && <CallButton number={card.talk.number} session={card.session} />}
+          <SettleButton card={card} />
         </span>
       )}
       {offered && (

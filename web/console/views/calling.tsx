@@ -244,6 +244,23 @@ export function triesOf(card: Card, { t }: Words): string {
   return tries > 0 && card.talk?.reached !== true ? t("call.tries", { count: tries }) : "";
 }
 
+/** Says that somebody has seen to a missed call: it leaves its list. */
+export function SettleButton({ card }: { card: Card }) {
+  const { t } = useWords();
+  const { state, connection } = useDesk();
+  return (
+    <button
+      type="button"
+      class="button small"
+      title={t("verb.settle_hint")}
+      disabled={state.link !== "live"}
+      onClick={() => connection.deed(card.session, "settle")}
+    >
+      <Icon name="check" /> {t("verb.settle")}
+    </button>
+  );
+}
+
 /** When the caller of a missed call is called back, if that is planned. */
 export function Planned({ card }: { card: Card }) {
   const words = useWords();

@@ -18,7 +18,7 @@ export interface Do {
   t: "do";
   id: string;
   session: string;
-  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start" | "hold" | "resume" | "consult" | "listen";
+  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start" | "hold" | "resume" | "consult" | "listen" | "settle";
   /** For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next. Default: "". */
   text?: string;
   /** For close. Default: "". */
