@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from broker.domain import MUSIC_MAX, OUR_SOUNDS, CallSettings, LineSettings, to_us
 from broker.errors import BadInput, Conflict, NotFound
 from broker.ports import Bell, Row, Tx
+from broker.store import locks
 from broker.store.sql import cols, insert_new, sql
 from broker.store.tables import sounds
 
@@ -97,6 +98,7 @@ def put(tx: Tx, name: str, kept: bytes, milliseconds: int, *, music: bool, new: 
 
     Raises Conflict: sound_taken, and sounds_full and music_full when there is no more room.
     """
+    locks.sounds(tx)
     before = tx.one(_ONE, name=name)
     if new and before is not None:
         raise Conflict(f"there is a sound {name} already; take another name", code="sound_taken")
@@ -127,6 +129,7 @@ def put(tx: Tx, name: str, kept: bytes, milliseconds: int, *, music: bool, new: 
 
 def remove(tx: Tx, name: str) -> None:
     """Delete a sound. Raises NotFound."""
+    locks.sounds(tx)
     if not tx.run(_REMOVE, name=name):
         raise NotFound(f"there is no sound {name}")
     tx.ring(Bell.SETTINGS)
@@ -176,7 +179,10 @@ def used(settings: LineSettings) -> Iterator[tuple[str, str]]:
 
 def refuse_unknown(tx: Tx, settings: LineSettings) -> None:
     """Refuse settings that name a sound of ours that is not there, or is of the other kind. Raises BadInput naming the key."""
-    for key, name in used(settings):
+    named = list(used(settings))
+    if named:
+        locks.sounds(tx)
+    for key, name in named:
         row = tx.one(_ONE, name=name)
         if row is None:
             wrong = f"{key}: there is no sound {name}; add it in the console under Sounds, or name one of Asterisk's"

@@ -6,6 +6,7 @@ converts before it sends, a program by the command that the refusal names.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +20,7 @@ from broker.access.authorize import Action, Actor
 from broker.domain import OUR_SOUNDS, from_us
 from broker.errors import Conflict
 from broker.ports import Row, Tx
-from broker.store import directory
+from broker.store import directory, locks
 from broker.web.wiring import May, StoreOf
 from operators import sounds
 
@@ -93,9 +94,11 @@ async def put_sound(
     if_none_match: Annotated[Literal["*"] | None, Header(description="Only if there is none of that name.")] = None,
 ) -> SoundOut:
     """Add a sound, or have another heard under its name: from the next call on."""
-    kept, milliseconds = sounds.read_wav(await request.body(), music=music)
+    body = await request.body()
+    kept, milliseconds = await asyncio.to_thread(sounds.read_wav, body, music=music)
 
     def work(tx: Tx) -> tuple[bool, SoundOut]:
+        locks.sounds(tx)  # before it is looked who names it
         uses = _uses(tx)
         if (wrong := next((one for one in uses[name] if (one.setting == sounds.MUSIC_KEY) != music), None)) is not None:
             raise Conflict(
@@ -122,6 +125,7 @@ async def delete_sound(name: Name, store: StoreOf, actor: Administrator) -> None
     """Delete a sound that no line names."""
 
     def work(tx: Tx) -> None:
+        locks.sounds(tx)  # before it is looked who names it
         if uses := _uses(tx)[name]:
             where = ", ".join(f"{one.setting} of {one.line}" for one in uses)
             raise Conflict(f"callers hear {name}: {where}; change that first", code="sound_used")

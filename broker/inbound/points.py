@@ -24,12 +24,12 @@ _PHONE_TRIES = 20
 _SCANNED = 8_000
 
 
-_SERVICES = frozenset(
+_TELEPHONES = frozenset(
     {
-        phonenumbers.PhoneNumberType.PREMIUM_RATE,
-        phonenumbers.PhoneNumberType.SHARED_COST,
-        phonenumbers.PhoneNumberType.TOLL_FREE,
-        phonenumbers.PhoneNumberType.UAN,
+        phonenumbers.PhoneNumberType.FIXED_LINE,
+        phonenumbers.PhoneNumberType.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        phonenumbers.PhoneNumberType.VOIP,
     }
 )
 
@@ -72,13 +72,14 @@ def phone(written: str, region: str) -> str:
 
 
 def is_costly(number: str) -> bool:
-    """Return whether *number*, E.164, is one of a service: who calls it may pay more than for a call, and reaches no customer."""
-    return phonenumbers.number_type(phonenumbers.parse(number)) in _SERVICES
+    """Return whether *number*, E.164, is no telephone's of a country: of a service, a satellite, or what else costs more than a call."""
+    parsed = phonenumbers.parse(number)
+    return phonenumbers.number_type(parsed) not in _TELEPHONES or phonenumbers.region_code_for_number(parsed) in (None, "001")
 
 
 def is_of(number: str, region: str) -> bool:
-    """Return whether *number*, E.164, has the country code of *region*."""
-    return phonenumbers.parse(number).country_code == phonenumbers.country_code_for_region(region)
+    """Return whether *number*, E.164, is of *region*: many countries share a code, and some of them cost much."""
+    return bool(phonenumbers.region_code_for_number(phonenumbers.parse(number)) == region)
 
 
 def email(written: str) -> str:

@@ -9,6 +9,8 @@ these functions do nothing.
     the timers          conversations where nobody else has them
     whoever enters, sends or accepts    conversations
     whoever opens their first console in a process, or closes the last    the operator's attendance
+    whoever changes sounds, or a line that names some    the sounds; nothing is taken behind it
+    whoever asks for a call from a site                  its number, then conversations
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from broker.store.tables import conversations as conversations_table
 
 _POOL = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("line"), 0))))
 _ATTENDANCE = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("operator"), 1))))
+_SOUNDS = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended("sounds", 2))))
+_NUMBER = postgresql_only(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("number"), 3))))
 _CONVERSATIONS = over_rows(
     select(conversations_table.c.id)
     .where(among(conversations_table.c.id))
@@ -59,6 +63,18 @@ def attendance(tx: Tx, operator: OperatorId) -> None:
     """Wait until nobody else changes where *operator* has consoles open: two who each close one of two must see it."""
     if tx.shared:
         tx.one(_ATTENDANCE, operator=operator)
+
+
+def sounds(tx: Tx) -> None:
+    """Wait until nobody else changes sounds, or settings that name them."""
+    if tx.shared:
+        tx.one(_SOUNDS)
+
+
+def number(tx: Tx, number: str) -> None:
+    """Wait until nobody else asks for a call to *number*."""
+    if tx.shared:
+        tx.one(_NUMBER, number=number)
 
 
 def conversations(tx: Tx, ids: Iterable[ConversationId]) -> None:

@@ -579,13 +579,8 @@ calls = _table(
         sqlite_where=text("ended_us IS NULL"),
         postgresql_where=text("ended_us IS NULL"),
     ),
-    # Those that we make and that are not over: few, by whom they are to reach.
-    Index(
-        "ix_calls_waiting",
-        "number",
-        sqlite_where=text("outgoing = 1 AND ended_us IS NULL"),
-        postgresql_where=text("outgoing = 1 AND ended_us IS NULL"),
-    ),
+    # By whom they are of, or are to reach.
+    Index("ix_calls_number", "number", "came_us"),
     # Those that have something to be heard: what is deleted when its time is over is not looked at again.
     Index(
         "ix_calls_sounds",

@@ -55,8 +55,14 @@ class CallsOut(Protocol):
         number, or what is none.
         """
 
-    def waiting(self, tx: Tx, number: str) -> int:
-        """Return how many calls to *number*, E.164, are to be made yet, or are being made."""
+    def asked(self, tx: Tx, number: str, since: datetime) -> tuple[int, int]:
+        """Return how many calls to *number*, E.164, are to be made or are under way, and how many were asked for *since*."""
+
+    def entered(self, tx: Tx, name: str) -> tuple[str, datetime, datetime] | None:
+        """Return of the call that was entered under *name*: its number, when it was asked for, and for when; None: there is none."""
+
+    def is_ours(self, number: str) -> bool:
+        """Return whether *number*, E.164, is one of the house's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,14 @@ def came(uniqueid: str, number: str, name: str, called: str, region: str) -> Cam
 _NOBODY = frozenset({"", "anonymous", "unknown", "unavailable", "restricted", "private", "withheld", "asterisk"})
 
 
+def as_told(written: str, region: str) -> str:
+    """Return a number in E.164 where it can be, else as it is *written*."""
+    try:
+        return points.phone(written, region)
+    except BadInput:
+        return written
+
+
 def raw_of(call: Came) -> Raw:
     """Return what is stored of *call*: however often Asterisk asks about it, it has come once."""
     return Raw(call.uniqueid, _encode(call))

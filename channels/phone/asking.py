@@ -10,7 +10,7 @@ from broker.errors import BadInput
 from broker.inbound import accept, prepare
 from broker.ports import Channel, Tx
 from channels.phone import ledger
-from channels.phone.adapter import KIND_NAME, PhoneChannel, raw_of_wanted, wanted
+from channels.phone.adapter import KIND_NAME, PhoneChannel, as_told, raw_of_wanted, settings_of, wanted
 
 
 def ask(
@@ -77,9 +77,23 @@ class CallsOut:
             raise BadInput("this line has no number to call from; choose another", field="line_id")
         return ask(tx, directory, channel, name, number, due, customer=customer, by=by, now=now, source=source)
 
-    def waiting(self, tx: Tx, number: str) -> int:
+    def asked(self, tx: Tx, number: str, since: datetime) -> tuple[int, int]:
         """See `broker.web.wiring.CallsOut`."""
-        return ledger.waiting_for(tx, number)
+        return ledger.asked_for(tx, number, since)
+
+    def entered(self, tx: Tx, name: str) -> tuple[str, datetime, datetime] | None:
+        """See `broker.web.wiring.CallsOut`."""
+        return ledger.entered(tx, [row.id for row in self._directory().channels.values() if row.kind == KIND_NAME], name)
+
+    def is_ours(self, number: str) -> bool:
+        """See `broker.web.wiring.CallsOut`."""
+        directory = self._directory()
+        rows = (row for row in directory.channels.values() if row.kind == KIND_NAME)
+        return any(
+            as_told(written, directory.lines[row.line_id].settings.region) == number
+            for row in rows
+            for written in settings_of(row).numbers
+        )
 
 
 __all__ = ["CallsOut", "ask"]

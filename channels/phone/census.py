@@ -10,7 +10,9 @@ which begins what it names its calls: the one that is asked is asked for its own
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 
 import structlog
 
@@ -26,6 +28,7 @@ from channels.phone.office import Asks
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 15.0
+QUARTER_SECONDS = 900
 
 
 class Census:
@@ -41,7 +44,7 @@ class Census:
     ) -> None:
         """*channels* are the numbers of the house, switched off ones too; *follows*: the call has a connection here, so it is known.
 
-        *interrupted* does for the customer of a lost call what is to be done, before its end is entered.
+        *interrupted* does what is to be done for the customer of a call that the exchange has lost by dying itself.
         """
         self._store = store
         self._manager = manager
@@ -81,16 +84,43 @@ class Census:
             call for call, id_ in ours.items() if call not in known and _is_of(call, name) and not self._follows(id_)
         )
         lost = {call: ours[call] for call in missing & self._missing}
+        started = await self._started() if lost else None
         self._missing = missing - lost.keys()
         for call, conversation in lost.items():
             log.warning("call_lost", conversation_id=conversation, call=call)
-            await self._store.write(lambda tx, one=conversation: self._end(tx, one))  # type: ignore[misc]
+            died = started is not None and _came(call) <= started  # both are told in whole seconds
+            await self._store.write(lambda tx, one=conversation, died=died: self._end(tx, one, died=died))  # type: ignore[misc]
         return len(lost)
 
-    def _end(self, tx: Tx, conversation: ConversationId) -> None:
-        self._interrupted(tx, conversation)
-        enter(tx, KIND_NAME, f"{conversation}:ended", conversation, lambda at: CallEnded(at, lost=True))
+    def _end(self, tx: Tx, conversation: ConversationId, *, died: bool) -> None:
+        told = enter(tx, KIND_NAME, f"{conversation}:ended", conversation, lambda at: CallEnded(at, lost=True))
+        # Else its end has been told meanwhile, and it has ended as calls do.
+        if told.fresh and died:
+            self._interrupted(tx, conversation)
         ledger.ended(tx, conversation)
+
+    async def _started(self) -> float | None:
+        """Return when the exchange was started, seconds since 1970 by its own clock, with which it names calls; None: that cannot be known.
+
+        It tells the time of its start without a zone: the zone is what its clock is ahead of the world's, in quarters of an hour.
+        """
+        try:
+            begun = (await self._manager.ask("CoreStatus"))[0]
+            here = (await self._manager.ask("Getvar", Variable="STRFTIME()"))[0]
+            world = (await self._manager.ask("Ping"))[0]
+            start = datetime.fromisoformat(f"{begun['CoreStartupDate']}T{begun['CoreStartupTime']}+00:00").timestamp()
+            local = datetime.strptime(here["Value"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
+            ahead = round((local - float(world["Timestamp"])) / QUARTER_SECONDS) * QUARTER_SECONDS
+        except (KeyError, ValueError, IndexError, Rejected) as error:
+            log.warning("exchange_start_unknown", problem=str(error))
+            return None
+        return start - ahead
+
+
+def _came(call: str) -> float:
+    """Return when the exchange has named the call, seconds since 1970; what is no name of a call is of now."""
+    begun = call.rpartition("-")[2].partition(".")[0]
+    return float(begun) if begun.isdecimal() else math.inf
 
 
 def _is_of(call: str, exchange: str) -> bool:

@@ -17,7 +17,7 @@ from channels.phone import sounds
 
 OURS, MUSIC, LOCAL = "omniline.conf", "omniline-music.conf", "omniline-local.conf"
 _BROKER = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
-_FOLDER = re.compile(r"/[A-Za-z0-9._/-]{0,200}")
+_FOLDER = re.compile(r"/[^\r\n\0;\[\]]{0,400}")
 _BAD = frozenset("\r\n\0\\;,$&{}()[]\"'")
 """Signs that mean something to a dialplan: a secret with one would be another secret there, or another dialplan."""
 
@@ -43,9 +43,8 @@ def local(brokers: Sequence[str], secret: str) -> str:
 def music(sounds_there: str) -> str:
     """Return the classes of music on hold that play what stands in *sounds_there*, a folder of Asterisk's. Raises ConfigError."""
     if not _FOLDER.fullmatch(sounds_there):
-        raise ConfigError(
-            f"telephone.sounds_there: {sounds_there!r} is no folder that Asterisk's configuration can name; begin with /"
-        )
+        wrong = f"Asterisk's configuration cannot name {sounds_there!r}; begin with /, without ; [ ] and line breaks"
+        raise ConfigError(f"telephone.sounds_there: {wrong}")
     return sounds.classes(sounds_there)
 
 

@@ -491,7 +491,7 @@ class Followed:
                 music = f"m({self._office.music(settings)})" if self._answered else ""
                 await self._leg.app("Dial", outward(number), FORWARD_SECONDS, f"g{music}", seconds=FORWARD_SECONDS + TALK_SECONDS)
                 return not await self._forwarded()
-            case UnansweredCalls.CALLBACK if self._call.number:
+            case UnansweredCalls.CALLBACK if self._office.may_call(self._call.number):
                 await self._office.patiently(lambda: self._office.write(lambda tx: self._ask_back(tx, self._call)), self._leg)
                 await self._answer()
                 if settings.callback_sound:

@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import and_, bindparam, case, func, or_, select, tuple_, update
 
 from broker.domain import ChannelId, ConversationId, LineId, OperatorId, SessionId, Status, from_us, to_us
+from broker.events import Codec, ContactMessage
 from broker.ports import Bell, Row, Tx
 from broker.store.sql import cols, insert_new, one_of, sql
-from broker.store.tables import calls, conversations, offers, sessions
+from broker.store.tables import calls, conversations, inputs, offers, sessions
 
 _NEW = insert_new(calls, "conversation_id channel_id number called came_us", "conversation_id")
 _COLUMNS = "conversation_id channel_id number called leg attempt rung operator_id talk_us ended_us recording voicemail"
@@ -106,10 +107,25 @@ _OPEN_OUT = sql(
     .order_by(calls.c.came_us)
     .limit(1_000)
 )
-_WAITING_FOR = sql(
-    select(func.count())
-    .select_from(calls)
-    .where(calls.c.number == bindparam("number"), calls.c.ended_us.is_(None), calls.c.outgoing == 1)
+_ASKED_FOR = sql(
+    select(
+        func.count(case((calls.c.ended_us.is_(None), 1))), func.count(case((calls.c.came_us >= bindparam("since_us"), 1)))
+    ).where(calls.c.number == bindparam("number"), calls.c.outgoing == 1)
+)
+_ENTERED = sql(
+    select(inputs.c.event, calls.c.number)
+    .join_from(inputs, calls, calls.c.conversation_id == inputs.c.conversation_id)
+    .where(inputs.c.origin == bindparam("channel"), inputs.c.external_id == bindparam("name"))
+)
+_OTHERS_OPEN = sql(
+    select(calls.c.conversation_id)
+    .where(
+        calls.c.ended_us.is_(None),
+        calls.c.channel_id == bindparam("channel"),
+        calls.c.number == bindparam("number"),
+        calls.c.conversation_id != bindparam("conversation"),
+    )
+    .limit(1)
 )
 _CALL = sql(select(*cols(calls, _COLUMNS)).where(calls.c.conversation_id == bindparam("conversation")))
 _LIFTED_OUT = sql(
@@ -441,11 +457,26 @@ def begin_out(tx: Tx, conversation: ConversationId, channel: ChannelId, number: 
     tx.run(_NEW_OUT, conversation_id=conversation, channel_id=channel, number=number, came_us=to_us(tx.now), outgoing=1)
 
 
-def waiting_for(tx: Tx, number: str) -> int:
-    """Return how many calls that we make to *number* are not over."""
-    row = tx.one(_WAITING_FOR, number=number)
+def asked_for(tx: Tx, number: str, since: datetime) -> tuple[int, int]:
+    """Return how many calls that we make to *number* are not over, and how many were asked for *since*."""
+    row = tx.one(_ASKED_FOR, number=number, since_us=to_us(since))
     assert row is not None
-    return int(row[0])
+    return int(row[0]), int(row[1])
+
+
+def entered(tx: Tx, channels: Collection[ChannelId], name: str) -> tuple[str, datetime, datetime] | None:
+    """Return of the call that its asker named *name*: its number, when it was asked for, and for when; None: there is none."""
+    for channel in channels:
+        if (row := tx.one(_ENTERED, channel=channel, name=name)) is not None:
+            event = Codec.decode(row[0])
+            assert isinstance(event, ContactMessage)
+            return row[1], event.at, event.due or event.at
+    return None
+
+
+def has_another(tx: Tx, call: Call) -> bool:
+    """Return whether whoever is at the call's number has another call that is not over."""
+    return tx.one(_OTHERS_OPEN, channel=call.channel_id, number=call.number, conversation=call.id) is not None
 
 
 def open_out(tx: Tx, channels: Collection[ChannelId]) -> list[tuple[Call, str]]:

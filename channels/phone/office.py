@@ -23,7 +23,7 @@ import structlog
 from broker.domain import CallSettings, ChannelId, ConversationId, Directory, Line, LineId, OperatorId
 from broker.errors import SendError, StoreError
 from broker.events import Event, RingAnswered
-from broker.inbound import enter
+from broker.inbound import enter, points
 from broker.ports import Store, Tx
 from channels.phone import ledger, sounds
 from channels.phone.adapter import KIND_NAME
@@ -133,6 +133,12 @@ class Office:
         if self.enter(tx, call.id, f"lifted:{offer_no}:{operator}", lambda at: RingAnswered(at, operator)):
             ledger.talk(tx, call.id, operator, phone)
 
+    # --- whom we call
+
+    def may_call(self, number: str) -> bool:
+        """Return whether a caller may have themselves called back at *number*: anybody's exchange can say any number, and we pay."""
+        return bool(number) and not (number.startswith("+") and points.is_costly(number))
+
     # --- what is heard
 
     def played(self, sound: str) -> str:
@@ -219,7 +225,8 @@ class Office:
         try:
             yield
         finally:
-            del self._rings[uniqueid]
+            if self._rings.get(uniqueid) is changed:  # else another connection has the call by now
+                del self._rings[uniqueid]
 
     def forget_phones(self) -> None:
         """Forget which phones ring: the manager interface was away, and has told nothing meanwhile."""

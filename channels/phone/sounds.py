@@ -32,7 +32,8 @@ DEFAULT_CLASS = "default"
 RETRY_SECONDS = 10.0
 FORGET_SECONDS = 3_600.0
 _WAV = sql(select(sounds.c.wav).where(sounds.c.slug == bindparam("name"), sounds.c.digest == bindparam("digest")))
-_PROMPT = re.compile(r"[a-z0-9-]{1,40}-[0-9a-f]{16}\.wav")
+_PROMPT = re.compile(r"[a-z0-9-]{1,40}-[0-9a-f]{16}\.wav|\.new-\w+")
+"""Files of ours: prompts, and what a process that died has left half."""
 
 
 def played(name: str, directory: Directory, there: str) -> str:
@@ -103,21 +104,25 @@ class Shelf:
         known = self._directory().sounds
         await asyncio.to_thread((self._here / MUSIC).mkdir, parents=True, exist_ok=True)
         there = set(await asyncio.to_thread(os.listdir, self._here))
+        music = set(await asyncio.to_thread(os.listdir, self._here / MUSIC))
         for sound in known.values():
             if sound.music:
-                if self._music.get(sound.music) != sound.digest:
-                    await self._write(sound, self._here / MUSIC / f"{sound.music}.wav")
-                    self._music[sound.music] = sound.digest
+                if self._music.get(sound.music) != sound.digest or f"{sound.music}.wav" not in music:
+                    self._music.pop(sound.music, None)
+                    if await self._write(sound, self._here / MUSIC / f"{sound.music}.wav"):
+                        self._music[sound.music] = sound.digest
             elif f"{_stem(sound)}.wav" not in there:
                 await self._write(sound, self._here / f"{_stem(sound)}.wav")
         await self._forget(there - {f"{_stem(sound)}.wav" for sound in known.values() if not sound.music})
 
-    async def _write(self, sound: OurSound, path: Path) -> None:
+    async def _write(self, sound: OurSound, path: Path) -> bool:
+        """Write a sound; return whether it is what it was."""
         row = await self._store.read(lambda tx: tx.one(_WAV, name=sound.name, digest=sound.digest))
         if row is None:
-            return  # changed meanwhile: the bell of that is on its way
+            return False  # changed meanwhile: the bell of that is on its way
         await asyncio.to_thread(_replace, path, bytes(row[0]))
         log.info("sound_written", sound=sound.name, file=str(path))
+        return True
 
     async def _forget(self, unknown: set[str]) -> None:
         now = self._clock.monotonic()

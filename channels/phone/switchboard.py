@@ -27,7 +27,7 @@ from broker import metrics
 from broker.domain import ChannelId, ConversationId, Directory, Line, OperatorId, Status, UnansweredCalls
 from broker.errors import BadInput, StoreError
 from broker.events import CallEnded, ConsultAnswered, CustomerReached, ListenBegan, ListenEnded
-from broker.inbound import accept, prepare
+from broker.inbound import accept, is_banned_at, prepare
 from broker.ports import Bell, Channel, Store, Transport, Tx
 from channels.phone import ledger
 from channels.phone.adapter import KIND_NAME, PhoneChannel, came, raw_of, settings_of
@@ -242,14 +242,16 @@ class Switchboard:
         look, call = ledger.look(tx, conversation), ledger.one(tx, conversation)
         if look is None or call is None or look.stands is None or look.stands.status is Status.CLOSED:
             return
-        # A customer whom we have not reached is called again as it is.
-        if look.legs.caller and self._office.settings_of(call.channel_id).callback_lost:
+        # A customer whom we have not reached is called again as it is; who has called again, or is to be called, is not called twice.
+        if not look.legs.caller or not call.number.startswith("+") or ledger.has_another(tx, call):
+            return
+        if self._office.settings_of(call.channel_id).callback_lost:
             self.ask_back(tx, call, look.stands.operator_id if look.stands.status is Status.ACTIVE else None)
 
     def ask_back(self, tx: Tx, call: Call, by: OperatorId | None = None) -> None:
         """Let the caller of *call* be called back, first of all *by* somebody; asked a second time it is nothing."""
         channel = self._channel(call.channel_id)
-        if isinstance(channel, PhoneChannel) and call.number:
+        if isinstance(channel, PhoneChannel) and self._office.may_call(call.number) and not is_banned_at(tx, call.number):
             seconds = self.line_of(channel).settings.calls.callback_seconds
             with suppress(BadInput):
                 ask(tx, self._directory(), channel, f"back:{call.id}", call.number, tx.now + timedelta(seconds=seconds), by=by)

@@ -226,7 +226,7 @@ class Refused(_Out, frozen=True, tag="refused"):
     """That frame was not accepted.
 
     Codes: empty, too_long, bad_details, details_required, no_button, too_many, full, unavailable, id_used; of a callback also no_callback
-    (there is none here), bad_phone, bad_time, promised (that number will be called already).
+    (there is none here), bad_phone, bad_time, called_already (calls to that number wait, or were many today), too_many_calls (from here).
     """
 
     id: str

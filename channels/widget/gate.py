@@ -596,21 +596,38 @@ class VisitorGate:
     async def _callback(self, socket: _Socket, visitor: _Visitor, frame: Callback, address: str) -> None:
         row = self._directory().channels[visitor.channel_id]
         settings, calls = settings_of(row), self._calls(row, settings_of(row))
+        if await self._promised_before(socket, visitor, frame):
+            return
         if calls is None:
             await socket.say(Refused(frame.id, "no_callback", "we make no calls from here"))
-            return
-        if await self._too_many(socket, visitor, frame.id, address):
             return
         try:
             await self._promise(socket, visitor, _without_nul(frame), row, calls, address, abroad=settings.callback_abroad)
         except NoCall as why:
-            wait = self._addresses.call_wait(address, self._clock.monotonic()) if why.code == "too_many" else 0.0
+            wait = self._addresses.call_wait(address, self._clock.monotonic()) if why.code == "too_many_calls" else 0.0
             _REFUSED.labels(KIND, why.code).inc()
             await socket.say(Refused(frame.id, why.code, why.text, round(wait, 3)))
         except StoreError as error:
             code = "full" if isinstance(error, StoreFull) else "unavailable"
             _REFUSED.labels(KIND, code).inc()
             await socket.say(Refused(frame.id, code, "we cannot take this just now; try again in a moment", FULL_RETRY_SECONDS))
+
+    async def _promised_before(self, socket: _Socket, visitor: _Visitor, frame: Callback) -> bool:
+        """Answer what was promised under its id as it was then, however all has changed since; return whether anything was."""
+        calls, name = self._callbacks, f"{visitor.visitor}:{frame.id}"
+        if calls is None:
+            return False
+        try:
+            before, body = await self._store.read(
+                lambda tx: (calls.before(tx, name), history.stored(tx, visitor.channel_id, name))
+            )
+        except StoreError:
+            return False  # what follows says so
+        if before is None or body is None or not same(body, _without_nul(frame)):
+            return False
+        _REPEATED.inc()
+        await socket.say(Promised(frame.id, *before))
+        return True
 
     async def _promise(
         self,
@@ -631,13 +648,21 @@ class VisitorGate:
         call = Call(f"{visitor.visitor}:{frame.id}", number, due, frame.name.strip(), socket.asked_from)
         body = encode(Envelope(visitor.visitor, frame, socket.source, socket.text_language))
         (asked,) = prepare(WidgetChannel(row, self._show), [Raw(call.name, body)], line)
+        # What is wrong with it was said before it counts as anything that came.
+        if await self._too_many(socket, visitor, frame.id, address):
+            return
+        # Counted before it is known: many that come at once are not to find room together.
         may = not self._addresses.call_wait(address, self._clock.monotonic())
-        accepted, fresh = await self._store.write(lambda tx: calls.enter(tx, asked, row.id, row.line_id, call, may=may))
+        self._addresses.count_call(address, self._clock.monotonic())
+        called = False
+        try:
+            accepted, called = await self._store.write(lambda tx: calls.enter(tx, asked, row.id, row.line_id, call, may=may))
+        finally:
+            if not called:
+                self._addresses.give_back_call(address)
         if not accepted.fresh and not same(accepted.stored, frame):
             raise NoCall("id_used", "this id was used for something else; send it again under a new one")
         (_ACCEPTED if accepted.fresh else _REPEATED).inc()
-        if fresh:
-            self._addresses.count_call(address, self._clock.monotonic())
         visitor.known |= {"phone", *(["name"] if call.customer else [])}
         socket.source = None
         if visitor.conversation_id is None and accepted.conversation_id is not None:

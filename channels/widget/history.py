@@ -13,7 +13,7 @@ from broker.domain import Author, ChannelId, ConversationId, Fate, LineId, Messa
 from broker.ports import Row, Tx
 from broker.store import line_state
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import conversations, messages, sessions
+from broker.store.tables import conversations, inputs, messages, sessions
 from channels.widget.frames import Button, Shown
 
 PAGE = 100
@@ -24,6 +24,7 @@ _CONVERSATION = sql(
     .outerjoin(sessions, sessions.c.id == conversations.c.session_id)
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
 )
+_STORED = sql(select(inputs.c.raw).where(inputs.c.origin == bindparam("channel"), inputs.c.external_id == bindparam("external")))
 _SAID = select(*cols(messages, "seq author text at_us operator_id client_id")).where(
     messages.c.conversation_id == bindparam("conversation"), messages.c.kind == MessageKind.SAID.value
 )
@@ -66,6 +67,12 @@ class Hours:
 
     open: bool
     opens_at_ms: int
+
+
+def stored(tx: Tx, channel_id: ChannelId, external_id: str) -> bytes | None:
+    """Return what came from a visitor under *external_id*, raw; None: nothing did."""
+    row = tx.one(_STORED, channel=channel_id, external=external_id)
+    return bytes(row[0]) if row is not None else None
 
 
 def hours(tx: Tx, line_id: LineId) -> Hours:

@@ -74,8 +74,12 @@ class Addresses:
         return self._called.wait(network_of(address), now)
 
     def count_call(self, address: str, now: float) -> None:
-        """Count a call that was asked for."""
+        """Count a call that is asked for."""
         self._called.count(network_of(address), now)
+
+    def give_back_call(self, address: str) -> None:
+        """Take back the last one: it was none."""
+        self._called.give_back(network_of(address))
 
 
 class _Hourly:
@@ -98,6 +102,11 @@ class _Hourly:
         self._done.setdefault(address, deque()).append(now)
         if len(self._done) > self._forget_above:
             self._forget(now)
+
+    def give_back(self, address: str) -> None:
+        """Say that it was not done after all."""
+        if done := self._done.get(address):
+            done.pop()
 
     def _forget(self, now: float) -> None:
         for address in [a for a, done in self._done.items() if not done or now - done[-1] >= HOUR]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -615,6 +616,48 @@ def test_whose_call_was_interrupted_is_called_back(tmp_path: Path, talks: bool):
 
     with exchange() as (pbx, line):
         asyncio.run(run(pbx, line))
+
+
+def test_who_has_called_again_is_not_called_back(tmp_path: Path):
+    """Neither while they wait again, nor for each time that they were cut off."""
+
+    async def run(pbx: Asterisk, line: Line) -> None:
+        async with telephone(tmp_path, pbx, line, calls={"no_answer_does": "wait"}) as house:
+            await house.operator("ann", "101", online=False)
+            census = house.census()
+            house.pbx.call("100", "caller.xml")
+            await house.session(status="queued")
+            await house.answered()
+            await house.dies()
+            assert await census.look() == 0
+            house.pbx.call("100", "caller.xml")
+            await house.session(status="queued")
+            await house.answered()
+            assert [await census.look() for _ in range(2)] == [1, 0]
+            assert await house.rows("SELECT 1 FROM calls WHERE outgoing = 1") == []
+
+    with exchange() as (pbx, line):
+        asyncio.run(run(pbx, line))
+
+
+def test_whose_end_was_only_not_told_is_not_called_back(pbx, tmp_path: Path):
+    """The exchange lives: it has not cut anybody off."""
+
+    async def run() -> None:
+        async with telephone(tmp_path, *pbx, calls={"no_answer_does": "wait"}) as house:
+            await house.operator("ann", "101", online=False)
+            caller = house.pbx.call("100", "caller.xml")
+            await house.session(status="queued")
+            await house.answered()
+            unknown = f"{int(time.time())}.99999"
+            await house.store.write(lambda tx: plain(tx, "UPDATE conversations SET key = ?", unknown))
+            census = house.census()
+            assert [await census.look() for _ in range(3)] == [0, 1, 0]
+            assert (await house.session(status="closed"))["outcome"] == "missed"
+            assert await house.hung_up(caller) == 0
+            assert await house.rows("SELECT 1 FROM calls WHERE outgoing = 1") == []
+
+    asyncio.run(run())
 
 
 def test_calls_of_another_exchange_are_not_counted(pbx, tmp_path: Path):

@@ -224,7 +224,8 @@ async def place(
         line_id = house.add_line(tx, **(line or {}))
         channel = house.add_channel(tx, line_id, "shop", "widget")
         tx.run(_SETTINGS, channel=channel, given=json.dumps(check(settings or {})))
-        house.add_channel(tx, line_id, "number", KIND_NAME)
+        number = house.add_channel(tx, line_id, "number", KIND_NAME)
+        tx.run(_SETTINGS, channel=number, given=json.dumps({"numbers": ["74951234567"]}))
         house.add_operator(tx, "ann", [line_id])
         return line_id, channel
 

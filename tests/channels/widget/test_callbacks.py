@@ -3,6 +3,8 @@
 import asyncio
 import json
 import uuid
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,6 +85,25 @@ def test_asked_again_under_its_id_it_is_one_call(tmp_path):
     run(journey())
 
 
+def test_what_was_promised_is_answered_as_it_was(tmp_path):
+    """Though the time has come meanwhile, and nobody is to ask any more."""
+
+    async def journey():
+        async with place(tmp_path, settings=ON) as here, here.visitor() as visitor:
+            await visitor.hello()
+            at = ms(datetime.now(UTC) + timedelta(milliseconds=400))
+            first = await asks(visitor, id_="callback-1", at=at)
+            assert first["at"] == at
+            row = here.directory.channels[here.channel]
+            here.directory.channels[here.channel] = replace(row, settings=row.settings | {"callback": False})
+            while ms(datetime.now(UTC)) <= at:
+                await here.rows("SELECT 1")
+            assert await asks(visitor, id_="callback-1", at=at) == first
+            assert (await asks(visitor, kind="refused"))["code"] == "no_callback"
+
+    run(journey())
+
+
 def test_a_time_is_promised(tmp_path):
     """Nobody is rung before."""
 
@@ -134,6 +155,8 @@ def test_outside_the_hours_the_opening_is_promised(tmp_path):
         ("8 809 500 00 00", "number of a service"),
         ("8 800 555 35 35", "number of a service"),
         ("+44 20 7946 0018", "in another country"),
+        ("+7 701 234 56 78", "in another country"),  # Kazakhstan has the code of Russia
+        ("+7 495 123 45 67", "our own number"),
     ],
 )
 def test_a_number_that_is_not_to_be_called_is_told(tmp_path, phone, words):
@@ -146,6 +169,50 @@ def test_a_number_that_is_not_to_be_called_is_told(tmp_path, phone, words):
             assert (refused["code"], words in refused["text"]) == ("bad_phone", True)
             await asks(visitor)
             assert await calls(here) == [NUMBER]
+
+    run(journey())
+
+
+@pytest.mark.parametrize("phone", ["+881 6 1234 5678", "+870 773 111 222", "+44 70 1234 5678", "+44 76 1234 5678"])
+def test_what_costs_more_than_a_call_is_called_nowhere(tmp_path, phone):
+    """Satellites, numbers that follow a person, pagers: also where other countries are called."""
+
+    async def journey():
+        async with place(tmp_path, settings=ON | {"callback_abroad": True}) as here, here.visitor() as visitor:
+            await visitor.hello()
+            assert (await asks(visitor, phone, kind="refused"))["code"] == "bad_phone"
+
+    run(journey())
+
+
+def test_what_is_refused_costs_nothing_of_the_chat(tmp_path):
+    """However often somebody mistypes their number, they may write."""
+
+    async def journey():
+        limits = Limits(conversations_per_hour=1, burst=2)
+        async with place(tmp_path, settings=ON, limits=limits) as here, here.visitor() as visitor:
+            await visitor.hello()
+            for _ in range(10):
+                await asks(visitor, "12", kind="refused")
+            await visitor.say("then in writing")
+
+    run(journey())
+
+
+def test_many_that_come_at_once_find_no_more_room(tmp_path):
+    """Each knows of the others before it is stored."""
+
+    async def journey():
+        async with place(tmp_path, settings=ON, limits=Limits(callbacks_per_hour=2)) as here, AsyncExitStack() as stack:
+            visitors = [await stack.enter_async_context(here.visitor()) for _ in range(8)]
+            for visitor in visitors:
+                await visitor.hello()
+            for number, visitor in enumerate(visitors):
+                await visitor.send(t="callback", id=f"callback-{number}", phone=f"+7912345678{number}")
+            for visitor in visitors:
+                await visitor.send(t="say", id="message-1", text="done")
+                await visitor.next("ack")
+            assert len(await calls(here)) == 2
 
     run(journey())
 
@@ -202,7 +269,7 @@ def test_calls_of_an_address_are_bounded(tmp_path):
                 await visitor.hello()
             first = await asks(one, id_="callback-1")
             refused = await asks(two, "+79123456780", kind="refused")
-            assert (refused["code"], refused["retry_after"] > 3_000) == ("too_many", True)
+            assert (refused["code"], refused["retry_after"] > 3_000) == ("too_many_calls", True)
             assert await asks(one, id_="callback-1") == first
             await asks(elsewhere, "+79123456781")
             assert await calls(here) == [NUMBER, "+79123456781"]
@@ -215,15 +282,27 @@ def test_few_calls_wait_for_one_number(tmp_path):
     """Whoever asked for them; a call that is over makes room."""
 
     async def journey():
-        async with place(tmp_path, settings=ON) as here, here.visitor() as one, here.visitor() as two:
+        async with (
+            place(tmp_path, settings=ON, limits=Limits(callbacks_per_hour=100)) as here,
+            here.visitor() as one,
+            here.visitor() as two,
+        ):
             await one.hello()
             await two.hello()
             await asks(one)
             await asks(two)
-            assert (await asks(two, kind="refused"))["code"] == "promised"
+            assert (await asks(two, kind="refused"))["code"] == "called_already"
             await here.store.write(lambda tx: plain(tx, "UPDATE calls SET ended_us = ?", to_us(tx.now)))
             await asks(two)
             assert await calls(here) == [NUMBER] * 3
+            for _ in range(2):
+                await here.store.write(lambda tx: plain(tx, "UPDATE calls SET ended_us = ?", to_us(tx.now)))
+                await asks(one)
+            await here.store.write(lambda tx: plain(tx, "UPDATE calls SET ended_us = ?", to_us(tx.now)))
+            # Nobody's phone rings all day because somebody wishes so.
+            assert (await asks(one, kind="refused"))["code"] == "called_already"
+            await here.store.write(lambda tx: plain(tx, "UPDATE calls SET came_us = came_us - 86400000000"))
+            await asks(one)
 
     run(journey())
 

@@ -1,4 +1,4 @@
-"""Sounds of our own that callers hear; which calls that we make wait for a number."""
+"""Sounds of our own that callers hear; calls by their number."""
 
 from typing import Any
 
@@ -8,13 +8,11 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-WAITING = sa.text("outgoing = 1 AND ended_us IS NULL")
-
 
 def upgrade() -> None:
     binary: dict[str, Any] = {"collation": "C"} if op.get_bind().dialect.name == "postgresql" else {}
     words = sa.Text(**binary)
-    op.create_index("ix_calls_waiting", "calls", ["number"], sqlite_where=WAITING, postgresql_where=WAITING)
+    op.create_index("ix_calls_number", "calls", ["number", "came_us"])
     op.create_table(
         "sounds",
         sa.Column("slug", words, nullable=False),

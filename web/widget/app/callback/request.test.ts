@@ -212,7 +212,7 @@ describe("a promise", () => {
 });
 
 describe("a refusal", () => {
-  test.each(["no_callback", "bad_phone", "bad_time", "promised", "id_used", "whatever"])("by %s keeps what was typed, and the next press is another request", (code) => {
+  test.each(["no_callback", "bad_phone", "bad_time", "called_already", "id_used", "whatever"])("by %s keeps what was typed, and the next press is another request", (code) => {
     const { desk, online, ask } = begin();
     const socket = online();
     ask({ name: "Joe" });
@@ -225,7 +225,7 @@ describe("a refusal", () => {
     expect([one?.id === other?.id, desk.request().refusal]).toEqual([false, null]);
   });
 
-  test.each(["too_many", "full", "unavailable"])("by %s says until when, and is never asked again by itself", (code) => {
+  test.each(["too_many", "too_many_calls", "full", "unavailable"])("by %s says until when, and is never asked again by itself", (code) => {
     const { desk, clock, online, ask } = begin();
     const socket = online();
     ask();

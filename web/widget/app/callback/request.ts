@@ -60,7 +60,7 @@ export interface RequestDesk {
 }
 
 /** Refused for now, not for what it says. */
-const AGAIN = new Set(["too_many", "full", "unavailable"]);
+const AGAIN = new Set(["too_many", "too_many_calls", "full", "unavailable"]);
 const PATIENCE_MS = 20_000;
 const LONGEST = 200;
 

@@ -44,12 +44,13 @@ test("nothing was promised, nothing was refused: nothing is said", () => {
   expect([promiseOf({ ...promised(0), promised: null }, english, NOW), complaintOf(null, english, NOW)]).toEqual(["", ""]);
 });
 
-test.each(["no_callback", "bad_phone", "bad_time", "promised"] as const)("%s is told in the visitor's language", (code) => {
+test.each(["no_callback", "bad_phone", "bad_time", "called_already"] as const)("%s is told in the visitor's language", (code) => {
   expect([complaintOf(refusal(code), english, NOW), complaintOf(refusal(code), russian, NOW)]).toEqual([en[code], ru[code]]);
 });
 
 test.each([
   ["too_many", en.too_many],
+  ["too_many_calls", en.too_many],
   ["full", en.unavailable],
   ["unavailable", en.unavailable],
 ])("%s says when it may be tried again, as exactly as it matters", (code, words) => {

@@ -35,10 +35,11 @@ export function complaintOf(refusal: Refusal | null, speech: Speech<CallbackText
     case "no_callback":
     case "bad_phone":
     case "bad_time":
-    case "promised":
+    case "called_already":
       return speech.text(code);
     case "too_many":
-      return `${speech.text(code)} ${againAt(until, speech, now)}`;
+    case "too_many_calls":
+      return `${speech.text("too_many")} ${againAt(until, speech, now)}`;
     case "full":
     case "unavailable":
       return `${speech.text("unavailable")} ${againAt(until, speech, now)}`;

@@ -122,7 +122,7 @@ function Form({ desk, ours, speech, words, now, hold, back }: ViewProps & { back
           required
           maxLength={200}
           readOnly={sending}
-          aria-invalid={wrong("bad_phone") || wrong("promised")}
+          aria-invalid={wrong("bad_phone") || wrong("called_already")}
           value={wish.phone}
           onInput={({ currentTarget }) => ours.type({ phone: currentTarget.value })}
         />
