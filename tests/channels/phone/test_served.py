@@ -28,6 +28,10 @@ phone = "PJSIP/101"
 name = "Bob"
 password_env = "PHONE_PASSWORD"
 phone = "PJSIP/103"
+[operators.adm]
+name = "Adm"
+role = "administrator"
+password_env = "PHONE_PASSWORD"
 [lines.shop]
 operators = ["ann", "bob"]
 settings = { distribution = "strictly" }
@@ -91,6 +95,36 @@ def test_a_call_is_made_and_worked_with_over_rest(tmp_path: Path):
     broker = asyncio.run(_serve(tmp_path, "of the manager", story))
     report = broker.read(reconcile)
     assert report.ok, report.text()
+
+
+def test_a_sound_that_is_uploaded_is_heard(tmp_path: Path):
+    """Without a restart of anything."""
+
+    async def story(pbx: Asterisk, broker: Broker) -> None:
+        async with AsyncExitStack() as stack:
+            cookie = await come_online(broker, "adm", stack)
+            headers = {"Cookie": cookie, "Origin": f"http://127.0.0.1:{broker.port}"}
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{broker.port}/api/v1", headers=headers, trust_env=False
+            ) as http:
+                wav = (pbx.folder / "tone.wav").read_bytes()
+                put = await http.put("/sounds/welcome", content=wav, headers={"Content-Type": "audio/wav"})
+                assert put.status_code == 201, put.text
+                ((line,),) = broker.find("SELECT id FROM lines")
+                calls = {"calls": {"greeting": "our/welcome", "no_answer_does": "wait"}}
+                changed = await http.patch(f"/lines/{line}", json={"settings": calls})
+                assert changed.status_code == 200, changed.text
+            await _logged(broker, "sound_written")
+            await asyncio.to_thread(pbx.cli, "channel originate Local/100@from-trunk/n extension hears@presses-keys")
+            async with asyncio.timeout(WAIT_SECONDS):
+                while "/sounds/welcome-" not in pbx.log():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await broker.until(STATE, lambda found: bool(found) and '"held_why":"greeting"' not in found[0][1])
+            await asyncio.to_thread(pbx.cli, "channel request hangup all")
+            await broker.until(STATE, lambda found: found[0][0] == "closed")
+            assert "sound_not_played" not in (broker.folder / "log").read_text()
+
+    asyncio.run(_serve(tmp_path, "of the manager", story))
 
 
 def test_a_refused_manager_interface_costs_no_call(tmp_path: Path):
