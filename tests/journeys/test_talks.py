@@ -418,6 +418,17 @@ def test_a_promised_call_says_when_and_is_made_sooner_by_a_click(sit):
     ann.did(verb="take")
 
 
+def test_a_missed_call_is_done_with_from_its_list(sit):
+    """Also one whose caller withheld their number, whom nobody can call back."""
+    ann = sit("ann", call("closed", "", missed=True, number=""), where="#/missed")
+    row = ann.page.get_by_role("region", name="Dialogues").get_by_role("listitem")
+    expect(row.get_by_role("button", name="Call")).to_have_count(0)
+    row.get_by_role("button", name="Done").click()
+    ann.did(verb="settle")
+    ann.tell(call("closed", "", number=""))
+    expect(ann.page.get_by_text("No missed calls")).to_be_visible()
+
+
 def test_a_missed_call_is_called_back_from_its_list(sit):
     """Unless somebody has promised to: then it says when."""
     ann = sit("ann", call("closed", "", missed=True), where="#/missed")
