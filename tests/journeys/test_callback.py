@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.journeys.people import NO_ROAD, expect
+from tests.journeys.people import NO_ROAD, SEE_SECONDS, expect
 
 pytestmark = pytest.mark.browser
 
@@ -83,6 +84,14 @@ def _calls(operator, place):
     return [item["status"] for item in answer.json()["items"] if item["channel"] == "phone"]
 
 
+def _sees_calls(operator, place, wanted):
+    """See that the calls stand so: what is promised is stored, and decided a moment later."""
+    deadline = time.monotonic() + SEE_SECONDS
+    while len(_calls(operator, place)) < len(wanted) and time.monotonic() < deadline:
+        operator.page.wait_for_timeout(20)
+    assert wanted == _calls(operator, place)
+
+
 def test_visitor_is_promised_a_call(people, shop):
     """The promise has the number as it will be dialled; the call waits in the operators' queue, and the chat is as it was left."""
     ann = people.operator()
@@ -99,7 +108,7 @@ def test_visitor_is_promised_a_call(people, shop):
     ann.list.get_by_role("link", name="Waiting 1").click()
     expect(ann.rows).to_contain_text("Joe Visitor")
     expect(ann.rows).to_contain_text("To be called")
-    assert ["queued"] == _calls(ann, shop)
+    _sees_calls(ann, shop, ["queued"])
     asking.back.press("Enter")
     expect(asking.view).to_have_count(0)
     expect(joe.page.get_by_label("E-mail")).to_have_value("joe@example")
@@ -146,7 +155,7 @@ def test_number_that_waits_for_a_call_already_is_told(people, shop):
     asking.button.click()
 
     expect(asking.complaint).to_have_text("This number is waiting for our call already.")
-    assert ["queued", "queued"] == _calls(ann, shop)
+    _sees_calls(ann, shop, ["queued", "queued"])
 
 
 def _from_now(**away):
@@ -251,7 +260,7 @@ def test_request_without_a_connection_goes_out_with_the_next_one(people, shop, r
     way.mend()
     joe.hurry()
     expect(asking.promise).to_have_text(SOON, timeout=RETURN_MS)
-    assert ["queued"] == _calls(ann, shop)
+    _sees_calls(ann, shop, ["queued"])
 
 
 def _lose_a_promise(page):
@@ -286,7 +295,7 @@ def test_promise_that_was_lost_is_given_again(people, shop):
 
     expect(asking.promise).to_have_text(SOON, timeout=RETURN_MS)
     assert 1 == len(lost)
-    assert ["queued"] == _calls(ann, shop)
+    _sees_calls(ann, shop, ["queued"])
 
 
 def test_part_that_cannot_be_fetched_is_fetched_at_the_next_press(people, shop):

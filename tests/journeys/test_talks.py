@@ -61,6 +61,8 @@ class Desk:
         """The deeds that have come, without their ids."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
         """The calls that were asked for: where, and what for."""
+        self.known: dict[str, Any] = {}
+        """What is known of the call beside that."""
         self.refuses: dict[str, Any] | None = None
         """The problem that asking for one meets."""
         self.card = card
@@ -129,8 +131,16 @@ class Desk:
         answers: dict[str, Any] = {
             "/me": self._me,
             "/targets": {"lines": [], "operators": people},
-            f"/sessions/{SESSION}/call": known | {"outgoing": False, "reached": False},
+            f"/sessions/{SESSION}/call": known | {"outgoing": False, "reached": False} | self.known,
             f"/sessions/{OUR_CALL}/call": known | ours,
+            # Asked for by supervisors as soon as the session is closed.
+            f"/sessions/{SESSION}/review": {
+                "stars": 5,
+                "comment": "",
+                "by": "sue",
+                "by_name": "Sue Holt",
+                "at": "2026-01-01T00:00:00Z",
+            },
         }
         route.fulfill(json=answers[path])
 
@@ -416,6 +426,19 @@ def test_a_promised_call_says_when_and_is_made_sooner_by_a_click(sit):
         expect(row).to_contain_text(words)
     row.get_by_role("button", name="Call now").click()
     ann.did(verb="take")
+
+
+def test_a_talk_that_was_not_recorded_is_told_to_who_looks_at_it(sit):
+    """It turns out some seconds after the talk, when the session has no more news."""
+    ann = sit("ann", call())
+    panel = ann.page.get_by_role("region", name="Call", exact=True)
+    expect(panel).to_be_visible()
+    times = {"talk_at": "2026-01-01T00:00:00Z", "talk_ended_at": datetime.now(UTC).isoformat()}
+    ann.known = times
+    ann.tell(call("closed") | {"closed": NOW})
+    expect(panel).to_contain_text("Talked")
+    ann.known = times | {"problem": "the talk was not recorded"}
+    expect(panel).to_contain_text("the talk was not recorded")
 
 
 def test_a_missed_call_is_done_with_from_its_list(sit):

@@ -11,6 +11,8 @@ import { useNow, useWords } from "./context";
 
 /** A session that is closed while they talk, or before the recording is there, says nothing when that is over. */
 const LOOK_AGAIN_MS = 5_000;
+/** So long after a talk it may turn out that it was not recorded. */
+const SETTLES_MS = 30_000;
 
 /** What is known of a call, above its thread; read anew when the session has news. Of what is no call there is nothing. */
 export function CallPanel({ card }: { card: Card }) {
@@ -41,7 +43,11 @@ export function CallPanel({ card }: { card: Card }) {
     };
   }, [card.session, card.status, card.operator, card.changed]);
 
-  const unsettled = card.status === "closed" && call !== null && call.talk_at !== null && call.talk_ended_at === null;
+  const now = useNow(LOOK_AGAIN_MS);
+  const talkEnded = call?.talk_ended_at ?? null;
+  const ended = talkEnded !== null && now - Date.parse(talkEnded) >= SETTLES_MS;
+  const talked = (call?.talk_at ?? null) !== null;
+  const unsettled = card.status === "closed" && talked && !ended;
   useEffect(() => {
     if (!unsettled) return undefined;
     const timer = setInterval(() => void read(), LOOK_AGAIN_MS);
@@ -49,7 +55,7 @@ export function CallPanel({ card }: { card: Card }) {
   }, [unsettled, card.session]);
 
   if (call === null) return failed ? <Failed text={t("call.failed")} onRetry={() => void read()} class="call" /> : null;
-  const { waited, calling, talked } = spansOf(call, closed);
+  const { waited, calling, talked: talk } = spansOf(call, closed);
   const stands = standingOf(card);
   const came = triesOf(card, words) || (stands === "not_reached" ? t("standing.not_reached") : "");
   return (
@@ -94,9 +100,9 @@ export function CallPanel({ card }: { card: Card }) {
             <Lasts {...calling} />
           </Fact>
         )}
-        {talked !== null && (
-          <Fact name={t(talked.to === null ? "call.talks" : "call.talked")}>
-            <Lasts {...talked} />
+        {talk !== null && (
+          <Fact name={t(talk.to === null ? "call.talks" : "call.talked")}>
+            <Lasts {...talk} />
           </Fact>
         )}
         {card.talk?.forward_to && (
