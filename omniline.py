@@ -24,11 +24,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -40,11 +40,13 @@ import structlog
 if TYPE_CHECKING:
     from broker.config import Settings
     from broker.control import Asker
-    from broker.domain import Capabilities, ChannelId, ChannelRow, Directory, LineId, LineSettings
-    from broker.errors import StoreBroken
+    from broker.domain import Capabilities, ChannelId, ChannelRow, ConversationId, Directory, LineId, LineSettings
+    from broker.errors import AccessLost, StoreBroken
     from broker.leases import Fence, Run
     from broker.outbound import SenderLoop
     from broker.ports import Calendars, Channel, ChannelKind, Transport, Tx
+    from broker.rates import Rates
+    from broker.sealing import Sealer
     from broker.store import moving, processes
     from broker.store.folder import DataFolder
     from broker.store.journal import Position
@@ -64,6 +66,8 @@ OWN_PACKAGES = ("broker", "channels", "routing", "operators", "crm_bridge")
 SEND_DRAIN_SECONDS = 25.0
 LEAVE_SECONDS = 5.0
 """How long the end of a process waits for the database to hear of it."""
+TYPING_SECONDS = 4.0
+"""How often a customer is shown that somebody writes: providers show it for five seconds."""
 RING_SECONDS = 2.0
 """How long a command waits to tell the processes that run what it has changed; they find out by themselves, if later."""
 
@@ -298,12 +302,14 @@ async def _to_the_end(serving: Coroutine[Any, Any, int]) -> int:
             signal.signal(number, signal.SIG_IGN)
 
 
-def kinds() -> dict[str, ChannelKind]:
-    """Return every kind of channel there is: a new one is one line here."""
+def kinds(sealer: Sealer) -> dict[str, ChannelKind]:
+    """Return every kind of channel there is, with secrets sealed by *sealer*: a new one is one line here."""
+    from broker.sealing import sealing
     from channels import widget
     from channels.phone import adapter as phone
+    from channels.telegram.adapter import TELEGRAM
 
-    return {kind.kind: kind for kind in (widget.KIND, phone.KIND)}
+    return {kind.kind: sealing(kind, sealer) for kind in (widget.KIND, phone.KIND, TELEGRAM)}
 
 
 def calendars() -> Calendars:
@@ -326,6 +332,10 @@ class Ground:
     open_store: Callable[[Callable[[StoreBroken], None]], SqliteStore | PostgresStore]
     """Open the store; what is given is called when its disk has failed."""
     visitors_key: bytes
+    sealer: Sealer
+    """Seals the secrets of channels."""
+    files: Path
+    """Where files are kept: of several processes the same folder for all of them."""
     stands_on: str
     """What to tell people that it is."""
     folder: DataFolder | None = None
@@ -337,7 +347,9 @@ class Ground:
 @contextmanager
 def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None = None) -> Iterator[Ground]:
     """Own the data folder and a database in it. *make_store* makes the store (default: SqliteStore)."""
+    from broker import sealing
     from broker.clock import SystemClock, SystemIds
+    from broker.sealing import Sealer
     from broker.store.folder import DataFolder
     from broker.store.migrate import migrate_sqlite
     from broker.store.sqlite import SqliteStore
@@ -358,6 +370,8 @@ def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None =
                 folder.database, clock=SystemClock(), ids=SystemIds(), ring=transport.ring, on_broken=on_broken
             ),
             visitors_key=load_key(folder.keys / "visitors.key"),
+            sealer=Sealer(lambda: load_key(folder.keys / SECRETS_KEY, sealing.KEY_BYTES)),
+            files=folder.files,
             stands_on=str(folder.path.resolve()),
             folder=folder,
         )
@@ -372,7 +386,9 @@ def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., 
     *make_link* makes a connection (default: broker.store.postgres.Link).
     """
     _need_cluster()
+    from broker import sealing
     from broker.clock import SystemIds
+    from broker.sealing import Sealer
     from broker.store.migrate import check_postgres
     from broker.store.postgres import Link, PostgresStore, run_once
     from broker.store.secret_keys import key_of
@@ -394,6 +410,8 @@ def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., 
         transport=transport,
         open_store=lambda on_broken: PostgresStore(url, ids=SystemIds(), ring=transport.ring, make_link=make_link or Link),
         visitors_key=run_once(url, lambda tx: key_of(tx, VISITORS, KEY_BYTES)),
+        sealer=Sealer(lambda: run_once(url, lambda tx: key_of(tx, CHANNELS, sealing.KEY_BYTES))),
+        files=settings.data / "files",
         stands_on=_without_password(url),
         redis=redis,
     )
@@ -503,6 +521,7 @@ class Process:
         from broker.access.logins import Logins
         from broker.access.passwords import Passwords
         from broker.clock import SystemClock
+        from broker.files import LocalFiles
         from broker.leases import Leases
         from broker.store.directory import LiveDirectory
         from broker.web.addresses import Addresses
@@ -521,7 +540,8 @@ class Process:
         # Before anything is written: a port that is taken must not cost the house its first password.
         self.doors = open_port(settings.host, settings.port)
         self._phone_doors, self._phone_secret = _telephone(settings) if "channels" in self.roles else ([], "")
-        self.kinds = kinds()
+        self.kinds = kinds(ground.sealer)
+        self.files = LocalFiles(ground.files)
         self._strange: set[str] = set()
         """Kinds of channels that this version does not know."""
         self.clock = SystemClock()
@@ -537,6 +557,7 @@ class Process:
         self._make_outgoing: Callable[[], SenderLoop]
         self._outgoing: SenderLoop
         self._workers: list[asyncio.Task[None]] = []
+        self._asides: set[asyncio.Task[None]] = set()
         self.directory = LiveDirectory(self.store, self.transport, shared=self.shared)
         self.directory.on_change(self._know)
         self.house = House(self.directory())
@@ -558,6 +579,9 @@ class Process:
             reading=self._reading,
             late=self._late,
             calls_out=self._calls_out(),
+            kinds={kind: one.capabilities for kind, one in self.kinds.items()},
+            files=self.files,
+            show_typing=self._show_typing,
         )
         self.gate = VisitorGate(
             self.store,
@@ -629,6 +653,7 @@ class Process:
     def _make_channel(self, row: ChannelRow) -> Channel:
         from channels import widget
         from channels.phone import adapter as phone
+        from channels.telegram.adapter import TelegramChannel
         from channels.unknown import UnknownChannel
 
         match row.kind:
@@ -636,7 +661,24 @@ class Process:
                 return self.gate.channel(row)
             case phone.KIND.kind:
                 return phone.PhoneChannel(row)
+            case "telegram":
+                return self._messenger(row, TelegramChannel, "aiogram")
         return UnknownChannel(row)
+
+    def _messenger(self, row: ChannelRow, kind: Callable[..., Channel], library: str) -> Channel:
+        """Return a channel whose provider is asked with secrets; one that cannot be served here says why wherever it is used."""
+        from broker.errors import BadInput
+        from broker.sealing import opened
+        from channels.unknown import UnservedChannel
+
+        if importlib.util.find_spec(library) is None:
+            sentence = f"the library of this kind of channel is missing: pip install 'omniline[{row.kind}]'"
+            return UnservedChannel(row, self.kinds[row.kind].capabilities, sentence, "no_library")
+        try:
+            plain = replace(row, settings=opened(self.kinds[row.kind], row.settings, self.ground.sealer))
+        except BadInput as error:
+            return UnservedChannel(row, self.kinds[row.kind].capabilities, str(error), error.code)
+        return kind(plain, self.clock, self.files, self.settings.public_url)
 
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
@@ -666,6 +708,7 @@ class Process:
             owner=self.ground.process.id,
             fence=fence,
             take=self.transport.take,
+            on_access_lost=self._access_lost,
         )
         self._make_outgoing = partial(
             SenderLoop,
@@ -802,6 +845,7 @@ class Process:
             loops["sender"] = outgoing.run()
         if "channels" in self.roles:
             loops["receivers"] = self._receive()
+            loops["fetcher"] = self._once("files", self._fetch)
             if self._phone_doors:
                 loops["telephone"] = self._answer_calls()
         if "crm" in self.roles:
@@ -849,12 +893,60 @@ class Process:
     async def _receive(self) -> None:
         from broker.receiving import Receivers
 
-        receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings)
+        receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings, self.clock)
         stop = self.directory.on_change(receivers.settings_changed)
         try:
             await receivers.run()
         finally:
             stop()
+
+    async def _fetch(self, fence: Fence) -> None:
+        from broker.fetching import Fetcher
+
+        await Fetcher(self.store, self.transport, self.files, self._channel, fence).run()
+
+    def _access_lost(self, channel_id: ChannelId, error: AccessLost) -> None:
+        """Write down that a provider shut us out while we sent to it: where nothing is received it is learnt by this alone."""
+        from broker.store import health
+
+        self._aside(self.store.write(lambda tx: health.note(tx, channel_id, "refused", error.code, str(error))))
+
+    def _show_typing(self, conversation_id: ConversationId, kind: str) -> None:
+        """Show a customer that somebody writes to them, where their channel can; now and then is enough."""
+        from broker.ports import ShowsTyping
+
+        can = any(channel.kind == kind and isinstance(channel, ShowsTyping) for channel in self.channels.values())
+        if can and not self._typing.take(conversation_id, self.clock.monotonic()):
+            self._aside(self._show_typing_in(conversation_id))
+
+    async def _show_typing_in(self, conversation_id: ConversationId) -> None:
+        from broker.inbound import where_of
+        from broker.ports import ShowsTyping
+
+        channel_id, key = await self.store.read(lambda tx: where_of(tx, conversation_id))
+        channel = self.channels.get(channel_id)
+        if isinstance(channel, ShowsTyping):
+            await channel.show_typing(key, "")
+
+    @cached_property
+    def _typing(self) -> Rates:
+        from broker.rates import Rates
+
+        return Rates(1 / TYPING_SECONDS, 1)
+
+    def _aside(self, work: Awaitable[object]) -> None:
+        """Do what nobody waits for; that it failed is told to the log."""
+        from broker.errors import OmnilineError
+
+        async def do() -> None:
+            try:
+                await work
+            except OmnilineError as error:
+                log.info("done_aside_in_vain", problem=str(error))
+
+        task = asyncio.get_running_loop().create_task(do())
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _answer_calls(self) -> None:
         """Serve the telephone exchange until cancelled."""
@@ -914,6 +1006,7 @@ class Process:
 
     def _web(self) -> Server:
         from broker.web.app import make_app
+        from broker.web.hooks import hook_routes
         from broker.web.listening import room_for
         from broker.web.server import make_server
         from broker.web.static import Assets, chat_routes
@@ -921,7 +1014,9 @@ class Process:
         from crm_bridge.routes import routes as crm_routes
         from operators.board_rest import routes as board_routes
         from operators.calls_rest import routes as call_routes
+        from operators.channels_rest import routes as channel_routes
         from operators.deeds_rest import routes as deed_routes
+        from operators.files_rest import routes as file_routes
         from operators.rest import routes as people_routes
         from operators.sessions_rest import routes as session_routes
         from operators.sounds_rest import routes as sound_routes
@@ -941,7 +1036,10 @@ class Process:
         assets = Assets()
         chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
         routes = [
-            *people_routes(self.kinds, calendars()),
+            *people_routes(calendars()),
+            *channel_routes(self.kinds, self.ground.sealer, self._channel, self._line_settings),
+            hook_routes(self.store, self._channel, self._line_settings),
+            file_routes,
             session_routes,
             call_routes,
             sound_routes,
@@ -1126,6 +1224,8 @@ MOVING = "Omniline is moving to another database and takes nothing here; nothing
 MOVING_RETRY_SECONDS = 10.0
 LOOKING = "looking at the new database …"
 VISITORS = "visitors"
+CHANNELS = "channels"
+SECRETS_KEY = "channels.key"
 """The key that signs visitors' tokens, as several processes share it."""
 
 
@@ -1221,7 +1321,7 @@ async def _do_alone(settings: Settings, command: str, arguments: dict[str, objec
 
     with embedded(settings) if settings.database_url is None else shared(settings, ROLES) as ground:
         async with _opened(ground) as store:
-            return await commands(kinds(), calendars())[command](store, arguments)
+            return await commands(kinds(ground.sealer), calendars())[command](store, arguments)
 
 
 @asynccontextmanager
@@ -1269,7 +1369,7 @@ async def _first_data(settings: Settings, *, demo: bool) -> tuple[str, str | Non
 
     with embedded(settings) if settings.database_url is None else shared(settings, ROLES) as ground:
         async with _opened(ground) as store:
-            return ground.stands_on, await first_data(store, kinds(), demo=demo)
+            return ground.stands_on, await first_data(store, kinds(ground.sealer), demo=demo)
 
 
 def _move(options: argparse.Namespace) -> int:

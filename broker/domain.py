@@ -250,6 +250,18 @@ class Capabilities:
     """Its messages must be asked for, in one process of the house at a time (`Channel.receive`)."""
     rates: tuple[Rate, ...] = ()
     """What the provider takes, of all processes together; a conversation's before the channel's."""
+    files_max: int = 0
+    """Bytes of the largest file it takes; 0: it takes none."""
+    quotes: bool = False
+    """A message may show which one it answers."""
+    edits: bool = False
+    """What has been sent can be worded anew (`EditsMessages`)."""
+    deletes: bool = False
+    """What has been sent can be taken back (`EditsMessages`)."""
+    asks_phone: bool = False
+    """A message may show a button by which the customer tells their phone."""
+    profiles: bool = False
+    """Who a customer is can be asked of the provider (`KnowsPeople`)."""
 
 
 ReplyText = Annotated[str, MaxLen(2_000)]
@@ -288,6 +300,8 @@ ours; empty: none."""
 
 OUR_SOUNDS = "our/"
 """Before the name of a sound that was uploaded to us, where settings name one."""
+FILE_BYTES_MAX = 50 * 1_048_576
+"""Of one file that a message brings, in or out."""
 SOUND_BYTES_MAX = 10 * 1_048_576
 """Of one that is uploaded: ten minutes and a half."""
 MUSIC_MAX = 9
@@ -557,6 +571,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str = ""
     referrer: str = ""
     utm: dict[str, str] = {}
+    start: str = ""
+    """The word in the link by which they came, where a provider passes one on."""
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -565,8 +581,16 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     identity: str
     name: str = ""
     phones: tuple[str, ...] = ()
+    """What they told of themselves; so *emails*."""
     emails: tuple[str, ...] = ()
     language: str = ""
+    vouched_phones: tuple[str, ...] = ()
+    """Which the provider says are theirs; so *vouched_emails*."""
+    vouched_emails: tuple[str, ...] = ()
+    nickname: str = ""
+    """By which people find them in the channel: `@ann`."""
+    profile: str = ""
+    """What the provider is asked by to tell more of them (`KnowsPeople`); empty: nothing more is known."""
 
 
 AGE_SECONDS = 600

@@ -9,12 +9,15 @@ OmnilineError
 ├── Forbidden              ask somebody who may
 ├── Conflict               look at the present state and decide again
 ├── TooMany                come back after `retry_after` seconds
+├── TooLarge               send less: the text says how much is taken
 ├── NaiveTime              pass an aware datetime
 ├── LeaseLost              stop: another process does this now
 ├── IllegalTransition      a pair (status, event) is missing from the engine's table
 ├── SendError              what became of an outgoing message
 │   ├── Rejected           the provider will never take it: tell the operator
+│   │   └── Unreachable    nor anything else for this customer, until they write again
 │   ├── Unavailable        nothing was sent: back off for `retry_after` seconds
+│   │   └── AccessLost     nothing ever will be until an administrator has repaired the channel: `code` says what
 │   └── Uncertain          it left and no answer came: only an idempotent channel may send again
 └── StoreError
     ├── StoreFull          the disk is full: refused, nothing of it happened; try again later
@@ -90,6 +93,10 @@ class TooMany(OmnilineError):
         self.code = code
 
 
+class TooLarge(OmnilineError):
+    """There is more than may be taken."""
+
+
 class NaiveTime(OmnilineError):
     """A datetime without a zone was passed."""
 
@@ -114,12 +121,24 @@ class Rejected(SendError):
         self.code = code
 
 
+class Unreachable(Rejected):
+    """The customer takes our messages no more; *code*: blocked, denied, left."""
+
+
 class Unavailable(SendError):
     """Nothing was sent; *retry_after* is in seconds, None for our own back-off."""
 
     def __init__(self, text: str, *, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class AccessLost(Unavailable):
+    """The provider lets us in no more: an administrator must act. *code* is a key of the console's sentences, such as `token_revoked`."""
+
+    def __init__(self, text: str, *, code: str, retry_after: float | None = None) -> None:
+        super().__init__(text, retry_after=retry_after)
+        self.code = code
 
 
 class Uncertain(SendError):

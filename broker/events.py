@@ -13,7 +13,8 @@ from typing import ClassVar
 
 import msgspec
 
-from broker.domain import LineId, MessageId, OperatorId, Person, Rating, SessionId, Source
+from broker.domain import FileId, LineId, MessageId, OperatorId, Person, Rating, SessionId, Source
+from broker.extras import Extra
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
@@ -156,6 +157,28 @@ class ContactDetails(_Event, frozen=True, tag="contact_details"):
     """The contact told a name, phone or e-mail outside a message (a form); the contact is already completed."""
 
 
+class MessageChanged(_Event, frozen=True, tag="message_changed"):
+    """The message *message_seq* is another than it was: worded anew, taken back, reacted to, or one more file of an album came for it.
+
+    It is so already in `messages`. *what*: edited, deleted, reacted, added.
+    """
+
+    message_seq: int
+    what: str
+
+
+class AnsweredElsewhere(_Event, frozen=True, tag="answered_elsewhere"):
+    """Somebody of our side wrote to the customer in the provider's own program; it stands in `messages`."""
+
+    message_id: MessageId
+
+
+class ReachChanged(_Event, frozen=True, tag="reach_changed"):
+    """The customer takes our messages no more, or again; the conversation says so already."""
+
+    reachable: bool
+
+
 class Receipt(_Event, frozen=True, tag="receipt"):
     """The contact's side has every message up to *upto* (a seq); *read* when it was also on screen."""
 
@@ -189,9 +212,27 @@ class Decline(OperatorEvent, frozen=True, tag="decline"):
 
 
 class Reply(OperatorEvent, frozen=True, tag="reply"):
-    """The operator writes to the customer."""
+    """The operator writes to the customer; words may be none where there are *files*.
+
+    *answers*: the seq of the message it answers; *asks_phone*: with a button that tells the customer's phone.
+    """
 
     message_id: MessageId
+    files: tuple[FileId, ...] = ()
+    answers: int = 0
+    asks_phone: bool = False
+
+
+class Reword(OperatorEvent, frozen=True, kw_only=True, tag="reword"):
+    """The operator words anew what was sent as *message_seq*; the new words are the input's raw bytes."""
+
+    message_seq: int
+
+
+class TakeBack(OperatorEvent, frozen=True, kw_only=True, tag="take_back"):
+    """The operator takes back what was sent as *message_seq*."""
+
+    message_seq: int
 
 
 class OperatorGone(_Event, frozen=True, tag="operator_gone"):
@@ -403,7 +444,7 @@ SessionEvent = (
     | Held
 )
 """What the engine decides about."""
-ConversationEvent = ContactDetails | Receipt
+ConversationEvent = ContactDetails | Receipt | MessageChanged | AnsweredElsewhere | ReachChanged | Reword | TakeBack
 """What changes messages or the contact and leaves the session as it is."""
 Event = SessionEvent | ConversationEvent
 
@@ -429,11 +470,60 @@ class Codec:
 
 
 class Wrote(msgspec.Struct, frozen=True):
-    """A message from the contact; *text* is plain."""
+    """A message from the contact; *text* is plain, and may be empty where there is something beside it."""
 
     text: str
     client_id: str = ""
     """The writer's own id of the message, given back in history so that a client finds its copy."""
+    ref: str = ""
+    """The provider's name of the message in its channel, by which it is quoted, changed and reacted to later; empty: it has none."""
+    extra: Extra | None = None
+    answers: str = ""
+    """The ref of the message that it answers."""
+    album: str = ""
+    """The provider's name of several payloads that are one message: what comes after the first is added to it."""
+
+
+class AnsweredOutside(msgspec.Struct, frozen=True):
+    """Our side wrote to the contact in the provider's own program; fields as of Wrote. One that we sent ourselves is nothing new."""
+
+    text: str
+    ref: str
+    extra: Extra | None = None
+    answers: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The message *ref* says something else now; one that we do not have is taken as it is."""
+
+    ref: str
+    text: str
+    extra: Extra | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The messages *refs* were taken back by whoever wrote them."""
+
+    refs: tuple[str, ...]
+
+
+class Reacted(msgspec.Struct, frozen=True):
+    """The contact's whole opinion of the message *ref*, as signs; none: taken back."""
+
+    ref: str
+    reactions: tuple[str, ...]
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """The contact takes our messages (again), or *why* not: blocked, denied, left."""
+
+    why: str = ""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The conversation has another name in its channel from now on."""
+
+    key: str
 
 
 class Rang(msgspec.Struct, frozen=True):
@@ -474,5 +564,5 @@ class Incoming(msgspec.Struct, frozen=True):
     key: str
     """The adapter's name of the conversation: a chat, a peer, a mail thread, a visitor."""
     person: Person
-    what: Wrote | Rang | AsksCallback | Told | Saw | Pressed
+    what: Wrote | Rang | AsksCallback | Told | Saw | Pressed | AnsweredOutside | Changed | Deleted | Reacted | Reach | Moved
     source: Source | None = None

@@ -30,6 +30,15 @@ receiver_failures_total = Counter(
     ["channel", "kind"],
     registry=REGISTRY,
 )
+ignored_inputs_total = Counter(
+    "omniline_ignored_inputs", "Payloads of providers that concern nobody here, and were let go.", ["origin"], registry=REGISTRY
+)
+fetched_total = Counter(
+    "omniline_fetched", "What was asked of providers beside messages: files and profiles.", ["kind", "what"], registry=REGISTRY
+)
+channels_refused = Gauge(
+    "omniline_channels_refused", "Channels whose provider lets us in no more: an administrator must act.", registry=REGISTRY
+)
 dead_letters_total = Counter(
     "omniline_dead_letters",
     "Inputs kept raw because nobody could read them (unreadable) or decide them (undecidable).",
@@ -197,7 +206,7 @@ unexpected_errors_total = Counter(
     ["where"],
     registry=REGISTRY,
 )
-for _where in "consoles control crm distributor receivers sender store telephone timers transport web worker".split():
+for _where in "consoles control crm distributor fetcher receivers sender store telephone timers transport web worker".split():
     # There from the start: of a row that begins with its first error nobody sees that it has grown.
     unexpected_errors_total.labels(_where)
 for _why in "unreadable undecidable".split():

@@ -6,6 +6,8 @@
       └────────────┴────e──► unconfirmed   it left, no answer came, and the channel cannot tell twice from once
     queued ─f─► cancelled
 
+A row may also change what was sent before (`does`: reword, take_back); doing that again is no harm, so it is never in doubt.
+
 a lease: committed before the first byte leaves. b-e guarded by (state, attempt, fence): a step that lost its lease changes
 nothing. At most one row of a conversation is `sending`, and only the lowest open one: order is `seq`.
 
@@ -17,21 +19,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import structlog
-from sqlalchemy import bindparam, not_, or_, select, text
+from sqlalchemy import bindparam, not_, or_, select, text, update
 
-from broker import metrics, tracing
-from broker.domain import ChannelId, ConversationId, Fate, MessageId, Rate, to_us
-from broker.errors import Rejected, StoreBusy, StoreError, StoreFull, Unavailable, Uncertain
-from broker.ports import Bell, Button, Channel, Clock, Outbound, Row, Store, Transport, Tx
+from broker import extras, metrics, tracing
+from broker.domain import Author, Capabilities, ChannelId, ConversationId, Fate, MessageId, Rate, to_us
+from broker.errors import AccessLost, Rejected, StoreBusy, StoreError, StoreFull, Unavailable, Uncertain, Unreachable
+from broker.extras import NOTHING, Extra, FileKind, FileState
+from broker.ports import Bell, Button, Channel, Clock, EditsMessages, Outbound, OutFile, Row, Store, Transport, Tx
 from broker.store import journal, locks
 from broker.store.sql import among, cols, insert_rows, over_rows, sql, with_rows
-from broker.store.tables import channels, conversations, messages, outbox, processes
+from broker.store.tables import channels, conversations, files, message_refs, messages, outbox, processes
 from broker.tasks import until_one_fails
 
 log = structlog.get_logger(__name__)
@@ -42,6 +46,8 @@ AT_ONCE = 256
 """Conversations being sent to at a time."""
 SEND_SECONDS = 20.0
 """A send that takes longer is Uncertain."""
+FILES_SECONDS = 150.0
+"""The same of one with files, whose lease is longer by as much."""
 MARK_TRIES = 20
 MARK_RETRY_SECONDS = 1.0
 """Between two tries to write down what became of a send."""
@@ -56,7 +62,7 @@ FAILURES_KEPT = 10_000
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
-_POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state due_us created_us buttons")
+_POST = insert_rows(outbox, "id conversation_id seq channel_id message_id state due_us created_us buttons does target_seq")
 _other = outbox.alias("other")
 _OTHER_OPEN = text("other.state IN ('queued', 'sending')")
 """Word for word the condition of the indexes of what is open: SQLite needs it to use them."""
@@ -83,10 +89,10 @@ _LEASE = with_rows(
     " AND other.state IN ('queued', 'sending') ORDER BY other.seq LIMIT 1) AS lowest FROM new) AS asked "
     "WHERE outbox.id = asked.lowest AND outbox.state = 'queued' AND (outbox.due_us <= asked.now_us OR outbox.attempt = 0) "
     "RETURNING outbox.conversation_id, outbox.id, outbox.seq, outbox.channel_id, outbox.message_id, outbox.attempt, outbox.created_us, "
-    f"outbox.buttons, {_BEHIND}, {_BEFORE}",
+    f"outbox.buttons, {_BEHIND}, {_BEFORE}, outbox.does, outbox.target_seq",
 )
 _MESSAGE = over_rows(
-    select(*cols(messages, "conversation_id seq text operator_id at_us"), conversations.c.key)
+    select(*cols(messages, "conversation_id seq text operator_id at_us extra"), conversations.c.key)
     .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
     .where(among(messages.c.conversation_id, messages.c.seq)),
     cols(messages, "conversation_id seq"),
@@ -106,14 +112,40 @@ _FATE = with_rows(
     f"AND messages.fate <> '{Fate.DELIVERED.value}' AND messages.fate <> '{Fate.READ.value}' "
     "RETURNING messages.conversation_id",
 )
+# What it is called where it was sent: our own by what the provider answered, a customer's by what it came with.
+_SENT_AS = over_rows(
+    select(*cols(messages, "conversation_id seq author client_id"), outbox.c.external_id)
+    .outerjoin_from(messages, outbox, (outbox.c.conversation_id == messages.c.conversation_id) & (outbox.c.seq == messages.c.seq))
+    .where(among(messages.c.conversation_id, messages.c.seq)),
+    cols(messages, "conversation_id seq"),
+)
+_EXTEND = sql(update(outbox).values(lease_us=bindparam("until_us")).where(outbox.c.id == bindparam("row")))
+_FILES = over_rows(select(*cols(files, "id sha256 kind name media_type size")).where(among(files.c.id)), [files.c.id])
+_REFS = insert_rows(message_refs, "channel_id ref conversation_id seq", "channel_id ref")
+_PROBLEM = sql(
+    update(messages)
+    .values(problem=bindparam("why"))
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("number"))
+)
+_UNREACHABLE = sql(
+    update(conversations)
+    .values(unreachable=bindparam("why"))
+    .where(conversations.c.id == bindparam("conversation"), conversations.c.unreachable != bindparam("why"))
+)
+_CONTACT_OF = sql(select(conversations.c.contact_id).where(conversations.c.id == bindparam("conversation")))
+_SESSION_OF = sql(
+    select(messages.c.session_id).where(
+        messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("number")
+    )
+)
 _ORPHANS = sql(
-    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
+    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence does target_seq"))
     .where(outbox.c.state == "sending", or_(outbox.c.fence < bindparam("my_fence"), outbox.c.lease_us < bindparam("expired_us")))
     .order_by(outbox.c.conversation_id, outbox.c.seq)
     .limit(500)
 )
 _OF_THE_DEAD = sql(
-    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence"))
+    select(*cols(outbox, "id conversation_id seq channel_id message_id attempt fence does target_seq"))
     .where(outbox.c.state == "sending", ~select(processes.c.id).where(processes.c.id == outbox.c.owner).exists())
     .order_by(outbox.c.conversation_id, outbox.c.seq)
     .limit(500)
@@ -166,6 +198,19 @@ class Leased:
     buttons: tuple[Button, ...] = ()
     after: int = 0
     """The seq of the message that went out before it; 0: none."""
+    does: str = "send"
+    target_seq: int | None = None
+    """Of another thing than sending: which message it changes."""
+    extra: Extra = NOTHING
+    files: tuple[OutFile, ...] = ()
+    answers: str = ""
+    sent_as: str = ""
+    """What the provider calls the message that is changed; empty: it was never sent."""
+
+    @property
+    def send_seconds(self) -> float:
+        """Return how long sending it may take."""
+        return FILES_SECONDS if self.files else SEND_SECONDS
 
 
 def post(
@@ -175,11 +220,15 @@ def post(
     channel_id: ChannelId,
     message_id: MessageId,
     buttons: Sequence[Button] = (),
+    *,
+    does: str = "send",
+    target_seq: int | None = None,
 ) -> None:
-    """Queue a message for its channel, with what the customer may press beneath it."""
+    """Queue a message for its channel, with what the customer may press beneath it; or a change of the message *target_seq*."""
     now_us = to_us(tx.now)
     pressable = msgspec.json.encode(buttons).decode() if buttons else None
-    tx.later(_POST, (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us, pressable))
+    row = (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us, pressable, does, target_seq)
+    tx.later(_POST, row)
     tx.ring(Bell.OUTBOX, conversation_id)
 
 
@@ -201,17 +250,54 @@ def lease_each(tx: Tx, asked: Sequence[tuple[ConversationId, str, int, float]]) 
     until_us = now_us + int(LEASE_SECONDS * 1_000_000)
     wanted = {id_: (id_, owner, fence, now_us, until_us) for id_, owner, fence, _ in reversed(asked)}
     rows = {row[0]: row[1:] for row in tx.each(_LEASE, [*wanted.values()])}
-    found = {row[0]: row[2:] for row in tx.each(_MESSAGE, [(id_, row[1]) for id_, row in rows.items()])}
-    _tell(tx, [(ConversationId(id_), row[1], Fate.SENDING, "") for id_, row in rows.items()])
-    return [
-        _leased(id_, fence, row, found[id_], now_us, monotonic) if (row := rows.pop(id_, None)) is not None else None
-        for id_, _, fence, monotonic in asked
-    ]
+    found = {row[0]: row[2:] for row in tx.each(_MESSAGE, [(id_, row[10] or row[1]) for id_, row in rows.items()])}
+    _tell(tx, [(ConversationId(id_), row[1], Fate.SENDING, "") for id_, row in rows.items() if row[9] == "send"])
+    leased = {ConversationId(id_): _leased(ConversationId(id_), row, found[id_], now_us) for id_, row in rows.items()}
+    _add_what_is_beside(tx, leased)
+    given: list[Leased | None] = []
+    for id_, _, fence, monotonic in asked:
+        one = leased.pop(id_, None)
+        if one is not None:
+            if one.files:
+                tx.run(_EXTEND, row=one.row, until_us=until_us + int((FILES_SECONDS - SEND_SECONDS) * 1_000_000))
+            one = replace(one, fence=fence, lease_ends=monotonic + LEASE_SECONDS - SEND_SECONDS + one.send_seconds)
+        given.append(one)
+    return given
 
 
-def _leased(conversation_id: ConversationId, fence: int, row: Row, message: Row, now_us: int, monotonic: float) -> Leased:
-    id_, seq, channel_id, message_id, attempt, created_us, buttons, more, after = row
-    text, operator_id, at_us, key = message
+def _add_what_is_beside(tx: Tx, leased: dict[ConversationId, Leased]) -> None:
+    """Look up files, what is answered and what is changed: most messages have none of it, and then nothing is asked."""
+    wanted = {
+        (id_, seq)
+        for id_, one in leased.items()
+        for seq in (one.target_seq, one.extra.quote.seq if one.extra.quote is not None else None)
+        if seq
+    }
+    names: dict[tuple[str, int], str] = {}
+    for id_, seq, author, client_id, external_id in tx.each(_SENT_AS, [*wanted]) if wanted else ():
+        names[id_, seq] = (client_id if author == Author.CONTACT.value else external_id) or ""
+    ids = {file.id for one in leased.values() for file in one.extra.files if file.state is FileState.READY}
+    stored = {row[0]: row[1:] for row in tx.each(_FILES, [(id_,) for id_ in ids])} if ids else {}
+    for id_, one in leased.items():
+        if one.target_seq is None and not one.extra:
+            continue
+        quote = one.extra.quote
+        leased[id_] = replace(
+            one,
+            sent_as=names.get((id_, one.target_seq or 0), ""),
+            answers=names.get((id_, quote.seq), "") if quote is not None else "",
+            files=tuple(
+                OutFile(sha256, FileKind(kind), name, media_type, size)
+                for file in one.extra.files
+                if file.id in stored
+                for sha256, kind, name, media_type, size in (stored[file.id],)
+            ),
+        )
+
+
+def _leased(conversation_id: ConversationId, row: Row, message: Row, now_us: int) -> Leased:
+    id_, seq, channel_id, message_id, attempt, created_us, buttons, more, after, does, target_seq = row
+    text, operator_id, at_us, extra, key = message
     return Leased(
         id_,
         conversation_id,
@@ -219,27 +305,43 @@ def _leased(conversation_id: ConversationId, fence: int, row: Row, message: Row,
         channel_id,
         message_id,
         attempt,
-        fence,
+        0,
         key,
         text,
         operator_id,
         at_us,
         (now_us - created_us) / 1_000_000,
-        monotonic + LEASE_SECONDS,
+        0.0,
         bool(more),
         _read_buttons(buttons) if buttons is not None else (),
         after,
+        does,
+        target_seq,
+        extras.read(extra),
     )
+
+
+class End(NamedTuple):
+    """What became of a lease. *sent_as*: what the provider calls what was sent, each name of its own."""
+
+    leased: Leased
+    state: str
+    external_id: str | None = None
+    problem: str = ""
+    after_seconds: float = 0.0
+    sent_as: tuple[str, ...] = ()
+    unreachable: str = ""
+    """Why the customer takes nothing more."""
 
 
 def mark(
     tx: Tx, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
 ) -> bool:
     """End a lease with what became of the row; False when the lease was no longer ours, and then nothing changes."""
-    return mark_each(tx, [(leased, state, external_id, problem, after_seconds)])[0]
+    return mark_each(tx, [End(leased, state, external_id, problem, after_seconds)])[0]
 
 
-def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]) -> list[bool]:
+def mark_each(tx: Tx, ends: Sequence[End]) -> list[bool]:
     """End many leases, as `mark` does; of two ends of one lease the first counts."""
     locks.conversations(tx, (leased.conversation_id for leased, *_ in ends))
     wanted = {
@@ -249,36 +351,71 @@ def mark_each(tx: Tx, ends: Sequence[tuple[Leased, str, str | None, str, float]]
             problem[:1_000],
             to_us(tx.now + timedelta(seconds=seconds)),
         )
-        for leased, state, external_id, problem, seconds in reversed(ends)
+        for leased, state, external_id, problem, seconds, *_ in reversed(ends)
     }
     changed = set(tx.each(_MARK, [(*key, *values) for key, values in wanted.items()]))
     ours: list[bool] = []
     told: list[tuple[ConversationId, int, Fate, str]] = []
-    for leased, state, _, problem, _ in ends:
+    names: list[Row] = []
+    for end in ends:
+        leased, state = end.leased, end.state
         key = (leased.row, leased.attempt, leased.fence)
         ours.append(key in changed)
-        if key in changed:
-            changed.remove(key)
-            told.append((leased.conversation_id, leased.seq, Fate(state), problem))
-            if leased.more or state == "queued":
-                tx.ring(Bell.OUTBOX, leased.conversation_id)
+        if key not in changed:
+            continue
+        changed.remove(key)
+        if leased.does == "send":
+            told.append((leased.conversation_id, leased.seq, Fate(state), end.problem))
+            names += [(leased.channel_id, name, leased.conversation_id, leased.seq) for name in end.sent_as]
+        elif state != "queued":
+            _tell_change(tx, leased, end.problem)
+        if end.unreachable:
+            _tell_unreachable(tx, leased.conversation_id, end.unreachable)
+        if leased.more or state == "queued":
+            tx.ring(Bell.OUTBOX, leased.conversation_id)
+    tx.each(_REFS, names)
     _tell(tx, told)
     return ours
+
+
+def _tell_change(tx: Tx, leased: Leased, problem: str) -> None:
+    """Write beside a message that was changed why its customer still has it as it was, or that they have it as it is."""
+    tx.run(_PROBLEM, conversation=leased.conversation_id, number=leased.target_seq, why=problem[:1_000])
+    session = tx.one(_SESSION_OF, conversation=leased.conversation_id, number=leased.target_seq)
+    journal.append(
+        tx,
+        "changed",
+        '{"what":"sent"}',
+        conversation_id=leased.conversation_id,
+        seq=journal.next_seq(tx, leased.conversation_id),
+        session_id=session[0] if session is not None else None,
+        message_seq=leased.target_seq,
+    )
+
+
+def _tell_unreachable(tx: Tx, conversation_id: ConversationId, why: str) -> None:
+    if tx.run(_UNREACHABLE, conversation=conversation_id, why=why):
+        (contact,) = tx.one(_CONTACT_OF, conversation=conversation_id) or ("",)
+        body = msgspec.json.encode({"contact": contact, "unreachable": why}).decode()
+        journal.append(tx, "contact", body, conversation_id=conversation_id, seq=journal.next_seq(tx, conversation_id))
 
 
 def recover(tx: Tx, fence: int, idempotent: Callable[[ChannelId], bool]) -> int:
     """Settle rows that a dead process left `sending`, or whose end this one could not write; return how many."""
     orphans = orphaned(tx, fence, idempotent)
-    ends: list[tuple[Leased, str, str | None, str, float]] = []
-    for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence in orphans:
+    ends: list[End] = []
+    for id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, does, target_seq in orphans:
         leased = Leased(
-            id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0, more=True
+            *(id_, conversation_id, seq, channel_id, message_id, attempt, old_fence, "", "", None, 0, 0.0, 0.0),
+            more=True,
+            does=does,
+            target_seq=target_seq,
         )
-        if idempotent(channel_id):
-            ends.append((leased, "queued", None, "", 0.0))
+        if does != "send" or idempotent(channel_id):
+            ends.append(End(leased, "queued"))
         else:
             problem = "the program was stopped while sending; the customer may or may not have it"
-            ends.append((leased, "unconfirmed", None, problem, 0.0))
+            ends.append(End(leased, "unconfirmed", problem=problem))
     for (leased, outcome, *_), ours in zip(ends, mark_each(tx, ends), strict=True):
         if ours:
             tx.count(partial(_recovered, leased.conversation_id, outcome))
@@ -322,6 +459,26 @@ def _tell(tx: Tx, told: Sequence[tuple[ConversationId, int, Fate, str]]) -> None
             journal.append(tx, "fate", body, conversation_id=conversation_id, seq=next_seq[conversation_id], message_seq=seq)
 
 
+def refers(capabilities: Capabilities) -> bool:
+    """Return whether a channel's messages are spoken of by their names: answered, changed, taken back."""
+    return capabilities.quotes or capabilities.edits or capabilities.deletes
+
+
+async def _doing(channel: Channel, leased: Leased, outbound: Outbound) -> str:
+    """Do what the row asks for, and return the provider's id of it."""
+    if leased.does == "send":
+        return await channel.send(outbound)
+    if not isinstance(channel, EditsMessages):
+        raise Rejected("what was sent cannot be changed in this channel")
+    if not leased.sent_as:
+        raise Rejected("what was to be changed is not known to have been sent")
+    if leased.does == "reword":
+        await channel.reword(outbound, leased.sent_as)
+    else:
+        await channel.take_back(leased.key, leased.sent_as)
+    return ""
+
+
 async def unlimited(bucket: str, per_second: float, burst: float) -> float:
     """Return 0: nobody else sends, and nothing is limited."""
     return 0.0
@@ -342,8 +499,9 @@ class Sender:
         within: Callable[[Awaitable[str], float], Awaitable[str]] = asyncio.wait_for,
         take: Callable[[str, float, float], Awaitable[float]] = unlimited,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_access_lost: Callable[[ChannelId, AccessLost], None] = lambda *_: None,
     ) -> None:
-        """*take* is `Transport.take`."""
+        """*take* is `Transport.take`; *on_access_lost* is called with a channel that its provider has shut out."""
         self._store = store
         self._clock = clock
         self._within = within
@@ -351,6 +509,7 @@ class Sender:
         self._sleep = sleep
         self._channel = channel
         self._sender_name = sender_name
+        self._on_access_lost = on_access_lost
         self._owner = owner
         self._fence = fence
         self._failures: dict[str, int] = {}
@@ -382,7 +541,7 @@ class Sender:
         if wait_seconds := await self._pace(leased, channel.capabilities.rates):
             await self._end(leased, "queued", after_seconds=wait_seconds)
             return "paced"
-        if self._clock.monotonic() > leased.lease_ends - SEND_SECONDS:
+        if self._clock.monotonic() > leased.lease_ends - leased.send_seconds:
             # This process slept (a suspended machine): another may hold the lease already, so nothing leaves from here. If none
             # does, the row is as good as never leased; left `sending`, it would be put before a human without any doubt.
             await self._end(leased, "queued")
@@ -399,11 +558,19 @@ class Sender:
             at_ms=leased.at_us // 1000,
             buttons=leased.buttons if channel.capabilities.buttons else (),
             after=leased.after,
+            files=leased.files,
+            answers=leased.answers if channel.capabilities.quotes else "",
+            asks_phone=leased.extra.asks_phone and channel.capabilities.asks_phone,
         )
         try:
-            external_id = await self._within(channel.send(outbound), SEND_SECONDS)
+            external_id = await self._within(_doing(channel, leased, outbound), leased.send_seconds)
+        except Unreachable as error:
+            return await self._end(leased, "failed", problem=str(error), unreachable=error.code)
         except Rejected as error:
             return await self._end(leased, "failed", problem=str(error))
+        except AccessLost as error:
+            self._on_access_lost(leased.channel_id, error)
+            return await self._later(leased, error, str(error))
         except Unavailable as error:
             return await self._later(leased, error, str(error))
         except (Uncertain, TimeoutError) as error:
@@ -412,7 +579,8 @@ class Sender:
             metrics.unexpected_errors_total.labels("sender").inc()
             log.exception("send_failed_unexpectedly", channel=channel.kind, conversation_id=leased.conversation_id)
             return await self._doubt(leased, channel, f"the channel failed: {type(error).__name__}")
-        return await self._end(leased, "sent", external_id=external_id)
+        names = tuple(external_id.split()) if refers(channel.capabilities) and leased.does == "send" else ()
+        return await self._end(leased, "sent", external_id=external_id, sent_as=names)
 
     async def _pace(self, leased: Leased, rates: Sequence[Rate]) -> float:
         """Wait a little for the provider's rate; return 0, or in how many seconds to come back when that is longer."""
@@ -428,7 +596,7 @@ class Sender:
 
     async def _doubt(self, leased: Leased, channel: Channel, problem: str) -> str:
         """Send again where the far side takes our key for one message; elsewhere a human decides."""
-        if channel.capabilities.idempotent:
+        if channel.capabilities.idempotent or leased.does != "send":
             return await self._later(leased, None, problem)
         return await self._end(leased, "unconfirmed", problem=problem)
 
@@ -447,14 +615,23 @@ class Sender:
         return "backed_off"
 
     async def _end(
-        self, leased: Leased, state: str, *, external_id: str | None = None, problem: str = "", after_seconds: float = 0.0
+        self,
+        leased: Leased,
+        state: str,
+        *,
+        external_id: str | None = None,
+        problem: str = "",
+        after_seconds: float = 0.0,
+        sent_as: tuple[str, ...] = (),
+        unreachable: str = "",
     ) -> str:
         if state != "queued":
             self._failures.pop(leased.row, None)
         refused = 0
         while True:
             try:
-                ended = await self._store.write_each(mark_each, (leased, state, external_id, problem, after_seconds))
+                end = End(leased, state, external_id, problem, after_seconds, sent_as, unreachable)
+                ended = await self._store.write_each(mark_each, end)
             except (StoreBusy, StoreFull) as error:
                 # Nobody else knows what became of it: unwritten it is settled by a guess, and what stands behind it waits till then.
                 refused += 1

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from broker.domain import Capabilities, ChannelId, ConversationId, LineId, MessageId
 from broker.events import Incoming
+from broker.extras import FileKind
 from broker.hours import Hours
 
 A = TypeVar("A")
@@ -66,6 +67,7 @@ class Bell(StrEnum):
     CALL = "call"  # a customer is to be called; the key is the conversation
     TIMERS = "timers"  # a timer was set; the key is when it falls due, in epoch microseconds
     NEWS = "news"  # the journal grew
+    FETCH = "fetch"  # a file, or who somebody is, is to be asked of a provider
     SESSION = "session"  # a conversation's session looks different to its customer: opened, taken, passed on, closed; of a call: anything
     HOURS = "hours"  # a line has opened or closed, or opens at another time
     SETTINGS = "settings"  # lines, channels, seats or people changed
@@ -197,6 +199,17 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
+class OutFile:
+    """A file on its way out; its bytes are at `Files.get(sha256)`."""
+
+    sha256: str
+    kind: FileKind
+    name: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """One message on its way out. *key* is the conversation's name in the channel; *token* is the same at every attempt."""
 
@@ -215,6 +228,11 @@ class Outbound:
     """Empty where the channel's capabilities have none."""
     after: int = 0
     """The seq of the message that went out in the conversation before it; 0: none."""
+    files: tuple[OutFile, ...] = ()
+    answers: str = ""
+    """The provider's name of the message that it answers, where the channel's capabilities have quotes; empty: none."""
+    asks_phone: bool = False
+    """With a button by which the customer tells their phone."""
 
 
 @runtime_checkable
@@ -238,11 +256,11 @@ class Channel(Protocol):
         The next delivery is asked for after the last was acknowledged. Raises Unavailable.
         """
 
-    def parse(self, raw: Raw) -> Incoming:
-        """Return what *raw* says. Pure. Raises BadInput."""
+    def parse(self, raw: Raw) -> Incoming | None:
+        """Return what *raw* says, None for what concerns nobody here. Pure. Raises BadInput."""
 
     async def send(self, outbound: Outbound) -> str:
-        """Deliver *outbound* and return the provider's id of it."""
+        """Deliver *outbound* and return the provider's id of it; of several that it was sent as, with spaces between."""
 
 
 @runtime_checkable
@@ -250,7 +268,78 @@ class ShowsTyping(Protocol):
     """A channel that can show the customer that somebody is writing."""
 
     async def show_typing(self, key: str, name: str) -> None:
-        """Show that *name* is writing in the conversation *key*."""
+        """Show that *name* is writing in the conversation *key*. Raises SendError, which loses nothing."""
+
+
+@runtime_checkable
+class EditsMessages(Protocol):
+    """A channel where what was sent can be changed. Doing either again is no harm."""
+
+    async def reword(self, outbound: Outbound, sent_as: str) -> None:
+        """Let what was sent as *sent_as* say *outbound*. Raises SendError."""
+
+    async def take_back(self, key: str, sent_as: str) -> None:
+        """Take back what was sent as *sent_as* in the conversation *key*; what is gone already is no fault. Raises SendError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """What a request that a provider makes of us is: payloads to be stored, and what it is answered once they are."""
+
+    raws: tuple[Raw, ...] = ()
+    answer: bytes = b""
+    media_type: str = "text/plain"
+    refused: bool = False
+    """It is not of the provider, or not for us as we are set up."""
+
+
+@runtime_checkable
+class TakesHooks(Protocol):
+    """A channel whose provider may bring what comes, to `/hooks/{channel}`."""
+
+    def hook(self, headers: Mapping[str, str], body: bytes) -> Hooked:
+        """Return what the request is; *headers* are in small letters. Never raises for what a stranger sends."""
+
+
+@runtime_checkable
+class FetchesFiles(Protocol):
+    """A channel whose files come by themselves."""
+
+    def fetch(self, ref: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of the file that its messages call *ref*.
+
+        Raises Rejected when there is no such file or no more, or it is too large for the provider (`code` too_large); Unavailable.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a provider tells of a person."""
+
+    name: str = ""
+    nickname: str = ""
+    language: str = ""
+    picture: bytes = b""
+
+
+@runtime_checkable
+class KnowsPeople(Protocol):
+    """A channel whose provider can be asked who a customer is."""
+
+    async def profile(self, ref: str) -> Profile:
+        """Return what is known of the person that `Person.profile` calls *ref*. Raises Rejected, Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a provider says of an account that may become a channel."""
+
+    name: str
+    """As people know it there."""
+    address: str = ""
+    """Where customers find it: a link, a mailbox."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what will not work as it is, for the console's sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +350,10 @@ class ChannelKind:
     capabilities: Capabilities
     check: Callable[[Mapping[str, Any]], dict[str, Any]]
     """Return the settings of a channel of this kind in full. Raises BadInput naming the key."""
+    secrets: frozenset[str] = frozenset()
+    """Which settings are kept sealed, and told to nobody."""
+    probe: Callable[[Mapping[str, Any]], Awaitable[Probed]] | None = None
+    """Ask the provider whether the settings, in full and unsealed, are an account of it. Raises BadInput naming the key, Unavailable."""
 
 
 # --- CRM
@@ -324,5 +417,11 @@ class Files(Protocol):
     async def put(self, body: bytes) -> str:
         """Store *body* durably and return its sha256 in hex. Raises StoreFull."""
 
+    async def put_from(self, chunks: AsyncIterator[bytes], most: int) -> tuple[str, int]:
+        """Store what *chunks* give durably, and return its sha256 and its size. Raises TooLarge above *most* bytes, StoreFull."""
+
     async def get(self, sha256: str) -> bytes:
         """Return the bytes. Raises NotFound."""
+
+    def read(self, sha256: str, begin: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes from *begin* up to *end*, a piece at a time. Raises NotFound."""

@@ -17,10 +17,11 @@ from sqlalchemy import bindparam, select
 
 from broker import metrics
 from broker.domain import ChannelId, LineSettings
-from broker.errors import LeaseLost, StoreError, Unavailable
+from broker.errors import AccessLost, LeaseLost, StoreError, Unavailable
 from broker.inbound import Prepared, accept, prepare
 from broker.leases import Fence, Run
-from broker.ports import Channel, Delivery, Store, Tx
+from broker.ports import Channel, Clock, Delivery, Store, Tx
+from broker.store import health
 from broker.store.sql import sql
 from broker.store.tables import channel_cursors
 
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
 """Between two tries to store a delivery."""
 BACKOFF_MAX_SECONDS = 60.0
+WELL_SECONDS = 60.0
+"""How often it is written down that a channel is well."""
 
 _CURSOR = sql(select(channel_cursors.c.cursor).where(channel_cursors.c.channel_id == bindparam("channel")))
 
@@ -55,9 +58,11 @@ class Receivers:
         once: Once,
         channels: Callable[[], Mapping[ChannelId, Channel]],
         settings_of: Callable[[Channel], LineSettings],
+        clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """*channels* are those that are switched on; the same object stands for a channel while nothing of it changes."""
+        self._clock = clock
         self._store = store
         self._once = once
         self._channels = channels
@@ -108,12 +113,15 @@ class Receivers:
     async def _receive(self, channel: Channel, fence: Fence) -> None:
         """Receive until the lease is lost; whatever the provider does, ask again."""
         failures = 0
+        said = _Said(self._store, channel, fence, self._clock)
         metrics.receiver_failures_total.labels(channel.slug, channel.kind)  # shown before the first there is
         while True:
             try:
                 cursor = await self._store.read(lambda tx: cursor_of(tx, channel.id))
                 async for delivery in channel.receive(cursor):
-                    await self._accept(channel, delivery, fence)
+                    if delivery.raws or delivery.cursor is not None:
+                        await self._accept(channel, delivery, fence)
+                    await said.well(came=bool(delivery.raws))
                     failures = 0
                 wait = RETRY_SECONDS
             except LeaseLost:
@@ -126,6 +134,8 @@ class Receivers:
                     "receiver_waits", channel_id=channel.id, kind=channel.kind, problem=str(error), seconds=wait
                 )
                 metrics.receiver_failures_total.labels(channel.slug, channel.kind).inc()
+                if isinstance(error, Unavailable):
+                    await said.unwell(error)
             await self._sleep(wait)
 
     async def _accept(self, channel: Channel, delivery: Delivery, fence: Fence) -> None:
@@ -137,9 +147,12 @@ class Receivers:
             except StoreError as error:
                 log.warning("delivery_waits_for_store", channel_id=channel.id, problem=str(error))
                 await self._sleep(RETRY_SECONDS)
-        fresh = sum(accepted)
-        metrics.accepted_inputs_total.labels(channel.kind).inc(fresh)
-        metrics.repeated_inputs_total.labels(channel.kind).inc(len(accepted) - fresh)
+        for counter, what in (
+            (metrics.accepted_inputs_total, "fresh"),
+            (metrics.repeated_inputs_total, "repeated"),
+            (metrics.ignored_inputs_total, "ignored"),
+        ):
+            counter.labels(channel.kind).inc(accepted.count(what))
         if delivery.ack is not None:
             await delivery.ack()
 
@@ -150,6 +163,50 @@ class Receivers:
         return min(BACKOFF_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(failures - 1, 10))
 
 
-def _store(tx: Tx, channel_id: ChannelId, prepared: list[Prepared], cursor: str | None, fence: Fence) -> list[bool]:
+class _Said:
+    """What was last written down of how a channel is: most of the time nothing of it is new."""
+
+    def __init__(self, store: Store, channel: Channel, fence: Fence, clock: Clock) -> None:
+        self._store = store
+        self._channel = channel
+        self._fence = fence
+        self._clock = clock
+        self._last: tuple[str, str] | None = None
+        self._until = 0.0
+        self._came_until = 0.0
+
+    async def well(self, *, came: bool) -> None:
+        """Write down that the provider was heard; *came*: and gave something."""
+        now = self._clock.monotonic()
+        if self._last == ("well", "") and now < (self._came_until if came else self._until):
+            return
+        await self._note("well", came=came)
+        self._until = now + WELL_SECONDS
+        if came:
+            self._came_until = now + WELL_SECONDS
+
+    async def unwell(self, error: Unavailable) -> None:
+        """Write down why the provider gives nothing."""
+        code = error.code if isinstance(error, AccessLost) else ""
+        await self._note("refused" if isinstance(error, AccessLost) else "waiting", code, str(error))
+
+    async def _note(self, state: str, code: str = "", problem: str = "", *, came: bool = False) -> None:
+        def work(tx: Tx) -> None:
+            self._fence(tx)
+            health.note(tx, self._channel.id, state, code, problem, came=came)
+
+        try:
+            await self._store.write(work)
+        except StoreError as error:
+            log.warning("health_not_written_down", channel_id=self._channel.id, problem=str(error))
+        else:
+            self._last = (state, code)
+
+
+def _store(tx: Tx, channel_id: ChannelId, prepared: list[Prepared], cursor: str | None, fence: Fence) -> list[str]:
     fence(tx)
-    return [one.fresh for one in accept(tx, channel_id, prepared, cursor)]
+    accepted = accept(tx, channel_id, prepared, cursor)
+    return [
+        "fresh" if one.fresh else "ignored" if one.conversation_id is None and one.dead is None else "repeated"
+        for one in accepted
+    ]

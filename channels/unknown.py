@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from broker.domain import Capabilities, ChannelRow, Delivered, LoadKind
-from broker.errors import BadInput, Unavailable
+from broker.errors import AccessLost, BadInput, Unavailable
 from broker.events import Incoming
 from broker.ports import Delivery, Outbound, Raw
 
@@ -40,3 +40,26 @@ class UnknownChannel:
     async def send(self, outbound: Outbound) -> str:
         """Raise Unavailable: nothing has left."""
         raise Unavailable(f"this version does not know the channel kind {self.kind}", retry_after=RETRY_SECONDS)
+
+
+class UnservedChannel(UnknownChannel):
+    """A channel that this process knows and cannot serve: its library is missing, or its secrets cannot be opened."""
+
+    def __init__(self, row: ChannelRow, capabilities: Capabilities, sentence: str, code: str) -> None:
+        super().__init__(row)
+        self.capabilities = capabilities
+        self._sentence = sentence
+        self._code = code
+
+    async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
+        """Raise AccessLost."""
+        raise AccessLost(self._sentence, code=self._code, retry_after=60.0)
+        yield
+
+    def parse(self, raw: Raw) -> Incoming:
+        """Raise BadInput."""
+        raise BadInput(self._sentence, code=self._code)
+
+    async def send(self, outbound: Outbound) -> str:
+        """Raise AccessLost: nothing has left."""
+        raise AccessLost(self._sentence, code=self._code, retry_after=60.0)

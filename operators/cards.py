@@ -29,9 +29,11 @@ from sqlalchemy import (
     tuple_,
 )
 
+from broker import extras
 from broker.access.authorize import Actor
 from broker.domain import Author, Directory, LineId, MessageKind, Role, Status, to_us
 from broker.errors import BadInput
+from broker.extras import Extra
 from broker.ports import Row, Tx
 from broker.store.journal import BEGINNING, Position
 from broker.store.sql import among, cols, one_of, over_rows, sql
@@ -107,6 +109,7 @@ _CARDS = over_rows(
         contacts.c.id,
         contacts.c.name,
         func.substr(_last.c.text, 1, TEXT_SHOWN, type_=Text),
+        case((_last.c.text == "", _last.c.extra), else_=null()),
         _last.c.author,
         _last.c.seq,
         conversations.c.session_id,
@@ -255,6 +258,7 @@ class Watched(msgspec.Struct):
     """Whether it was its conversation's latest session when it was read."""
     talk: Talk | None = None
     """Of a call, with all that only supervisors are told."""
+    last_what: str = ""
     as_of: Position = BEGINNING
     """Where the journal stood when it was read: up to there it may be newer than the news that are told."""
 
@@ -296,6 +300,7 @@ class Watched(msgspec.Struct):
             self.rating,
             self.priority,
             talk,
+            self.last_what,
         )
 
     def card_for(self, actor: Actor, directory: Directory) -> Card:
@@ -329,7 +334,7 @@ def load_all(tx: Tx, ids: Iterable[str]) -> list[Watched]:
 
 def _watched(row: Row) -> Watched:
     id_, conversation, line, status, operator, opened, queued, closed, changed, outcome, state, *more = row
-    channel, contact, contact_name, last_text, last_who, last_seq, current, number, missed, talk_us, called_back = more
+    channel, contact, contact_name, last_text, extra, last_who, last_seq, current, number, missed, talk_us, called_back = more
     known = _state(state)
     talk: Talk | None = None
     if number is not None:
@@ -372,7 +377,15 @@ def _watched(row: Row) -> Watched:
         last_seq=last_seq or 0,
         current=current == id_,
         talk=talk,
+        last_what=what_of(extras.read(extra)) if extra is not None else "",
     )
+
+
+def what_of(extra: Extra) -> str:
+    """Return in a word what a message is that has no words."""
+    if extra.files:
+        return extra.files[0].kind.value
+    return "place" if extra.place is not None else "contact" if extra.shared is not None else extra.what
 
 
 def lines_of(actor: Actor, directory: Directory) -> list[LineId]:

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select
 
 from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import TEXT_MAX, ConversationId, LineId, MessageId, OperatorId, SessionId, base_language
+from broker.domain import TEXT_MAX, Author, ConversationId, FileId, LineId, MessageId, OperatorId, SessionId, base_language
 from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
@@ -34,18 +34,20 @@ from broker.events import (
     OperatorEvent,
     Reply,
     Resume,
+    Reword,
     Settle,
     Snooze,
     Spam,
     Start,
     Take,
+    TakeBack,
     TakeOver,
     Transfer,
 )
 from broker.ports import Row, Store, Tx
 from broker.store import locks
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import conversations, inputs, journal, sessions
+from broker.store.tables import conversations, files, inputs, journal, sessions
 from operators.audience import Where, may_see
 
 ORIGIN = "console"
@@ -69,6 +71,8 @@ Verb = Literal[
     "consult",
     "listen",
     "settle",
+    "reword",
+    "take_back",
 ]
 How = Literal["listen", "whisper", "barge"]
 """Whom a supervisor lets hear them: nobody, the operator, both."""
@@ -96,12 +100,15 @@ _ACTIONS: dict[Verb, Action] = {
     "consult": Action.TRANSFER_SESSION,
     "listen": Action.LISTEN_TO_TALK,
     "settle": Action.NOTE_SESSION,
+    "reword": Action.ANSWER_SESSION,
+    "take_back": Action.ANSWER_SESSION,
 }
-_SPOKEN = frozenset(("reply", "note", "start"))
-"""Deeds that are nothing without words."""
-_WITH_WORDS = _SPOKEN | {"transfer", "assign"}
+_SPOKEN = frozenset(("reply", "note", "start", "reword"))
+"""Deeds that are nothing without words, but for a reply with files."""
+_SAID = frozenset(("reply", "note", "start", "transfer", "assign"))
 """Deeds whose words are a message; with the latter two a note."""
-_OF_MEMBERS = frozenset(("reply", "note", "invite", "leave", "join"))
+_WITH_WORDS = _SPOKEN | _SAID
+_OF_MEMBERS = frozenset(("reply", "note", "invite", "leave", "join", "reword", "take_back"))
 """What those who joined, or are invited, may do as if it were theirs."""
 _FOR_SUPERVISORS = frozenset(("assign", "take_over", "listen"))
 _WRITTEN_BETWEEN = re.compile(r"[\s()\[\].\u2010-\u2015-]+")
@@ -124,7 +131,18 @@ _DECIDED = sql(
     .limit(1)
 )
 
+_FILES = over_rows(select(*cols(files, "id conversation_id")).where(among(files.c.id)), [files.c.id])
+
 SENTENCES: dict[str, dict[str, str]] = {
+    "no_file": {
+        "en": "A file of this message was not uploaded, or for another session. Attach it again.",
+        "ru": "Файл этого сообщения не загружен или загружен для другого диалога. Прикрепите его ещё раз.",
+    },
+    "not_ours": {
+        "en": "Only what an operator has written from here can be changed.",
+        "ru": "Изменить можно только то, что оператор написал отсюда.",
+    },
+    "taken_back": {"en": "This message has been taken back already.", "ru": "Это сообщение уже отозвано."},
     "empty": {"en": "There is nothing in this message.", "ru": "В этом сообщении ничего нет."},
     "too_long": {
         "en": f"A message has at most {TEXT_MAX} characters.",
@@ -307,6 +325,14 @@ class Deed:
     """To which number outside: transfer. Digits, with a + in front or without."""
     how: How = "listen"
     """Of listen."""
+    files: tuple[str, ...] = ()
+    """Of reply."""
+    answers: int = 0
+    """Of reply: the seq of what it answers."""
+    asks_phone: bool = False
+    """Of reply."""
+    message: int = 0
+    """Of reword and take_back: the seq of what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,13 +373,17 @@ def deed(
     ban: bool = False,
     number: str = "",
     how: How = "listen",
+    files: tuple[str, ...] = (),
+    answers: int = 0,
+    asks_phone: bool = False,
+    message: int = 0,
 ) -> Deed:
     """Return the deed as it may be stored; what its verb does not know is left out.
 
     Raises Refusal: empty, too_long, nobody_named, bad_number, past.
     """
     text = text.replace("\x00", "").strip() if verb in _WITH_WORDS else ""
-    if verb in _SPOKEN and not text:
+    if verb in _SPOKEN and not text and not (verb == "reply" and files):
         raise Refusal("empty")
     if len(text) > TEXT_MAX:
         raise Refusal("too_long")
@@ -369,6 +399,10 @@ def deed(
             return Deed(id_, session, verb, text, operator=operator, line=line, number=dialled(number) if number else "")
         case "listen":
             return Deed(id_, session, verb, how=how)
+        case "reply":
+            return Deed(id_, session, verb, text, files=tuple(dict.fromkeys(files)), answers=answers, asks_phone=asks_phone)
+        case "reword" | "take_back":
+            return Deed(id_, session, verb, text, message=message)
         case "invite" | "consult":
             if not operator:
                 raise Refusal("nobody_named")
@@ -457,12 +491,29 @@ def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
         authorize(actor, _ACTIONS[what.verb], Thing(LineId(line), OperatorId(holder)))
     except Forbidden:
         raise Refusal("not_allowed" if what.verb in _FOR_SUPERVISORS else "not_yours") from None
+    _check_message(tx, conversation_id, what)
     return ConversationId(conversation_id)
+
+
+def _check_message(tx: Tx, conversation_id: str, what: Deed) -> None:
+    """Raise Refusal for files that are not the conversation's, and for a message that cannot be changed."""
+    if what.files:
+        theirs = {row[0] for row in tx.each(_FILES, [(id_,) for id_ in what.files]) if row[1] == conversation_id}
+        if theirs != set(what.files):
+            raise Refusal("no_file")
+    if what.verb not in ("reword", "take_back"):
+        return
+    there = inbound.said.at(tx, conversation_id, what.message)
+    if there is None or there.author != Author.OPERATOR.value or there.extra.elsewhere:
+        raise Refusal("not_ours")
+    if there.extra.deleted_ms:
+        raise Refusal("taken_back")
 
 
 def _maker(tx: Tx, operator_id: OperatorId, what: Deed) -> Callable[[datetime], Event]:
     def make(at: datetime) -> Event:
-        return _event(at, operator_id, what, MessageId(tx.new_id()) if what.verb in _WITH_WORDS and what.text else None)
+        says = what.verb in _SAID and (what.text or what.files)
+        return _event(at, operator_id, what, MessageId(tx.new_id()) if says else None)
 
     return make
 
@@ -486,7 +537,12 @@ def _deed(at: datetime, me: OperatorId, what: Deed, message: MessageId | None) -
             return Decline(at, me, what.id)
         case "reply":
             assert message is not None
-            return Reply(at, me, what.id, message)
+            files = tuple(FileId(one) for one in what.files)
+            return Reply(at, me, what.id, message, files, what.answers, what.asks_phone)
+        case "reword":
+            return Reword(at, me, what.id, message_seq=what.message)
+        case "take_back":
+            return TakeBack(at, me, what.id, message_seq=what.message)
         case "note":
             assert message is not None
             return Note(at, me, what.id, message)

@@ -10,7 +10,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from broker.access.authorize import Action, Actor
@@ -36,6 +36,7 @@ _FIELDS = {
     "no_number": "line_id",
     "bad_time": "at",
     "past": "until",
+    "no_file": "files",
 }
 """The part of the request that must be another."""
 
@@ -47,6 +48,7 @@ Key = Annotated[
         description="Your own id of the deed: sent again, it is done once. Or send it as `id`.",
     ),
 ]
+Seq = Annotated[int, Path(ge=1, le=2**53)]
 DeedId = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Outcome = Annotated[str, Field(max_length=100, description="A word for reports.")]
 
@@ -60,6 +62,15 @@ class _In(BaseModel):
 
 class Words(_In):
     text: str
+
+
+class Answer(_In):
+    """What the customer is to read: words, files, or both."""
+
+    text: str = ""
+    files: Annotated[list[UUID], Field(max_length=10, description="Ids of files that you uploaded for the session.")] = []
+    answers: Annotated[int, Field(ge=0, le=2**53, description="The seq of the message that it answers; 0: none.")] = 0
+    asks_phone: Annotated[bool, Field(strict=True, description="With a button by which the customer tells their phone.")] = False
 
 
 class Ending(_In):
@@ -167,10 +178,37 @@ async def decline(
 
 @routes.post("/sessions/{session_id}/reply", status_code=202)
 async def reply(
-    session_id: UUID, wanted: Words, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
+    session_id: UUID, wanted: Answer, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
 ) -> DeedStored:
     """Write to the customer; what waits, or is offered to you, is taken by it."""
-    return await _do(store, actor, session_id, "reply", key, wanted, text=wanted.text)
+    words = {
+        "text": wanted.text,
+        "files": tuple(map(str, wanted.files)),
+        "answers": wanted.answers,
+        "asks_phone": wanted.asks_phone,
+    }
+    return await _do(store, actor, session_id, "reply", key, wanted, **words)
+
+
+@routes.patch("/sessions/{session_id}/messages/{seq}", status_code=202)
+async def reword(
+    session_id: UUID,
+    seq: Seq,
+    wanted: Words,
+    store: StoreOf,
+    actor: Annotated[Actor, May(Action.ANSWER_SESSION)],
+    key: Key = None,
+) -> DeedStored:
+    """Let what an operator sent say something else, here and where the customer reads it, if the channel can."""
+    return await _do(store, actor, session_id, "reword", key, wanted, text=wanted.text, message=seq)
+
+
+@routes.delete("/sessions/{session_id}/messages/{seq}", status_code=202)
+async def take_back(
+    session_id: UUID, seq: Seq, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
+) -> DeedStored:
+    """Take back what an operator sent, where the customer reads it too, if the channel can."""
+    return await _do(store, actor, session_id, "take_back", key, None, message=seq)
 
 
 @routes.post("/sessions/{session_id}/note", status_code=202)

@@ -6,13 +6,13 @@ While nobody is connected nothing is read, and nothing is kept: the first consol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 
 from broker import metrics, tracing
-from broker.domain import Directory
+from broker.domain import Capabilities, Directory
 from broker.errors import NotFound, StoreError
 from broker.ports import Bell, Store, Transport, Tx
 from broker.store import journal
@@ -43,6 +43,7 @@ class Feed:
         hall: Hall,
         typists: Typists,
         calls_out: CallsOut | None,
+        kinds: Mapping[str, Capabilities],
     ) -> None:
         self._store = store
         self._transport = transport
@@ -50,6 +51,7 @@ class Feed:
         self._hall = hall
         self._typists = typists
         self._calls_out = calls_out
+        self._abilities = screens.abilities(kinds)
         self._rung = asyncio.Event()
         self._loading = asyncio.Lock()
         self._completed: dict[str, None] = {}
@@ -205,7 +207,7 @@ class Feed:
             found = await self._store.read(lambda tx: screens.first(tx, actor, directory, calls_from))
             socket.at, socket.stamp = found.at, stamp(actor, directory)
             socket.counts = board.counts(actor)
-            socket.say(found.snapshot(socket.mark(), socket.counts))
+            socket.say(found.snapshot(socket.mark(), socket.counts, self._abilities))
             self._typists.unfollow(socket, socket.followed.difference(found.held, {socket.conversation}))
             self._typists.follow(socket, found.held)
         finally:

@@ -36,6 +36,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from broker.extras import Extra
+
 Id = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Uuid = Annotated[str, Meta(min_length=36, max_length=36, pattern=r"^[ -~]*$")]
 Box = Literal["mine", "waiting", "all", "calls", "missed"]
@@ -77,9 +79,13 @@ class Do(_In, frozen=True, tag="do"):
         "consult",
         "listen",
         "settle",
+        "reword",
+        "take_back",
     ]
     text: str = ""
-    """For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next."""
+    """For reply, note, start and reword: 1..8,000 characters after trimming; of a reply none where it has files.
+
+    With transfer and assign it is a note to whoever is next."""
     outcome: Annotated[str, Meta(max_length=100)] = ""
     """For close."""
     operator: Annotated[str, Meta(max_length=36)] = ""
@@ -94,6 +100,14 @@ class Do(_In, frozen=True, tag="do"):
     """For transfer of a call (or *operator* or *line*): a number outside, as people write it."""
     how: Literal["listen", "whisper", "barge"] = "listen"
     """For listen: nobody hears the supervisor, the operator does, both do."""
+    files: Annotated[tuple[Uuid, ...], Meta(max_length=10)] = ()
+    """For reply: ids of files uploaded for the session before."""
+    answers: Annotated[int, Meta(ge=0, le=9007199254740991)] = 0
+    """For reply: the seq of the message that it answers; 0: none."""
+    asks_phone: bool = False
+    """For reply: with a button by which the customer tells their phone."""
+    message: Annotated[int, Meta(ge=0, le=9007199254740991)] = 0
+    """For reword and take_back: the seq of an operator's message that was sent."""
 
 
 class Open(_In, frozen=True, tag="open"):
@@ -170,8 +184,10 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     command: str = ""
     """The id of the `do` frame that wrote it, for the console's own pending copy."""
     problem: str = ""
-    """Why it failed or is in doubt."""
+    """Why it failed or is in doubt; of one that was changed since: why its customer still has it as it was."""
     session: str = ""
+    extra: Extra | None = None
+    """What it has beside its words; a provider's own names of things are left out."""
 
 
 class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -248,6 +264,8 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """While it waits each point puts it before those who began to wait up to ten minutes sooner."""
     talk: Talk | None = None
     """Of a call."""
+    last_what: str = ""
+    """What the last message is when it has no words: a kind of file, `place`, `contact`, or a provider's word for something else."""
 
 
 class Point(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -285,6 +303,12 @@ class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
     earlier: tuple[Card, ...] = ()
     """The contact's latest other sessions, at most 10."""
     leads: tuple[dict[str, str], ...] = ()
+    avatar: bool = False
+    """There is a picture of them at /api/v1/contacts/{id}/avatar."""
+    unreachable: str = ""
+    """Why they take our messages in this conversation no more: blocked, denied, left."""
+    start: str = ""
+    """The word in the link by which they came."""
 
 
 class Me(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -308,6 +332,19 @@ class CallLine(msgspec.Struct, frozen=True):
 
     id: str
     name: str
+
+
+class ChannelCan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What channels of a kind can."""
+
+    kind: str
+    text_max: int
+    files_max: int = 0
+    """Bytes of the largest file; 0: none are taken."""
+    quotes: bool = False
+    edits: bool = False
+    deletes: bool = False
+    asks_phone: bool = False
 
 
 class Colleague(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -345,6 +382,8 @@ class Snapshot(_Out, frozen=True, tag="snapshot"):
     """The cards of those pins that are in neither list, but for sessions I may see no more."""
     calls_from: tuple[CallLine, ...] = ()
     """Lines of mine from which customers can be called, by name; none: I can call nobody."""
+    channels: tuple[ChannelCan, ...] = ()
+    """By kind."""
 
 
 class Resumed(_Out, frozen=True, tag="resumed"):
@@ -397,6 +436,8 @@ class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """To supervisors and administrators."""
     pins: tuple[str, ...] | None = None
     """All my pins, when they changed."""
+    channel: str = ""
+    """To administrators: the id of a channel whose provider lets us in no more, or again; how it is is asked for over REST."""
 
 
 class Updates(_Out, frozen=True, tag="updates"):

@@ -19,7 +19,7 @@ import structlog
 from broker import metrics
 from broker.access import logins
 from broker.access.authorize import Actor
-from broker.domain import Directory, PresenceState, from_us
+from broker.domain import ConversationId, Directory, PresenceState, from_us
 from broker.errors import BadInput, NotFound, StoreError, StoreUncertain
 from broker.ports import Bell, Transport, Tx
 from broker.store import journal
@@ -109,7 +109,8 @@ class Gateway:
         self._limits = parts.settings.operator
         self._hall = Hall()
         self._typists = Typists(transport)
-        self._feed = Feed(parts.store, transport, directory, self._hall, self._typists, parts.calls_out)
+        self._feed = Feed(parts.store, transport, directory, self._hall, self._typists, parts.calls_out, parts.kinds)
+        self._show_typing = parts.show_typing
         self._attendance = Attendance(parts.store, parts.process_id, parts.settings.presence_grace_seconds)
         self._paces: dict[str, Pace] = {}
         self._checked_at = self._clock.monotonic()
@@ -385,6 +386,10 @@ class Gateway:
                 ban=frame.ban,
                 number=frame.number,
                 how=frame.how,
+                files=frame.files,
+                answers=frame.answers,
+                asks_phone=frame.asks_phone,
+                message=frame.message,
             )
             stored = await deeds.do(self._store, actor, deed)
         except Refusal as refusal:
@@ -481,6 +486,8 @@ class Gateway:
         conversation = watched.conversation if watched is not None else ""
         if watched is not None and conversation in socket.followed and may_see(socket.actor, watched.where):
             self._typists.tell(socket.actor, conversation)
+            if conversation:
+                self._show_typing(ConversationId(conversation), watched.channel)
 
     def _pong(self, socket: Socket) -> None:
         board = self._feed.board

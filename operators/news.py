@@ -39,11 +39,14 @@ KEPT = 5_000
 """Sessions in memory; the one known longest goes, and is read again when it has news."""
 
 _KEPT_BACK = "held"
+_CHANGED = "changed"
+"""A message says something else than it said, or what was awaited for it is here; whose session stands as it stood."""
+_CHANNEL = "channel"
 _SILENT = ("round_due", "reopen_ended")
 """Events that change nothing on a screen."""
 _WROTE = "contact_message"
 _TOLD = frozenset(str(event.__struct_config__.tag) for event in get_args(SessionEvent)) - frozenset(_SILENT)
-_WITH_BODY = (*sorted(_TOLD - {_WROTE, _KEPT_BACK}), "fate", "contact", "lead", "presence", "alert", pins.KIND)
+_WITH_BODY = (*sorted(_TOLD - {_WROTE, _KEPT_BACK}), "fate", "contact", "lead", "presence", "alert", _CHANNEL, pins.KIND)
 """Kinds of rows whose bodies are read here; what other kinds there are, screens need not know."""
 # A message that changes no status may still take of its operator's budget: of a session that weighs only while it is unanswered.
 _SENT_ELSEWHERE = and_(rows.c.kind == _KEPT_BACK, rows.c.status == Status.CLOSED.value)
@@ -168,6 +171,10 @@ class _Pin(msgspec.Struct):
     on: bool
 
 
+class _Channel(msgspec.Struct):
+    channel: str
+
+
 class _Presence(msgspec.Struct):
     operator: str
     state: PresenceState
@@ -180,6 +187,7 @@ _lead = msgspec.json.Decoder(_Lead).decode
 _alert = msgspec.json.Decoder(_Alert).decode
 _pin = msgspec.json.Decoder(_Pin).decode
 _presence = msgspec.json.Decoder(_Presence).decode
+_channel = msgspec.json.Decoder(_Channel).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -233,7 +241,7 @@ def read(tx: Tx, after: Position, known: Mapping[str, Watched]) -> News:
             # What is said in a closed session may be what its customer thought of it.
             elif kind == _WROTE and (before != state or row[_STATUS] == Status.CLOSED.value):
                 (opening[row[_ID]],) = tx.one(_BODY_OF, row=row[_ID]) or ("",)
-            if kind != "fate":
+            if kind not in ("fate", _CHANGED):
                 states[session] = state
         elif kind == "contact":
             contact = _completed(row[_BODY]).contact
@@ -322,6 +330,8 @@ class Folded:
     """By operator: what was just pinned."""
     loads: set[str] = field(default_factory=set)
     """Operators whose load moved."""
+    channels: dict[str, None] = field(default_factory=dict)
+    """Those that are well no more, or again."""
 
 
 class Board:
@@ -417,7 +427,9 @@ class Board:
                     folded.alerts.append(RaisedAlert(watched_now, _alert(row[_BODY]).what))
             elif kind == pins.KIND:
                 self._fold_pin(folded, row, news.pins[row[_OPERATOR]])
-            elif kind == "message":
+            elif kind == _CHANNEL:
+                folded.channels[_channel(row[_BODY]).channel] = None
+            elif kind in ("message", _CHANGED):
                 self._fold_message(folded, self.sessions.get(row[_SESSION]), row, directory)
             elif kind in _TOLD and (kind != _KEPT_BACK or row[_BODY]):
                 self._fold_event(folded, row, news.opening.get(row[_ID]) or row[_BODY], directory)
@@ -539,6 +551,7 @@ class Board:
             watched.last_seq = message.seq
             watched.last_who = message.who
             watched.last_text = message.text[:TEXT_SHOWN]
+            watched.last_what = cards.what_of(message.extra) if message.extra is not None and not message.text else ""
             watched.changed = row[_AT] // 1000
 
     def _fold_fate(self, folded: Folded, row: Row) -> None:
@@ -667,6 +680,11 @@ def tell(folded: Folded, hall: Hall, directory: Directory, push: Callable[[Any, 
                 if may_see(screen.actor, watched.where):
                     push(screen, _encode(Update(card=watched.card_for(screen.actor, directory))))
             push(screen, _encode(Update(pins=pinned)))
+    for channel in folded.channels:
+        update = _encode(Update(channel=channel))
+        for screen in hall.everybody():
+            if screen.actor.role is Role.ADMINISTRATOR:
+                push(screen, update)
     for lead, where in folded.leads.items():
         update = _encode(Update(lead=lead))
         for screen in hall.everybody():

@@ -1,4 +1,4 @@
-"""REST of logins, people, lines, channels and seats: `/api/v1`.
+"""REST of logins, people, lines and seats: `/api/v1`.
 
 Each route names the action it needs (`May`); what concerns one line asks `authorize` again with it. In and out are different
 models, and a key nobody knows is refused.
@@ -6,7 +6,6 @@ models, and a key nobody knows is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,9 +19,9 @@ from broker.access import cookies, passwords
 from broker.access.authorize import Action, Actor, Thing, authorize
 from broker.domain import LineId, LineSettings, OperatorId, Role, from_us
 from broker.errors import BadInput, Forbidden
-from broker.ports import Calendars, ChannelKind, Tx
+from broker.ports import Calendars, Tx
 from broker.web.wiring import Anybody, May, PartsOf, StoreOf
-from operators import dead_letters, lines, people, presence
+from operators import lines, people, presence
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +72,7 @@ def absent() -> Any:
     return Field(default_factory=lambda: None)
 
 
-class _In(BaseModel):
+class In(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def sent(self) -> dict[str, Any]:
@@ -81,12 +80,12 @@ class _In(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-class Login(_In):
+class Login(In):
     login: Annotated[str, Field(min_length=1, max_length=100)]
     password: Password
 
 
-class PasswordChange(_In):
+class PasswordChange(In):
     current: Password
     new: Password
 
@@ -103,7 +102,7 @@ class Me(BaseModel):
     lines: list[str] | None
 
 
-class OperatorIn(_In):
+class OperatorIn(In):
     login: Annotated[str, Field(min_length=1, max_length=64)]
     name: Text
     role: Role = Role.OPERATOR
@@ -116,7 +115,7 @@ class OperatorIn(_In):
     password: Annotated[Password | None, Field(description="Left out: one is generated and is in the answer, once.")] = None
 
 
-class OperatorChange(_In):
+class OperatorChange(In):
     name: Text = absent()
     role: Role = absent()
     active: bool = absent()
@@ -160,13 +159,13 @@ class NewPassword(BaseModel):
     password: str
 
 
-class LineIn(_In):
+class LineIn(In):
     slug: Slug
     name: Text
     settings: SettingsIn = {}
 
 
-class LineChange(_In):
+class LineChange(In):
     name: Text = absent()
     active: bool = absent()
     settings: SettingsIn = absent()
@@ -189,64 +188,16 @@ class LinePage(BaseModel):
     next_cursor: str | None
 
 
-class Seats(_In):
+class Seats(In):
     operators: Annotated[list[UUID], Field(max_length=1_000)]
 
 
-class ChannelIn(_In):
-    line_id: UUID
-    slug: Slug
-    kind: Annotated[str, Field(min_length=1, max_length=40)]
-    name: Text
-    settings: SettingsIn = {}
-
-
-class ChannelChange(_In):
-    line_id: UUID = absent()
-    name: Text = absent()
-    active: bool = absent()
-    settings: SettingsIn = absent()
-
-
-class ChannelOut(BaseModel):
-    id: str
-    line_id: str
-    slug: str
-    kind: str
-    name: str
-    active: bool
-    version: int
-    settings: dict[str, Any]
-
-
-class ChannelPage(BaseModel):
-    items: list[ChannelOut]
-    next_cursor: str | None
-
-
-class DeadLetter(BaseModel):
-    id: str
-    origin: Annotated[str, Field(description="A channel's id, or console, timer, presence.")]
-    external_id: str
-    conversation_id: str | None
-    at: datetime
-    reason: str
-    bytes: int
-
-
-class DeadLetterPage(BaseModel):
-    items: list[DeadLetter]
-    next_cursor: str | None
-
-
-def routes(kinds: Mapping[str, ChannelKind], calendars: Calendars) -> list[APIRouter]:
-    """Return the routes; *kinds* check the settings of channels, *calendars* hours and shifts."""
+def routes(calendars: Calendars) -> list[APIRouter]:
+    """Return the routes; *calendars* check hours and shifts."""
     return [
         _login_routes(),
         _operator_routes(calendars),
         _line_routes(calendars),
-        _channel_routes(kinds),
-        _dead_letter_routes(),
     ]
 
 
@@ -468,83 +419,3 @@ def _line_routes(calendars: Calendars) -> APIRouter:
 
 def _of(line_id: UUID) -> Thing:
     return Thing(line_id=LineId(str(line_id)))
-
-
-# --- channels
-
-
-def _channel_routes(kinds: Mapping[str, ChannelKind]) -> APIRouter:
-    router = _router("channels")
-
-    def kind_of(word: str) -> ChannelKind:
-        if word not in kinds:
-            raise BadInput(f"there is no kind {word}; known are {', '.join(sorted(kinds))}", field="kind")
-        return kinds[word]
-
-    @router.get("/channels")
-    async def list_channels(
-        store: StoreOf, actor: Annotated[Actor, May(Action.READ_CHANNELS)], cursor: Cursor = None
-    ) -> ChannelPage:
-        """The channels of the lines you may see, by short name; a page may hold fewer than others."""
-        found, following = await store.read(lambda tx: lines.channels_page(tx, cursor or ""))
-        return ChannelPage(items=[ChannelOut(**one) for one in found if actor.sees(one["line_id"])], next_cursor=following)
-
-    @router.post("/channels", status_code=201)
-    async def add_channel(wanted: ChannelIn, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CHANNELS)]) -> ChannelOut:
-        """Connect a channel to a line."""
-        name, settings = people.name_of(wanted.name), kind_of(wanted.kind).check(wanted.settings)
-
-        def work(tx: Tx) -> dict[str, Any]:
-            id_ = lines.add_channel(tx, str(wanted.line_id), wanted.slug, wanted.kind, name, settings)
-            return lines.find_channel(tx, id_)
-
-        added = await store.write(work)
-        log.info("channel_added", channel_id=added["id"], kind=wanted.kind, by=actor.operator_id)
-        return ChannelOut(**added)
-
-    @router.get("/channels/{channel_id}")
-    async def read_channel(channel_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.READ_CHANNELS)]) -> ChannelOut:
-        """One channel."""
-        found = await store.read(lambda tx: lines.find_channel(tx, str(channel_id)))
-        authorize(actor, Action.READ_CHANNELS, Thing(line_id=LineId(found["line_id"])))
-        return ChannelOut(**found)
-
-    @router.patch("/channels/{channel_id}")
-    async def change_channel(
-        channel_id: UUID, wanted: ChannelChange, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CHANNELS)]
-    ) -> ChannelOut:
-        """Change a channel; a change of nothing keeps its version."""
-        changes = wanted.sent()
-        if "name" in changes:
-            changes["name"] = people.name_of(changes["name"])
-        if "line_id" in changes:
-            changes["line_id"] = str(changes["line_id"])
-
-        def work(tx: Tx) -> dict[str, Any]:
-            new = dict(changes)
-            if "settings" in new:
-                before = lines.find_channel(tx, str(channel_id))
-                new["settings"] = kind_of(before["kind"]).check(before["settings"] | new["settings"])
-            lines.change_channel(tx, str(channel_id), new)
-            return lines.find_channel(tx, str(channel_id))
-
-        changed = await store.write(work)
-        log.info("channel_changed", channel_id=str(channel_id), what=sorted(changes), by=actor.operator_id)
-        return ChannelOut(**changed)
-
-    return router
-
-
-# --- dead letters
-
-
-def _dead_letter_routes() -> APIRouter:
-    router = _router("operations")
-
-    @router.get("/dead-letters", dependencies=[May(Action.READ_DEAD_LETTERS)])
-    async def list_dead_letters(store: StoreOf, cursor: Cursor = None) -> DeadLetterPage:
-        """What came in and nobody could read or decide, the newest first."""
-        found, following = await store.read(lambda tx: dead_letters.page(tx, cursor))
-        return DeadLetterPage(items=[DeadLetter(**one) for one in found], next_cursor=following)
-
-    return router

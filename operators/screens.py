@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, assert_never
@@ -9,7 +10,7 @@ from typing import Literal, assert_never
 from sqlalchemy import bindparam, select
 
 from broker.access.authorize import Actor
-from broker.domain import Directory, LineId, PresenceState
+from broker.domain import Capabilities, Directory, LineId, PresenceState
 from broker.ports import Tx
 from broker.store import journal
 from broker.store.journal import Position
@@ -18,7 +19,7 @@ from broker.store.tables import budgets, presence
 from operators import calling, cards, news, pins
 from operators.audience import holds, may_see
 from operators.cards import Watched
-from operators.frames import Box, CallLine, Card, Colleague, Counts, Me, Snapshot
+from operators.frames import Box, CallLine, Card, ChannelCan, Colleague, Counts, Me, Snapshot
 from operators.news import News
 
 RESUME_ROWS = 1_000
@@ -49,11 +50,29 @@ class First:
     """Of the pins that are in neither list."""
     calls_from: tuple[CallLine, ...]
 
-    def snapshot(self, mark: str, counts: Counts) -> Snapshot:
-        """Return the frame."""
+    def snapshot(self, mark: str, counts: Counts, channels: tuple[ChannelCan, ...]) -> Snapshot:
+        """Return the frame; *channels*: what each kind of them can."""
         return Snapshot(
-            mark, self.me, self.colleagues, counts, self.mine, self.waiting, self.now, self.pins, self.pinned, self.calls_from
+            mark,
+            self.me,
+            self.colleagues,
+            counts,
+            self.mine,
+            self.waiting,
+            self.now,
+            self.pins,
+            self.pinned,
+            self.calls_from,
+            channels,
         )
+
+
+def abilities(kinds: Mapping[str, Capabilities]) -> tuple[ChannelCan, ...]:
+    """Return what channels of each kind can, as consoles are told it."""
+    return tuple(
+        ChannelCan(kind, can.text_max, can.files_max, can.quotes, can.edits, can.deletes, can.asks_phone)
+        for kind, can in sorted(kinds.items())
+    )
 
 
 @dataclass(frozen=True, slots=True)

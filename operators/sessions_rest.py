@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import bindparam, select, tuple_
@@ -119,6 +120,12 @@ class MessageOut(BaseModel):
     fate: str
     problem: str
     operator_id: str | None
+    extra: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="What it has beside its words: files, what it answers, a place, what it said before (docs/integrators.md)."
+        ),
+    ]
 
 
 class MessagePage(BaseModel):
@@ -383,9 +390,19 @@ def _message(
     problem: str,
     at_us: int,
     session: str | None,
+    extra: str | None,
 ) -> MessageOut:
     return MessageOut(
-        id=id_, seq=seq, author=author, kind=kind, text=text, at=from_us(at_us), fate=fate, problem=problem, operator_id=operator
+        id=id_,
+        seq=seq,
+        author=author,
+        kind=kind,
+        text=text,
+        at=from_us(at_us),
+        fate=fate,
+        problem=problem,
+        operator_id=operator,
+        extra=msgspec.to_builtins(threads.shown_extra(extra)) if extra is not None else None,
     )
 
 

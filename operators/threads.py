@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import bindparam, select
 
+from broker import extras
 from broker.access.authorize import Actor
 from broker.domain import Directory, OperatorId, PointKind, Source
 from broker.errors import NotFound
+from broker.extras import Extra
 from broker.ports import Row, Tx
 from broker.store.sql import cols, page, sql
 from broker.store.tables import channels, contact_points, contacts, conversations, leads, messages, sessions
@@ -23,7 +25,7 @@ POINTS_MAX = 50
 EARLIER_MAX = 10
 LEADS_MAX = 10
 
-SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id"
+SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id extra"
 _BEFORE = page(
     select(*cols(messages, SHOWN_COLUMNS))
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq < bindparam("before"))
@@ -37,7 +39,7 @@ _AFTER = page(
     .limit(PAGE + 1)
 )
 _CONTACT = sql(
-    select(*cols(contacts, "id name language responsible_id created_us priority banned_us merged_into")).where(
+    select(*cols(contacts, "id name language responsible_id created_us priority banned_us avatar merged_into")).where(
         contacts.c.id == bindparam("contact")
     )
 )
@@ -48,7 +50,7 @@ _POINTS = sql(
     .order_by(contact_points.c.created_us)
     .limit(POINTS_MAX)
 )
-_SOURCE = sql(select(conversations.c.source).where(conversations.c.id == bindparam("conversation")))
+_CONVERSATION = sql(select(*cols(conversations, "source unreachable")).where(conversations.c.id == bindparam("conversation")))
 _OF_CONTACT = sql(
     select(sessions.c.id)
     .join_from(conversations, sessions, sessions.c.conversation_id == conversations.c.id)
@@ -76,6 +78,7 @@ class ContactRow(NamedTuple):
     created_us: int
     priority: int
     banned_us: int | None
+    avatar: str
 
     @property
     def banned(self) -> bool:
@@ -105,7 +108,7 @@ def after(tx: Tx, conversation_id: str, seq: int, directory: Directory) -> tuple
 
 def shown(row: Row, directory: Directory) -> Shown:
     """Return the message of *row* (SHOWN_COLUMNS) as operators see it."""
-    id_, seq, kind, author, operator, text, client_id, fate, problem, at_us, session = row
+    id_, seq, kind, author, operator, text, client_id, fate, problem, at_us, session, extra = row
     name = ""
     if operator is not None:
         person = directory.operators.get(operator)
@@ -123,7 +126,14 @@ def shown(row: Row, directory: Directory) -> Shown:
         client_id if author == "operator" else "",
         problem,
         session or "",
+        shown_extra(extra) if extra is not None else None,
     )
+
+
+def shown_extra(kept: str) -> Extra:
+    """Return what a message has beside its words, without the provider's names of files: some of them are keys."""
+    extra = extras.read(kept)
+    return msgspec.structs.replace(extra, files=tuple(msgspec.structs.replace(file, ref="") for file in extra.files))
 
 
 def seen_contact(tx: Tx, actor: Actor, contact_id: str) -> ContactRow:
@@ -141,7 +151,7 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
     seen = _sessions(tx, actor, found.id)
     if watched is None and actor.lines is not None and not seen:
         raise _unseen()
-    came_by = _source(tx, watched or (seen[0] if seen else None))
+    came_by, unreachable = _conversation(tx, watched or (seen[0] if seen else None))
     person = directory.operators.get(OperatorId(found.responsible)) if found.responsible else None
     beside = watched.session if watched is not None else ""
     return Contact(
@@ -160,6 +170,9 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         referrer=came_by.referrer,
         utm=came_by.utm,
         earlier=tuple(one.card_for(actor, directory) for one in seen if one.session != beside)[:EARLIER_MAX],
+        avatar=bool(found.avatar),
+        unreachable=unreachable,
+        start=came_by.start,
         leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=found.id)),
     )
 
@@ -190,6 +203,7 @@ def _point(kind: str, value: str, written: str, evidence: str, channel: str | No
     return Point(kind, written if written != value else "", evidence, channel, channel_name or "")
 
 
-def _source(tx: Tx, watched: Watched | None) -> Source:
-    row: tuple[Any, ...] | None = tx.one(_SOURCE, conversation=watched.conversation) if watched is not None else None
-    return msgspec.json.decode(row[0], type=Source) if row is not None else Source()
+def _conversation(tx: Tx, watched: Watched | None) -> tuple[Source, str]:
+    """Return where the customer came from, and why they take our messages no more."""
+    row: tuple[Any, ...] | None = tx.one(_CONVERSATION, conversation=watched.conversation) if watched is not None else None
+    return (msgspec.json.decode(row[0], type=Source), row[1]) if row is not None else (Source(), "")

@@ -15,7 +15,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 from sqlalchemy import BigInteger, String, bindparam, delete, func, insert, literal, select, tuple_, update
 
-from broker import metrics, outbound
+from broker import extras, metrics, outbound
 from broker.domain import (
     Author,
     ChannelId,
@@ -62,17 +62,21 @@ from broker.events import (
     Rated,
     Receipt,
     ReopenEnded,
+    Reply,
+    Reword,
     RingEnded,
     RoundDue,
     SessionEvent,
     SilenceDue,
     SnoozeEnded,
     Start,
+    TakeBack,
     TalkEnded,
     Transfer,
 )
 from broker.events import Codec as EventCodec
-from broker.inbound import enter, set_banned, set_responsible
+from broker.extras import Attachment, Extra, FileKind, FileState
+from broker.inbound import enter, said, set_banned, set_responsible
 from broker.ports import Bell, Button, Row, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, insert_new, insert_row, insert_rows, over_rows, sql, update_rows
@@ -80,6 +84,7 @@ from broker.store.tables import (
     budgets,
     contacts,
     conversations,
+    files,
     inputs,
     messages,
     offers,
@@ -205,7 +210,11 @@ _SAID = sql(
 )
 _TEXT = sql(select(inputs.c.raw).where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq")))
 _ATTACH = update_rows(messages, "conversation_id seq", "session_id")
-_MESSAGE = insert_rows(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us")
+_MESSAGE = insert_rows(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us extra")
+_FILES = over_rows(
+    select(*cols(files, "id conversation_id kind name media_type size preview width height")).where(among(files.c.id)),
+    [files.c.id],
+)
 _RESERVE = sql(
     update(budgets)
     .values(reserved=budgets.c.reserved + bindparam("weight"))
@@ -798,11 +807,55 @@ def _speak(
     assert row is not None
     assert isinstance(event, OperatorEvent)
     seq = _add_message(
-        tx, work, kind, Author.OPERATOR, message_id, bytes(row[0]).decode(), operator_id=operator_id, client_id=event.command
+        tx,
+        work,
+        kind,
+        Author.OPERATOR,
+        message_id,
+        bytes(row[0]).decode(),
+        operator_id=operator_id,
+        client_id=event.command,
+        extra=_beside(tx, work, event) if isinstance(event, Reply) else None,
     )
     if kind is MessageKind.SAID:
         outbound.post(tx, work.id, seq, work.channel_id, message_id)
     return seq
+
+
+def _beside(tx: Tx, work: Work, reply: Reply) -> Extra | None:
+    """Return what an operator's answer has beside its words; files of other conversations are not there."""
+    if not (reply.files or reply.answers or reply.asks_phone):
+        return None
+    known = (
+        {row[0]: row[2:] for row in tx.each(_FILES, [(id_,) for id_ in reply.files]) if row[1] == work.id} if reply.files else {}
+    )
+    attached = tuple(
+        Attachment(FileKind(kind), FileState.READY, name, media_type, size, 0, width, height, id=id_, preview=bool(preview))
+        for id_ in reply.files
+        if id_ in known
+        for kind, name, media_type, size, preview, width, height in (known[id_],)
+    )
+    quote = said.quote_of(tx, work.id, reply.answers) if reply.answers else None
+    return Extra(files=attached, quote=quote, asks_phone=reply.asks_phone)
+
+
+def change_sent(tx: Tx, work: Work, event: Reword | TakeBack, input_seq: int) -> None:
+    """Let what an operator said be worded anew or taken back, here and where it was sent. What is not theirs any more stays as it is."""
+    there = said.at(tx, work.id, event.message_seq)
+    if there is None or there.author != Author.OPERATOR.value or there.extra.deleted_ms or there.extra.elsewhere:
+        return
+    now_ms = to_us(tx.now) // 1000
+    if isinstance(event, Reword):
+        row = tx.one(_TEXT, conversation=work.id, seq=input_seq)
+        assert row is not None
+        text, what, does = bytes(row[0]).decode(), "edited", "reword"
+        extra = extras.reworded(there.extra, there.text, now_ms)
+    else:
+        text, what, does = there.text, "deleted", "take_back"
+        extra = msgspec.structs.replace(there.extra, deleted_ms=now_ms)
+    work.journal_seq += 1
+    said.rewrite(tx, there, text, extra, what, input_seq=input_seq, journal_seq=work.journal_seq)
+    outbound.post(tx, work.id, input_seq, work.channel_id, MessageId(tx.new_id()), does=does, target_seq=event.message_seq)
 
 
 def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:
@@ -866,11 +919,13 @@ def _add_message(
     *,
     operator_id: OperatorId | None = None,
     client_id: str = "",
+    extra: Extra | None = None,
 ) -> int:
     work.last_seq += 1
     fate = (Fate.NOTED if kind is MessageKind.NOTE else Fate.QUEUED).value
     place = (message_id, work.id, work.last_seq, work.session_id)
-    tx.later(_MESSAGE, (*place, kind.value, author.value, operator_id, text, client_id, fate, to_us(tx.now)))
+    at_us = to_us(tx.now)
+    tx.later(_MESSAGE, (*place, kind.value, author.value, operator_id, text, client_id, fate, at_us, extras.written(extra)))
     return work.last_seq
 
 

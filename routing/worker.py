@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, or_, select, update
 from broker import metrics, tracing
 from broker.domain import Author, ConversationId, Fate, MessageKind
 from broker.errors import StoreError
-from broker.events import Codec, Event, Rated, Receipt, SessionEvent
+from broker.events import Codec, Event, Rated, Receipt, Reword, SessionEvent, TakeBack
 from broker.inbound import bury, undecided
 from broker.ports import Bell, Row, Store, Transport, Tx
 from broker.store import journal, locks
@@ -33,6 +33,7 @@ from routing.applying import (
     Work,
     apply,
     apply_to_earlier,
+    change_sent,
     claim,
     claim_each,
     concerned,
@@ -189,7 +190,9 @@ def _decide(tx: Tx, work: Work, event: Event, house: House, seq: int, message_se
         apply(tx, work, event, house, input_seq=seq, message_session=message_session)
     elif isinstance(event, Receipt):
         _received(tx, work, event, seq)
-    # ContactDetails: `accept` has completed the contact and `claim` has given the session to them.
+    elif isinstance(event, Reword | TakeBack):
+        change_sent(tx, work, event, seq)
+    # ContactDetails: `accept` has completed the contact and `claim` has given the session to them. What is left has been done by it too.
 
 
 def _received(tx: Tx, work: Work, event: Receipt, seq: int) -> None:

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 import omniline
-from broker.domain import Directory
+from broker.domain import Directory, LineSettings
+from broker.sealing import Sealer
 from broker.store.migrations import HEAD
 from broker.store.sqlite import connect
 from broker.web.listening import open_port
@@ -22,7 +23,9 @@ from broker.web.wiring import unlisted
 from channels.widget import demo
 from crm_bridge.routes import routes as crm_routes
 from operators.board_rest import routes as board_routes
+from operators.channels_rest import routes as channel_routes
 from operators.deeds_rest import routes as deed_routes
+from operators.files_rest import routes as file_routes
 from operators.rest import routes as people_routes
 from operators.sessions_rest import routes as session_routes
 from operators.why_rest import routes as why_routes
@@ -328,11 +331,16 @@ def test_our_package_names_are_ours_alone():
     assert omniline.foreign_packages() == {}
 
 
+SEALER = Sealer(lambda: bytes(64))
+
+
 def test_every_route_names_who_may_ask():
     """A route without an action or a reason to be open would be open by accident."""
     house = Directory({}, {}, {}, {}, {})
     routers = [
-        *people_routes(omniline.kinds(), omniline.calendars()),
+        *people_routes(omniline.calendars()),
+        *channel_routes(omniline.kinds(SEALER), SEALER, lambda _: None, lambda _: LineSettings()),
+        file_routes,
         session_routes,
         deed_routes,
         why_routes(lambda: house),

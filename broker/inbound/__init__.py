@@ -7,8 +7,9 @@ A repeat of an external id is a no-op that answers with the first one's seq. Wha
 and blocks nobody. Every input of a conversation takes the next `seq` under the conversation's lock.
 """
 
-from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, undecided
-from broker.inbound.contacts import is_banned, is_banned_at, set_banned, set_priority, set_responsible
+from broker.inbound import said
+from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, revive, undecided, where_of
+from broker.inbound.contacts import is_banned, is_banned_at, learn, set_banned, set_priority, set_responsible
 
 __all__ = [
     "Accepted",
@@ -19,9 +20,13 @@ __all__ = [
     "enter",
     "is_banned",
     "is_banned_at",
+    "learn",
     "prepare",
+    "revive",
+    "said",
     "set_banned",
     "set_priority",
     "set_responsible",
     "undecided",
+    "where_of",
 ]

@@ -9,9 +9,9 @@ from functools import partial
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
-from broker import metrics, tracing
+from broker import extras, metrics, tracing
 from broker.domain import (
     NAME_MAX,
     Author,
@@ -31,31 +31,46 @@ from broker.domain import (
 )
 from broker.errors import BadInput, NotFound
 from broker.events import (
+    AnsweredElsewhere,
+    AnsweredOutside,
     AsksCallback,
+    Changed,
     Codec,
     ContactDetails,
     ContactMessage,
+    Deleted,
     Event,
     Incoming,
+    Moved,
     Pressed,
     Rang,
     Rated,
+    Reach,
+    Reacted,
     Receipt,
     Saw,
     Told,
     Wrote,
 )
-from broker.inbound import points
+from broker.extras import Extra
+from broker.inbound import points, said
+from broker.inbound.changes import More, album_ref, as_it_is_here, changes_of
 from broker.inbound.contacts import Completed, complete, recognise
 from broker.inbound.points import Evidence, Point
 from broker.ports import Bell, Channel, Raw, Row, Tx
 from broker.store import journal
 from broker.store.sql import among, cols, insert_new, insert_row, insert_rows, over_rows, sql, update_rows, upsert
-from broker.store.tables import channel_cursors, conversations, inputs, messages
+from broker.store.tables import channel_cursors, conversations, inputs, message_refs, messages
 
 _FIND = sql(
-    select(*cols(conversations, "id contact_id session_id last_seq told_name told claimed"))
+    select(*cols(conversations, "id contact_id session_id last_seq told_name told claimed unreachable"))
     .where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
+    .with_for_update(key_share=True)
+)
+_WHERE = sql(select(*cols(conversations, "channel_id key")).where(conversations.c.id == bindparam("conversation")))
+_FIND_BY_ID = sql(
+    select(*cols(conversations, "id contact_id session_id last_seq told_name told claimed unreachable"))
+    .where(conversations.c.id == bindparam("conversation"))
     .with_for_update(key_share=True)
 )
 _LOCK = sql(
@@ -81,15 +96,28 @@ _TOLD = sql(
     .values(told_name=bindparam("new_name"), told=bindparam("kinds"))
     .where(conversations.c.id == bindparam("conversation"))
 )
-_MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text client_id fate at_us")
+_REACH = sql(update(conversations).values(unreachable=bindparam("why")).where(conversations.c.id == bindparam("conversation")))
+_TAKEN = sql(
+    select(conversations.c.id).where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
+)
+_RENAME = sql(update(conversations).values(key=bindparam("new_key")).where(conversations.c.id == bindparam("conversation")))
+_MESSAGE = insert_row(messages, "id conversation_id seq session_id kind author text client_id fate at_us extra")
 _CURSOR = upsert(channel_cursors, "channel_id cursor", "channel_id", "cursor")
 _BURY = sql(
     update(inputs)
     .values(dead=bindparam("why"))
     .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq"))
 )
+_UNBURY = sql(
+    delete(inputs).where(
+        inputs.c.origin == bindparam("origin"),
+        inputs.c.external_id == bindparam("external"),
+        inputs.c.dead.is_not(None),
+        inputs.c.conversation_id.is_(None),
+    )
+)
 _FIND_EACH = over_rows(
-    select(*cols(conversations, "channel_id key id contact_id session_id last_seq"))
+    select(*cols(conversations, "channel_id key id contact_id session_id last_seq told_name told claimed unreachable"))
     .where(among(conversations.c.channel_id, conversations.c.key))
     .order_by(conversations.c.id)
     .with_for_update(key_share=True),
@@ -97,6 +125,7 @@ _FIND_EACH = over_rows(
 )
 _INPUTS = insert_rows(inputs, "id origin external_id conversation_id seq event raw at_us")
 _MESSAGES = insert_rows(messages, "id conversation_id seq session_id kind author text client_id fate at_us")
+_REFS = insert_rows(message_refs, "channel_id ref conversation_id seq", "channel_id ref")
 _ADVANCES = update_rows(conversations, "id", "last_seq input_seq")
 _UNDECIDED = sql(
     select(conversations.c.id)
@@ -117,6 +146,7 @@ class Prepared:
     incoming: Incoming | None
     points: list[Point]
     problem: str = ""
+    """Why nobody can read it; empty, and no *incoming*: it says nothing that concerns us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +171,7 @@ class _Conversation:
     told_name: str = ""
     told: str = ""
     claimed: int = 0
+    unreachable: str = ""
 
 
 def prepare(channel: Channel, raws: Sequence[Raw], settings: LineSettings) -> list[Prepared]:
@@ -151,7 +182,11 @@ def prepare(channel: Channel, raws: Sequence[Raw], settings: LineSettings) -> li
 def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
     try:
         incoming = channel.parse(raw)
-        found = points.of_person(incoming.person, settings.region) if incoming.person.phones or incoming.person.emails else []
+        if incoming is None:
+            return Prepared(raw, None, [])
+        person = incoming.person
+        tells = person.phones or person.emails or person.vouched_phones or person.vouched_emails
+        found = points.of_person(person, settings.region) if tells else []
         if isinstance(incoming.what, Pressed):
             rating_of(incoming.what.value)
         if settings.tracker and isinstance(incoming.what, Wrote):
@@ -209,11 +244,18 @@ def _is_plain(one: Prepared) -> bool:
     incoming = one.incoming
     return (
         incoming is not None
-        and isinstance(incoming.what, Wrote)
+        and isinstance(words := incoming.what, Wrote)
         and incoming.source is None
         and not one.points
-        and not incoming.person.name
+        and not words.extra
+        and not words.answers
+        and not words.album
     )
+
+
+def _is_known(found: _Conversation | None, incoming: Incoming) -> bool:
+    """Return whether nothing is to be learnt from plain words: of whom they are, and that they are reached again."""
+    return found is not None and not found.unreachable and incoming.person.name.strip()[:NAME_MAX] in ("", found.told_name)
 
 
 def _accept_plain(
@@ -225,10 +267,11 @@ def _accept_plain(
     last: dict[ConversationId, int] = {}
     new_inputs: list[Row] = []
     new_messages: list[Row] = []
+    new_refs: list[Row] = []
     at_us = to_us(tx.now)
     for at, channel_id, prepared in asked:
         conversations = [found.get((channel_id, one.incoming.key)) for one in prepared if one.incoming]
-        if None in conversations:
+        if not all(_is_known(found, one.incoming) for found, one in zip(conversations, prepared, strict=True) if one.incoming):
             continue
         accepted[at] = []
         for one, conversation in zip(prepared, conversations, strict=True):
@@ -242,11 +285,14 @@ def _accept_plain(
             new_inputs.append((tx.new_id(), channel_id, one.raw.external_id, id_, seq, event, one.raw.body, at_us))
             session = conversation.session_id
             new_messages.append((message, id_, seq, session, _SAID, _CONTACT, words.text, words.client_id, _RECEIVED, at_us))
+            if words.ref:
+                new_refs.append((channel_id, words.ref, id_, seq))
             accepted[at].append(Accepted(id_, seq, tx.now, fresh=True))
             if begun:
                 _count(tx, channel_id, id_, seq, begun, message)
     tx.each(_INPUTS, new_inputs)
     tx.each(_MESSAGES, new_messages)
+    tx.each(_REFS, new_refs)
     tx.each(_ADVANCES, [(conversation_id, seq, seq) for conversation_id, seq in last.items()])
     for conversation_id in last:
         tx.ring(Bell.CONVERSATION, conversation_id)
@@ -257,19 +303,29 @@ def _count(tx: Tx, origin: str, conversation_id: str, seq: int, begun: int, mess
     tx.count(partial(tracing.hop, tracing.ROOT, conversation_id, seq, begun, message_id, origin=origin))
 
 
-_SAYS = Wrote | Rang | AsksCallback
+_SAYS = Wrote | Rang | AsksCallback | AnsweredOutside
 """What becomes a message."""
+_CHANGES = Changed | Deleted | Reacted
+"""What becomes of messages that are there."""
 
 
 def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     begun = tracing.begin()
     incoming = one.incoming
     if incoming is None:
-        return _dead_letter(tx, channel_id, one.raw, one.problem)
-    found = _find(tx, channel_id, incoming.key)
+        return _dead_letter(tx, channel_id, one.raw, one.problem) if one.problem else Accepted(None, None, tx.now, fresh=False)
+    found = _spoken_of(tx, channel_id, incoming.what) or _find(tx, channel_id, incoming.key)
     completed: Completed | None = None
     if found is None and isinstance(incoming.what, Pressed):
         return _dead_letter(tx, channel_id, one.raw, "a button was pressed where nothing was said")
+    if found is None and isinstance(incoming.what, Deleted | Reacted | Reach | Moved):
+        return Accepted(None, None, tx.now, fresh=False)  # of what was never said here
+    if isinstance(incoming.what, Changed | Wrote):
+        incoming = msgspec.structs.replace(incoming, what=as_it_is_here(tx, channel_id, incoming.key, incoming.what))
+    if found is not None and isinstance(incoming.what, _CHANGES | Reach | Moved | More):
+        return _accept_change(tx, channel_id, one.raw, found, incoming.what)
+    if found is not None and isinstance(incoming.what, AnsweredOutside) and said.named(tx, channel_id, incoming.what.ref):
+        return Accepted(None, None, tx.now, fresh=False)  # our own words come back
     if found is None:
         found, completed = _begin(tx, channel_id, incoming, one.points)
     seq = found.last_seq + 1
@@ -285,26 +341,101 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     if incoming.source is not None:
         tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
     if isinstance(incoming.what, _SAYS):
-        number = incoming.what.number if isinstance(incoming.what, Rang | AsksCallback) else None
-        tx.run(
-            _MESSAGE,
-            id=message_id,
-            conversation_id=found.id,
-            seq=seq,
-            session_id=found.session_id,
-            kind=(MessageKind.SAID if number is None else MessageKind.CALL).value,
-            author=Author.CONTACT.value,
-            text=incoming.what.text if isinstance(incoming.what, Wrote) else number,
-            client_id=incoming.what.client_id if isinstance(incoming.what, Wrote) else "",
-            fate=Fate.RECEIVED.value,
-            at_us=to_us(tx.now),
-        )
+        _add_message(tx, channel_id, found, incoming, message_id, seq)
+    if found.unreachable and isinstance(incoming.what, Wrote):
+        tx.run(_REACH, conversation=found.id, why="")
     if completed:
         _tell(tx, found.id, completed, seq)
     tx.ring(Bell.CONVERSATION, found.id)
     if begun:
         _count(tx, channel_id, found.id, seq, begun, message_id if isinstance(incoming.what, _SAYS) else None)
     return Accepted(found.id, seq, tx.now, fresh=True)
+
+
+def _add_message(
+    tx: Tx, channel_id: ChannelId, found: _Conversation, incoming: Incoming, message_id: MessageId, seq: int
+) -> None:
+    """Write what was said as the message *seq*, with what it is called and what is to be fetched for it."""
+    what = incoming.what
+    number = what.number if isinstance(what, Rang | AsksCallback) else None
+    words = what if isinstance(what, Wrote | AnsweredOutside) else None
+    ours = isinstance(what, AnsweredOutside)
+    extra: Extra | None = None
+    if words is not None and (words.extra or words.answers or ours):
+        extra = said.quoting(tx, channel_id, found.id, extras.limited(words.extra or Extra()), words.answers)
+        extra = msgspec.structs.replace(extra, elsewhere=ours)
+    tx.run(
+        _MESSAGE,
+        id=message_id,
+        conversation_id=found.id,
+        seq=seq,
+        session_id=found.session_id,
+        kind=(MessageKind.SAID if number is None else MessageKind.CALL).value,
+        author=(Author.OPERATOR if ours else Author.CONTACT).value,
+        text=words.text if words is not None else number,
+        client_id=what.client_id if isinstance(what, Wrote) else "",
+        fate=(Fate.SENT if ours else Fate.RECEIVED).value,
+        at_us=to_us(tx.now),
+        extra=extras.written(extra),
+    )
+    if ours:
+        journal.append(
+            tx,
+            "message",
+            "{}",
+            conversation_id=found.id,
+            seq=journal.next_seq(tx, found.id),
+            session_id=found.session_id,
+            input_seq=seq,
+            message_seq=seq,
+        )
+    if words is None:
+        return
+    if words.ref:
+        said.refer(tx, channel_id, words.ref, found.id, seq)
+    if isinstance(words, Wrote) and words.album:
+        said.refer(tx, channel_id, album_ref(incoming.key, words.album), found.id, seq)
+    if extra is not None:
+        said.await_files(tx, channel_id, found.id, seq, extra.files)
+
+
+def _accept_change(
+    tx: Tx, channel_id: ChannelId, raw: Raw, found: _Conversation, what: Changed | Deleted | Reacted | Reach | Moved | More
+) -> Accepted:
+    """Store an input that adds no message, and do what it says."""
+    seq = found.last_seq + 1
+    changes, event = changes_of(tx, channel_id, found.id, found.unreachable, what)
+    if event is None:
+        return Accepted(None, None, tx.now, fresh=False)  # of what was never said here
+    if not _store(tx, channel_id, raw, found.id, seq, event):
+        return _repeated(tx, channel_id, raw.external_id)
+    tx.run(_ADVANCE, conversation=found.id, seq=seq)
+    for there, text, extra, word in changes:
+        said.rewrite(tx, there, text, extra, word, input_seq=seq)
+    match what:
+        case Reach(why=why):
+            tx.run(_REACH, conversation=found.id, why=why)
+            _tell_reach(tx, found, why, seq)
+        case Moved(key=key):
+            # One that has begun under the new name stays beside it.
+            if tx.one(_TAKEN, channel=channel_id, key=key) is None:
+                tx.run(_RENAME, conversation=found.id, new_key=key)
+        case More(there=there, extra=extra, ref=ref):
+            if ref:
+                said.refer(tx, channel_id, ref, found.id, there.seq)
+            room = extras.FILES_MAX - len(there.extra.files)
+            said.await_files(tx, channel_id, found.id, there.seq, extra.files[: max(0, room)], len(there.extra.files))
+        case Changed():
+            there, _, now, _ = changes[0]
+            if now.files != there.extra.files:
+                said.await_files(tx, channel_id, found.id, there.seq, now.files)
+    tx.ring(Bell.CONVERSATION, found.id)
+    return Accepted(found.id, seq, tx.now, fresh=True)
+
+
+def _tell_reach(tx: Tx, found: _Conversation, why: str, input_seq: int) -> None:
+    body = msgspec.json.encode({"contact": found.contact_id, "unreachable": why}).decode()
+    journal.append(tx, "contact", body, conversation_id=found.id, seq=journal.next_seq(tx, found.id), input_seq=input_seq)
 
 
 def enter(
@@ -333,6 +464,13 @@ def bury(tx: Tx, conversation_id: ConversationId, seq: int, why: str) -> None:
     tx.ring(Bell.CONVERSATION, conversation_id)
 
 
+def revive(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
+    """Accept a payload that was a dead letter because nobody could read it, now that *one* could be. Raises NotFound when it is none."""
+    if not tx.run(_UNBURY, origin=channel_id, external=one.raw.external_id):
+        raise NotFound("there is no such dead letter; it may have been read by now")
+    return _accept(tx, channel_id, one)
+
+
 def undecided(tx: Tx, after: str = "", most: int = 1_000) -> list[ConversationId]:
     """Return conversations with inputs nobody has decided yet, by id: what the sweep wakes."""
     return [ConversationId(row[0]) for row in tx.all(_UNDECIDED, after=after, most=most)]
@@ -358,7 +496,25 @@ def _begin(tx: Tx, channel_id: ChannelId, incoming: Incoming, told: list[Point])
     # Found again rather than assumed: another process may have begun it in the same moment.
     found = _find(tx, channel_id, incoming.key)
     assert found is not None
+    if incoming.person.profile and not found.last_seq:
+        said.await_profile(tx, channel_id, found.id, incoming.person.profile)
     return found, completed
+
+
+def where_of(tx: Tx, conversation_id: ConversationId) -> tuple[ChannelId, str]:
+    """Return the conversation's channel and its name there. Raises NotFound."""
+    row = tx.one(_WHERE, conversation=conversation_id)
+    if row is None:
+        raise NotFound(f"there is no conversation {conversation_id}")
+    return ChannelId(row[0]), row[1]
+
+
+def _spoken_of(tx: Tx, channel_id: ChannelId, what: object) -> _Conversation | None:
+    """Return the conversation of the message that is changed or reacted to: a provider may not say in which topic of a chat it was."""
+    ref = what.ref if isinstance(what, Changed | Reacted) else ""
+    there = said.named(tx, channel_id, ref) if ref else None
+    row = tx.one(_FIND_BY_ID, conversation=there.conversation_id) if there is not None else None
+    return _Conversation(*row) if row else None
 
 
 def _remember_told(tx: Tx, found: _Conversation, incoming: Incoming, points: list[Point]) -> None:
@@ -383,6 +539,10 @@ def _event(incoming: Incoming, at: datetime, message_id: MessageId) -> Event:
             return Receipt(at=at, upto=upto, read=read)
         case Pressed(value=value):
             return Rated(at, *rating_of(value))
+        case AnsweredOutside():
+            return AnsweredElsewhere(at=at, message_id=message_id)
+        case Changed() | Deleted() | Reacted() | Reach() | Moved():
+            raise AssertionError("it changes what is there, and there is none")
 
 
 def _store(tx: Tx, origin: str, raw: Raw, conversation_id: ConversationId, seq: int, event: Event) -> bool:
@@ -442,4 +602,16 @@ def _tell(tx: Tx, conversation_id: ConversationId, completed: Completed, input_s
     )
 
 
-__all__ = ["Accepted", "PointKind", "Prepared", "Source", "accept", "accept_each", "bury", "enter", "prepare", "undecided"]
+__all__ = [
+    "Accepted",
+    "PointKind",
+    "Prepared",
+    "Source",
+    "accept",
+    "accept_each",
+    "bury",
+    "enter",
+    "prepare",
+    "revive",
+    "undecided",
+]

@@ -35,9 +35,10 @@ _TELEPHONES = frozenset(
 
 
 class Evidence(StrEnum):
-    """How we know that a point is this person's; only what they told of themselves recognises a known contact."""
+    """How we know that a point is this person's; only what they or their provider told of them recognises a known contact."""
 
     IDENTITY = "identity"
+    VOUCHED = "vouched"
     FORM = "form"
     MESSAGE = "message"
 
@@ -91,11 +92,28 @@ def email(written: str) -> str:
 
 
 def of_person(person: Person, region: str) -> list[Point]:
-    """Return the points that *person* told of themselves. Raises BadInput."""
-    points = [
+    """Return the points that *person* told of themselves, or their provider of them. Raises BadInput."""
+    points = _vouched(person, region)
+    points += [
         Point(PointKind.PHONE, phone(written, region), written.strip()[:NAME_MAX], Evidence.FORM) for written in person.phones
     ]
     points += [Point(PointKind.EMAIL, email(written), written.strip()[:NAME_MAX], Evidence.FORM) for written in person.emails]
+    return points
+
+
+def _vouched(person: Person, region: str) -> list[Point]:
+    """Return the points that a provider vouches for; what it means by one that cannot be read is nothing."""
+    points = []
+    for kind, read, values in (
+        # A provider leaves the sign out, and says the country code always.
+        (PointKind.PHONE, lambda one: phone(one if one.startswith("+") else f"+{one}", region), person.vouched_phones),
+        (PointKind.EMAIL, email, person.vouched_emails),
+    ):
+        for written in values:
+            try:
+                points.append(Point(kind, read(written), written.strip()[:NAME_MAX], Evidence.VOUCHED))
+            except BadInput:
+                continue
     return points
 
 

@@ -52,11 +52,13 @@ from broker.store.tables import (
     contacts,
     conversations,
     counters,
+    fetches,
     inputs,
     journal,
     leads,
     line_state,
     lines,
+    message_refs,
     messages,
     metadata,
     offers,
@@ -353,6 +355,10 @@ def _stored() -> Iterator[Check]:
 # --- stored = routed
 
 
+_UNDECIDED = ("receipt", "contact_details", "message_changed", "answered_elsewhere", "reach_changed", "reword", "take_back")
+"""Events that change messages or the contact and are no decision about a session."""
+
+
 def _routed() -> Iterator[Check]:
     decided = and_(inputs.c.seq <= conversations.c.worked_seq, inputs.c.dead.is_(None))
     yield Check(
@@ -363,8 +369,7 @@ def _routed() -> Iterator[Check]:
             .join_from(inputs, conversations, conversations.c.id == inputs.c.conversation_id)
             .where(
                 decided,
-                not_(_is("receipt")),
-                not_(_is("contact_details")),
+                *(not_(_is(event)) for event in _UNDECIDED),
                 not_(
                     exists().where(
                         journal.c.conversation_id == inputs.c.conversation_id,
@@ -427,6 +432,8 @@ def _routed() -> Iterator[Check]:
                 messages.c.seq <= conversations.c.worked_seq,
                 not_(exists().where(_same_place(inputs, messages), inputs.c.dead.is_not(None))),
                 not_(_set_aside(messages)),
+                # Who answered in the provider's own program asked nobody here.
+                not_(exists().where(_same_place(inputs, messages), _is("answered_elsewhere"))),
             )
         ),
     )
@@ -437,6 +444,22 @@ def _routed() -> Iterator[Check]:
             select(messages.c.id)
             .join_from(messages, sessions, sessions.c.id == messages.c.session_id)
             .where(sessions.c.conversation_id != messages.c.conversation_id)
+        ),
+    )
+    yield Check(
+        "messages",
+        "every message that a provider has a name for exists",
+        _query(
+            select(message_refs.c.channel_id, message_refs.c.ref).where(not_(exists().where(_same_place(messages, message_refs))))
+        ),
+    )
+    yield Check(
+        "fetches",
+        "what a message awaits of its provider is asked for",
+        _query(
+            select(messages.c.conversation_id, messages.c.seq).where(
+                messages.c.extra.like('%"ref":"%'), not_(exists().where(_same_place(fetches, messages)))
+            )
         ),
     )
     before = journal.alias("before")

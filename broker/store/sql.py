@@ -174,12 +174,13 @@ def with_rows(names: str, columns: Sequence[ColumnElement[Any]], text: str, keys
 def insert_rows(table: Table, columns: str, conflict: str = "", changes: str = "") -> RowsSql:
     """Return an INSERT of many rows with the named *columns* (space-separated), the first of them never NULL.
 
-    Where *conflict* is taken, when it is given, *changes* are set to the new values instead.
+    Where *conflict* is taken, when it is given, *changes* are set to the new values instead; none: nothing is done there.
     """
     names = columns.split()
     listed = ", ".join(names)
     sets = ", ".join(f"{name} = excluded.{name}" for name in changes.split())
-    instead = f" ON CONFLICT ({', '.join(conflict.split())}) DO UPDATE SET {sets}" if conflict else ""
+    does = f"UPDATE SET {sets}" if sets else "NOTHING"
+    instead = f" ON CONFLICT ({', '.join(conflict.split())}) DO {does}" if conflict else ""
     return with_rows(
         columns,
         cols(table, columns),

@@ -201,6 +201,7 @@ contacts = _table(
     _us("banned_us", null=True),  # since when what they write opens no session
     _us("created_us"),
     _us("changed_us"),
+    _text("avatar", default=""),  # sha256 of their picture, made anew by us; empty: none
 )
 contact_points = _table(
     "broker.inbound",
@@ -233,6 +234,7 @@ conversations = _table(
     _text("told", default=""),  # which ways to reach them they gave here: kinds, with spaces between
     _int("claimed", default=0),  # the contact is theirs by a phone or e-mail they typed, which proves nothing
     _us("created_us"),
+    _text("unreachable", default=""),  # why the customer takes our messages no more; empty: as far as is known they do
     Index("uq_conversations_key", "channel_id", "key", unique=True),
     Index("ix_conversations_contact", "contact_id"),
     Index(
@@ -264,6 +266,17 @@ channel_cursors = _table(
     Column("channel_id", _Id, ForeignKey("channels.id"), primary_key=True),
     _text("cursor"),
 )
+channel_health = _table(
+    "broker.receiving",
+    "channel_health",
+    Column("channel_id", _Id, ForeignKey("channels.id"), primary_key=True),
+    _text("state"),  # well, waiting, refused (broker.store.health)
+    _text("code", default=""),
+    _text("problem", default=""),  # in words for an administrator
+    _us("since_us"),  # when that state began
+    _us("well_us", null=True),  # when its provider was last heard
+    _us("came_us", null=True),  # when something last came from a customer, to a minute
+)
 messages = _table(
     "broker.inbound",
     "messages",
@@ -279,7 +292,33 @@ messages = _table(
     _text("fate"),
     _text("problem", default=""),  # why it failed or is in doubt, for the operator
     _us("at_us"),
+    _text("extra", null=True),  # what it has beside its words, JSON (broker.extras); null: nothing
     sqlite_with_rowid=False,
+)
+message_refs = _table(
+    "broker.inbound",
+    "message_refs",
+    Column("channel_id", _Id, ForeignKey("channels.id"), primary_key=True),
+    Column("ref", _Text, primary_key=True),  # a provider's name of a message, of an album, or of one of several it was sent as
+    _id("conversation_id", ref="conversations.id"),
+    _int("seq"),
+    sqlite_with_rowid=False,
+)
+fetches = _table(
+    "broker.fetching",
+    "fetches",
+    _id("id", primary=True),
+    _id("channel_id", ref="channels.id"),
+    _id("conversation_id", ref="conversations.id"),
+    _int("seq", null=True),  # the message whose file is awaited; null: who the customer is
+    _int("no", default=0),  # which file of it
+    _text("ref"),  # what its provider calls it
+    _int("attempt", default=0),
+    _us("due_us"),
+    _text("problem", default=""),  # why it did not come the last time
+    _us("created_us"),
+    Index("ix_fetches_due", "due_us"),
+    Index("ix_fetches_message", "conversation_id", "seq"),
 )
 pool_marks = _table(
     "broker.inbound",
@@ -303,6 +342,11 @@ files = _table(
     _int("size"),
     _id("conversation_id", null=True),
     _us("created_us"),
+    _text("kind", default="document"),  # what it is to a person (broker.extras.FileKind)
+    _text("preview", default=""),  # sha256 of a picture of it, made anew by us; empty: none can be shown
+    _int("width", default=0),
+    _int("height", default=0),
+    _id("operator_id", null=True),  # who uploaded it; null: it came from outside
     Index("ix_files_conversation", "conversation_id"),
     Index("ix_files_sha256", "sha256"),
 )
@@ -327,6 +371,8 @@ outbox = _table(
     _text("problem", default=""),
     _us("created_us"),
     _text("buttons", null=True),  # what the customer may press instead of writing, JSON (broker.ports.Button)
+    _text("does", default="send"),  # send; reword, take_back: change what was sent as the message target_seq
+    _int("target_seq", null=True),
     Index("uq_outbox_seq", "conversation_id", "seq", unique=True),
     Index(
         "ix_outbox_open",

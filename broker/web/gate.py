@@ -5,12 +5,13 @@ Raw ASGI, for HTTP alone: sockets are dispatched before this (broker.web.app).
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
 from broker.config import ConnectionLimits
-from broker.domain import SOUND_BYTES_MAX
+from broker.domain import FILE_BYTES_MAX, SOUND_BYTES_MAX
 from broker.metrics import refused_connections_total
 from broker.networks import network_of
 from broker.ports import Clock
@@ -97,20 +98,33 @@ class NoNul:
 
 
 class Upload(NamedTuple):
-    """What may be sent where addresses begin with *path*, beside JSON: at most *most* bytes of a *kind*, which *others* say as well."""
+    """What may be sent to addresses like *path*, beside JSON: at most *most* bytes of a *kind*, which *others* say as well."""
 
-    path: str
+    path: re.Pattern[str]
     kind: str
     others: frozenset[str]
     most: int
 
+    def takes(self, path: str) -> bool:
+        """Return whether it is sent to *path*."""
+        return self.path.fullmatch(path) is not None
 
-UPLOADS = (Upload("/api/v1/sounds/", "audio/wav", frozenset({"audio/x-wav", "audio/wave", "audio/vnd.wave"}), SOUND_BYTES_MAX),)
+
+UPLOADS = (
+    Upload(
+        re.compile(r"/api/v1/sounds/.*"),
+        "audio/wav",
+        frozenset({"audio/x-wav", "audio/wave", "audio/vnd.wave"}),
+        SOUND_BYTES_MAX,
+    ),
+    # As bytes of nothing in particular, whatever it is: what a file calls itself is read from its name.
+    Upload(re.compile(r"/api/v1/sessions/[^/]+/files/[^/]+"), "application/octet-stream", frozenset(), FILE_BYTES_MAX),
+)
 
 
 def _upload(scope: Scope) -> Upload | None:
     kind = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
-    return next((one for one in UPLOADS if scope["path"].startswith(one.path) and kind in (one.kind, *one.others)), None)
+    return next((one for one in UPLOADS if one.takes(scope["path"]) and kind in (one.kind, *one.others)), None)
 
 
 class BodyLimit:
@@ -165,7 +179,7 @@ class OwnPages:
                 await respond(403, sentence, "foreign_origin")(scope, receive, send)
                 return
             if not _is_json(scope) and _upload(scope) is None:
-                wanted = next((one.kind for one in UPLOADS if scope["path"].startswith(one.path)), "application/json")
+                wanted = next((one.kind for one in UPLOADS if one.takes(scope["path"])), "application/json")
                 await respond(415, f"send the body as {wanted}", "unsupported_media_type")(scope, receive, send)
                 return
         await self._app(scope, receive, send)

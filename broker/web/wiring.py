@@ -10,7 +10,7 @@ the actor to the action as such (a list is bounded by its query); what is done t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
@@ -22,9 +22,9 @@ from broker.access.cookies import token_in
 from broker.access.logins import Logins
 from broker.access.passwords import Passwords
 from broker.config import Settings
-from broker.domain import ConversationId, LineId, OperatorId, Source
+from broker.domain import Capabilities, ConversationId, LineId, OperatorId, Source
 from broker.errors import NotAuthenticated
-from broker.ports import Clock, Store, Tx
+from broker.ports import Clock, Files, Store, Tx
 from broker.store.journal import Position
 from broker.web.addresses import Addresses
 from broker.web.asgi import Scope, cookies
@@ -85,6 +85,12 @@ class Parts:
     """Return how far the readers of the journal have read that keep their place in this process alone."""
     calls_out: CallsOut | None = None
     """None: there is no telephone."""
+    kinds: Mapping[str, Capabilities] = field(default_factory=dict)
+    """What channels can, by their kind."""
+    files: Files | None = None
+    """Where files are kept; None: nowhere, in a test."""
+    show_typing: Callable[[ConversationId, str], None] = lambda *_: None
+    """Show the customer of a conversation, in a channel of the kind named, that somebody is writing to them."""
     late: Callable[[], list[str]] = list
     """Return what makes news late and keeps nobody from work, in words."""
 

@@ -47,8 +47,8 @@ class VisitorTokens:
         return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
-def load_key(path: Path) -> bytes:
-    """Return the key kept in *path*, made there when it is missing. Raises ConfigError when others may read it."""
+def load_key(path: Path, size: int = KEY_BYTES) -> bytes:
+    """Return the key kept in *path*, made there of *size* bytes when it is missing. Raises ConfigError when others may read it."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -56,7 +56,7 @@ def load_key(path: Path) -> bytes:
             raise ConfigError(f"{path} may be read by others; run: chmod 600 {path}") from None
         return path.read_bytes()
     with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(KEY_BYTES)
+        key = secrets.token_bytes(size)
         file.write(key)
         file.flush()
         os.fsync(file.fileno())

@@ -22,6 +22,7 @@ from broker.outbound import (
     GRACE_SECONDS,
     LEASE_SECONDS,
     SEND_SECONDS,
+    End,
     Sender,
     due,
     lease,
@@ -691,9 +692,9 @@ def play_sends(script: list[tuple[float, list[int], list[tuple[int, str]]]], *, 
                 )
             lost = replace(one, fence=one.fence + (end == "lost"))
             state = "sent" if end in ("lost", "seen", "twice") else end
-            ends.append((lost, state, "x" if state == "sent" else None, "why" if state == "failed" else "", 3.0))
+            ends.append(End(lost, state, "x" if state == "sent" else None, "why" if state == "failed" else "", 3.0))
             if end == "twice":  # whoever wrote it down was not told that it had been
-                ends.append((one, "queued", None, "", 0.0))
+                ends.append(End(one, "queued"))
         house.store.rung.clear()
         endings = ([ends] if ends else []) if together else [[one] for one in ends]
         marked = [one for ending in endings for one in house.store.write(partial(mark_each, ends=ending))]
@@ -718,7 +719,7 @@ def test_many_sends_cost_as_many_statements_as_one():
     for some in (conversations[:3], conversations[3:]):
         with house.store.executed() as executed:
             leased = house.store.write(partial(lease_each, asked=[(one, "test", 1, 0.0) for one in some]))
-            house.store.write(partial(mark_each, ends=[(one, "sent", "x", "", 0.0) for one in leased if one]))
+            house.store.write(partial(mark_each, ends=[End(one, "sent", "x") for one in leased if one]))
         spent.append(len(executed))
 
     assert house.states() == ["sent"] * 31
@@ -733,7 +734,7 @@ def cost_of_sends(waiting: int) -> int:
         house.say(*range(11, 11 + waiting), conversation=conversation)
     with house.store.spent() as spent:
         leased = house.store.write(partial(lease_each, asked=[(one, "test", 1, 0.0) for one in conversations]))
-        marked = house.store.write(partial(mark_each, ends=[(one, "sent", "x", "", 0.0) for one in leased if one]))
+        marked = house.store.write(partial(mark_each, ends=[End(one, "sent", "x") for one in leased if one]))
     assert marked == [True] * 3
     return spent[0]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from broker.clock import SystemClock
 from broker.domain import ChannelId, LineId, LineSettings
 from broker.errors import LeaseLost, StoreBusy, Unavailable
 from broker.leases import Run, free
@@ -121,7 +122,7 @@ async def _stored(store: Any, channel: ChannelId) -> tuple[list[str], str | None
 
 def receivers(store: Any, *channels: Channel, once: Any = _alone) -> Receivers:
     """Return the receivers of *channels*."""
-    return Receivers(store, once, lambda: {one.id: one for one in channels}, lambda _: SETTINGS, _at_once)
+    return Receivers(store, once, lambda: {one.id: one for one in channels}, lambda _: SETTINGS, SystemClock(), _at_once)
 
 
 def test_everything_is_stored_before_it_is_confirmed(tmp_path: Path):
@@ -179,7 +180,7 @@ def test_who_lost_the_lease_stores_nothing_more(tmp_path: Path):
             def fence(tx: Tx) -> None:
                 nonlocal stored
                 stored += 1
-                if stored > 2:
+                if stored > 3:  # two deliveries, and that the provider was heard
                     raise LeaseLost(name)
 
             with suppress(LeaseLost):
@@ -202,7 +203,7 @@ def test_channels_come_and_go_with_the_settings(tmp_path: Path):
         here: dict[ChannelId, Channel] = {}
         never = FakeChannel(ChannelId("never"), provider.line_id)
         here[never.id] = never
-        asked = Receivers(store, _alone, lambda: here, lambda _: SETTINGS, _at_once)
+        asked = Receivers(store, _alone, lambda: here, lambda _: SETTINGS, SystemClock(), _at_once)
         running = asyncio.create_task(asked.run())
         await asyncio.sleep(0)
         assert provider.asked == []

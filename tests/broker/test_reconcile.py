@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from broker.access.authorize import Actor
-from broker.domain import LoadKind, OperatorId, PresenceState, Role, Source, to_us
-from broker.events import Consult, Resume, Transfer
+from broker.domain import ChannelId, LoadKind, OperatorId, Person, PresenceState, Role, Source, to_us
+from broker.events import Consult, Incoming, Resume, Transfer, Wrote
+from broker.extras import Attachment, Extra, FileKind
+from broker.inbound import Prepared, accept
 from broker.leases import free
+from broker.ports import Raw
+from broker.store import health
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
 from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes, secrets
@@ -22,7 +26,7 @@ from crm_bridge.reader import Reader
 from operators import deeds, pins, reviews, sounds
 from routing.clockwork import keep_time
 from tests.crm_bridge.house import House
-from tests.support.channels import PUSH, STREAM, Fault
+from tests.support.channels import PUSH, STREAM, FakeChannel, Fault
 from tests.support.clock import NOON
 from tests.support.house import load_house
 from tests.support.store import MemoryStore
@@ -37,7 +41,10 @@ UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "sounds": (lambda row: True, "an administrator may delete one; a line that names it says so when a caller is to hear it"),
     "leases": (lambda row: True, "whoever holds it takes it again"),
     "consoles": (lambda row: True, "an open console says so again"),
-    "files": (lambda row: True, "no message points at a file yet"),
+    "files": (lambda row: True, "a message that has one says that it is gone when it is opened"),
+    "message_refs": (lambda row: True, "a later change of that message finds nothing here, and is let go"),
+    "journal": (lambda row: row["kind"] == "channel", "it wakes screens; how the channel is stands in its own row"),
+    "channel_health": (lambda row: True, "told again when its provider is asked the next time"),
     "inputs": (lambda row: row["conversation_id"] is None, "an unreadable payload is known to nobody but its own row"),
     "contact_points": (
         lambda row: row["value"] in ("v1", "v2"),
@@ -64,6 +71,7 @@ def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
         while asyncio.run(reader.step()):
             pass
 
+    _picture(house, bot)
     source = Source("https://shop.example/", "Shop", "https://search.example/", {"utm_source": "ads"})
     # Offered, taken, answered, whispered about, closed, reopened, closed again, frozen; a lead and a transcript.
     first = house.say(site, "v1", "hello, 8 912 345-67-89 or ann@example.com", source=source)
@@ -125,7 +133,7 @@ def busy_house(store: type[MemoryStore] = MemoryStore) -> House:
     house.decide()
     _together(house, busy[0], bob, ann)
     house.say(site, "v20", "not routed yet")
-    _furnish(house, ann, first)
+    _furnish(house, ann, first, bot.id)
     return house
 
 
@@ -147,7 +155,15 @@ def _together(house: House, conversation: str, holder: OperatorId, colleague: Op
         house.do(lambda tx, stars=stars: reviews.put(tx, supervisor, session, stars, "so so"))  # type: ignore[misc]
 
 
-def _furnish(house: House, operator: str, conversation: str) -> None:
+def _picture(house: House, bot: FakeChannel) -> None:
+    """Receive a picture that its provider has not given yet."""
+    picture = Extra(files=(Attachment(FileKind.PHOTO, ref="photo-1"),))
+    incoming = Incoming("u3", Person("u3"), Wrote("look", ref="u3:1", extra=picture))
+    house.do(lambda tx: accept(tx, bot.id, [Prepared(Raw("picture-1", b"{}"), incoming, [])]))
+    house.settle()
+
+
+def _furnish(house: House, operator: str, conversation: str, bot: ChannelId) -> None:
     """Write rows of the tables that the core does not write."""
     now_us = to_us(NOON)
     login = insert_row(logins, "token_hash operator_id created_us seen_us ends_us")
@@ -165,6 +181,7 @@ def _furnish(house: House, operator: str, conversation: str) -> None:
         tx.run(lease, name="timers", holder="p1", token=1, until_us=now_us)
         tx.run(console, operator_id=operator, process_id="p1")
         sounds.put(tx, "jazz", b"RIFF", 500, music=True)
+        health.note(tx, bot, "waiting", problem="it does not answer")
         tx.run(secret, name="visitors", value=b"k" * 32)
         tx.run(
             file, id=tx.new_id(), sha256="1" * 64, name="a.png", media_type="image/png", size=1,

@@ -134,7 +134,7 @@ class _Channel:
     def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
         return self._inner.receive(cursor)
 
-    def parse(self, raw: Raw) -> Incoming:
+    def parse(self, raw: Raw) -> Incoming | None:
         return self._inner.parse(raw)
 
     async def send(self, outbound: Outbound) -> str:

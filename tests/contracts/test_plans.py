@@ -19,7 +19,7 @@ from tests.support.plans import postgres_scans, sqlite_scans, statements
 ASKED_OF_ALL = ("broker.store.reconcile", "broker.store.moving")
 """They read the whole house: the one plans for it (`patient`), the other walks every table from its beginning to its end."""
 SMALL = {
-    *("lines", "channels", "operators", "seats", "presence", "budgets", "line_state", "sounds"),
+    *("lines", "channels", "operators", "seats", "presence", "budgets", "line_state", "sounds", "channel_health"),
     *("consoles", "session_members", "logins", "login_failures"),
     *("readers", "processes", "leases", "pool_marks"),
 }

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from broker.domain import Capabilities, Delivered, LoadKind, Role
+from broker.domain import Capabilities, Delivered, LineSettings, LoadKind, Role
 from broker.errors import BadInput
 from broker.ports import ChannelKind
+from broker.sealing import Sealer
+from operators.channels_rest import routes as channel_routes
+from operators.files_rest import routes as file_routes
 from operators.rest import routes
 from operators.sounds_rest import routes as sound_routes
 from routing.hours_rest import routes as hours_routes
@@ -27,6 +30,8 @@ def _check(given: Any) -> dict[str, Any]:
 
 KINDS = {"fake": ChannelKind("fake", Capabilities(Delivered.PUSH, LoadKind.CHAT, idempotent=True, reaches_absent=True), _check)}
 CALENDARS = WorldCalendars()
+SEALER = Sealer(lambda: bytes(64))
+CHANNEL_ROUTES = channel_routes(KINDS, SEALER, lambda _: None, lambda _: LineSettings())
 
 
 @dataclass
@@ -49,7 +54,7 @@ class Office:
 @pytest.fixture
 def office(tmp_path):
     """Return an office where everybody is logged in."""
-    site = Site(tmp_path, routes=[*routes(KINDS, CALENDARS), sound_routes, hours_routes])
+    site = Site(tmp_path, routes=[*routes(CALENDARS), *CHANNEL_ROUTES, file_routes, sound_routes, hours_routes])
     made = Office(site, {}, {})
     for role in Role:
         made.ids[role] = site.person(role.value, role)

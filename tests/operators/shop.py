@@ -208,7 +208,7 @@ def open_shop(folder: Path, *, with_telephone: bool = True) -> Shop:
         deed_routes,
         why_routes(settings),
         board_routes(settings, lambda operator, _: operator not in off_shift),
-        *people_routes({}, WorldCalendars()),
+        *people_routes(WorldCalendars()),
     ]
     phones: dict[ChannelId, PhoneChannel] = {}
     calls_out = CallsOut(settings, phones.get) if with_telephone else None

@@ -55,6 +55,7 @@ def test_every_refusal_has_its_status():
         "no_line",
         "bad_time",
         "past",
+        "no_file",
     }
     assert of_the_request == statuses.pop(BadInput)
     assert {"unavailable"} == statuses.pop(StoreBusy)

@@ -14,7 +14,7 @@ from broker.store.tables import inputs
 from broker.web.wiring import listed, unlisted
 from operators import people, presence
 from operators.rest import routes
-from tests.operators.conftest import CALENDARS, KINDS
+from tests.operators.conftest import CALENDARS, CHANNEL_ROUTES
 from tests.support.site import PASSWORD
 
 NOBODY = "01900000-0000-7000-8000-ffffffffffff"
@@ -38,12 +38,15 @@ ROLES = {
     "POST /api/v1/channels": ADMIN,
     "GET /api/v1/channels/{channel_id}": ABOVE,
     "PATCH /api/v1/channels/{channel_id}": ADMIN,
+    "POST /api/v1/channels/probe": ADMIN,
     "GET /api/v1/dead-letters": ADMIN,
+    "GET /api/v1/dead-letters/{letter_id}/raw": ADMIN,
+    "POST /api/v1/dead-letters/{letter_id}/replay": ADMIN,
 }
 
 
 def _routes():
-    return [route for router in routes(KINDS, CALENDARS) for route in router.routes if isinstance(route, APIRoute)]
+    return [route for router in [*routes(CALENDARS), *CHANNEL_ROUTES] for route in router.routes if isinstance(route, APIRoute)]
 
 
 def _names():
@@ -51,7 +54,12 @@ def _names():
 
 
 def _fill(path):
-    return path.replace("{operator_id}", NOBODY).replace("{line_id}", NOBODY).replace("{channel_id}", NOBODY)
+    return (
+        path.replace("{operator_id}", NOBODY)
+        .replace("{line_id}", NOBODY)
+        .replace("{channel_id}", NOBODY)
+        .replace("{letter_id}", NOBODY)
+    )
 
 
 def test_every_route_says_who_may():

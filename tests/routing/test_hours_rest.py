@@ -37,7 +37,7 @@ class Office:
     """A line `shop` in which the operator sits, and one logged-in person of each role. It is Monday, 15:00 in Moscow."""
 
     def __init__(self, folder):
-        self.site = Site(folder, routes=[*people_routes({}, WorldCalendars()), routes])
+        self.site = Site(folder, routes=[*people_routes(WorldCalendars()), routes])
         self.ids, self.browsers = {}, {}
         for role in Role:
             self.ids[role] = self.site.person(role.value, role)

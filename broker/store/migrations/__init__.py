@@ -3,7 +3,7 @@
 `CHAIN` lists the revisions in order; its last is what this version needs. A test holds it to the files and to the tables.
 """
 
-CHAIN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+CHAIN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 HEAD = CHAIN[-1]
 OLDEST = HEAD
 """The schema that the oldest code needs which goes on with HEAD's: that of the release before, whose processes run on while the new ones

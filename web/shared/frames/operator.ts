@@ -18,8 +18,12 @@ export interface Do {
   t: "do";
   id: string;
   session: string;
-  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start" | "hold" | "resume" | "consult" | "listen" | "settle";
-  /** For reply, note and start: 1..8,000 characters after trimming. With transfer and assign it is a note to whoever is next. Default: "". */
+  verb: "take" | "decline" | "reply" | "note" | "close" | "transfer" | "assign" | "invite" | "join" | "leave" | "take_over" | "spam" | "snooze" | "start" | "hold" | "resume" | "consult" | "listen" | "settle" | "reword" | "take_back";
+  /**
+   * For reply, note, start and reword: 1..8,000 characters after trimming; of a reply none where it has files.
+   *
+   * With transfer and assign it is a note to whoever is next. Default: "".
+   */
   text?: string;
   /** For close. Default: "". */
   outcome?: string;
@@ -35,6 +39,14 @@ export interface Do {
   number?: string;
   /** For listen: nobody hears the supervisor, the operator does, both do. Default: "listen". */
   how?: "listen" | "whisper" | "barge";
+  /** For reply: ids of files uploaded for the session before. Default: []. */
+  files?: string[];
+  /** For reply: the seq of the message that it answers; 0: none. Default: 0. */
+  answers?: number;
+  /** For reply: with a button by which the customer tells their phone. Default: false. */
+  asks_phone?: boolean;
+  /** For reword and take_back: the seq of an operator's message that was sent. Default: 0. */
+  message?: number;
 }
 
 /** Show the session's thread and send its updates from now on; one is open at a time on a socket. */
@@ -108,10 +120,12 @@ export interface Shown {
   operator?: string;
   /** The id of the `do` frame that wrote it, for the console's own pending copy. Default: "". */
   command?: string;
-  /** Why it failed or is in doubt. Default: "". */
+  /** Why it failed or is in doubt; of one that was changed since: why its customer still has it as it was. Default: "". */
   problem?: string;
   /** Default: "". */
   session?: string;
+  /** What it has beside its words; a provider's own names of things are left out. Default: null. */
+  extra?: Extra | null;
 }
 
 /** What a card says of a call. Times are epoch milliseconds; 0 where there is none. */
@@ -196,6 +210,8 @@ export interface Card {
   priority?: number;
   /** Of a call. Default: null. */
   talk?: Talk | null;
+  /** What the last message is when it has no words: a kind of file, `place`, `contact`, or a provider's word for something else. Default: "". */
+  last_what?: string;
 }
 
 /** A way to reach a contact: kind `phone`, `email` or `channel`; *evidence* `form`, `message` or `identity`. */
@@ -243,6 +259,12 @@ export interface Contact {
   earlier?: Card[];
   /** Default: []. */
   leads?: Record<string, string>[];
+  /** There is a picture of them at /api/v1/contacts/{id}/avatar. Default: false. */
+  avatar?: boolean;
+  /** Why they take our messages in this conversation no more: blocked, denied, left. Default: "". */
+  unreachable?: string;
+  /** The word in the link by which they came. Default: "". */
+  start?: string;
 }
 
 /** Who is logged in on this socket. */
@@ -267,6 +289,22 @@ export interface Me {
 export interface CallLine {
   id: string;
   name: string;
+}
+
+/** What channels of a kind can. */
+export interface ChannelCan {
+  kind: string;
+  text_max: number;
+  /** Bytes of the largest file; 0: none are taken. Default: 0. */
+  files_max?: number;
+  /** Default: false. */
+  quotes?: boolean;
+  /** Default: false. */
+  edits?: boolean;
+  /** Default: false. */
+  deletes?: boolean;
+  /** Default: false. */
+  asks_phone?: boolean;
 }
 
 /** Another person of the house. */
@@ -303,6 +341,8 @@ export interface Snapshot {
   pinned?: Card[];
   /** Lines of mine from which customers can be called, by name; none: I can call nobody. Default: []. */
   calls_from?: CallLine[];
+  /** By kind. Default: []. */
+  channels?: ChannelCan[];
 }
 
 /** What was missed follows as updates; nothing on screen need be thrown away. *now*: as in a snapshot. */
@@ -362,6 +402,8 @@ export interface Update {
   alert?: Alert | null;
   /** All my pins, when they changed. Default: null. */
   pins?: string[] | null;
+  /** To administrators: the id of a channel whose provider lets us in no more, or again; how it is is asked for over REST. Default: "". */
+  channel?: string;
 }
 
 /** News in the order it happened. */
