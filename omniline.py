@@ -66,6 +66,8 @@ OWN_PACKAGES = ("broker", "channels", "routing", "operators", "crm_bridge")
 SEND_DRAIN_SECONDS = 25.0
 LEAVE_SECONDS = 5.0
 """How long the end of a process waits for the database to hear of it."""
+CONTACT_TYPES = b'{"who":"contact"}'
+"""What consoles are told when a customer is writing (operators.typists)."""
 TYPING_SECONDS = 4.0
 """How often a customer is shown that somebody writes: providers show it for five seconds."""
 RING_SECONDS = 2.0
@@ -893,7 +895,14 @@ class Process:
     async def _receive(self) -> None:
         from broker.receiving import Receivers
 
-        receivers = Receivers(self.store, self._once, lambda: self.channels, self._line_settings, self.clock)
+        receivers = Receivers(
+            self.store,
+            self._once,
+            lambda: self.channels,
+            self._line_settings,
+            self.clock,
+            on_typing=lambda conversation: self.transport.tell(f"typing:{conversation}", CONTACT_TYPES),
+        )
         stop = self.directory.on_change(receivers.settings_changed)
         try:
             await receivers.run()

@@ -482,6 +482,8 @@ class Wrote(msgspec.Struct, frozen=True):
     """The ref of the message that it answers."""
     album: str = ""
     """The provider's name of several payloads that are one message: what comes after the first is added to it."""
+    recalled: bool = False
+    """It was asked for afterwards, where something may have been missed: by its ref it may be here already."""
 
 
 class AnsweredOutside(msgspec.Struct, frozen=True):
@@ -546,10 +548,11 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Saw(msgspec.Struct, frozen=True):
-    """Receipt of everything up to *upto*."""
+    """Receipt of everything up to the message *upto*, or up to the one that its provider calls *ref*."""
 
-    upto: int
+    upto: int = 0
     read: bool = False
+    ref: str = ""
 
 
 class Pressed(msgspec.Struct, frozen=True):

@@ -188,6 +188,8 @@ class Delivery:
     raws: tuple[Raw, ...]
     cursor: str | None = None
     ack: Callable[[], Awaitable[None]] | None = None
+    typing: tuple[str, ...] = ()
+    """Conversations whose customer is writing just now: told, and kept by nobody."""
 
 
 @dataclass(frozen=True, slots=True)

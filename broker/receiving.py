@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy import bindparam, select
 
 from broker import metrics
-from broker.domain import ChannelId, LineSettings
+from broker.domain import ChannelId, ConversationId, LineSettings
 from broker.errors import AccessLost, LeaseLost, StoreError, Unavailable
-from broker.inbound import Prepared, accept, prepare
+from broker.inbound import Prepared, accept, conversation_of, prepare
 from broker.leases import Fence, Run
 from broker.ports import Channel, Clock, Delivery, Store, Tx
 from broker.store import health
@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
 """Between two tries to store a delivery."""
 BACKOFF_MAX_SECONDS = 60.0
+CALM_SECONDS = 45.0
+"""Without another refusal, before a channel that was refused is well again."""
 WELL_SECONDS = 60.0
 """How often it is written down that a channel is well."""
 
@@ -60,9 +62,11 @@ class Receivers:
         settings_of: Callable[[Channel], LineSettings],
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_typing: Callable[[ConversationId], None] = lambda _: None,
     ) -> None:
         """*channels* are those that are switched on; the same object stands for a channel while nothing of it changes."""
         self._clock = clock
+        self._on_typing = on_typing
         self._store = store
         self._once = once
         self._channels = channels
@@ -122,6 +126,8 @@ class Receivers:
                     if delivery.raws or delivery.cursor is not None:
                         await self._accept(channel, delivery, fence)
                     await said.well(came=bool(delivery.raws))
+                    for key in delivery.typing:
+                        await self._tell_typing(channel.id, key)
                     failures = 0
                 wait = RETRY_SECONDS
             except LeaseLost:
@@ -156,6 +162,11 @@ class Receivers:
         if delivery.ack is not None:
             await delivery.ack()
 
+    async def _tell_typing(self, channel_id: ChannelId, key: str) -> None:
+        conversation_id = await self._store.read(lambda tx: conversation_of(tx, channel_id, key))
+        if conversation_id is not None:
+            self._on_typing(conversation_id)
+
     @staticmethod
     def _back_off(error: Exception, failures: int) -> float:
         if isinstance(error, Unavailable) and error.retry_after is not None:
@@ -174,11 +185,13 @@ class _Said:
         self._last: tuple[str, str] | None = None
         self._until = 0.0
         self._came_until = 0.0
+        self._calm_at = 0.0
+        """Not before is it said to be well again: of two programs that take the same bot's messages each has its turn."""
 
     async def well(self, *, came: bool) -> None:
         """Write down that the provider was heard; *came*: and gave something."""
         now = self._clock.monotonic()
-        if self._last == ("well", "") and now < (self._came_until if came else self._until):
+        if now < self._calm_at or (self._last == ("well", "") and now < (self._came_until if came else self._until)):
             return
         await self._note("well", came=came)
         self._until = now + WELL_SECONDS
@@ -188,6 +201,8 @@ class _Said:
     async def unwell(self, error: Unavailable) -> None:
         """Write down why the provider gives nothing."""
         code = error.code if isinstance(error, AccessLost) else ""
+        if isinstance(error, AccessLost):
+            self._calm_at = self._clock.monotonic() + CALM_SECONDS
         await self._note("refused" if isinstance(error, AccessLost) else "waiting", code, str(error))
 
     async def _note(self, state: str, code: str = "", problem: str = "", *, came: bool = False) -> None:

@@ -282,6 +282,16 @@ class Point(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a phone: in E.164, as it is called."""
 
 
+class Alike(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another contact who may be the same person: what *kind* of address both have, and how that came (*evidence*)."""
+
+    id: str
+    name: str
+    kind: str
+    value: str
+    evidence: str = ""
+
+
 class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
     """The card of a person beside a thread."""
 
@@ -309,6 +319,8 @@ class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why they take our messages in this conversation no more: blocked, denied, left."""
     start: str = ""
     """The word in the link by which they came."""
+    alike: tuple[Alike, ...] = ()
+    """Who may be the same person, at most 5."""
 
 
 class Me(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -285,6 +285,23 @@ async def change_contact(
     return _contact(await store.read(lambda tx: threads.contact(tx, actor, str(contact_id), known)))
 
 
+@routes.post("/contacts/{contact_id}/duplicates/{other_id}/join", tags=["contacts"])
+async def join_contacts(
+    contact_id: UUID, other_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CONTACTS)]
+) -> ContactOut:
+    """Let two contacts be one person: the one known longer has everything from now on, and is answered."""
+    kept = await store.write(lambda tx: contacts.join(tx, actor, str(contact_id), str(other_id)))
+    return _contact(await store.read(lambda tx: threads.contact(tx, actor, kept, directory.load(tx))))
+
+
+@routes.delete("/contacts/{contact_id}/duplicates/{other_id}", status_code=204, tags=["contacts"])
+async def part_contacts(
+    contact_id: UUID, other_id: UUID, store: StoreOf, actor: Annotated[Actor, May(Action.CHANGE_CONTACTS)]
+) -> None:
+    """Remember that two contacts are two people, whatever both wrote."""
+    await store.write(lambda tx: contacts.part(tx, actor, str(contact_id), str(other_id)))
+
+
 # --- what is in doubt
 
 

@@ -14,16 +14,17 @@ from broker.errors import NotFound
 from broker.extras import Extra
 from broker.ports import Row, Tx
 from broker.store.sql import cols, page, sql
-from broker.store.tables import channels, contact_points, contacts, conversations, leads, messages, sessions
+from broker.store.tables import channels, contact_points, contacts, conversations, duplicates, leads, messages, sessions
 from operators import cards
 from operators.audience import may_see
 from operators.cards import Watched
-from operators.frames import Contact, Point, Shown
+from operators.frames import Alike, Contact, Point, Shown
 
 PAGE = 100
 POINTS_MAX = 50
 EARLIER_MAX = 10
 LEADS_MAX = 10
+ALIKE_MAX = 5
 
 SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id extra"
 _BEFORE = page(
@@ -57,6 +58,18 @@ _OF_CONTACT = sql(
     .where(conversations.c.contact_id == bindparam("contact"))
     .order_by(sessions.c.opened_us.desc(), sessions.c.id.desc())
     .limit(4 * EARLIER_MAX)
+)
+_open = duplicates.c.dismissed_us.is_(None)
+_ALIKE = select(contacts.c.id, contacts.c.name, *cols(duplicates, "kind value evidence"))
+_SUSPECTS = sql(
+    _ALIKE.join_from(duplicates, contacts, contacts.c.id == duplicates.c.other_id)
+    .where(duplicates.c.contact_id == bindparam("contact"), _open, contacts.c.merged_into.is_(None))
+    .limit(20)
+)
+_SUSPECTED = sql(
+    _ALIKE.join_from(duplicates, contacts, contacts.c.id == duplicates.c.contact_id)
+    .where(duplicates.c.other_id == bindparam("contact"), _open, contacts.c.merged_into.is_(None))
+    .limit(20)
 )
 _LEADS = sql(
     select(*cols(leads, "id title stage"))
@@ -173,6 +186,7 @@ def contact(tx: Tx, actor: Actor, contact_id: str, directory: Directory, watched
         avatar=bool(found.avatar),
         unreachable=unreachable,
         start=came_by.start,
+        alike=_alike(tx, actor, found.id),
         leads=tuple({"id": lead, "title": title, "stage": stage} for lead, title, stage in tx.all(_LEADS, contact=found.id)),
     )
 
@@ -201,6 +215,16 @@ def _point(kind: str, value: str, written: str, evidence: str, channel: str | No
         return Point(kind, written or value, evidence, number=value if kind == PointKind.PHONE.value else "")
     # An identity is its adapter's word and says nothing to a person, unless it has another form for them.
     return Point(kind, written if written != value else "", evidence, channel, channel_name or "")
+
+
+def _alike(tx: Tx, actor: Actor, contact_id: str) -> tuple[Alike, ...]:
+    """Return who may be the same person, of those *actor* has to do with."""
+    found: dict[str, Alike] = {}
+    rows = [*tx.all(_SUSPECTS, contact=contact_id), *tx.all(_SUSPECTED, contact=contact_id)]
+    for other, name, kind, value, evidence in rows:
+        if other not in found and other != contact_id and (actor.lines is None or _sessions(tx, actor, other)):
+            found[other] = Alike(other, name, kind, value, evidence)
+    return tuple(found.values())[:ALIKE_MAX]
 
 
 def _conversation(tx: Tx, watched: Watched | None) -> tuple[Source, str]:

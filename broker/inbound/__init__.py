@@ -8,8 +8,20 @@ and blocks nobody. Every input of a conversation takes the next `seq` under the 
 """
 
 from broker.inbound import said
-from broker.inbound.accept import Accepted, Prepared, accept, accept_each, bury, enter, prepare, revive, undecided, where_of
-from broker.inbound.contacts import is_banned, is_banned_at, learn, set_banned, set_priority, set_responsible
+from broker.inbound.accept import (
+    Accepted,
+    Prepared,
+    accept,
+    accept_each,
+    bury,
+    conversation_of,
+    enter,
+    prepare,
+    revive,
+    undecided,
+    where_of,
+)
+from broker.inbound.contacts import is_banned, is_banned_at, join, learn, part, set_banned, set_priority, set_responsible
 
 __all__ = [
     "Accepted",
@@ -17,10 +29,13 @@ __all__ = [
     "accept",
     "accept_each",
     "bury",
+    "conversation_of",
     "enter",
     "is_banned",
     "is_banned_at",
+    "join",
     "learn",
+    "part",
     "prepare",
     "revive",
     "said",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -108,6 +108,9 @@ _BURY = sql(
     .values(dead=bindparam("why"))
     .where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq"))
 )
+_REPEATED = over_rows(
+    select(inputs.c.external_id).where(among(inputs.c.origin, inputs.c.external_id)), cols(inputs, "origin external_id")
+)
 _UNBURY = sql(
     delete(inputs).where(
         inputs.c.origin == bindparam("origin"),
@@ -191,6 +194,8 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
             rating_of(incoming.what.value)
         if settings.tracker and isinstance(incoming.what, Wrote):
             found = found + points.in_text(incoming.what.text, settings.region)
+            if incoming.what.extra is not None and incoming.what.extra.shared is not None:
+                found = found + points.in_text(incoming.what.extra.shared.phone, settings.region)
     except BadInput as error:
         return Prepared(raw, None, [], str(error))
     except Exception as error:  # an adapter's parser met what its author did not foresee: kept, counted, and nobody waits for it
@@ -212,11 +217,45 @@ def rating_of(pressed: str) -> tuple[Rating, SessionId | None]:
 
 def accept(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared], cursor: str | None = None) -> list[Accepted]:
     """Store a delivery of a channel: all of it and the cursor that confirms it, or nothing."""
-    if len(prepared) > 1 and tx.shared:
-        _find_each(tx, [(channel_id, prepared)])
-    accepted = [_accept(tx, channel_id, one) for one in prepared]
+    accepted = _accept_many(tx, channel_id, prepared) if len(prepared) > 1 else [_accept(tx, channel_id, one) for one in prepared]
     if cursor is not None:
         tx.run(_CURSOR, channel_id=channel_id, cursor=cursor)
+    return accepted
+
+
+def _accept_many(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared]) -> list[Accepted]:
+    """Store a delivery in its order; what is nothing but words, one after another, with a few statements for all of it."""
+    found = _find_each(tx, [(channel_id, prepared)])
+    seen = {id_ for (id_,) in tx.each(_REPEATED, [(channel_id, one.raw.external_id) for one in prepared])}
+    accepted: list[Accepted] = []
+    words: list[Prepared] = []
+
+    def say() -> None:
+        if words:
+            accepted.extend(_accept_plain(tx, [(0, channel_id, words)], found)[0])
+            for one in accepted[-len(words) :]:
+                assert one.conversation_id is not None
+                last[one.conversation_id] = one.seq or 0
+            for key, known in found.items():
+                if (seq := last.get(known.id)) is not None and seq != known.last_seq:
+                    found[key] = replace(known, last_seq=seq)
+            words.clear()
+
+    last: dict[ConversationId, int] = {}
+    for one in prepared:
+        incoming = one.incoming
+        place = (channel_id, incoming.key if incoming is not None else "")
+        fresh = one.raw.external_id not in seen
+        seen.add(one.raw.external_id)
+        if fresh and incoming is not None and _is_plain(one) and _is_known(found.get(place), incoming):
+            words.append(one)
+            continue
+        say()
+        accepted.append(_accept(tx, channel_id, one))
+        if incoming is not None and (now := _find(tx, channel_id, incoming.key)) is not None:
+            found[place] = now
+            last.pop(now.id, None)
+    say()
     return accepted
 
 
@@ -248,6 +287,7 @@ def _is_plain(one: Prepared) -> bool:
         and incoming.source is None
         and not one.points
         and not words.extra
+        and not words.recalled
         and not words.answers
         and not words.album
     )
@@ -324,8 +364,13 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         incoming = msgspec.structs.replace(incoming, what=as_it_is_here(tx, channel_id, incoming.key, incoming.what))
     if found is not None and isinstance(incoming.what, _CHANGES | Reach | Moved | More):
         return _accept_change(tx, channel_id, one.raw, found, incoming.what)
-    if found is not None and isinstance(incoming.what, AnsweredOutside) and said.named(tx, channel_id, incoming.what.ref):
-        return Accepted(None, None, tx.now, fresh=False)  # our own words come back
+    if found is not None and _is_here(tx, channel_id, incoming.what):
+        return Accepted(None, None, tx.now, fresh=False)  # our own words come back, or what we had is told again
+    if isinstance(incoming.what, Saw) and incoming.what.ref:
+        there = said.named(tx, channel_id, incoming.what.ref)
+        if found is None or there is None or there.conversation_id != found.id:
+            return Accepted(None, None, tx.now, fresh=False)  # of what was never said here
+        incoming = msgspec.structs.replace(incoming, what=Saw(there.seq, incoming.what.read))
     if found is None:
         found, completed = _begin(tx, channel_id, incoming, one.points)
     seq = found.last_seq + 1
@@ -507,6 +552,17 @@ def where_of(tx: Tx, conversation_id: ConversationId) -> tuple[ChannelId, str]:
     if row is None:
         raise NotFound(f"there is no conversation {conversation_id}")
     return ChannelId(row[0]), row[1]
+
+
+def _is_here(tx: Tx, channel_id: ChannelId, what: object) -> bool:
+    ref = what.ref if isinstance(what, AnsweredOutside) or (isinstance(what, Wrote) and what.recalled) else ""
+    return bool(ref) and said.named(tx, channel_id, ref) is not None
+
+
+def conversation_of(tx: Tx, channel_id: ChannelId, key: str) -> ConversationId | None:
+    """Return the conversation that the channel calls *key*."""
+    row = tx.one(_TAKEN, channel=channel_id, key=key)
+    return ConversationId(row[0]) if row else None
 
 
 def _spoken_of(tx: Tx, channel_id: ChannelId, what: object) -> _Conversation | None:

@@ -22,13 +22,39 @@ from broker.inbound.points import Evidence, Point
 from broker.ports import Profile, Tx
 from broker.store import journal
 from broker.store.sql import cols, insert_new, insert_row, sql
-from broker.store.tables import contact_points, contacts, conversations
+from broker.store.tables import contact_points, contacts, conversations, duplicates
 
 _OWNER = sql(
     select(contact_points.c.contact_id).where(
         contact_points.c.kind == bindparam("kind"),
         contact_points.c.scope == bindparam("scope"),
         contact_points.c.value == bindparam("value"),
+    )
+)
+_OWNER_BY = sql(
+    select(contact_points.c.contact_id, contact_points.c.evidence).where(
+        contact_points.c.kind == bindparam("kind"), contact_points.c.scope == "", contact_points.c.value == bindparam("value")
+    )
+)
+_VOUCH = sql(
+    update(contact_points)
+    .values(evidence=Evidence.VOUCHED.value)
+    .where(contact_points.c.kind == bindparam("kind"), contact_points.c.scope == "", contact_points.c.value == bindparam("value"))
+)
+_TAKE_OVER = sql(
+    update(contact_points)
+    .values(contact_id=bindparam("contact"), evidence=Evidence.VOUCHED.value)
+    .where(contact_points.c.kind == bindparam("kind"), contact_points.c.scope == "", contact_points.c.value == bindparam("value"))
+)
+_SUSPECT = insert_new(duplicates, "contact_id other_id kind value evidence at_us", "contact_id other_id kind value")
+_PART = sql(delete(duplicates).where(duplicates.c.contact_id == bindparam("one"), duplicates.c.other_id == bindparam("other")))
+_DISMISS = sql(
+    update(duplicates)
+    .values(dismissed_us=bindparam("now_us"))
+    .where(
+        duplicates.c.contact_id == bindparam("one"),
+        duplicates.c.other_id == bindparam("other"),
+        duplicates.c.dismissed_us.is_(None),
     )
 )
 _POINT = insert_new(contact_points, "id contact_id kind scope value written evidence created_us", "kind scope value")
@@ -149,8 +175,9 @@ def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -
     """Return the contact of a new conversation: by identity, else by what was told, else a new one; completed with *points*."""
     known = contact = _owner(tx, PointKind.CHANNEL, channel, person.identity)
     claimed = False
-    if contact is None and (contact := _known_by(tx, points, Evidence.VOUCHED)) is None:
-        claimed = (contact := _known_by(tx, points, Evidence.FORM)) is not None
+    if contact is None:
+        contact, claimed = _known_by(tx, points)
+    made = contact is None
     if contact is None:
         contact = ContactId(tx.new_id())
         now_us = to_us(tx.now)
@@ -158,7 +185,7 @@ def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -
     identity = Point(PointKind.CHANNEL, person.identity, (person.nickname or person.identity)[:NAME_MAX], Evidence.IDENTITY)
     if known is None and not _add(tx, contact, identity, channel):
         # Waited for: another process has met them in the same moment.
-        if not claimed:
+        if made:
             tx.run(_FORGET, contact=contact)
         met = _owner(tx, PointKind.CHANNEL, channel, person.identity)
         assert met is not None
@@ -169,8 +196,7 @@ def recognise(tx: Tx, channel: ChannelId, person: Person, points: list[Point]) -
 def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *, rename: bool = False) -> Completed:
     """Add what is new of *points* and the name (*rename*: it replaces an older one, for they gave that one too)."""
     moved_from = None
-    vouched = _known_by(tx, points, Evidence.VOUCHED)
-    known = vouched or _known_by(tx, points, Evidence.FORM)
+    known, claimed = _known_by(tx, points)
     if (
         known not in (None, contact)
         and tx.one(_BANNED, contact=contact) is None  # or typing a phone would let them in again
@@ -178,7 +204,7 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
         and len(tx.all(_IDENTITIES, contact=contact)) <= 1
     ):
         assert known is not None
-        moved_from, contact = contact, _move(tx, contact, known, claimed=vouched is None)
+        moved_from, contact = contact, _move(tx, contact, known, claimed=claimed)
     added: list[str] = []
     elsewhere: list[ContactId] = []
     for point in points:
@@ -187,6 +213,9 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
         elif (owner := _owner(tx, point.kind, "", point.value)) not in (None, contact):
             assert owner is not None
             elsewhere.append(owner)
+            _suspect(tx, contact, owner, point)
+        elif point.evidence is Evidence.VOUCHED:
+            tx.run(_VOUCH, kind=point.kind.value, value=point.value)
     name = person.name.strip()[:NAME_MAX]
     if name and tx.run(_RENAME if rename and moved_from is None else _NAME, contact=contact, new_name=name, now_us=to_us(tx.now)):
         added.append("name")
@@ -246,10 +275,55 @@ def set_priority(tx: Tx, contact: ContactId, priority: int) -> None:
     tx.run(_PRIORITY, contact=contact, new_priority=priority, now_us=to_us(tx.now))
 
 
-def _known_by(tx: Tx, points: list[Point], evidence: Evidence) -> ContactId | None:
-    """Return the contact that owns one of the points we know by *evidence*."""
-    told = (point for point in points if point.evidence is evidence)
-    return next((owner for point in told if (owner := _owner(tx, point.kind, "", point.value)) is not None), None)
+def _known_by(tx: Tx, points: list[Point]) -> tuple[ContactId | None, bool]:
+    """Return who owns one of the points that the person or their provider told of them, and whether that proves nothing.
+
+    Vouched for here and there, it is one person. What a provider vouches for and another has merely written is theirs no longer.
+    """
+    for point in points:
+        if point.evidence is not Evidence.VOUCHED or (found := _owner_by(tx, point)) is None:
+            continue
+        vouched_for, evidence = found
+        if evidence != Evidence.MESSAGE.value:
+            return vouched_for, evidence != Evidence.VOUCHED.value
+    told = (point for point in points if point.evidence is Evidence.FORM)
+    known = next((owner for point in told if (owner := _owner(tx, point.kind, "", point.value)) is not None), None)
+    return known, known is not None
+
+
+def _owner_by(tx: Tx, point: Point) -> tuple[ContactId, str] | None:
+    row = tx.one(_OWNER_BY, kind=point.kind.value, value=point.value)
+    return (ContactId(row[0]), row[1]) if row else None
+
+
+def _suspect(tx: Tx, contact: ContactId, owner: ContactId, point: Point) -> None:
+    """Keep that two contacts may be one person, and by what; what a provider vouches for moves to whose it is."""
+    tx.run(
+        _SUSPECT,
+        contact_id=contact,
+        other_id=owner,
+        kind=point.kind.value,
+        value=point.value,
+        evidence=point.evidence.value,
+        at_us=to_us(tx.now),
+    )
+    if point.evidence is Evidence.VOUCHED and (found := _owner_by(tx, point)) and found[1] == Evidence.MESSAGE.value:
+        tx.run(_TAKE_OVER, kind=point.kind.value, value=point.value, contact=contact)
+
+
+def join(tx: Tx, contact: ContactId, into: ContactId) -> None:
+    """Let two contacts be one: *into* has everything from now on. Somebody has looked at both."""
+    tx.run(_PART, one=contact, other=into)
+    tx.run(_PART, one=into, other=contact)
+    _move(tx, contact, into, claimed=False)
+
+
+def part(tx: Tx, contact: ContactId, other: ContactId) -> bool:
+    """Remember that two contacts are two people, whatever they both wrote; False when nobody had thought otherwise."""
+    now_us = to_us(tx.now)
+    return bool(
+        tx.run(_DISMISS, one=contact, other=other, now_us=now_us) + tx.run(_DISMISS, one=other, other=contact, now_us=now_us)
+    )
 
 
 def _owner(tx: Tx, kind: PointKind, scope: str, value: str) -> ContactId | None:

@@ -217,6 +217,19 @@ contact_points = _table(
     Index("uq_contact_points", "kind", "scope", "value", unique=True),
     Index("ix_contact_points_contact", "contact_id"),
 )
+duplicates = _table(
+    "broker.inbound",
+    "duplicates",
+    Column("contact_id", _Id, ForeignKey("contacts.id"), primary_key=True),  # who wrote what is another's
+    Column("other_id", _Id, ForeignKey("contacts.id"), primary_key=True),  # whose it is
+    Column("kind", _Text, primary_key=True),  # phone, email
+    Column("value", _Text, primary_key=True),
+    _text("evidence"),  # how it came: form, message, vouched
+    _us("at_us"),
+    _us("dismissed_us", null=True),  # since when they are known to be two people
+    Index("ix_duplicates_other", "other_id"),
+    sqlite_with_rowid=False,
+)
 conversations = _table(
     "broker.inbound",
     "conversations",

@@ -28,6 +28,7 @@ GROUPS = (
     "backlog",
     "soak",
     "call",
+    "telegram",
     "loader",
     "widget",
     "console",

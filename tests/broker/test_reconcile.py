@@ -20,7 +20,18 @@ from broker.ports import Raw
 from broker.store import health
 from broker.store.reconcile import LISTED, Report, reconcile
 from broker.store.sql import insert_row
-from broker.store.tables import consoles, counters, files, leases, login_failures, logins, metadata, processes, secrets
+from broker.store.tables import (
+    consoles,
+    counters,
+    duplicates,
+    files,
+    leases,
+    login_failures,
+    logins,
+    metadata,
+    processes,
+    secrets,
+)
 from crm_bridge.builtin import BuiltInCrm
 from crm_bridge.reader import Reader
 from operators import deeds, pins, reviews, sounds
@@ -44,6 +55,7 @@ UNDETECTABLE: dict[str, tuple[Callable[[dict[str, Any]], bool], str]] = {
     "files": (lambda row: True, "a message that has one says that it is gone when it is opened"),
     "message_refs": (lambda row: True, "a later change of that message finds nothing here, and is let go"),
     "journal": (lambda row: row["kind"] == "channel", "it wakes screens; how the channel is stands in its own row"),
+    "duplicates": (lambda row: True, "a suspicion; the same words raise it again"),
     "channel_health": (lambda row: True, "told again when its provider is asked the next time"),
     "inputs": (lambda row: row["conversation_id"] is None, "an unreadable payload is known to nobody but its own row"),
     "contact_points": (
@@ -173,6 +185,7 @@ def _furnish(house: House, operator: str, conversation: str, bot: ChannelId) -> 
     lease = insert_row(leases, "name holder token until_us")
     console = insert_row(consoles, "operator_id process_id")
     secret = insert_row(secrets, "name value")
+    suspicion = insert_row(duplicates, "contact_id other_id kind value evidence at_us")
 
     def write(tx: Any) -> None:
         tx.run(login, token_hash="0" * 64, operator_id=operator, created_us=now_us, seen_us=now_us, ends_us=now_us)
@@ -181,6 +194,9 @@ def _furnish(house: House, operator: str, conversation: str, bot: ChannelId) -> 
         tx.run(lease, name="timers", holder="p1", token=1, until_us=now_us)
         tx.run(console, operator_id=operator, process_id="p1")
         sounds.put(tx, "jazz", b"RIFF", 500, music=True)
+        one, other = [row["id"] for row in house.rows("contacts")][:2]
+        alike = {"kind": "phone", "value": "+79123456789", "evidence": "message"}
+        tx.run(suspicion, contact_id=one, other_id=other, **alike, at_us=now_us)
         health.note(tx, bot, "waiting", problem="it does not answer")
         tx.run(secret, name="visitors", value=b"k" * 32)
         tx.run(

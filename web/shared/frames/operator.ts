@@ -229,6 +229,16 @@ export interface Point {
   number?: string;
 }
 
+/** Another contact who may be the same person: what *kind* of address both have, and how that came (*evidence*). */
+export interface Alike {
+  id: string;
+  name: string;
+  kind: string;
+  value: string;
+  /** Default: "". */
+  evidence?: string;
+}
+
 /** The card of a person beside a thread. */
 export interface Contact {
   id: string;
@@ -265,6 +275,8 @@ export interface Contact {
   unreachable?: string;
   /** The word in the link by which they came. Default: "". */
   start?: string;
+  /** Who may be the same person, at most 5. Default: []. */
+  alike?: Alike[];
 }
 
 /** Who is logged in on this socket. */

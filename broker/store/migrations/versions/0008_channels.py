@@ -55,6 +55,21 @@ def upgrade() -> None:
     op.create_index("ix_fetches_due", "fetches", ["due_us"])
     op.create_index("ix_fetches_message", "fetches", ["conversation_id", "seq"])
     op.create_table(
+        "duplicates",
+        sa.Column("contact_id", id_, nullable=False),
+        sa.Column("other_id", id_, nullable=False),
+        sa.Column("kind", words, nullable=False),
+        sa.Column("value", words, nullable=False),
+        sa.Column("evidence", words, nullable=False),
+        sa.Column("at_us", sa.BigInteger(), nullable=False),
+        sa.Column("dismissed_us", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["contact_id"], ["contacts.id"], name="fk_duplicates_contact_id"),
+        sa.ForeignKeyConstraint(["other_id"], ["contacts.id"], name="fk_duplicates_other_id"),
+        sa.PrimaryKeyConstraint("contact_id", "other_id", "kind", "value", name="pk_duplicates"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_duplicates_other", "duplicates", ["other_id"])
+    op.create_table(
         "channel_health",
         sa.Column("channel_id", id_, nullable=False),
         sa.Column("state", words, nullable=False),
