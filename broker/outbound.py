@@ -512,6 +512,8 @@ class Sender:
         self._on_access_lost = on_access_lost
         self._owner = owner
         self._fence = fence
+        self._turns: dict[ChannelId, float] = {}
+        """When the next of those that wait for a channel's rate has its turn, monotonic."""
         self._failures: dict[str, int] = {}
         """How often a row has failed here. A process that begins anew tries sooner."""
 
@@ -583,16 +585,30 @@ class Sender:
         return await self._end(leased, "sent", external_id=external_id, sent_as=names)
 
     async def _pace(self, leased: Leased, rates: Sequence[Rate]) -> float:
-        """Wait a little for the provider's rate; return 0, or in how many seconds to come back when that is longer."""
+        """Wait a little for the provider's rate; return 0, or in how many seconds to come back when that is longer.
+
+        Of all that wait for a channel's rate each has its own turn: those whose turn is far go back at once, so that a channel with a
+        long queue keeps no other one waiting, and come again one by one.
+        """
         waited = 0.0
         for rate in rates:
-            bucket = f"{leased.channel_id}:{leased.key}" if rate.of == "conversation" else leased.channel_id
+            of_channel = rate.of == "channel"
+            bucket = leased.channel_id if of_channel else f"{leased.channel_id}:{leased.key}"
             while wait_seconds := await self._take(bucket, rate.per_second, rate.burst):
+                if of_channel:
+                    wait_seconds = self._turn(leased.channel_id, wait_seconds, rate)
                 waited += wait_seconds
                 if waited > PACE_SECONDS:
                     return wait_seconds
                 await self._sleep(wait_seconds)
         return 0.0
+
+    def _turn(self, channel_id: ChannelId, wait_seconds: float, rate: Rate) -> float:
+        """Take the channel's next turn, no sooner than in *wait_seconds*; return in how many seconds it is."""
+        now = self._clock.monotonic()
+        turn = max(self._turns.get(channel_id, 0.0), now + wait_seconds)
+        self._turns[channel_id] = turn + 1.0 / rate.per_second
+        return turn - now
 
     async def _doubt(self, leased: Leased, channel: Channel, problem: str) -> str:
         """Send again where the far side takes our key for one message; elsewhere a human decides."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pytest
@@ -377,6 +378,45 @@ def test_what_would_wait_long_for_the_rate_makes_room_for_others(push: Post):
     push.clock.move(10.1)
     assert paced.step() is True
     assert (push.arrived(), push.fates()) == (["2", "3"], ["sent", "sent"])
+
+
+def test_a_long_queue_of_one_channel_holds_few_places(push: Post):
+    """Of a hundred who wait for its rate those wait here whose turn is near; the others go back, each with a turn of its own."""
+    paced = Paced(push, Rate(per_second=10, burst=1))
+    waiting: list[float] = []
+
+    everybody = asyncio.Event()
+    left = 100
+
+    def counted_off() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            everybody.set()
+
+    async def wait(seconds: float) -> None:
+        waiting.append(seconds)
+        counted_off()
+        await asyncio.get_running_loop().create_future()
+
+    async def story() -> None:
+        sender = push.sender(take=paced.transport.take, sleep=wait)
+        steps = [asyncio.create_task(sender.step(one)) for one in customers]
+        for step in steps:
+            step.add_done_callback(lambda _: counted_off())
+        await everybody.wait()
+        for step in steps:
+            step.cancel()
+        await asyncio.gather(*steps, return_exceptions=True)
+
+    customers = [push.begin(f"c{number}") for number in range(100)]
+    for one in customers:
+        push.say(2, conversation=one)
+    asyncio.run(story())
+
+    turns = [row[0] for row in push.store.rows("SELECT due_us FROM outbox WHERE state = 'queued' ORDER BY due_us")]
+    apart = {(later - earlier) // 1_000 for earlier, later in pairwise(turns)}
+    assert (19, 80, {100}) == (len(waiting), len(turns), apart)
 
 
 def test_the_rate_of_a_conversation_is_its_own_and_that_of_a_channel_everybodys(push: Post):
