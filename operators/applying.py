@@ -18,6 +18,11 @@
     line = "shop"
     settings = { allowed_origins = ["https://shop.example.com"] }
 
+    [channels.shop-bot]
+    kind = "telegram"
+    line = "shop"
+    settings = { token_file = "secrets/shop-bot" }    # or token_env = "SHOP_BOT_TOKEN": so with every secret of a channel
+
 What the file does not name stays as it is: nothing is ever removed by it. `active = false` switches off.
 """
 
@@ -48,7 +53,10 @@ FILE_MAX = 1_048_576
 
 
 Given = dict[str, tuple[str | None, str | None]]
-"""Login -> the password that the file names for them, or why it is not to be had. Who is not in it gets a generated one."""
+"""What the file names elsewhere, or why it is not to be had: by a login the password, by `channels.SLUG.NAME` a channel's secret.
+
+Who is not in it gets a generated password.
+"""
 
 
 @dataclass(slots=True)
@@ -62,7 +70,7 @@ class _Plan:
 
 async def apply(store: Store, text: str, name: str, given: Given, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> str:
     """Make the house as *text* says, all of it or nothing; return what changed. Raises ConfigError naming the place in *name*."""
-    plan = parse(text, name, kinds, calendars)
+    plan = parse(text, name, kinds, calendars, given)
     new_people = {login for login in plan.operators if not await store.read(lambda tx, who=login: _known(tx, who))}  # type: ignore[misc]
     secrets: dict[str, tuple[str, str, bool]] = {}
     for login in sorted(new_people):
@@ -85,22 +93,43 @@ def given_passwords(text: str, name: str, folder: Path) -> Given:
     To be asked where the command was given: whoever carries it out may be another process, of another user, without these variables.
     A password that is not to be had is no error yet. It is needed for who is new, and the file may be gone when nobody is.
     """
-    people_of = tables_of(text, name).get("operators")
-    given: Given = {}
+    read = tables_of(text, name)
+    people_of = read.get("operators")
+    given = _given_secrets(read.get("channels"), name, folder)
     for login, entry in people_of.items() if isinstance(people_of, dict) else ():
         if not isinstance(entry, dict):
             continue
         where = f"{name}: operators.{login}"
-        if variable := entry.get("password_env"):
-            password = os.environ.get(str(variable))
-            problem = None if password else f"{where}: password_env {variable} is not set; export it or use password_file"
-            given[login] = (password or None, problem)
-        elif path := entry.get("password_file"):
-            try:
-                given[login] = ((folder / str(path)).read_text(encoding="utf-8").rstrip("\r\n"), None)
-            except (OSError, UnicodeDecodeError) as error:
-                given[login] = (None, f"{where}: password_file {path} cannot be read ({error})")
+        if found := _elsewhere(entry, "password", where, folder):
+            given[login] = found
     return given
+
+
+def _given_secrets(channels: object, name: str, folder: Path) -> Given:
+    """Return the secrets of channels that stand elsewhere: every setting that ends in _env or _file may be one."""
+    given: Given = {}
+    for slug, entry in channels.items() if isinstance(channels, dict) else ():
+        settings = entry.get("settings") if isinstance(entry, dict) else None
+        if not isinstance(settings, dict):
+            continue
+        for key in settings:
+            secret = key.removesuffix("_env").removesuffix("_file")
+            if secret != key and (found := _elsewhere(settings, secret, f"{name}: channels.{slug}.settings", folder)):
+                given[f"channels.{slug}.{secret}"] = found
+    return given
+
+
+def _elsewhere(entry: dict[str, Any], key: str, where: str, folder: Path) -> tuple[str | None, str | None] | None:
+    """Return what *key*_env or *key*_file names, or why it is not to be had; None: neither is there."""
+    if variable := entry.get(f"{key}_env"):
+        found = os.environ.get(str(variable))
+        return found or None, None if found else f"{where}: {key}_env {variable} is not set; export it or use {key}_file"
+    if path := entry.get(f"{key}_file"):
+        try:
+            return (folder / str(path)).read_text(encoding="utf-8").rstrip("\r\n"), None
+        except (OSError, UnicodeDecodeError) as error:
+            return None, f"{where}: {key}_file {path} cannot be read ({error})"
+    return None
 
 
 def text_of(raw: bytes, name: str) -> str:
@@ -113,9 +142,9 @@ def text_of(raw: bytes, name: str) -> str:
         raise ConfigError(f"{name}: cannot be read ({error})") from error
 
 
-def parse(text: str, name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> _Plan:
+def parse(text: str, name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars, given: Given | None = None) -> _Plan:
     """Return what *text* asks for. Raises ConfigError naming the place and the nearest known key."""
-    return plan_of(tables_of(text, name), name, kinds, calendars)
+    return plan_of(tables_of(text, name), name, kinds, calendars, given)
 
 
 def tables_of(text: str, name: str) -> dict[str, Any]:
@@ -130,13 +159,15 @@ def tables_of(text: str, name: str) -> dict[str, Any]:
     return read
 
 
-def plan_of(read: dict[str, Any], name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars) -> _Plan:
+def plan_of(
+    read: dict[str, Any], name: str, kinds: Mapping[str, ChannelKind], calendars: Calendars, given: Given | None = None
+) -> _Plan:
     """Return what the tables *read* ask for. Raises ConfigError naming the place and the nearest known key."""
     plan = _Plan()
     checks = {
         "operators": lambda key, entry: _operator(key, entry, calendars),
         "lines": lambda key, entry: _line(key, entry, calendars),
-        "channels": lambda key, entry: _channel(key, entry, kinds),
+        "channels": lambda key, entry: _channel(key, entry, kinds, given or {}),
     }
     for section, entries in read.items():
         if section not in _KEYS:
@@ -204,7 +235,7 @@ def _line(slug: str, entry: dict[str, Any], calendars: Calendars) -> dict[str, A
     return checked
 
 
-def _channel(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind]) -> dict[str, Any]:
+def _channel(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind], given: Given) -> dict[str, Any]:
     lines.slug_of(slug)
     checked = dict(entry)
     kind = _typed(entry, "kind", str, "")
@@ -215,7 +246,15 @@ def _channel(slug: str, entry: dict[str, Any], kinds: Mapping[str, ChannelKind])
     _typed(entry, "line", str, "")
     if "name" in entry:
         checked["name"] = people.name_of(_typed(entry, "name", str, slug))
-    settings = _typed(entry, "settings", dict, {})
+    settings = dict(_typed(entry, "settings", dict, {}))
+    for secret in kinds[kind].secrets:
+        if settings.keys() & {f"{secret}_env", f"{secret}_file"}:
+            settings.pop(f"{secret}_env", None)
+            settings.pop(f"{secret}_file", None)
+            found, problem = given.get(f"channels.{slug}.{secret}", (None, None))
+            if problem is not None:
+                raise ConfigError(problem)
+            settings[secret] = found or ""
     full = kinds[kind].check(settings)
     checked["settings"] = {key: full[key] for key in settings}
     checked["defaults"] = full

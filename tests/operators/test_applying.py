@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from broker.domain import Role
-from broker.errors import ConfigError, NotFound
+from broker.errors import BadInput, ConfigError, NotFound
+from broker.sealing import Sealer, opened, sealing
 from operators import lines, people
 from operators.applying import FILE_MAX, apply, given_passwords, parse, text_of
 from operators.commands import commands
@@ -249,3 +251,55 @@ def test_without_a_demo_there_is_an_administrator_alone(tmp_path):
     assert sorted(one is None for one in site.do(twice())) == [False, True]
     assert _line(site) is None
     site.close()
+
+
+BOT = """
+[lines.shop]
+name = "Shop"
+
+[channels.bot]
+kind = "messenger"
+line = "shop"
+settings = { token_%s }
+"""
+
+
+def _bot_check(given):
+    if not given.get("token"):
+        raise BadInput("give the token", field="settings.token")
+    return {"token": given["token"]}
+
+
+SEALER = Sealer(lambda: bytes(64))
+MESSENGER = sealing(replace(KINDS["fake"], kind="messenger", check=_bot_check, secrets=frozenset({"token"})), SEALER)
+
+
+def _apply_bot(site, tmp_path, where):
+    text = BOT % where
+    given = given_passwords(text, "house.toml", tmp_path)
+    return site.do(apply(site.store, text, "house.toml", given, {"messenger": MESSENGER}, CALENDARS))
+
+
+def test_a_secret_of_a_channel_stands_in_a_file_of_its_own(site, tmp_path):
+    """It is kept sealed; applied again, nothing is another than it was."""
+    (tmp_path / "token").write_text("123:abc\n")
+
+    first = _apply_bot(site, tmp_path, 'file = "token"')
+    kept = site.write(lambda tx: lines.channel_by_slug(tx, "bot"))
+    again = _apply_bot(site, tmp_path, 'file = "token"')
+
+    assert "added channel bot" in first
+    assert "123:abc" not in str(kept)
+    assert {"token": "123:abc"} == opened(MESSENGER, kept["settings"], SEALER)
+    assert "nothing to change" == again
+
+
+def test_a_secret_of_a_channel_may_be_a_variable(site, tmp_path, monkeypatch):
+    """One that is not set is named, and nothing is made."""
+    with pytest.raises(
+        ConfigError, match=r"channels\.bot\.settings: token_env BOT_TOKEN is not set; export it or use token_file"
+    ):
+        _apply_bot(site, tmp_path, 'env = "BOT_TOKEN"')
+    monkeypatch.setenv("BOT_TOKEN", "123:abc")
+
+    assert "added channel bot" in _apply_bot(site, tmp_path, 'env = "BOT_TOKEN"')
