@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import bindparam, select
 
+from broker import extras
 from broker.domain import (
     Author,
     ChannelId,
@@ -24,7 +25,7 @@ from broker.ports import Row, Tx
 from broker.store.sql import among, over_rows, page, sql
 from broker.store.tables import calls, channels, contact_points, contacts, conversations, lines, messages, operators, sessions
 from crm_bridge.rules import Case, Way
-from crm_bridge.transcript import CHARACTERS_MAX, MESSAGES_MAX, Call, Channel, Facts, Line, Thing
+from crm_bridge.transcript import CHARACTERS_MAX, MESSAGES_MAX, Attached, Call, Channel, Facts, Line, Thing
 
 SAID_PAGE = 100
 
@@ -87,7 +88,7 @@ _CALL = sql(
     .where(sessions.c.id == bindparam("session"))
 )
 _SAID = page(
-    select(*messages.c["seq", "author", "text", "at_us", "fate"], operators.c.name)
+    select(*messages.c["seq", "author", "text", "at_us", "fate", "extra"], operators.c.name)
     .select_from(messages)
     .outerjoin(operators, operators.c.id == messages.c.operator_id)
     .where(
@@ -244,9 +245,23 @@ def _said(tx: Tx, conversation_id: str, session_id: str, first_seq: int) -> tupl
 
 
 def _line(said: Row, contact_name: str) -> Line:
-    seq, author, text, at_us, fate, operator_name = said
+    seq, author, text, at_us, fate, kept, operator_name = said
     name = contact_name if author == Author.CONTACT.value else operator_name or ""
-    return Line(seq, Author(author), name, text, from_us(at_us), Fate(fate))
+    line = Line(seq, Author(author), name, text, from_us(at_us), Fate(fate))
+    if kept is None:
+        return line
+    extra = extras.read(kept)
+    place, shared = extra.place, extra.shared
+    return msgspec.structs.replace(
+        line,
+        name=extra.author or name,
+        files=tuple(Attached(file.kind.value, file.name, file.media_type, file.size, file.id) for file in extra.files),
+        answers=extra.quote.seq if extra.quote is not None else 0,
+        edited=bool(extra.versions),
+        deleted=bool(extra.deleted_ms),
+        place=f"{place.latitude}, {place.longitude}" if place is not None else "",
+        shared=" ".join(filter(None, (shared.name, shared.phone))) if shared is not None else "",
+    )
 
 
 def closed_sessions_of_fate(tx: Tx, conversation_id: str, low_seq: int, high_seq: int) -> list[str]:

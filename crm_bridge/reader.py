@@ -189,6 +189,10 @@ def notice(entries: Iterable[Entry]) -> Noticed:
     for entry in entries:
         if entry.conversation_id is not None:
             _notice(noticed, entry, entry.conversation_id)
+        elif entry.kind == "contact":  # somebody has changed them, or has found that two are one
+            body = _CONTACT.decode(entry.body)
+            if body.moved_from is not None:
+                noticed.merges[body.moved_from, body.contact] = None
     return noticed
 
 
@@ -212,6 +216,8 @@ def _notice(noticed: Noticed, entry: Entry, conversation_id: str) -> None:
             noticed.closed[str(entry.session_id)] = None
         case "message" | "reopen_ended" if closed:
             noticed.closed[str(entry.session_id)] = None
+        case "changed" if entry.session_id is not None:
+            noticed.closed[entry.session_id] = None  # if it is closed, its transcript says now what the message says
         case "fate" if entry.message_seq is not None:
             fate = _FATE.decode(entry.body)
             if fate.fate not in _ON_ITS_WAY:

@@ -70,6 +70,7 @@ def lead_of(case: Case, capabilities: Mapping[ChannelId, Capabilities]) -> LeadD
             "title": case.source.title,
             "referrer": case.source.referrer,
             "utm": dict(sorted(case.source.utm.items())),
+            **({"start": case.source.start} if case.source.start else {}),
             "channel": case.channel_name,
             "channel_kind": case.channel_kind,
             "line": case.line_name,

@@ -27,7 +27,17 @@ VERSION = 1
 """Grows when a reader of the document must be told apart."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class Attached(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of a message: its *id* in the house, where it is kept there; what it is, and how large."""
+
+    kind: str
+    name: str = ""
+    media_type: str = ""
+    size: int = 0
+    id: str = ""
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message. *who* is contact, operator or system."""
 
     seq: int
@@ -36,6 +46,17 @@ class Line(msgspec.Struct, frozen=True):
     text: str
     at: datetime
     fate: Fate
+    files: tuple[Attached, ...] = ()
+    answers: int = 0
+    """The seq of the message that it answers; 0: none, or one that is not here."""
+    edited: bool = False
+    """It said something else first."""
+    deleted: bool = False
+    """It was taken back; these are the words."""
+    place: str = ""
+    """Latitude and longitude, in degrees."""
+    shared: str = ""
+    """A contact's card: name and phone."""
 
 
 class Thing(msgspec.Struct, frozen=True):
