@@ -56,11 +56,18 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
     width: int = 0
     height: int = 0
     ref: str = ""
+    origin: str = ""
+    """By which its provider knows the same file again; empty: by its ref."""
     id: str = ""
     preview: bool = False
     """A picture of it can be shown."""
     problem: str = ""
     """Why it is not here, in words."""
+
+    @property
+    def known_by(self) -> str:
+        """Return what tells it from other files of its provider."""
+        return self.origin or self.ref
 
 
 class Quote(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -105,16 +105,19 @@ class Fetcher:
         self._within = within
         self._rung = asyncio.Event()
         self._busy: set[str] = set()
+        self._rests: dict[str, float] = {}
+        """Until when, by the loop's time, what could not be written down is let be."""
 
     async def run(self) -> None:
         """Go on until cancelled, or until the lease is lost."""
         stop = self._transport.listen(Bell.FETCH, lambda _: self._rung.set())
         under_way: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 self._rung.clear()
                 for asked in await self._due():
-                    if asked.id in self._busy:
+                    if asked.id in self._busy or self._rests.get(asked.id, 0.0) > loop.time():
                         continue
                     while len(under_way) >= AT_ONCE:
                         done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -155,10 +158,14 @@ class Fetcher:
         except (LeaseLost, StoreBroken, StoreClosed):
             raise
         except StoreError as error:
+            # Due still: the sweep comes back to it, and not sooner.
             log.warning("fetch_not_written_down", problem=str(error))
+            now = asyncio.get_running_loop().time()
+            self._rests = {id_: until for id_, until in self._rests.items() if until > now} | {asked.id: now + SWEEP_SECONDS}
+        else:
+            self._rung.set()
         finally:
             self._busy.discard(asked.id)
-            self._rung.set()
 
     async def step(self, asked: Asked) -> None:
         """Ask the provider for what *asked* wants, and write down what came of it."""
@@ -228,12 +235,21 @@ class Fetcher:
                 height=kept.height or file.height,
             )
             size = {"width": kept.width, "height": kept.height} if kept.width else {}
-            return replace(file, state=FileState.READY, id=id_, size=kept.size, preview=bool(kept.preview), ref="", **size)
+            return replace(
+                file,
+                state=FileState.READY,
+                id=id_,
+                size=kept.size,
+                preview=bool(kept.preview),
+                ref="",
+                origin=file.known_by,
+                **size,
+            )
 
         self._settle(asked, here, tx)
 
     def _without(self, asked: Asked, state: FileState, problem: str, tx: Tx) -> None:
-        self._settle(asked, lambda file: replace(file, state=state, problem=problem[:300], ref=""), tx)
+        self._settle(asked, lambda file: replace(file, state=state, problem=problem[:300], ref="", origin=file.known_by), tx)
 
     def _settle(self, asked: Asked, change: Callable[[Attachment], Attachment], tx: Tx) -> None:
         """Let the message's file be what *change* makes of it, and await it no more; one that is another by now stays."""
@@ -254,17 +270,17 @@ class Fetcher:
         learn(tx, asked.conversation_id, profile, avatar)
 
     def _put_off(self, asked: Asked, error: Exception, tx: Tx) -> None:
+        why = (str(error) or type(error).__name__)[:1_000]
         if asked.seq is None and asked.attempt >= 8:
             self._forget(asked, tx)  # who they are is nothing that a customer waits for
             return
         if to_us(tx.now) - asked.created_us > GIVE_UP_SECONDS * 1_000_000 and asked.seq is not None:
-            self._without(asked, FileState.GONE, f"it did not come within a day: {error}", tx)
+            self._without(asked, FileState.GONE, f"it did not come within a day: {why}", tx)
             return
         self._fence(tx)
         wait = error.retry_after if isinstance(error, Unavailable) and error.retry_after is not None else None
         if wait is None:
             wait = 60.0 if isinstance(error, StoreFull) else min(BACKOFF_MAX_SECONDS, 2.0 ** min(asked.attempt, 10))
-        why = (str(error) or type(error).__name__)[:1_000]
         tx.run(_LATER, row=asked.id, next_us=to_us(tx.now + timedelta(seconds=wait)), why=why)
 
     def _forget(self, asked: Asked, tx: Tx) -> None:

@@ -136,7 +136,7 @@ def shown(row: Row, directory: Directory) -> Shown:
         fate,
         name,
         operator or "",
-        client_id if author == "operator" else "",
+        client_id if author == "operator" and (extra is None or '"elsewhere":true' not in extra) else "",
         problem,
         session or "",
         shown_extra(extra) if extra is not None else None,
@@ -146,7 +146,7 @@ def shown(row: Row, directory: Directory) -> Shown:
 def shown_extra(kept: str) -> Extra:
     """Return what a message has beside its words, without the provider's names of files: some of them are keys."""
     extra = extras.read(kept)
-    return msgspec.structs.replace(extra, files=tuple(msgspec.structs.replace(file, ref="") for file in extra.files))
+    return msgspec.structs.replace(extra, files=tuple(msgspec.structs.replace(file, ref="", origin="") for file in extra.files))
 
 
 def seen_contact(tx: Tx, actor: Actor, contact_id: str) -> ContactRow:

@@ -97,6 +97,7 @@ _TOLD = sql(
     .where(conversations.c.id == bindparam("conversation"))
 )
 _REACH = sql(update(conversations).values(unreachable=bindparam("why")).where(conversations.c.id == bindparam("conversation")))
+_PROVED = sql(update(conversations).values(claimed=0).where(conversations.c.id == bindparam("conversation")))
 _TAKEN = sql(
     select(conversations.c.id).where(conversations.c.channel_id == bindparam("channel"), conversations.c.key == bindparam("key"))
 )
@@ -252,9 +253,14 @@ def _accept_many(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared]) ->
             continue
         say()
         accepted.append(_accept(tx, channel_id, one))
-        if incoming is not None and (now := _find(tx, channel_id, incoming.key)) is not None:
-            found[place] = now
-            last.pop(now.id, None)
+        if incoming is not None and isinstance(incoming.what, Wrote):
+            if (now := _find(tx, channel_id, incoming.key)) is not None:
+                found[place] = now
+                last.pop(now.id, None)
+        elif incoming is not None:
+            # Another conversation than the one it names may have changed, and one may have another name.
+            found = _find_each(tx, [(channel_id, prepared)])
+            last.clear()
     say()
     return accepted
 
@@ -324,7 +330,9 @@ def _accept_plain(
             event = Codec.encode(ContactMessage(at=tx.now, message_id=message))
             new_inputs.append((tx.new_id(), channel_id, one.raw.external_id, id_, seq, event, one.raw.body, at_us))
             session = conversation.session_id
-            new_messages.append((message, id_, seq, session, _SAID, _CONTACT, words.text, words.client_id, _RECEIVED, at_us))
+            new_messages.append(
+                (message, id_, seq, session, _SAID, _CONTACT, words.text, words.client_id or words.ref, _RECEIVED, at_us)
+            )
             if words.ref:
                 new_refs.append((channel_id, words.ref, id_, seq))
             accepted[at].append(Accepted(id_, seq, tx.now, fresh=True))
@@ -382,6 +390,8 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
     if completed is None and (one.points or incoming.person.name):
         rename = isinstance(incoming.what, Told) and not found.claimed
         completed = complete(tx, found.contact_id, incoming.person, one.points, rename=rename)
+    if completed is not None and completed.proved and found.claimed:
+        tx.run(_PROVED, conversation=found.id)
     _remember_told(tx, found, incoming, one.points)
     if incoming.source is not None:
         tx.run(_SOURCE, conversation=found.id, from_where=msgspec.json.encode(incoming.source).decode())
@@ -389,6 +399,7 @@ def _accept(tx: Tx, channel_id: ChannelId, one: Prepared) -> Accepted:
         _add_message(tx, channel_id, found, incoming, message_id, seq)
     if found.unreachable and isinstance(incoming.what, Wrote):
         tx.run(_REACH, conversation=found.id, why="")
+        _tell_reach(tx, found, "", seq)
     if completed:
         _tell(tx, found.id, completed, seq)
     tx.ring(Bell.CONVERSATION, found.id)
@@ -418,7 +429,7 @@ def _add_message(
         kind=(MessageKind.SAID if number is None else MessageKind.CALL).value,
         author=(Author.OPERATOR if ours else Author.CONTACT).value,
         text=words.text if words is not None else number,
-        client_id=what.client_id if isinstance(what, Wrote) else "",
+        client_id=(what.client_id or what.ref) if isinstance(what, Wrote) else words.ref if words is not None else "",
         fate=(Fate.SENT if ours else Fate.RECEIVED).value,
         at_us=to_us(tx.now),
         extra=extras.written(extra),

@@ -68,7 +68,11 @@ def changes_of(
             changes = [(there, "\n".join(filter(None, (there.text, text))), extra, "added")]
         case Changed(ref=ref, text=text, extra=new) if (one := here(ref)) is not None:
             extra = one.extra
-            if new is not None and [f.ref for f in new.files] != [f.ref for f in extra.files]:
+            here_already = [file.known_by for file in extra.files]
+            told = [file.known_by for file in new.files] if new is not None else []
+            if len(told) == 1 and len(here_already) > 1 and told[0] in here_already:
+                text = text or one.text  # a piece of an album: nothing is said of the others
+            elif new is not None and told != here_already:
                 extra = replace(extra, files=extras.limited(new).files)
             if new is not None:
                 extra = replace(extra, place=new.place or extra.place)

@@ -166,6 +166,8 @@ class Completed:
     """Other contacts that own a point which this one wrote: possible duplicates."""
     claimed: bool = False
     """The contact was known by nothing but what was told."""
+    proved: bool = False
+    """Their provider vouches for what the contact is known by, by a provider's word."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.moved_from or self.elsewhere)
@@ -197,6 +199,7 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
     """Add what is new of *points* and the name (*rename*: it replaces an older one, for they gave that one too)."""
     moved_from = None
     known, claimed = _known_by(tx, points)
+    proved = known == contact and not claimed
     if (
         known not in (None, contact)
         and tx.one(_BANNED, contact=contact) is None  # or typing a phone would let them in again
@@ -221,7 +224,7 @@ def complete(tx: Tx, contact: ContactId, person: Person, points: list[Point], *,
         added.append("name")
     elif added:
         tx.run(_TOUCH, contact=contact, now_us=to_us(tx.now))
-    return Completed(contact, tuple(added), moved_from, tuple(dict.fromkeys(elsewhere)))
+    return Completed(contact, tuple(added), moved_from, tuple(dict.fromkeys(elsewhere)), proved=proved)
 
 
 def learn(tx: Tx, conversation: ConversationId, profile: Profile, avatar: str) -> None:
@@ -237,7 +240,7 @@ def learn(tx: Tx, conversation: ConversationId, profile: Profile, avatar: str) -
         contact=contact,
         new_name=name or new_name,
         new_language=language or new_language,
-        new_avatar=avatar or had_avatar,
+        new_avatar=had_avatar or avatar,
         now_us=now_us,
     )
     if new_name and not told_name:

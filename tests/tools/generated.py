@@ -7,14 +7,16 @@ The browser side knows the frames of the two sockets by TypeScript made from the
 
 Administrators know the numbers of `/metrics` by the table in docs/monitoring.md, made from broker/metrics.py.
 
-A struct becomes an interface, a union of structs a union told apart by `t`, a named Literal a type of its name. A field with
-a default is optional: the server leaves defaults out, and so may the browser; the default stands in the comment.
+A struct becomes an interface, also one of another module that a frame has in it; a union of structs a union told apart by `t`, a named
+Literal a type of its name, an enum its values. A field with a default is optional: the server leaves defaults out, and so may the
+browser; the default stands in the comment.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import enum
 import importlib
 import inspect
 import json
@@ -87,12 +89,15 @@ class TypeScript:
 
     def __init__(self, module: types.ModuleType) -> None:
         self._module = module
-        self._source = inspect.getsource(module)
         own = [(name, value) for name, value in vars(module).items() if not name.startswith("_")]
-        self._structs = [value for _, value in own if is_struct(value) and value.__module__ == module.__name__]
+        self._structs: list[type[msgspec.Struct]] = []
+        for _, value in own:
+            if is_struct(value) and value.__module__ == module.__name__:
+                self._add(value)
         self._unions = [(name, value) for name, value in own if isinstance(value, types.UnionType)]
         self._literals = {typing.get_args(value): name for name, value in own if typing.get_origin(value) is Literal}
-        self._field_notes = dict(field_notes(self._source))
+        sources = {struct.__module__ for struct in self._structs}
+        self._field_notes = dict(note for name in sources for note in field_notes(inspect.getsource(sys.modules[name])))
 
     def module(self) -> str:
         """Return the whole text of the TypeScript module."""
@@ -101,6 +106,14 @@ class TypeScript:
         parts += [self._interface(struct) for struct in self._structs]
         parts += [self._union(name, union) for name, union in self._unions]
         return "\n\n".join(parts) + "\n"
+
+    def _add(self, struct: type[msgspec.Struct]) -> None:
+        """Add *struct*, and before it what its fields have of other modules."""
+        for field in msgspec.structs.fields(struct):
+            for part in parts_of(field.type):
+                if is_struct(part) and part.__module__ != self._module.__name__ and part not in self._structs:
+                    self._add(part)
+        self._structs.append(struct)
 
     def _header(self) -> str:
         path = self._module.__name__.replace(".", "/") + ".py"
@@ -136,6 +149,8 @@ class TypeScript:
             return PLAIN[hint]
         if is_struct(hint):
             return str(hint.__name__)
+        if isinstance(hint, type) and issubclass(hint, enum.Enum):
+            return literal(tuple(str(member.value) for member in hint))
         origin, of = typing.get_origin(hint), typing.get_args(hint)
         if origin is typing.Annotated:
             return self._type(of[0])
@@ -149,6 +164,13 @@ class TypeScript:
         if origin is dict and self._type(of[0]) == "string":
             return f"Record<string, {self._type(of[1])}>"
         raise TypeError(f"{self._module.__name__}: no TypeScript for {hint!r}; teach tests.tools.generated to say it")
+
+
+def parts_of(hint: Any) -> Iterator[Any]:
+    """Yield *hint* and every type that it is made of."""
+    yield hint
+    for part in typing.get_args(hint):
+        yield from parts_of(part)
 
 
 def literal(values: tuple[str, ...]) -> str:

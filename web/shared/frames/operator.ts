@@ -104,6 +104,103 @@ export interface Ping {
   t: "ping";
 }
 
+/** One file of a message. *ref*: the provider's name of it, by which it is fetched; *id*: ours (`files.id`), once it is here. */
+export interface Attachment {
+  kind: "photo" | "video" | "voice" | "audio" | "animation" | "sticker" | "document";
+  /** Default: "awaited". */
+  state?: "awaited" | "ready" | "too_large" | "gone";
+  /** Default: "". */
+  name?: string;
+  /** Default: "". */
+  media_type?: string;
+  /** Bytes; 0: not known. Default: 0. */
+  size?: number;
+  /** Default: 0. */
+  seconds?: number;
+  /** Default: 0. */
+  width?: number;
+  /** Default: 0. */
+  height?: number;
+  /** Default: "". */
+  ref?: string;
+  /** By which its provider knows the same file again; empty: by its ref. Default: "". */
+  origin?: string;
+  /** Default: "". */
+  id?: string;
+  /** A picture of it can be shown. Default: false. */
+  preview?: boolean;
+  /** Why it is not here, in words. Default: "". */
+  problem?: string;
+}
+
+/** What the message answers. *seq* 0: a message that we do not have. */
+export interface Quote {
+  /** Default: 0. */
+  seq?: number;
+  /** Default: "". */
+  text?: string;
+  /** Default: "". */
+  name?: string;
+}
+
+/** A place on the map, in degrees. */
+export interface Place {
+  latitude: number;
+  longitude: number;
+  /** Default: "". */
+  title?: string;
+  /** Default: "". */
+  address?: string;
+}
+
+/** A person's card; *own*: the provider vouches that it is the writer's. */
+export interface SharedContact {
+  /** Default: "". */
+  name?: string;
+  /** Default: "". */
+  phone?: string;
+  /** Default: false. */
+  own?: boolean;
+}
+
+/** What a message said before; *until_ms*: when that changed, epoch milliseconds. */
+export interface Version {
+  text: string;
+  until_ms: number;
+}
+
+/** See the module. */
+export interface Extra {
+  /** Default: []. */
+  files?: Attachment[];
+  /** Default: 0. */
+  files_left_out?: number;
+  /** Default: null. */
+  quote?: Quote | null;
+  /** Default: "". */
+  forwarded_from?: string;
+  /** Default: null. */
+  place?: Place | null;
+  /** Default: null. */
+  shared?: SharedContact | null;
+  /** Who of several people in the conversation wrote it. Default: "". */
+  author?: string;
+  /** What the customer thinks of it, as signs. Default: []. */
+  reactions?: string[];
+  /** The oldest first. Default: []. */
+  versions?: Version[];
+  /** Default: 0. */
+  edited_ms?: number;
+  /** Default: 0. */
+  deleted_ms?: number;
+  /** It shows the customer a button that tells their phone. Default: false. */
+  asks_phone?: boolean;
+  /** Of something else than words and files: what it is, as `poll` or `dice`, in the provider's own word. Default: "". */
+  what?: string;
+  /** Our side said it, but not here: in the provider's own program. Default: false. */
+  elsewhere?: boolean;
+}
+
 /** One message of a thread. *at*: epoch milliseconds; *fate* is the product's word (broker.domain.Fate). */
 export interface Shown {
   id: string;
