@@ -36,11 +36,13 @@ test: $(VENV)/.work broker/web/static/sizes.json ## install what the tests need,
 	@$(NODE) npm test --silent
 	@chromium=$$(sh tests/tools/chromium.sh) || exit 1; \
 	asterisk=$$(sh tests/tools/asterisk.sh) || exit 1; \
+	mail=$$(sh tests/tools/mail.sh) || exit 1; \
 	marks=; [ -n "$$chromium" ] || marks='not browser'; \
 	[ -n "$$asterisk" ] || marks="$${marks:+$$marks and }not asterisk"; \
+	[ -n "$$mail" ] || marks="$${marks:+$$marks and }not mail"; \
 	postgres=$$(sh tests/tools/server.sh postgres) || exit 1; \
 	redis=$$(sh tests/tools/server.sh redis-server) || exit 1; \
-	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres" OMNILINE_TEST_REDIS_SERVER="$$redis" OMNILINE_TEST_ASTERISK="$$asterisk"; \
+	export OMNILINE_TEST_CHROMIUM="$$chromium" OMNILINE_TEST_POSTGRES="$$postgres" OMNILINE_TEST_REDIS_SERVER="$$redis" OMNILINE_TEST_ASTERISK="$$asterisk" OMNILINE_TEST_MAIL="$$mail"; \
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(ONLY) || exit 1; \
 	echo "-- once more on PostgreSQL: what uses a store" >&2; \
 	OMNILINE_TEST_STORE=postgresql $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "$$marks" $(or $(ONLY),$(USE_A_STORE)) \

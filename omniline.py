@@ -1046,7 +1046,7 @@ class Process:
         chats = chat_routes(assets, lambda slug: any(row.slug == slug for row in self._chats()))
         routes = [
             *people_routes(calendars()),
-            *channel_routes(self.kinds, self.ground.sealer, self._channel, self._line_settings),
+            *channel_routes(self.kinds, self.ground.sealer, self._channel, self._line_settings, self.settings.public_url),
             hook_routes(self.store, self._channel, self._line_settings),
             file_routes,
             session_routes,

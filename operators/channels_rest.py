@@ -86,6 +86,7 @@ class ChannelOut(BaseModel):
 
 class ChannelDetail(ChannelOut):
     to_send: Annotated[int, Field(description=f"Messages that wait to be sent; {WAITING_MAX + 1}: more than can be counted.")]
+    hook: Annotated[str, Field(description="Where its provider brings messages to; empty: `public_url` is not set.")]
 
 
 class ChannelPage(BaseModel):
@@ -136,15 +137,16 @@ def routes(
     sealer: Sealer,
     channel: Callable[[ChannelId], Channel | None],
     settings_of: Callable[[Channel], LineSettings],
+    public_url: str | None = None,
 ) -> list[APIRouter]:
     """Return the routes. *kinds* take and give sealed secrets; *channel* gives those that are switched on, *settings_of* their line's."""
-    return [_channel_routes(kinds), _probe_routes(kinds, sealer), _dead_letter_routes(channel, settings_of)]
+    return [_channel_routes(kinds, public_url), _probe_routes(kinds, sealer), _dead_letter_routes(channel, settings_of)]
 
 
 # --- channels
 
 
-def _channel_routes(kinds: Mapping[str, ChannelKind]) -> APIRouter:
+def _channel_routes(kinds: Mapping[str, ChannelKind], public_url: str | None) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["channels"])
 
     @router.get("/channels")
@@ -182,7 +184,8 @@ def _channel_routes(kinds: Mapping[str, ChannelKind]) -> APIRouter:
             found = lines.find_channel(tx, str(channel_id))
             authorize(actor, Action.READ_CHANNELS, Thing(line_id=LineId(found["line_id"])))
             (waiting,) = tx.one(_WAITING, channel=found["id"]) or (0,)
-            return ChannelDetail(**_told(kinds, found, health.of_all(tx)), to_send=waiting)
+            hook = f"{public_url.rstrip('/')}/hooks/{found['id']}" if public_url else ""
+            return ChannelDetail(**_told(kinds, found, health.of_all(tx)), to_send=waiting, hook=hook)
 
         return await store.read(read)
 
@@ -230,7 +233,8 @@ def _probe_routes(kinds: Mapping[str, ChannelKind], sealer: Sealer) -> APIRouter
             async with asyncio.timeout(PROBE_SECONDS):
                 probed = await kind.probe(settings)
         except AccessLost as error:
-            field = f"settings.{next(iter(sorted(kind.secrets)), '')}".rstrip(".")
+            secret = "token" if "token" in kind.secrets else next(iter(sorted(kind.secrets)), "")
+            field = f"settings.{secret}".rstrip(".")
             raise BadInput(str(error), field=field, code=error.code) from None
         except (Unavailable, TimeoutError, OSError) as error:
             reason = str(error) or "it did not answer in time"

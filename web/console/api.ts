@@ -2,6 +2,12 @@
 
 import type { Presence } from "../shared/frames/operator";
 
+/** What is wrong with one field, by a dotted path; empty: with the whole. */
+export interface FieldProblem {
+  field: string;
+  detail: string;
+}
+
 /** What the server said instead of an answer; status 0 when it said nothing at all. */
 export class Problem extends Error {
   constructor(
@@ -11,6 +17,8 @@ export class Problem extends Error {
     readonly code = "",
     /** Seconds. */
     readonly retryAfter = 0,
+    /** What is wrong with which field of what was sent. */
+    readonly fields: readonly FieldProblem[] = [],
   ) {
     super(detail || `HTTP ${status}`);
   }
@@ -273,8 +281,9 @@ export function problemOf(status: number, answer: unknown): Problem {
     detail?: string;
     code?: string;
     retry_after?: number;
+    errors?: FieldProblem[];
   } | null;
-  return new Problem(status, said?.detail ?? said?.title ?? "", said?.code, said?.retry_after);
+  return new Problem(status, said?.detail ?? said?.title ?? "", said?.code, said?.retry_after, said?.errors);
 }
 
 export async function me(): Promise<Operator> {

@@ -292,3 +292,50 @@ describe("threads and lists", () => {
     expect(socket.sent.slice(1)).toEqual([{ t: "open", session: "a" }, { t: "leave" }]);
   });
 });
+
+describe("an answer with more than words", () => {
+  const frames = () => socket.sent.filter((frame) => frame.t === "do");
+  const files = [{ kind: "photo", state: "ready", id: "f1", name: "a.png" }, { kind: "document", state: "ready", id: "f2" }] as const;
+
+  test("files go by their ids, what it answers by its seq; what it has not is left out", () => {
+    const connection = page();
+    socket.connect();
+    socket.receive(snapshot());
+    connection.deed("a", "reply", { text: "", files, answers: { seq: 7, text: "Hi", name: "Ann" }, asksPhone: true });
+    connection.deed("a", "reply", { text: "plain", files: [] });
+
+    expect(frames()).toEqual([
+      { t: "do", id: "id-1", session: "a", verb: "reply", files: ["f1", "f2"], answers: 7, asks_phone: true },
+      { t: "do", id: "id-2", session: "a", verb: "reply", text: "plain" },
+    ]);
+  });
+
+  test("refused, it is kept with its files over a reload, and sent again with them", () => {
+    const connection = page();
+    socket.connect();
+    socket.receive(snapshot());
+    connection.deed("a", "reply", { text: "", files, answers: { seq: 7 } });
+    socket.receive({ t: "refused", id: "id-1", code: "not_yours", text: "Not yours." });
+
+    const reloaded = page();
+    socket.connect();
+    socket.receive(snapshot());
+    expect(store.state.deeds).toMatchObject([{ state: "refused", files }]);
+    reloaded.again("id-1");
+
+    expect(frames()).toEqual([{ t: "do", id: "id-2", session: "a", verb: "reply", files: ["f1", "f2"], answers: 7 }]);
+  });
+
+  test("a change names its message", () => {
+    const connection = page();
+    socket.connect();
+    socket.receive(snapshot());
+    connection.deed("a", "reword", { text: "better", message: 3 });
+    connection.deed("a", "take_back", { message: 4 });
+
+    expect(frames()).toEqual([
+      { t: "do", id: "id-1", session: "a", verb: "reword", text: "better", message: 3 },
+      { t: "do", id: "id-2", session: "a", verb: "take_back", message: 4 },
+    ]);
+  });
+});

@@ -1,5 +1,6 @@
 // Between the store and the gateway: says hello, keeps deeds until they are answered, asks for what the screen shows.
 
+import { notify } from "./channels/news";
 import type { Box, ConsoleFrame, Do, GatewayFrame, Presence } from "../shared/frames/operator";
 import type { KeptSocket, SocketEvents } from "../shared/socket";
 import { keepDeeds, keptDeeds, type Shelf } from "./kept";
@@ -19,7 +20,8 @@ export interface Surroundings {
 }
 
 /** What a deed says beside its verb. */
-export type Details = Partial<Pick<Do, "text" | "outcome" | "operator" | "line" | "until" | "ban" | "number" | "how">>;
+export type Details = Partial<Pick<Do, "text" | "outcome" | "operator" | "line" | "until" | "ban" | "number" | "how" | "message">> &
+  Pick<Deed, "files" | "answers" | "asksPhone">;
 
 export interface Connection {
   deed(session: string, verb: Do["verb"], details?: Details): void;
@@ -65,6 +67,7 @@ export function connect(store: Store, around: Surroundings): Connection {
     },
     received(frame) {
       store.dispatch({ type: "frame", frame, now: around.now() });
+      if (frame.t === "updates") for (const { channel } of frame.list) if (channel !== undefined && channel !== "") notify(channel);
       if (store.state.gap) {
         store.dispatch({ type: "link", link: "connecting" });
         socket.restart();
@@ -188,7 +191,8 @@ export function connect(store: Store, around: Surroundings): Connection {
 }
 
 /** What of a deed its verb has; the rest is left out. */
-function detailsOf({ text, outcome, operator, line, until, ban, number, how }: Deed): Details {
+function detailsOf(deed: Deed): Details {
+  const { text, outcome, operator, line, until, ban, number, how, files, answers, asksPhone, message } = deed;
   const details: Details = {};
   if (text !== "") details.text = text;
   if (outcome !== "") details.outcome = outcome;
@@ -198,9 +202,18 @@ function detailsOf({ text, outcome, operator, line, until, ban, number, how }: D
   if (ban) details.ban = ban;
   if (number) details.number = number;
   if (how) details.how = how;
+  if (files && files.length > 0) details.files = files;
+  if (answers) details.answers = answers;
+  if (asksPhone) details.asksPhone = asksPhone;
+  if (message) details.message = message;
   return details;
 }
 
 function frameOf(deed: Deed): Do {
-  return { t: "do", id: deed.id, session: deed.session, verb: deed.verb, ...detailsOf(deed) };
+  const { files, answers, asksPhone, ...said } = detailsOf(deed);
+  const frame: Do = { t: "do", id: deed.id, session: deed.session, verb: deed.verb, ...said };
+  if (files) frame.files = files.flatMap((file) => file.id ?? []);
+  if (answers?.seq) frame.answers = answers.seq;
+  if (asksPhone) frame.asks_phone = true;
+  return frame;
 }

@@ -24,6 +24,13 @@ test("a note never stands together with what the customer can read", () => {
   expect(rows([reply, own(2, "noted", { at: 1, kind: "note" })], dayOf).filter((row) => row.kind === "group")).toHaveLength(2);
 });
 
+test("in a group each who writes stands apart, and so does what was answered elsewhere", () => {
+  const by = (author: string): Parameters<typeof message>[1] => ({ extra: { author } });
+
+  expect(kinds(by("Ann"), by("Ann"), by("Bob"))).toEqual(["day", "group 2", "group 1"]);
+  expect(kinds({ who: "operator" }, { who: "operator", extra: { elsewhere: true } })).toEqual(["day", "group 1", "group 1"]);
+});
+
 test("a new day and a new session are told, in this order of importance", () => {
   const later = 24 * 60 * MINUTE;
 

@@ -63,5 +63,7 @@ export function rows(messages: readonly Shown[], dayOf: (at: number) => string):
 
 function together(a: Shown, b: Shown): boolean {
   const same = a.who === b.who && a.kind === b.kind && (a.operator ?? "") === (b.operator ?? "") && (a.name ?? "") === (b.name ?? "");
-  return same && b.at - a.at < PAUSE_MS;
+  // In a group several people write, and our own side may have written in the provider's program.
+  const one = (a.extra?.author ?? "") === (b.extra?.author ?? "") && (a.extra?.elsewhere ?? false) === (b.extra?.elsewhere ?? false);
+  return same && one && b.at - a.at < PAUSE_MS;
 }

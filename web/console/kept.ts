@@ -1,11 +1,16 @@
 // What the browser keeps for an operator across reloads: unanswered deeds, drafts, habits. Keys carry the operator's id, so
 // that a colleague on the same machine neither sees nor sends another's words.
 
+import type { Attachment, Quote } from "./extras";
 import { type Deed, hasWords } from "./store";
 
 export interface Draft {
   text: string;
   note: boolean;
+  /** The message that it answers. */
+  answers?: Quote | null;
+  /** With a button by which the customer tells their phone. */
+  asksPhone?: boolean;
 }
 
 /** The part of Storage that we use. A browser may refuse it (private mode, full): then we go on without. */
@@ -87,5 +92,16 @@ export function keptDraft(on: Shelf, operator: string, session: string): Draft {
 }
 
 export function keepDraft(on: Shelf, operator: string, session: string, draft: Draft): void {
-  write(on, `draft.${operator}.${session}`, draft.text === "" ? null : draft);
+  const empty = draft.text === "" && !draft.answers && draft.asksPhone !== true;
+  write(on, `draft.${operator}.${session}`, empty ? null : draft);
+}
+
+/** What was uploaded for a draft: it goes on to come while another dialogue is written in, so it is kept beside the words. */
+export function keptFiles(on: Shelf, operator: string, session: string): Attachment[] {
+  const files = read(on, `files.${operator}.${session}`);
+  return Array.isArray(files) ? (files as Attachment[]) : [];
+}
+
+export function keepFiles(on: Shelf, operator: string, session: string, files: readonly Attachment[]): void {
+  write(on, `files.${operator}.${session}`, files.length === 0 ? null : files);
 }

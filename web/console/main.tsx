@@ -4,6 +4,7 @@ import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/list.css";
 import "./styles/thread.css";
+import "./styles/files.css";
 import "./styles/contact.css";
 import "./styles/leads.css";
 import "./styles/verbs.css";

@@ -4,6 +4,10 @@ import { wordsIn } from "./i18n/words";
 import {
   ALERTS_KEPT,
   cardsIn,
+  changeOf,
+  type Deed,
+  hasWords,
+  isChange,
   mine,
   promisedAt,
   reduce,
@@ -597,4 +601,105 @@ test("my phone rings while a call is offered to me, and for nothing else", () =>
   expect(ringsMe(card("a", rings))).toBe(false);
   expect(ringsMe(card("a", { channel: "phone", status: "offered" }))).toBe(false);
   expect(ringsMe(card("a", { channel: "phone", ...rings, status: "closed" }))).toBe(false);
+});
+
+describe("messages that change after they were said", () => {
+  const conversation = "conversation-a";
+  const texts = (state: State): string[] => (state.thread?.messages ?? []).map((one) => one.text);
+  const open = (...messages: Parameters<typeof message>[]): State =>
+    reading(live({ mine: [held("a")] }), held("a"), messages.map((args) => message(...args)));
+  const edit = (seq: number, text: string, edited_ms = NOW): Update => ({ message: message(seq, { text, extra: { edited_ms } }), conversation });
+
+  test("an edit takes the place of what was said, and nothing else is new", () => {
+    const before = open([1], [2]);
+    const state = next(before, edit(1, "other words"));
+
+    expect(texts(state)).toEqual(["other words", "text 2"]);
+    expect([waitForMe(state), state.notices, state.alerts, state.cards]).toEqual([waitForMe(before), [], [], before.cards]);
+  });
+
+  test("who changed what was said may still be writing", () => {
+    const typing = after(open([1]), { t: "typing", conversation, who: "contact" });
+
+    expect(next(typing, edit(1, "other words")).typing).toMatchObject({ who: "contact" });
+    expect(next(typing, { message: message(2), conversation }).typing).toBeNull();
+  });
+
+  test("a change of a message on a page that we do not have makes no hole before the one that we have", () => {
+    const state = reading(live({ mine: [held("a")] }), held("a"), [message(101), message(102)], true);
+
+    expect(texts(next(state, edit(3, "other words")))).toEqual(["text 101", "text 102"]);
+    expect(texts(next(state, { message: message(103), conversation }))).toEqual(["text 101", "text 102", "text 103"]);
+  });
+
+  test("a file that has come takes the place of the one that was awaited", () => {
+    const state = open([1, { text: "", extra: { files: [{ kind: "photo" }] } }]);
+    const come = message(1, { text: "", extra: { files: [{ kind: "photo", state: "ready", id: "f1", preview: true }] } });
+
+    expect(next(state, { message: come, conversation }).thread?.messages).toEqual([come]);
+  });
+
+  describe("by my own deed", () => {
+    const reword = deed("r", { verb: "reword", text: "better", message: 1, state: "accepted" });
+    const wish = (state: State, what: Deed): State => reduce(state, { type: "did", deed: what });
+
+    test("it stands at its message, and not among what is yet to be said", () => {
+      expect([isChange(reword), hasWords(reword)]).toEqual([true, true]);
+      expect(changeOf([deed("x"), reword], "a", 1)).toBe(reword);
+      expect([changeOf([reword], "a", 2), changeOf([reword], "b", 1)]).toEqual([undefined, undefined]);
+    });
+
+    test("new words stay until the message says them", () => {
+      const accepted = after(wish(open([1]), { ...reword, state: "waiting" }), { t: "accepted", id: "r" });
+      expect(accepted.deeds).toMatchObject([{ id: "r", state: "accepted" }]);
+
+      expect(next(accepted, edit(1, "better")).deeds).toEqual([]);
+    });
+
+    test("a later edit of somebody else's ends them too", () => {
+      expect(next(wish(open([1]), reword), edit(1, "best")).deeds).toEqual([]);
+    });
+
+    test("something else about the message does not", () => {
+      const reacted = message(1, { extra: { reactions: ["👍"] } });
+
+      expect(next(wish(open([1]), reword), { message: reacted, conversation }).deeds).toEqual([reword]);
+    });
+
+    test("a thread that says them already ends them", () => {
+      const state = wish(live({ mine: [held("a")] }), reword);
+
+      expect(reading(state, held("a"), [message(1, { text: "better" })]).deeds).toEqual([]);
+    });
+
+    test("words that were refused are kept for their author", () => {
+      const state = after(wish(open([1]), { ...reword, state: "waiting" }), { t: "refused", id: "r", code: "taken_back", text: "Taken back." });
+
+      expect(state.deeds).toMatchObject([{ state: "refused", code: "taken_back", text: "better" }]);
+      expect(next(state, { message: message(1, { extra: { deleted_ms: NOW } }), conversation }).deeds).toHaveLength(1);
+    });
+
+    test("what could not be taken back is told", () => {
+      const wished = wish(open([1]), deed("t", { verb: "take_back", text: "", message: 1 }));
+      const state = after(wished, { t: "refused", id: "t", code: "not_ours", text: "Not ours." });
+
+      expect(state.deeds).toEqual([]);
+      expect(state.notices).toMatchObject([{ code: "not_ours", verb: "take_back" }]);
+    });
+
+    test("what was taken back stays to be read, and the wish is done", () => {
+      const wished = after(wish(open([1]), deed("t", { verb: "take_back", text: "", message: 1 })), { t: "accepted", id: "t" });
+      expect(changeOf(wished.deeds, "a", 1)).toMatchObject({ state: "accepted" });
+      const state = next(wished, { message: message(1, { extra: { deleted_ms: NOW } }), conversation });
+
+      expect([texts(state), state.deeds]).toEqual([["text 1"], []]);
+    });
+  });
+});
+
+test("what channels can comes with each snapshot, by their kind", () => {
+  const telegram = { kind: "telegram", text_max: 4_096, files_max: 20, quotes: true };
+
+  expect(live({ channels: [telegram] }).can).toEqual({ telegram });
+  expect(after(live({ channels: [telegram] }), snapshot()).can).toEqual({});
 });

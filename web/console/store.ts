@@ -6,6 +6,7 @@ import type {
   Box,
   CallLine,
   Card,
+  ChannelCan,
   Colleague,
   Contact,
   Counts,
@@ -18,6 +19,7 @@ import type {
   Shown,
   Update,
 } from "../shared/frames/operator";
+import type { Attachment, Quote } from "./extras";
 
 /**
  * How we stand with the gateway. `live` begins with its snapshot (or `resumed`), not with the open socket: before that we
@@ -49,6 +51,14 @@ export interface Deed {
   number?: string;
   /** Of listen. */
   how?: How;
+  /** Of reply: what was uploaded for it. */
+  files?: readonly Attachment[];
+  /** Of reply: what it answers. */
+  answers?: Quote;
+  /** Of reply. */
+  asksPhone?: boolean;
+  /** Of reword and take_back: the message's seq. */
+  message?: number;
   at: number;
   /** `waiting`: to be sent, again and again; `accepted`: stored by the server; `refused`: kept only for the operator's words. */
   state: "waiting" | "accepted" | "refused";
@@ -130,6 +140,8 @@ export interface State {
   skew: number;
   /** Lines of mine from which customers can be called; none: I can call nobody. */
   callsFrom: readonly CallLine[];
+  /** What channels can, by their kind. */
+  can: Readonly<Record<string, ChannelCan>>;
   /** The conversation of the call that I have asked for last, until it is on the screen. */
   called: string;
   /** Grows whenever a lead was made or changed, and whenever one may have been. */
@@ -186,6 +198,7 @@ export const START: State = {
   typing: null,
   skew: 0,
   callsFrom: [],
+  can: {},
   called: "",
   leadNews: 0,
 };
@@ -264,6 +277,7 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         pins: new Set(frame.pins ?? []),
         skew: frame.now - now,
         callsFrom: frame.calls_from ?? [],
+        can: Object.fromEntries((frame.channels ?? []).map((one) => [one.kind, one])),
         leadNews: state.leadNews + 1,
       };
     case "resumed":
@@ -292,7 +306,9 @@ function receive(state: State, frame: GatewayFrame, now: number): State {
         next: state.thread.next,
       };
       const over = (deed: Deed): boolean =>
-        shown.has(deed.id) || (deed.session === frame.session && deed.state === "accepted" && deed.at < now - ECHO_WAIT_MS);
+        shown.has(deed.id) ||
+        (deed.session === frame.session &&
+          ((deed.state === "accepted" && deed.at < now - ECHO_WAIT_MS) || frame.messages.some((message) => isDoneTo(message, deed))));
       return { ...state, thread, deeds: state.deeds.filter((deed) => !over(deed)) };
     }
     case "older":
@@ -372,16 +388,31 @@ function removeCard(state: State, session: string): State {
   };
 }
 
+/** What is new of a message: that it was said, or what became of it since; of one that we know it takes the place. */
 function putMessage(state: State, message: Shown, conversation: string): State {
   const { thread } = state;
-  const said = thread?.card?.conversation === conversation && thread.status === "ready";
+  const here = thread !== null && thread.status === "ready" && thread.card?.conversation === conversation ? thread : null;
+  const known = here?.messages.find((one) => one.seq === message.seq);
+  // Put before the page that we have, it would hide what lies between; its own page will say it as it is then.
+  const unread = here !== null && here.more && message.seq < (here.messages[0]?.seq ?? 0);
+  // Whoever was typing has said it; what has only changed was said before.
+  const fresh = known === undefined && !unread;
+  const changed = known !== undefined && (message.extra?.edited_ms ?? 0) > (known.extra?.edited_ms ?? 0);
+  const over = (deed: Deed): boolean =>
+    (message.command !== undefined && deed.id === message.command) ||
+    (deed.session === here?.session && (isDoneTo(message, deed) || (changed && deed.state === "accepted" && deed.message === message.seq)));
   return {
     ...state,
-    thread: said ? { ...thread, messages: merge(thread.messages, [message]) } : thread,
-    deeds: message.command ? without(state.deeds, message.command) : state.deeds,
-    // Whoever was typing has said it.
-    typing: state.typing?.conversation === conversation && state.typing.who === message.who ? null : state.typing,
+    thread: here !== null && !unread ? { ...here, messages: merge(here.messages, [message]) } : thread,
+    deeds: state.deeds.some(over) ? state.deeds.filter((deed) => !over(deed)) : state.deeds,
+    typing: fresh && state.typing?.conversation === conversation && state.typing.who === message.who ? null : state.typing,
   };
+}
+
+/** The message says what the deed wanted it to say. A refused one wanted it in vain: its words are kept for the operator. */
+function isDoneTo(message: Shown, deed: Deed): boolean {
+  if (deed.message !== message.seq || deed.state === "refused") return false;
+  return (message.extra?.deleted_ms ?? 0) > 0 || (deed.verb === "reword" && message.text === deed.text);
 }
 
 /** How far a message is on its way; a receipt "up to" lifts only what is behind it. */
@@ -426,9 +457,9 @@ function applyPage(state: State, page: Page): State {
   };
 }
 
-/** Words stay until they are seen in the thread; a take or a close is told by the card that follows. */
+/** Words, and changes of what was said, stay until they are seen in the thread; a take or a close is told by the card that follows. */
 function accepted(deed: Deed): Deed[] {
-  return hasWords(deed) ? [{ ...deed, state: "accepted" }] : [];
+  return hasWords(deed) || isChange(deed) ? [{ ...deed, state: "accepted" }] : [];
 }
 
 function refuse(state: State, id: string, code: string, text: string): State {
@@ -471,7 +502,18 @@ function without(deeds: readonly Deed[], id: string): readonly Deed[] {
 
 /** Its words stand in the thread until the gateway shows them there. */
 export function hasWords(deed: Deed): boolean {
-  return deed.verb === "reply" || deed.verb === "note" || deed.verb === "start" || (passesOn(deed) && deed.text !== "");
+  if (deed.verb === "reply" || deed.verb === "note" || deed.verb === "start" || deed.verb === "reword") return true;
+  return passesOn(deed) && deed.text !== "";
+}
+
+/** It changes a message that is in the thread already. */
+export function isChange(deed: Deed): boolean {
+  return deed.verb === "reword" || deed.verb === "take_back";
+}
+
+/** What I am doing to the message *seq* of a session, or wanted to in vain. */
+export function changeOf(deeds: readonly Deed[], session: string, seq: number): Deed | undefined {
+  return deeds.findLast((deed) => deed.session === session && deed.message === seq && isChange(deed));
 }
 
 /** What only colleagues read of it. */

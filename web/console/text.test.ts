@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cleanName, initials, phoneText, pieces } from "./text";
+import { cleanName, initials, middle, phoneText, pieces } from "./text";
 
 const links = (text: string): (string | undefined)[] => pieces(text).flatMap((piece) => (piece.href === undefined ? [] : [piece.href]));
 
@@ -57,5 +57,19 @@ describe("links", () => {
     for (const letter of [")", "(", "https://a.b/", "a", "."]) pieces(`https://a.example/${letter.repeat(8_000)}`);
 
     expect(performance.now() - begun).toBeLessThan(500);
+  });
+});
+
+describe("a file's name in a row", () => {
+  test("a short one is whole, of a long one its beginning and its ending are seen", () => {
+    const long = middle(`${"report ".repeat(20)}final.xlsx`);
+
+    expect(middle("receipt.pdf")).toBe("receipt.pdf");
+    expect(Array.from(long).length).toBeLessThanOrEqual(56);
+    expect(long).toMatch(/^report report .*….*final\.xlsx$/u);
+  });
+
+  test("it cannot turn its ending round", () => {
+    expect(middle("invoice\u202Efdp.exe")).toBe("invoicefdp.exe");
   });
 });

@@ -9,6 +9,14 @@ export function cleanName(name: string): string {
   return name.replace(BIDI_CONTROLS, "").replace(CONTROLS, " ").trim();
 }
 
+/** The name of a file, short enough for a row: its beginning and its ending, for by that one sees what it is. */
+export function middle(name: string, most = 56): string {
+  const letters = Array.from(cleanName(name));
+  if (letters.length <= most) return letters.join("");
+  const tail = Math.floor(most / 3);
+  return `${letters.slice(0, most - tail - 1).join("").trimEnd()}…${letters.slice(-tail).join("").trimStart()}`;
+}
+
 /** An E.164 number in the groups that its people write it in, where we know them; else as it is. */
 export function phoneText(number: string): string {
   const clean = cleanName(number);

@@ -62,6 +62,10 @@ export function may(verb: Verb, card: Card, me: Me | null): boolean {
     case "reply":
       // Whoever answers a waiting customer, or one offered to them, takes the dialogue by it.
       return !call && (held || joined || passing || isWaiting(card) || isOffered(card));
+    // What was said is changed by whoever may say more.
+    case "reword":
+    case "take_back":
+      return open && !call && (held || joined);
     case "close":
       return open && (held || passing || supervises(me));
     case "transfer":

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { DOOR_TEXTS } from "../channels/doorTexts";
+import { CHANNEL_TEXTS } from "../channels/texts";
 import { SOUND_TEXTS } from "../sounds/texts";
 import { CATALOGUES, chooseLanguage, type Entry, type Language, LANGUAGES, wordsIn } from "./words";
 
@@ -8,6 +10,8 @@ const places = (text: string): string[] => (text.match(/\{\w+\}/gu) ?? []).sort(
 const BOOKS: { what: string; catalogues: Readonly<Record<Language, Readonly<Record<string, Entry>>>> }[] = [
   { what: "the console", catalogues: CATALOGUES },
   { what: "the sounds", catalogues: SOUND_TEXTS },
+  { what: "the door to the channels", catalogues: DOOR_TEXTS },
+  { what: "the channels", catalogues: CHANNEL_TEXTS },
 ];
 
 describe.each(BOOKS.flatMap((book) => LANGUAGES.map((language) => ({ ...book, ...language }))))("what $what says in $name", ({ code, catalogues }) => {
@@ -98,6 +102,13 @@ test("a duration has the unit that matters, and is never negative", () => {
     "2 hr 1 min",
     "3 days",
   ]);
+});
+
+test("a size has the unit that matters, in the reader's language", () => {
+  const sizes = [500, 2_048, 1_048_300, 1.5 * 1_048_576, 50 * 1_048_576, 2.25 * 1_073_741_824];
+
+  expect(sizes.map(wordsIn("en").size)).toEqual(["500 bytes", "2 kB", "1 MB", "1.5 MB", "50 MB", "2.3 GB"]);
+  expect(wordsIn("ru").size(1.5 * 1_048_576)).toMatch(/^1,5\sМБ$/u);
 });
 
 test("the first language that we speak is chosen, English when there is none", () => {

@@ -55,6 +55,8 @@ export interface Words extends Texts<Key> {
   hours: (line: LineHours, now: number) => string;
   duration: (ms: number) => string;
   number: (value: number) => string;
+  /** How large a file is: `1.2 MB`. */
+  size: (bytes: number) => string;
   languageName: (code: string) => string;
 }
 
@@ -96,6 +98,9 @@ export function wordsIn(language: Language): Words {
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const unit = (name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" });
   const units = { second: unit("second"), minute: unit("minute"), hour: unit("hour"), day: unit("day") };
+  const sized = (name: string, maximumFractionDigits: number, unitDisplay: "short" | "long" = "short") =>
+    new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay, maximumFractionDigits });
+  const sizes = { byte: sized("byte", 0, "long"), kilobyte: sized("kilobyte", 0), megabyte: sized("megabyte", 1), gigabyte: sized("gigabyte", 1) };
 
   function weekdayTime(at: number, now: number): string {
     const days = daysBetween(now, at);
@@ -122,6 +127,12 @@ export function wordsIn(language: Language): Words {
       return line.opens_at === null ? t("line.closed") : t("line.opens", { time: weekdayTime(Date.parse(line.opens_at), now) });
     },
     number: (value) => numbers.format(value),
+    size(bytes) {
+      if (bytes < 1_024) return sizes.byte.format(bytes);
+      // What would be written as 1,024 of one unit is one of the next.
+      if (bytes < 1_023.5 * 1_024) return sizes.kilobyte.format(bytes / 1_024);
+      return bytes < 1_023.95 * 1_048_576 ? sizes.megabyte.format(bytes / 1_048_576) : sizes.gigabyte.format(bytes / 1_073_741_824);
+    },
     duration(ms) {
       const whole = Math.max(0, Math.floor(ms / 1000));
       if (whole < 60) return units.second.format(whole);

@@ -2,11 +2,12 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { counted } from "../calls";
 import { cleanName } from "../text";
 import { Busy, Empty, Icon } from "../views/bits";
+import { CopyButton } from "../views/CopyButton";
 import { useDesk, useNow, useWords } from "../views/context";
-import { watch, type Watched } from "../watch";
+import { useReading } from "../views/reading";
 import { DeleteDialog } from "./DeleteDialog";
 import { type Player, usePlayer } from "./player";
-import { type Sound, type Sounds, sounds as readSounds } from "./rest";
+import { type Sound, sounds as readSounds } from "./rest";
 import { besideOf, type Shelves, shelvesOf } from "./shelves";
 import { SoundDialog } from "./SoundDialog";
 import { useSoundTexts } from "./texts";
@@ -14,10 +15,8 @@ import "./sounds.css";
 
 /** Lines begin and cease to use a sound elsewhere. */
 const EVERY_MS = 15_000;
-const NOTHING: Watched<Sounds> = { value: null, readAt: 0, failed: false, problem: "" };
 /** Fewer are found by looking. */
 const FOUND_BY_EYE = 8;
-const COPIED_MS = 3_000;
 /** What a line's settings may say of it, in the order in which a caller meets them. */
 const SETTINGS = ["greeting", "menu.sound", "outside_sound", "music", "voicemail_greeting", "callback_sound", "rating_sound"];
 
@@ -35,7 +34,7 @@ export function SoundsPage({ onLoggedOut }: { onLoggedOut: () => void }) {
   const words = useWords();
   const { t } = useSoundTexts();
   const { connection } = useDesk();
-  const [{ value, readAt, failed, problem }, renew] = useSounds(onLoggedOut);
+  const [{ value, readAt, failed, problem }, renew] = useReading(readSounds, EVERY_MS, onLoggedOut);
   const [wanted, setWanted] = useState("");
   const [asked, setAsked] = useState<Asked | null>(null);
   const [fresh, setFresh] = useState(NOTHING_FRESH);
@@ -176,36 +175,6 @@ export function SoundsPage({ onLoggedOut }: { onLoggedOut: () => void }) {
   );
 }
 
-/** What there is, and what reads it again. */
-function useSounds(onLoggedOut: () => void): [Watched<Sounds>, () => void] {
-  const [watched, setWatched] = useState(NOTHING);
-  const [asked, setAsked] = useState(0);
-  useEffect(() => {
-    const watcher = watch(
-      readSounds,
-      EVERY_MS,
-      // A reading that fails after we have asked anew does not take away what the one before has brought.
-      (next) => setWatched((before) => (next.value === null ? { ...before, failed: next.failed, problem: next.problem } : next)),
-      onLoggedOut,
-      {
-        now: Date.now,
-        wait(ms, then) {
-          const timer = setTimeout(then, ms);
-          return () => clearTimeout(timer);
-        },
-      },
-    );
-    const lookOrRest = (): void => (document.hidden ? watcher.rest() : watcher.look());
-    lookOrRest();
-    document.addEventListener("visibilitychange", lookOrRest);
-    return () => {
-      document.removeEventListener("visibilitychange", lookOrRest);
-      watcher.rest();
-    };
-  }, [asked]);
-  return [watched, () => setAsked((before) => before + 1)];
-}
-
 interface ShelvesProps {
   shelves: Shelves;
   /** Nothing is looked for. */
@@ -276,7 +245,7 @@ function SoundRow({ sound, fresh, player, onAsk }: RowProps) {
         <strong>{name}</strong>
         <span class="sound-ref">
           <code>{ref}</code>
-          <CopyButton text={ref} />
+          <CopyButton text={ref} label={t("copy", { ref })} done={t("copied", { ref })} failed={t("copy_failed", { ref })} />
         </span>
       </div>
       <span class="sound-length" title={t("length")}>
@@ -337,59 +306,6 @@ function Played({ player, seconds }: { player: Player; seconds: number }) {
       <span aria-hidden="true">{counted(at * 1_000)} / </span>
     </>
   );
-}
-
-function CopyButton({ text }: { text: string }) {
-  const { t } = useSoundTexts();
-  const { connection } = useDesk();
-  const [copied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!copied) return undefined;
-    const timer = setTimeout(() => setCopied(false), COPIED_MS);
-    return () => clearTimeout(timer);
-  }, [copied]);
-
-  async function press(): Promise<void> {
-    if (await copy(text)) setCopied(true);
-    else connection.tell(t("copy_failed", { ref: text }));
-  }
-
-  return (
-    <>
-      <button
-        type="button"
-        class={copied ? "button quiet small copy done" : "button quiet small copy"}
-        aria-label={t("copy", { ref: text })}
-        title={t("copy", { ref: text })}
-        onClick={() => void press()}
-      >
-        <Icon name={copied ? "check" : "copy"} />
-      </button>
-      <span role="status" class="unseen">
-        {copied && t("copied", { ref: text })}
-      </span>
-    </>
-  );
-}
-
-/** Over plain http browsers have no clipboard to write to; there the old way still goes. */
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const before = document.activeElement;
-    const field = document.createElement("textarea");
-    field.value = text;
-    field.className = "unseen";
-    document.body.append(field);
-    field.select();
-    // eslint-disable-next-line @typescript-eslint/no-deprecated -- there is no other way without https
-    const done = document.execCommand("copy");
-    field.remove();
-    if (before instanceof HTMLElement) before.focus();
-    return done;
-  }
 }
 
 /** Which setting plays its sound when. */

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./bits";
 
 export interface MenuItem {
@@ -12,12 +12,23 @@ export interface MenuItem {
   onChoose: () => void;
 }
 
+interface ActionMenuProps {
+  /** Of the button. */
+  id: string;
+  label: string;
+  keys?: string;
+  /** It opens upwards: there is no room under it. */
+  up?: boolean;
+  items: readonly MenuItem[];
+}
+
 /** A button with a menu: arrows move, a letter jumps, Enter chooses, Escape and Tab leave. */
-export function ActionMenu({ label, keys, items }: { label: string; keys: string; items: readonly MenuItem[] }) {
+export function ActionMenu({ id, label, keys, up = false, items }: ActionMenuProps) {
   const [open, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // At once: the next key may come before the screen is painted.
+  useLayoutEffect(() => {
     if (open) choices()[0]?.focus();
   }, [open]);
 
@@ -58,12 +69,12 @@ export function ActionMenu({ label, keys, items }: { label: string; keys: string
         ref={button}
         type="button"
         class="button quiet"
-        id="actions"
+        id={id}
         aria-haspopup="menu"
         aria-expanded={open}
         aria-keyshortcuts={keys}
         aria-label={label}
-        title={`${label} (${keys})`}
+        title={keys === undefined ? label : `${label} (${keys})`}
         // A button pressed by the pointer has no focus in every browser, and then nothing would close the menu.
         onMouseDown={(event) => {
           event.preventDefault();
@@ -80,7 +91,7 @@ export function ActionMenu({ label, keys, items }: { label: string; keys: string
         <Icon name="more" />
       </button>
       {open && (
-        <div ref={menu} class="menu-body actions-body" role="menu" aria-label={label} onKeyDown={onKeyDown}>
+        <div ref={menu} class={up ? "menu-body actions-body up" : "menu-body actions-body"} role="menu" aria-label={label} onKeyDown={onKeyDown}>
           {items.map((item) => (
             <button
               key={item.key}

@@ -1,7 +1,9 @@
 import { useEffect } from "preact/hooks";
 import { hasWords, type Notice } from "../store";
+import { administers } from "../verbs";
 import { AlertToast } from "./Alerts";
 import { Icon } from "./bits";
+import { ChannelBanner } from "./ChannelBanner";
 import { useDesk, useWords } from "./context";
 
 /** Long enough to be read twice. */
@@ -22,6 +24,7 @@ export function Banners({ onPassword }: { onPassword: () => void }) {
           </p>
         )}
       </div>
+      {administers(me) && <ChannelBanner />}
       {me?.password_generated === true && (
         <p class="banner">
           {t("banner.password")}

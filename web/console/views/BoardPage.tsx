@@ -1,36 +1,16 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
 import { board as readBoard, type Board, type BoardLine, type BoardOperator } from "../api";
-import { watch, type Watched } from "../watch";
 import { Busy, Empty, Icon } from "./bits";
 import { useNow, useWords } from "./context";
+import { useReading } from "./reading";
 
 const EVERY_MS = 5_000;
-const NOTHING: Watched<Board> = { value: null, readAt: 0, failed: false, problem: "" };
 
 /** The house at a glance: lines and people, read again while somebody looks. */
 export function BoardPage({ onLoggedOut }: { onLoggedOut: () => void }) {
   const words = useWords();
   const { t } = words;
-  const [{ value, readAt, failed, problem }, setWatched] = useState(NOTHING);
-  const [asked, setAsked] = useState(0);
-
-  useEffect(() => {
-    const watcher = watch(readBoard, EVERY_MS, setWatched, onLoggedOut, {
-      now: Date.now,
-      wait(ms, then) {
-        const timer = setTimeout(then, ms);
-        return () => clearTimeout(timer);
-      },
-    });
-    const lookOrRest = (): void => (document.hidden ? watcher.rest() : watcher.look());
-    lookOrRest();
-    document.addEventListener("visibilitychange", lookOrRest);
-    return () => {
-      document.removeEventListener("visibilitychange", lookOrRest);
-      watcher.rest();
-    };
-  }, [asked]);
+  const [{ value, readAt, failed, problem }, renew] = useReading(readBoard, EVERY_MS, onLoggedOut);
 
   return (
     <section class="board" aria-labelledby="board-title">
@@ -51,7 +31,7 @@ export function BoardPage({ onLoggedOut }: { onLoggedOut: () => void }) {
       {value === null && !failed && <Busy text={t("board.loading")} />}
       {value === null && failed && (
         <Empty icon="warning" title={t("board.failed")} next={problem || t("app.unreachable_next")}>
-          <button type="button" class="button" onClick={() => setAsked(asked + 1)}>
+          <button type="button" class="button" onClick={renew}>
             {t("app.retry")}
           </button>
         </Empty>

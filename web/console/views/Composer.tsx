@@ -1,33 +1,44 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Card } from "../../shared/frames/operator";
-import { type Draft, keepDraft, keptDraft } from "../kept";
+import { canGo, leftOf, type Stance } from "../composer";
+import type { Details } from "../connection";
+import { chooseLanguage, wordsIn } from "../i18n/words";
 import { go, hashOf } from "../routes";
 import { isCall, isHeldBy, isJoinedBy, isUnreached, nameOf, type Thread } from "../store";
 import { cleanName } from "../text";
+import { areComing } from "../uploads";
 import { may } from "../verbs";
+import { ActionMenu } from "./ActionMenu";
+import { AttachButton, AttachedFiles } from "./Attaching";
+import { Icon } from "./bits";
+import { useComposing } from "./composing";
 import { useDesk, useWords } from "./context";
+import { QuotedText } from "./Extras";
 
-export const TEXT_MAX = 8_000;
 /** The counter appears when so few are left. */
 const TELL_LEFT = 500;
 const NARROW = "(max-width: 760px)";
 
-/** Mounted anew for every session (by its key), so a draft never wanders into another dialogue. */
 export function Composer({ card, thread }: { card: Card; thread: Thread }) {
+  const { stance } = useComposing();
+  return stance === null ? null : <Writing card={card} thread={thread} stance={stance} />;
+}
+
+function Writing({ card, thread, stance }: { card: Card; thread: Thread; stance: Stance }) {
   const { t } = useWords();
-  const { state, connection, shelf, operator } = useDesk();
-  const [draft, setDraft] = useState<Draft>(() => keptDraft(shelf, operator, card.session));
+  const { state, connection } = useDesk();
+  const { draft, write, attached, uploads, asked } = useComposing();
   const area = useRef<HTMLTextAreaElement>(null);
   const closed = card.status === "closed";
   const [starting, setStarting] = useState(false);
-  const answers = may("reply", card, state.me);
-  // A call is noted while they talk, and after it: whoever talks does not write their last line before the other hangs up.
-  const mine = isCall(card) && state.me !== null && card.operator === state.me.id;
-  const note = (mine && closed) || (!closed && (draft.note || !answers));
-  const starts = closed && !note;
-  // As the server counts: characters, not UTF-16 units.
-  const left = TEXT_MAX - Array.from(draft.text.trim()).length;
-  const ready = draft.text.trim() !== "" && left >= 0;
+  const note = stance.kind === "note";
+  const starts = stance.kind === "start";
+  const says = stance.kind === "reply";
+  const quotes = stance.quotes && draft.answers ? draft.answers : null;
+  const asksPhone = stance.asksPhone && draft.asksPhone === true;
+  const left = leftOf(draft.text, stance.textMax);
+  const withFiles = says && attached.length > 0;
+  const ready = canGo(stance, draft.text, attached);
 
   // Who wrote first goes on in the session that it made.
   useEffect(() => {
@@ -37,14 +48,13 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
     if (!closed) setStarting(false);
   }, [closed]);
 
-  const writes = answers || (mine && !closed);
   useEffect(() => {
     // On a phone the keyboard would cover the thread before anybody has read it.
-    if (writes && !matchMedia(NARROW).matches) area.current?.focus();
-  }, [writes]);
+    if (stance.inTurn && !matchMedia(NARROW).matches) area.current?.focus();
+  }, [stance.inTurn]);
   useEffect(() => {
-    if (starting) area.current?.focus();
-  }, [starting]);
+    if (starting || asked > 0) area.current?.focus();
+  }, [starting, asked]);
 
   useLayoutEffect(() => {
     const box = area.current;
@@ -55,16 +65,23 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
     box.rows = Math.min(8, Math.max(2, Math.round(lines)));
   }, [draft.text, starting]);
 
-  function change(next: Draft): void {
-    setDraft(next);
-    keepDraft(shelf, operator, card.session, next);
-  }
-
   function send(): void {
     if (!ready) return;
-    connection.deed(card.session, starts ? "start" : note ? "note" : "reply", { text: draft.text.trim() });
+    const said: Details = { text: draft.text.trim() };
+    if (withFiles) said.files = uploads.take(card.session);
+    if (quotes !== null) said.answers = quotes;
+    if (asksPhone) said.asksPhone = true;
+    connection.deed(card.session, stance.kind, said);
     // After a note the next words are an answer again: a whisper must be meant each time, and so must not be said aloud by habit.
-    change({ text: "", note: false });
+    write({ text: "", note: false, ...(says ? { answers: null, asksPhone: false } : {}) });
+    area.current?.focus();
+  }
+
+  function onEscape(event: KeyboardEvent): void {
+    if (event.key !== "Escape" || (quotes === null && !asksPhone) || event.isComposing) return;
+    // It takes back what was chosen, and does not leave the dialogue as well.
+    event.stopPropagation();
+    write(quotes !== null ? { answers: null } : { asksPhone: false });
     area.current?.focus();
   }
 
@@ -75,8 +92,16 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
     send();
   }
 
+  function askPhone(): void {
+    // In the customer's language, where it is one of ours: it is they who read it.
+    const language = chooseLanguage(thread.contact?.language, document.documentElement.lang);
+    write({ asksPhone: true, ...(draft.text.trim() === "" ? { text: wordsIn(language).t("composer.ask_phone_text") } : {}) });
+    area.current?.focus();
+  }
+
   if (starts && !starting) return <Closed card={card} next={thread.next} onStart={() => setStarting(true)} />;
   if (thread.gone) return <p class="composer-closed">{t("composer.gone")}</p>;
+  const unreachable = says ? (thread.contact?.unreachable ?? "") : "";
   return (
     <form
       class={`composer${note ? " note" : ""}`}
@@ -84,18 +109,35 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
         event.preventDefault();
         send();
       }}
+      onKeyDown={onEscape}
     >
       {starts ? <p class="hint">{t("composer.starts")}</p> : <Hint card={card} />}
-      {answers && (
+      {unreachable !== "" && <Unreachable why={unreachable} />}
+      {stance.chosen && (
         <fieldset class="modes">
           <legend class="unseen">{t("composer.mode")}</legend>
           {[false, true].map((asNote) => (
             <label key={String(asNote)} class={asNote === note ? "mode on" : "mode"}>
-              <input type="radio" name="mode" class="unseen" checked={asNote === note} onChange={() => change({ ...draft, note: asNote })} />
+              <input type="radio" name="mode" class="unseen" checked={asNote === note} onChange={() => write({ note: asNote })} />
               {t(asNote ? "composer.note" : "composer.reply")}
             </label>
           ))}
         </fieldset>
+      )}
+      {quotes !== null && (
+        <div class="composer-beside">
+          <Icon name="reply" />
+          <QuotedText quote={quotes} thread={thread} />
+          <Without label={t("composer.answers_not")} onClick={() => write({ answers: null })} />
+        </div>
+      )}
+      <AttachedFiles session={card.session} />
+      {asksPhone && (
+        <div class="composer-beside">
+          <Icon name="phone" />
+          <span>{t("composer.asks_phone")}</span>
+          <Without label={t("composer.asks_phone_not")} onClick={() => write({ asksPhone: false })} />
+        </div>
       )}
       <textarea
         ref={area}
@@ -107,15 +149,33 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
         placeholder={note ? t("composer.note_hint") : t("composer.reply_hint", { name: cleanName(card.contact_name) || t("thread.nobody") })}
         onInput={(event) => {
           // What was begun as a note stays one when the dialogue becomes ours in the middle of it.
-          change({ text: event.currentTarget.value, note });
-          if (!note && !starts) connection.typing(card.session);
+          write({ text: event.currentTarget.value, note });
+          if (says) connection.typing(card.session);
         }}
         onKeyDown={onKeyDown}
       />
       <div class="composer-foot">
+        {says && (
+          <div class="composer-tools">
+            <AttachButton />
+            {stance.asksPhone && (
+              <ActionMenu
+                id="composer-menu"
+                label={t("composer.menu")}
+                up
+                items={[{ key: "phone", icon: "phone", text: t("composer.ask_phone"), onChoose: askPhone }]}
+              />
+            )}
+          </div>
+        )}
         <span id="composer-hint" class="hint keys">
           {t("composer.keys")}
         </span>
+        {withFiles && areComing(attached) && (
+          <span class="hint" role="status">
+            {t("attach.wait")}
+          </span>
+        )}
         {left <= TELL_LEFT && (
           <span class={left < 0 ? "counter over" : "counter"} role="status">
             {left < 0 ? t("composer.over", { count: -left }) : t("composer.left", { count: left })}
@@ -131,6 +191,25 @@ export function Composer({ card, thread }: { card: Card; thread: Thread }) {
         </button>
       </div>
     </form>
+  );
+}
+
+function Without({ label, onClick }: { label: string; onClick: () => void }) {
+  return (
+    <button type="button" class="button quiet icon-only" aria-label={label} title={label} onClick={onClick}>
+      <Icon name="cross" />
+    </button>
+  );
+}
+
+/** Why what is written does not reach the customer just now. */
+export function Unreachable({ why }: { why: string }) {
+  const words = useWords();
+  return (
+    <p class="unreachable">
+      <Icon name="warning" />
+      <span>{words.word("unreachable", why, words.t("unreachable.denied"))}</span>
+    </p>
   );
 }
 

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { Contact } from "../../shared/frames/operator";
-import { setBanned, type Source } from "../api";
+import { setBanned, type Source as Came } from "../api";
+import { avatarAddress } from "../files";
 import { inOrder, isAddress, pointText } from "../points";
 import { hashOf } from "../routes";
 import type { Thread } from "../store";
@@ -9,7 +10,11 @@ import { cleanName } from "../text";
 import { supervises } from "../verbs";
 import { Avatar, Busy, Icon, Name } from "./bits";
 import { CallButtons } from "./calling";
+import { Unreachable } from "./Composer";
 import { useDesk, useNow, useWords } from "./context";
+
+/** *start*: the word in the link by which they came. */
+type Source = Came & { start?: string };
 
 /** Beside the thread where there is room, over it where there is none. */
 export function ContactPanel({ thread, shown, onHide }: { thread: Thread; shown: boolean; onHide: () => void }) {
@@ -47,7 +52,7 @@ function Person({ contact, session }: { contact: Contact; session: string }) {
   return (
     <>
       <header class="person">
-        <Avatar id={contact.id} name={contact.name} />
+        <Avatar id={contact.id} name={contact.name} picture={contact.avatar === true ? avatarAddress(contact.id) : ""} />
         <h2>
           <Name of={contact.name} />
         </h2>
@@ -55,6 +60,7 @@ function Person({ contact, session }: { contact: Contact; session: string }) {
         {contact.language && <p>{t("contact.language", { name: words.languageName(contact.language) })}</p>}
         {contact.banned === true && <Banned contact={contact.id} />}
         {contact.responsible_name && <p>{t("contact.responsible", { name: contact.responsible_name })}</p>}
+        {contact.unreachable && <Unreachable why={contact.unreachable} />}
       </header>
       <Part title={t("contact.points")}>
         {!points.some(isAddress) && <p class="quiet-line">{t("contact.no_points")}</p>}
@@ -84,7 +90,7 @@ function Person({ contact, session }: { contact: Contact; session: string }) {
               <a href={hashOf({ screen: "session", session: card.session })}>
                 {words.short(card.opened, now)} · {words.word("channel", card.channel)} · {words.word("status", card.status)}
               </a>
-              {card.last_text && <p dir="auto">{card.last_text}</p>}
+              {card.last_text ? <p dir="auto">{card.last_text}</p> : card.last_what && <p>{words.word("what", card.last_what)}</p>}
             </li>
           ))}
         </ul>
@@ -145,7 +151,7 @@ function Part({ title, children }: { title: string; children: ComponentChildren 
 }
 
 export function hasSource(source: Source): boolean {
-  return Boolean(source.page) || Boolean(source.referrer) || Object.keys(source.utm ?? {}).length > 0;
+  return Boolean(source.page) || Boolean(source.referrer) || Boolean(source.start) || Object.keys(source.utm ?? {}).length > 0;
 }
 
 /** Addresses of strangers are shown, not linked: nobody asked the operator to go there. */
@@ -154,6 +160,7 @@ export function SourceFacts({ source }: { source: Source }) {
   const facts: [string, string][] = [];
   if (source.page) facts.push([t("contact.page"), source.title ? `${source.title} (${source.page})` : source.page]);
   if (source.referrer) facts.push([t("contact.referrer"), source.referrer]);
+  if (source.start) facts.push([t("contact.start"), source.start]);
   for (const [name, value] of Object.entries(source.utm ?? {})) facts.push([name.startsWith("utm_") ? name : `utm_${name}`, value]);
   return (
     <dl class="facts">

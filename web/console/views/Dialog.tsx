@@ -6,11 +6,13 @@ interface DialogProps {
   onClose: () => void;
   /** Before Escape closes it; where that must not be, its default is prevented. */
   onEscape?: (event: Event) => void;
+  /** Beside its own. */
+  class?: string;
   children: ComponentChildren;
 }
 
 /** A question in front of everything. The browser's own dialog keeps the focus in and gives it back, and Escape leaves. */
-export function Dialog({ title, onClose, onEscape, children }: DialogProps) {
+export function Dialog({ title, onClose, onEscape, class: more = "", children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
@@ -24,7 +26,7 @@ export function Dialog({ title, onClose, onEscape, children }: DialogProps) {
     };
   }, []);
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby={heading} onClose={onClose} onCancel={onEscape}>
+    <dialog ref={dialog} class={`dialog ${more}`.trimEnd()} aria-labelledby={heading} onClose={onClose} onCancel={onEscape}>
       <h2 id={heading}>{title}</h2>
       {children}
     </dialog>

@@ -17,16 +17,25 @@ const LOOKS: Readonly<Record<string, { icon: IconName; tone: string }>> = {
 /** Those that an operator must not have to guess from a drawing. */
 const IN_WORDS = new Set(["failed", "unconfirmed", "cancelled"]);
 
-export function FateMark({ fate, problem }: { fate: string; problem: string }) {
+/** *changed*: it was edited or deleted since; a *problem* is then why its customer still has it as it was. */
+export function FateMark({ fate, problem, changed = "" }: { fate: string; problem: string; changed?: "" | "edited" | "deleted" }) {
   const words = useWords();
   const look = LOOKS[fate];
   if (look === undefined) return null;
   const label = words.word("fate", fate);
   if (!IN_WORDS.has(fate)) {
     return (
-      <span class={`mark ${look.tone}`} data-fate={fate}>
-        <Icon name={look.icon} label={label} />
-      </span>
+      <>
+        <span class={`mark ${look.tone}`} data-fate={fate}>
+          <Icon name={look.icon} label={label} />
+        </span>
+        {problem !== "" && changed !== "" && (
+          <span class="mark bad">
+            <Icon name="warning" />
+            {words.t(changed === "deleted" ? "fate.not_deleted" : "fate.not_edited", { problem })}
+          </span>
+        )}
+      </>
     );
   }
   return (
@@ -62,6 +71,29 @@ export function PendingMark({ deed }: { deed: Deed }) {
   return (
     <span class="mark quiet" data-fate={deed.state === "accepted" ? "queued" : "unsent"}>
       <Icon name="clock" label={label} />
+    </span>
+  );
+}
+
+/** My change of a message, on its way or refused. */
+export function ChangeMark({ deed }: { deed: Deed }) {
+  const { t } = useWords();
+  if (deed.state !== "refused") {
+    return (
+      <span class="meta">
+        <span class="mark quiet" data-fate="changing" role="status">
+          <Icon name="clock" />
+          {t(deed.verb === "reword" ? "message.saving" : "message.taking_back")}
+        </span>
+      </span>
+    );
+  }
+  return (
+    <span class="change-refused">
+      <span class="said" dir="auto">
+        {deed.text}
+      </span>
+      <PendingMark deed={deed} />
     </span>
   );
 }

@@ -27,7 +27,7 @@ import {
 } from "../store";
 import { cleanName, phoneText } from "../text";
 import { may, supervises } from "../verbs";
-import { Avatar, Busy, Empty, Icon, Lasts, Name, Since, Until } from "./bits";
+import { Avatar, Busy, Empty, Icon, KIND_ICONS, Lasts, Name, Since, Until } from "./bits";
 import { BulkBar, mayPick } from "./Bulk";
 import { CallButton, Planned, SettleButton, triesOf } from "./calling";
 import { useDesk, useNow, useWords } from "./context";
@@ -257,7 +257,7 @@ function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
             <When card={card} />
           </span>
           <span class="row-last" dir="auto">
-            {call ? callText(card, words.t) : lastWords(card, words.t)}
+            {call ? callText(card, words.t) : <LastWords card={card} />}
           </span>
           <span class="row-bottom">
             {!call && <span>{words.word("channel", card.channel)}</span>}
@@ -316,10 +316,21 @@ function Row({ card, open, stop, hears, picked, onPick }: RowProps) {
   );
 }
 
-function lastWords(card: Card, t: ReturnType<typeof useWords>["t"]): string {
-  const text = card.last_text ?? "";
-  if (text === "") return t("list.no_text");
-  return card.last_who === "operator" ? t("list.you", { text }) : text;
+/** What was said last; of a message without words what it is, with its sign. */
+function LastWords({ card }: { card: Card }) {
+  const { t, word } = useWords();
+  const what = card.last_what ?? "";
+  const words = card.last_text ?? "";
+  const text = words || (what === "" ? "" : word("what", what, cleanName(what)));
+  if (text === "") return <>{t("list.no_text")}</>;
+  const sign = words === "" ? (KIND_ICONS[what] ?? "question") : null;
+  return (
+    <>
+      {sign !== null && <Icon name={sign} />}
+      {sign !== null && " "}
+      {card.last_who === "operator" ? t("list.you", { text }) : text}
+    </>
+  );
 }
 
 /** The number, unless that is the name already. */

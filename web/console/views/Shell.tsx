@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Box, Card } from "../../shared/frames/operator";
+import { useDoorTexts } from "../channels/doorTexts";
 import type { Language } from "../i18n/words";
 import { go, parseRoute, type Route } from "../routes";
 import { asksMe, isCall, isOffered, isOutgoing, isUnreached, mine, nameOf, ringsMe, serverTime, waitForMe } from "../store";
@@ -9,6 +10,7 @@ import { Banners, Notices } from "./Banners";
 import { Empty } from "./bits";
 import { BoardPage } from "./BoardPage";
 import { CallDialog } from "./calling";
+import { ChannelsDoor } from "./ChannelsDoor";
 import { CloseDialog } from "./CloseDialog";
 import { useDesk, useWords } from "./context";
 import { Leads } from "./Leads";
@@ -31,6 +33,7 @@ interface ShellProps {
 
 export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) {
   const { t } = useWords();
+  const door = useDoorTexts();
   const { state, connection } = useDesk();
   const route = useRoute();
   const box = useBox(route);
@@ -148,6 +151,12 @@ export function Shell({ login, onLanguage, onLogout, onLoggedOut }: ShellProps) 
               <SoundsDoor onLoggedOut={onLoggedOut} />
             ) : (
               state.me !== null && <Empty icon="sound" title={t("nav.sounds")} next={t("sounds.forbidden")} />
+            )
+          ) : route.screen === "channels" ? (
+            administers(state.me) ? (
+              <ChannelsDoor at={route.at} onLoggedOut={onLoggedOut} />
+            ) : (
+              state.me !== null && <Empty icon="channel" title={door.t("nav")} next={door.t("forbidden")} />
             )
           ) : state.thread === null ? (
             <Empty icon="chat" title={t("thread.none")} next={t("thread.none_next")} />

@@ -2,9 +2,9 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { detailOf, type TargetLine, type TargetOperator, type Targets, targets as loadTargets } from "../api";
 import type { Card } from "../../shared/frames/operator";
 import { dialled } from "../calls";
+import { TEXT_MAX } from "../composer";
 import { isCall } from "../store";
 import { Busy, Failed } from "./bits";
-import { TEXT_MAX } from "./Composer";
 import { useDesk, useNow, useWords } from "./context";
 import { Dialog } from "./Dialog";
 

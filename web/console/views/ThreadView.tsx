@@ -8,6 +8,7 @@ import { ActionMenu, type MenuItem } from "./ActionMenu";
 import { Busy, Empty, Icon, Name } from "./bits";
 import { CallPanel } from "./CallPanel";
 import { Composer } from "./Composer";
+import { Composed } from "./composing";
 import { ContactPanel } from "./ContactPanel";
 import { useDesk, useNow, useOff, useWords } from "./context";
 import { Messages } from "./Messages";
@@ -115,10 +116,12 @@ export function ThreadView({ thread, back, why, onWhy, onTake, onDecline, onAsk 
         {card !== null && <Facts card={card} />}
         {card !== null && !thread.gone && <TalkBar card={card} onAsk={onAsk} />}
         {card !== null && isCall(card) && <CallPanel key={thread.session} card={card} />}
-        {thread.status === "loading" ? <Busy text={t("thread.loading")} /> : <Messages thread={thread} />}
-        <Typing conversation={card?.conversation ?? ""} />
-        {card !== null && may("review", card, state.me) && <Review key={thread.session} session={thread.session} />}
-        {card !== null && <Composer key={thread.session} card={card} thread={thread} />}
+        <Composed key={thread.session} card={card} thread={thread}>
+          {thread.status === "loading" ? <Busy text={t("thread.loading")} /> : <Messages thread={thread} />}
+          <Typing conversation={card?.conversation ?? ""} />
+          {card !== null && may("review", card, state.me) && <Review session={thread.session} />}
+          {card !== null && <Composer card={card} thread={thread} />}
+        </Composed>
       </section>
       {why ? (
         <WhyPanel session={thread.session} news={`${card?.status} ${card?.changed} ${card?.operator}`} onHide={() => onWhy(false)} />
@@ -324,7 +327,7 @@ function Actions({ card, gone, onAsk, onWhy }: ActionsProps) {
   const byStatus = items.filter((item) => item !== false).map((item) => ({ ...item, disabled: off }));
   const spam = byStatus.filter((item) => item.danger === true);
   const others = byStatus.filter((item) => item.danger !== true);
-  return <ActionMenu label={t("thread.actions")} keys="Alt+A" items={[...others, ...always, ...spam]} />;
+  return <ActionMenu id="actions" label={t("thread.actions")} keys="Alt+A" items={[...others, ...always, ...spam]} />;
 }
 
 function Typing({ conversation }: { conversation: string }) {

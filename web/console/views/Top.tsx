@@ -1,4 +1,5 @@
 import type { Presence } from "../../shared/frames/operator";
+import { useDoorTexts } from "../channels/doorTexts";
 import type { Language } from "../i18n/words";
 import { hashOf, type Route } from "../routes";
 import { administers, supervises } from "../verbs";
@@ -19,6 +20,7 @@ interface TopProps {
 
 export function Top({ route, onLanguage, onPassword, onLogout }: TopProps) {
   const { t } = useWords();
+  const door = useDoorTexts();
   const { me } = useDesk().state;
   const chats = route.screen === "list" || route.screen === "session";
   return (
@@ -43,6 +45,12 @@ export function Top({ route, onLanguage, onPassword, onLogout }: TopProps) {
           <a href={hashOf({ screen: "sounds" })} title={t("nav.sounds")} aria-current={route.screen === "sounds" ? "page" : undefined}>
             <Icon name="sound" />
             <span>{t("nav.sounds")}</span>
+          </a>
+        )}
+        {administers(me) && (
+          <a href={hashOf({ screen: "channels", at: "" })} title={door.t("nav")} aria-current={route.screen === "channels" ? "page" : undefined}>
+            <Icon name="channel" />
+            <span>{door.t("nav")}</span>
           </a>
         )}
       </nav>

@@ -1,8 +1,9 @@
 // The smallest parts, used all over the console.
 
 import type { ComponentChildren } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { counted, type Span } from "../calls";
+import type { FileKind } from "../extras";
 import { cleanName, hueOf, initials, pieces } from "../text";
 import { useNow, useWords } from "./context";
 
@@ -11,6 +12,7 @@ const PATHS = {
   back: "M15 5l-7 7 7 7",
   bell: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4",
   board: "M4 20V10M10 20V4M16 20v-8M22 20H2",
+  channel: "M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4",
   check: "M4 12.5l5 5L20 6.5",
   checks: "M2 12.5l5 5 9-11M11 16l1.5 1.5L22 6.5",
   clock: "M12 7v5l3.5 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
@@ -41,6 +43,19 @@ const PATHS = {
   warning: "M12 4l9.5 16.5h-19zM12 10v4.5M12 17v.5",
   call_out:
     "M6.5 3h3l1.5 5-2.5 1.5a12 12 0 0 0 6 6L16 13l5 1.5v3c0 2-1.5 3.5-3.5 3.5C10 21 3 14 3 6.5 3 4.5 4.5 3 6.5 3zM14 10l7-7M15.5 3H21v5.5",
+  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 4.8 4.8L9.5 17a1.7 1.7 0 0 1-2.4-2.4L15 6.8",
+  dice: "M4 4h16v16H4zM8.5 8.5v.01M15.5 8.5v.01M12 12v.01M8.5 15.5v.01M15.5 15.5v.01",
+  download: "M12 4v11M7 10.5l5 5 5-5M5 20h14",
+  edit: "M4 20l1-4.5L16.5 4l3.5 3.5L8.5 19zM14 6.5l3.5 3.5",
+  file: "M6 3h8l5 5v13H6zM14 3v5h5",
+  film: "M3 6h12v12H3zM15 11l6-4v10l-6-4",
+  forward: "M13 5l7 7-7 7v-4.5c-5 0-8 1.5-10 4.5 0-6 3-9.5 10-9.5z",
+  picture: "M3 4.5h18v15H3zM3 16l5-5 5 5 3-3 5 4.5M15.5 9.5v.01",
+  place: "M12 21c-4.5-5-7-8.5-7-11.5a7 7 0 0 1 14 0c0 3-2.5 6.5-7 11.5zM12 12a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
+  poll: "M4 6h16M4 12h10M4 18h6",
+  reply: "M10 5l-7 7 7 7v-4.5c5 0 8 1.5 10.5 4.5-.5-6-3.5-9.5-10.5-9.5z",
+  sticker: "M4 4h16v9l-7 7H4zM13 20v-7h7M9 8.5v1.5M15 8.5v1.5",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5.5M14 11v5.5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   microphone: "M12 3a3 3 0 0 0-3 3v5a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3zM5.5 11a6.5 6.5 0 0 0 13 0M12 17.5V21",
   play: "M7 4.5v15l12-7.5z",
@@ -61,12 +76,30 @@ export function Icon({ name, label }: { name: IconName; label?: string }) {
   );
 }
 
+/** The sign of each kind of file, and of what else a message may be. */
+export const KIND_ICONS: Readonly<Record<FileKind, IconName>> & Readonly<Record<string, IconName | undefined>> = {
+  photo: "picture",
+  video: "film",
+  voice: "microphone",
+  audio: "sound",
+  animation: "film",
+  sticker: "sticker",
+  document: "file",
+  place: "place",
+  contact: "card",
+  poll: "poll",
+  dice: "dice",
+};
+
 const HUES = 6;
 
-export function Avatar({ id, name }: { id: string; name: string }) {
+/** Whoever it is: by their *picture*, where there is one that can be had, or else by their initials. */
+export function Avatar({ id, name, picture = "" }: { id: string; name: string; picture?: string }) {
+  const [failed, setFailed] = useState("");
+  const pictured = picture !== "" && failed !== picture;
   return (
     <span class={`avatar hue-${hueOf(id, HUES)}`} aria-hidden="true">
-      {initials(name)}
+      {pictured ? <img src={picture} alt="" onError={() => setFailed(picture)} /> : initials(name)}
     </span>
   );
 }

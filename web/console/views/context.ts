@@ -41,7 +41,7 @@ export function useOff(card: Card): { off: boolean; doing: string | undefined } 
   return { off: state.link !== "live" || doing !== undefined, doing };
 }
 
-const WORDS: ReadonlySet<string> = new Set(["reply", "note", "start"]);
+const WORDS: ReadonlySet<string> = new Set(["reply", "note", "start", "reword", "take_back"]);
 
 /** The time now by the server's clock, told again every *everyMs*. */
 export function useNow(everyMs: number): number {
