@@ -29,6 +29,7 @@ GROUPS = (
     "soak",
     "call",
     "telegram",
+    "mail",
     "loader",
     "widget",
     "console",

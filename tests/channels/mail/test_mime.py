@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import UTC, datetime
 from random import Random
-from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
@@ -18,8 +17,8 @@ from channels.mail.mime import DEPTH, PARTS, read
 from channels.mail.quotes import fold
 from channels.mail.robots import is_robot
 from channels.mail.threading import tokens_in
+from tests.channels.mail.hostile import HEAD, HOSTILE
 
-HEAD = b"From: =?koi8-r?B?6dfBzg==?= <ann@y.ru>\r\nTo: Support <s@x.ru>, b@x.ru\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -168,51 +167,13 @@ def test_nothing_is_no_letter(raw):
         read(raw)
 
 
-SPACE = 40_000_000
-HOSTILE = {
-    "40 MB of text": lambda: HEAD + b"\r\n" + b"hello world\n" * (SPACE // 12),
-    "40 MB of base64": lambda: (
-        HEAD + b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"QUJD\r\n" * (SPACE // 6)
-    ),
-    "40 MB of padding": lambda: (
-        HEAD + b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"QQ==\r\n" * (SPACE // 6)
-    ),
-    "40 MB of a header": lambda: b"Subject: " + b"a" * SPACE,
-    "40 MB of folds": lambda: b"Subject: a\n" + b" \n" * (SPACE // 2),
-    "40 MB of almost boundaries": lambda: HEAD + b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"\n--xy" * (SPACE // 5),
-    "40 MB of HTML": lambda: HEAD + b"Content-Type: text/html\r\n\r\n" + b"<li>" * (SPACE // 4),
-    "10,000 parts": lambda: HEAD + b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\na\r\n" * 10_000,
-    "1,000 parts of headers": lambda: (
-        HEAD + b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + (b"--x\r\n" + b"a:b\r\n" * 7_000) * 1_000
-    ),
-    "2,000 multiparts in one another": lambda: (
-        HEAD
-        + b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2_000))
-        + b"x" * 30_000_000
-    ),
-    "a header of 1 MB": lambda: b"Subject: " + b"a" * 1_000_000 + b"\r\n" + HEAD + b"\r\nx",
-    "brackets": lambda: (
-        b"From: " + b"(" * 5_000 + b" a@b.ru\r\nTo: " + b'"\\' * 49_000 + b"\r\nCc: " + b"<" * 90_000 + b"\r\n\r\nx"
-    ),
-    "20,000 parameters": lambda: (
-        HEAD + b"Content-Type: text/plain" + b"".join(b"; p%d=v" % n for n in range(20_000)) + b"\r\n\r\nx"
-    ),
-    "100,000 encoded words": lambda: b"From: a@b\r\nSubject: " + b"=?utf-8?B?0J8=?= " * 100_000 + b"\r\n\r\nx",
-    "encoded words that never end": lambda: (
-        b"From: " + b"=?utf-8?Q?" * 9_000 + b"\r\nSubject: " + b"=?u?B?" * 15_000 + b"\r\n\r\nx"
-    ),
-    "a bounce of nothing else": lambda: b"From: mailer-daemon@x\r\nSubject: failure notice\r\n\r\n" + b"<a@b.ru>: \n" * 2_000_000,
-}
-
-
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_letters_take_no_time(make):
-    """Forty megabytes of anything are read, or told as cut, in the time of a few seconds at most on a busy machine."""
-    raw = make()
-    begun = perf_counter()
-    read(raw)
+def test_hostile_letters_are_read_or_told_as_cut(make):
+    """Forty megabytes of anything raise nothing; what was left out is told. How long it takes is measured by `make bench`."""
+    mail = read(make())
 
-    assert perf_counter() - begun < 4
+    assert mail.problems or not mail.cut
+    assert mail.text or mail.files or mail.subject or mail.from_.address or mail.problems
 
 
 def test_what_is_too_much_is_told_as_cut():
