@@ -310,8 +310,9 @@ def kinds(sealer: Sealer) -> dict[str, ChannelKind]:
     from channels import widget
     from channels.phone import adapter as phone
     from channels.telegram.adapter import TELEGRAM
+    from channels.vk.adapter import VK
 
-    return {kind.kind: sealing(kind, sealer) for kind in (widget.KIND, phone.KIND, TELEGRAM)}
+    return {kind.kind: sealing(kind, sealer) for kind in (widget.KIND, phone.KIND, TELEGRAM, VK)}
 
 
 def calendars() -> Calendars:
@@ -657,6 +658,7 @@ class Process:
         from channels.phone import adapter as phone
         from channels.telegram.adapter import TelegramChannel
         from channels.unknown import UnknownChannel
+        from channels.vk.adapter import VkChannel
 
         match row.kind:
             case widget.KIND.kind:
@@ -665,6 +667,8 @@ class Process:
                 return phone.PhoneChannel(row)
             case "telegram":
                 return self._messenger(row, TelegramChannel, "aiogram")
+            case "vk":
+                return self._messenger(row, VkChannel, "vk_api")
         return UnknownChannel(row)
 
     def _messenger(self, row: ChannelRow, kind: Callable[..., Channel], library: str) -> Channel:
@@ -685,9 +689,7 @@ class Process:
     async def live(self) -> int:
         """Open, serve, and close in order: no new work, sends brought to their end, then the store."""
         from broker import control
-        from broker.errors import StoreError
         from broker.outbound import Sender, SenderLoop
-        from broker.store import processes
         from operators.demo import first_data
 
         # First of all: whoever stops us from here on stops us in order, and hears the password of what has been committed.
@@ -744,15 +746,23 @@ class Process:
             if commands is not None and folder is not None:
                 commands.close()
                 control.address(folder.control).unlink(missing_ok=True)
-            async with self._move_lock:  # a move that is under way sees the end, and gives up
-                await self._rest()
-            await _cancelled(tasks)
-            # A database that stands still is not waited for: the others find out.
-            with suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(LEAVE_SECONDS):
-                    await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
-            await self.store.close()
+            await self._leave(tasks)
         return status
+
+    async def _leave(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End what runs, in order, and the store last."""
+        from broker.errors import StoreError
+        from broker.store import processes
+
+        async with self._move_lock:  # a move that is under way sees the end, and gives up
+            await self._rest()
+        await _cancelled([*tasks, *self._asides])
+        await _let_go_of_providers()
+        # A database that stands still is not waited for: the others find out.
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.store.write(lambda tx: processes.leave(tx, self.ground.process.id))
+        await self.store.close()
 
     def _end_when_asked(self) -> None:
         # Not by the loop's own handlers: those end with the loop, and from then on a signal would end the process.
@@ -1236,6 +1246,14 @@ VISITORS = "visitors"
 CHANNELS = "channels"
 SECRETS_KEY = "channels.key"
 """The key that signs visitors' tokens, as several processes share it."""
+
+
+async def _let_go_of_providers() -> None:
+    """Close the connections to providers, of those kinds of channels that were used."""
+    for name in ("channels.telegram.api", "channels.vk.api"):
+        if (used := sys.modules.get(name)) is not None:
+            with suppress(Exception):  # nothing depends on it any more
+                await used.close()
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

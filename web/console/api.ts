@@ -357,6 +357,12 @@ export async function bulk(what: Bulk): Promise<BulkItem[]> {
   return ((await ask("POST", "/sessions/bulk", what)) as { items: BulkItem[] }).items;
 }
 
+/** Let two contacts be one person, or remember that they are two. */
+export async function settleAlike(contact: string, other: string, same: boolean): Promise<void> {
+  const both = `/contacts/${encodeURIComponent(contact)}/duplicates/${encodeURIComponent(other)}`;
+  await (same ? ask("POST", `${both}/join`) : ask("DELETE", both));
+}
+
 export async function setBanned(contact: string, banned: boolean): Promise<void> {
   await ask("PATCH", `/contacts/${encodeURIComponent(contact)}`, { banned });
 }

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { Contact } from "../../shared/frames/operator";
-import { setBanned, type Source as Came } from "../api";
+import { setBanned, settleAlike, type Source as Came } from "../api";
 import { avatarAddress } from "../files";
 import { inOrder, isAddress, pointText } from "../points";
 import { hashOf } from "../routes";
@@ -13,6 +13,7 @@ import { CallButtons } from "./calling";
 import { Unreachable } from "./Composer";
 import { useDesk, useNow, useWords } from "./context";
 
+type Other = NonNullable<Contact["alike"]>[number];
 /** *start*: the word in the link by which they came. */
 type Source = Came & { start?: string };
 
@@ -77,6 +78,15 @@ function Person({ contact, session }: { contact: Contact; session: string }) {
           ))}
         </dl>
       </Part>
+      {(contact.alike ?? []).length > 0 && (
+        <Part title={t("contact.alike")}>
+          <ul class="small-list">
+            {(contact.alike ?? []).map((other) => (
+              <Alike key={other.id} contact={contact.id} other={other} />
+            ))}
+          </ul>
+        </Part>
+      )}
       {hasSource(contact) && (
         <Part title={t("contact.source")}>
           <SourceFacts source={contact} />
@@ -109,6 +119,60 @@ function Person({ contact, session }: { contact: Contact; session: string }) {
         </ul>
       </Part>
     </>
+  );
+}
+
+/** Somebody who may be the same person: what both have, and how it came. Who may change contacts says what they are. */
+function Alike({ contact, other }: { contact: string; other: Other }) {
+  const words = useWords();
+  const { t } = words;
+  const { me } = useDesk().state;
+  const [step, setStep] = useState<"asking" | "sure" | "busy" | "failed">("asking");
+
+  async function settle(same: boolean): Promise<void> {
+    setStep("busy");
+    try {
+      // The gateway tells the thread: then they are one, or are not alike any more.
+      await settleAlike(contact, other.id, same);
+    } catch {
+      setStep("failed");
+    }
+  }
+
+  return (
+    <li>
+      <p>
+        <Name of={other.name} />
+      </p>
+      <p>
+        <bdi>{other.value}</bdi> <span class="evidence">{words.word("evidence", other.evidence ?? "")}</span>
+      </p>
+      {supervises(me) && (
+        <p class="alike-choice">
+          {step === "sure" ? (
+            <>
+              {t("contact.alike_sure")}{" "}
+              <button type="button" class="link" onClick={() => void settle(true)}>
+                {t("contact.alike_join")}
+              </button>{" "}
+              <button type="button" class="link" onClick={() => setStep("asking")}>
+                {t("common.cancel")}
+              </button>
+            </>
+          ) : (
+            <>
+              <button type="button" class="link" disabled={step === "busy"} onClick={() => setStep("sure")}>
+                {t("contact.alike_same")}
+              </button>{" "}
+              <button type="button" class="link" disabled={step === "busy"} onClick={() => void settle(false)}>
+                {t("contact.alike_two")}
+              </button>
+            </>
+          )}
+          <span role="alert">{step === "failed" && ` ${t("refused.unavailable")}`}</span>
+        </p>
+      )}
+    </li>
   );
 }
 
