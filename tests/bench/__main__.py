@@ -29,6 +29,7 @@ GROUPS = (
     "soak",
     "call",
     "telegram",
+    "vk",
     "mail",
     "loader",
     "widget",

@@ -73,7 +73,7 @@ async def _round(place: Path, kind: str, make: Callable[[ChannelId], Channel], p
     try:
         id_ = await store.write(lambda tx: _furnish(tx, kind))
         channel = make(id_)
-        beginning = [Raw(f"begin:{one}", payload(one, one)) for one in range(CUSTOMERS)]
+        beginning = [Raw(f"begin:{one}", payload(one, one + 1)) for one in range(CUSTOMERS)]
         await _take(store, channel, beginning, "begun")
         deliveries = [
             [
