@@ -372,7 +372,7 @@ def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None =
             open_store=lambda on_broken: (make_store or SqliteStore)(
                 folder.database, clock=SystemClock(), ids=SystemIds(), ring=transport.ring, on_broken=on_broken
             ),
-            visitors_key=load_key(folder.keys / "visitors.key"),
+            visitors_key=load_key(folder.keys / VISITORS_KEY),
             sealer=Sealer(lambda: load_key(folder.keys / SECRETS_KEY, sealing.KEY_BYTES)),
             files=folder.files,
             stands_on=str(folder.path.resolve()),
@@ -1119,7 +1119,7 @@ class Process:
             try:
                 asker.tell("bringing to an end what is under way …")
                 await self._fall_silent(named)
-                keys = {VISITORS: self.ground.visitors_key}
+                keys = _keys_of(folder)
                 text = await asyncio.to_thread(_carry, folder, to, keys, watch)
             except BaseException as error:
                 if folder.moved is None:
@@ -1244,6 +1244,7 @@ MOVING_RETRY_SECONDS = 10.0
 LOOKING = "looking at the new database …"
 VISITORS = "visitors"
 CHANNELS = "channels"
+VISITORS_KEY = "visitors.key"
 SECRETS_KEY = "channels.key"
 """The key that signs visitors' tokens, as several processes share it."""
 
@@ -1436,15 +1437,21 @@ def _alone(folder: DataFolder, do: Callable[[], str]) -> str:
 
 def _move_alone(settings: Settings, folder: DataFolder, to: str, progress: Progress) -> str:
     from broker.store.sqlite import read_once
-    from channels.widget.tokens import load_key
 
     folder.refuse_moved()
     read_once(folder.database, lambda tx: _refuse_other_schema(tx, folder.database))
-    path = folder.keys / "visitors.key"
-    keys = {VISITORS: load_key(path)} if path.exists() else {}
+    keys = _keys_of(folder)
     progress.tell(LOOKING)
     _moving().look(to, forced=settings.allow_unsafe_disk)
     return _carry(folder, to, keys, _moving().Watch(progress.tell))
+
+
+def _keys_of(folder: DataFolder) -> dict[str, bytes]:
+    """Return the keys that lie in the folder, by the names under which several processes share them."""
+    from channels.widget.tokens import load_key
+
+    kept = {VISITORS: folder.keys / VISITORS_KEY, CHANNELS: folder.keys / SECRETS_KEY}
+    return {name: load_key(path) for name, path in kept.items() if path.exists()}
 
 
 def _carry(folder: DataFolder, to: str, keys: dict[str, bytes], watch: moving.Watch) -> str:
@@ -1465,7 +1472,7 @@ def _carry(folder: DataFolder, to: str, keys: dict[str, bytes], watch: moving.Wa
         "",
         carried.text(),
         "Visitors keep their conversations: the key of their tokens is there too."
-        if keys
+        if VISITORS in keys
         else "There was no key of visitors' tokens; the new house makes one.",
     ]
     if left:

@@ -348,6 +348,9 @@ def test_without_a_process_the_command_moves_the_house_itself(command, serving, 
     serving.stop()
     (tmp_path / "data" / "files" / "ab").mkdir()
     (tmp_path / "data" / "files" / "ab" / "ab12").write_bytes(b"a file")
+    sealing_key = tmp_path / "data" / "keys" / "channels.key"
+    sealing_key.write_bytes(b"s" * 64)
+    sealing_key.chmod(0o600)
 
     moved = command("move", "--to", url)
     again = command("move", "--to", url)
@@ -358,6 +361,8 @@ def test_without_a_process_the_command_moves_the_house_itself(command, serving, 
     assert moved.returncode == 0, moved.stderr
     assert "1 files lie in " in moved.stdout
     assert [(1,)] == rows(url, "SELECT count(*) FROM messages WHERE author = 'contact'")
+    # What was sealed can be opened there.
+    assert b"s" * 64 == bytes(rows(url, "SELECT value FROM secrets WHERE name = 'channels'")[0][0])
     assert all("this house has moved to " + url in one.stderr for one in (again, refused))
     assert 0 == back.returncode
     assert f"whatever {url} has accepted since is not in it" in back.stdout

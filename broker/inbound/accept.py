@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -166,8 +166,10 @@ class Accepted:
     """Of a repeat: what came under this id the first time, raw."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Conversation:
+    """A conversation as it stands in the transaction: *last_seq* goes on with what is stored."""
+
     id: ConversationId
     contact_id: ContactId
     session_id: str | None
@@ -237,9 +239,8 @@ def _accept_many(tx: Tx, channel_id: ChannelId, prepared: Sequence[Prepared]) ->
             for one in accepted[-len(words) :]:
                 assert one.conversation_id is not None
                 last[one.conversation_id] = one.seq or 0
-            for key, known in found.items():
-                if (seq := last.get(known.id)) is not None and seq != known.last_seq:
-                    found[key] = replace(known, last_seq=seq)
+            for known in found.values():
+                known.last_seq = last.get(known.id, known.last_seq)
             words.clear()
 
     last: dict[ConversationId, int] = {}
