@@ -158,6 +158,7 @@ def limited(extra: Extra) -> Extra:
         shared=extra.shared
         and msgspec.structs.replace(extra.shared, name=cut(extra.shared.name), phone=cut(extra.shared.phone, 40)),
         author=cut(extra.author),
+        what=cut(extra.what, 40),
         reactions=tuple(cut(one, 40) for one in extra.reactions[:10]),
     )
 
@@ -167,6 +168,8 @@ def _limited_file(file: Attachment) -> Attachment:
         file,
         name=cut(file.name),
         media_type=cut(file.media_type, 100),
+        ref=storable(file.ref[:4_000]),
+        origin=storable(file.origin[:4_000]),
         size=min(max(file.size, 0), 2**53),
         seconds=min(max(file.seconds, 0), 10**9),
         width=min(max(file.width, 0), 10**6),

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class LocalFiles:
             await asyncio.to_thread(self._finish, aside, sha256)
             return sha256, size
         finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()  # or whoever gives them is waited for by the collector
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
 

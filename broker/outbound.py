@@ -29,7 +29,7 @@ import structlog
 from sqlalchemy import bindparam, not_, or_, select, text, update
 
 from broker import extras, metrics, tracing
-from broker.domain import Capabilities, ChannelId, ConversationId, Fate, MessageId, Rate, to_us
+from broker.domain import Capabilities, ChannelId, ConversationId, Fate, MessageId, MessageKind, Rate, to_us
 from broker.errors import AccessLost, Rejected, StoreBusy, StoreError, StoreFull, Unavailable, Uncertain, Unreachable
 from broker.extras import NOTHING, Extra, FileKind, FileState
 from broker.ports import Bell, Button, Channel, Clock, EditsMessages, Outbound, OutFile, Row, Store, Transport, Tx
@@ -114,7 +114,7 @@ _FATE = with_rows(
 )
 # What it is called where it was sent: our own by what the provider answered, what came by the name that it came with.
 _SENT_AS = over_rows(
-    select(*cols(messages, "conversation_id seq client_id"), outbox.c.seq, outbox.c.external_id)
+    select(*cols(messages, "conversation_id seq kind client_id"), outbox.c.seq, outbox.c.external_id)
     .outerjoin_from(messages, outbox, (outbox.c.conversation_id == messages.c.conversation_id) & (outbox.c.seq == messages.c.seq))
     .where(among(messages.c.conversation_id, messages.c.seq)),
     cols(messages, "conversation_id seq"),
@@ -274,8 +274,9 @@ def _add_what_is_beside(tx: Tx, leased: dict[ConversationId, Leased]) -> None:
         if seq
     }
     names: dict[tuple[str, int], str] = {}
-    for id_, seq, client_id, sent, external_id in tx.each(_SENT_AS, [*wanted]) if wanted else ():
-        names[id_, seq] = (client_id if sent is None else external_id) or ""
+    for id_, seq, kind, client_id, sent, external_id in tx.each(_SENT_AS, [*wanted]) if wanted else ():
+        if kind == MessageKind.SAID.value:  # a note has no name where it never was
+            names[id_, seq] = (client_id if sent is None else external_id) or ""
     ids = {file.id for one in leased.values() for file in one.extra.files if file.state is FileState.READY}
     stored = {row[0]: row[1:] for row in tx.each(_FILES, [(id_,) for id_ in ids])} if ids else {}
     for id_, one in leased.items():

@@ -7,7 +7,6 @@ format hidden behind the first, no size that a browser chokes on. Formats that a
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 EDGE_MAX = 1_280
@@ -18,6 +17,8 @@ PIXELS_MAX = 50_000_000
 BYTES_MAX = 25 * 1_048_576
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 MEDIA_TYPE = "image/webp"
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5
+"""The EXIF tag of how a camera was held, and from which value on it lay on its side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +40,22 @@ def make(picture: bytes, edge: int = EDGE_MAX) -> Preview | None:
     # Imported where it is needed: it takes ten megabytes, and most houses have no pictures.
     from PIL import Image, ImageOps
 
+    Image.MAX_IMAGE_PIXELS = None  # counted here, before anything is unfolded: its own count only warns
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd about a stranger's picture is nobody's concern
-            with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > PIXELS_MAX:
-                    return None
-                if image.format == "JPEG":
-                    image.draft("RGB", (edge, edge))  # a large one is decoded at a fraction of its size
-                turned = ImageOps.exif_transpose(image)
-                clear = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
-                made = turned.convert("RGBA" if clear else "RGB")
-                made.thumbnail((edge, edge))
-                out = io.BytesIO()
-                made.save(out, "WEBP", quality=82, method=2)
+        with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > PIXELS_MAX:
+                return None
+            if image.format == "JPEG":
+                image.draft("RGB", (edge, edge))  # a large one is decoded at a fraction of its size
+            if image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE:
+                width, height = height, width
+            turned = ImageOps.exif_transpose(image)
+            clear = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
+            made = turned.convert("RGBA" if clear else "RGB")
+            made.thumbnail((edge, edge))
+            out = io.BytesIO()
+            made.save(out, "WEBP", quality=82, method=2)
     except Exception:
         return None
     return Preview(out.getvalue(), width, height)

@@ -316,6 +316,8 @@ def _dead_letter_routes(
         if prepared.problem:
             raise BadInput(f"it still cannot be read: {prepared.problem}", code="still_unreadable")
         accepted = await store.write(lambda tx: revive(tx, one.id, prepared))
+        if accepted.dead is not None:
+            raise BadInput(f"it can be read, and has no place: {accepted.dead}", code="still_unreadable")
         log.info("dead_letter_replayed", letter_id=str(letter_id), by=actor.operator_id)
         return Replayed(conversation_id=accepted.conversation_id)
 

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select
 
 from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import TEXT_MAX, Author, ConversationId, FileId, LineId, MessageId, OperatorId, SessionId, base_language
+from broker.domain import TEXT_MAX, ConversationId, FileId, LineId, MessageId, OperatorId, SessionId, base_language
 from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
@@ -504,8 +504,8 @@ def _check_message(tx: Tx, conversation_id: str, what: Deed) -> None:
     if what.verb not in ("reword", "take_back"):
         return
     there = inbound.said.at(tx, conversation_id, what.message)
-    if there is None or there.author != Author.OPERATOR.value or there.extra.elsewhere:
-        raise Refusal("not_ours")
+    if there is None or not there.ours or there.session_id != what.session:
+        raise Refusal("not_ours")  # what was said in another session was said for another line, or by somebody else
     if there.extra.deleted_ms:
         raise Refusal("taken_back")
 

@@ -57,7 +57,9 @@ _LOCKED = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, max-age=86400, immutable",
 }
-_EVERY_NAME = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff/\\]+")
+_EVERY_NAME = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f/\\]+"
+)
 """What no name of a file holds: controls, marks of direction, signs nobody sees, ways to other folders."""
 
 FileName = Annotated[str, Path(min_length=1, max_length=200, description="The file's name, with its ending.")]
@@ -155,7 +157,7 @@ async def download(
     """The file, as a download; a part of it by Range."""
     row = await parts.store.read(lambda tx: _seen(tx, actor, str(file_id)))
     headers = _LOCKED | {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(row.name or _nameless(row))}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name(row.name) if row.name else _nameless(row))}",
         "Accept-Ranges": "bytes",
     }
     media_type = row.media_type if row.media_type in PLAYED else "application/octet-stream"

@@ -87,6 +87,7 @@ class SessionOut(BaseModel):
     offered_until: Annotated[datetime | None, Field(description="To you.")]
     unanswered_since: datetime | None
     last_text: str
+    last_what: str
     last_author: str
     outcome: str
 
@@ -390,6 +391,7 @@ def _session(card: Card) -> SessionOut:
         offered_until=_maybe(card.offered_until),
         unanswered_since=_maybe(card.unanswered),
         last_text=card.last_text,
+        last_what=card.last_what,
         last_author=card.last_who,
         outcome=card.outcome,
     )

@@ -842,7 +842,7 @@ def _beside(tx: Tx, work: Work, reply: Reply) -> Extra | None:
 def change_sent(tx: Tx, work: Work, event: Reword | TakeBack, input_seq: int) -> None:
     """Let what an operator said be worded anew or taken back, here and where it was sent. What is not theirs any more stays as it is."""
     there = said.at(tx, work.id, event.message_seq)
-    if there is None or there.author != Author.OPERATOR.value or there.extra.deleted_ms or there.extra.elsewhere:
+    if there is None or not there.ours or there.extra.deleted_ms:
         return
     now_ms = to_us(tx.now) // 1000
     if isinstance(event, Reword):

@@ -190,6 +190,7 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
         incoming = channel.parse(raw)
         if incoming is None:
             return Prepared(raw, None, [])
+        incoming = _storable(incoming)
         person = incoming.person
         tells = person.phones or person.emails or person.vouched_phones or person.vouched_emails
         found = points.of_person(person, settings.region) if tells else []
@@ -204,6 +205,22 @@ def _prepare(channel: Channel, raw: Raw, settings: LineSettings) -> Prepared:
     except Exception as error:  # an adapter's parser met what its author did not foresee: kept, counted, and nobody waits for it
         return Prepared(raw, None, [], f"{type(error).__name__}: {error}")
     return Prepared(raw, incoming, found)
+
+
+def _storable(incoming: Incoming) -> Incoming:
+    """Return *incoming* without what no text can hold, however its adapter came by it: in a transaction that would stop its channel."""
+    what = incoming.what
+    if isinstance(what, Wrote | AnsweredOutside | Changed):
+        words, ref = extras.storable(what.text), extras.storable(what.ref)
+        if (words, ref) != (what.text, what.ref):
+            what = msgspec.structs.replace(what, text=words, ref=ref)
+            incoming = msgspec.structs.replace(incoming, what=what)
+    person = incoming.person
+    if person.name:
+        name = extras.storable(person.name)
+        if name != person.name:
+            incoming = msgspec.structs.replace(incoming, person=msgspec.structs.replace(person, name=name))
+    return incoming
 
 
 def rating_of(pressed: str) -> tuple[Rating, SessionId | None]:

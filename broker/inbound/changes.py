@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from broker import extras
-from broker.domain import ChannelId, ConversationId, to_us
+from broker.domain import TEXT_MAX, ChannelId, ConversationId, to_us
 from broker.events import Changed, ContactDetails, Deleted, Event, MessageChanged, Moved, Reach, ReachChanged, Reacted, Wrote
 from broker.extras import Extra
 from broker.inbound import said
@@ -65,7 +65,8 @@ def changes_of(
         case More(there=there, text=text, extra=more):
             files = (*there.extra.files, *more.files)
             extra = extras.limited(replace(there.extra, files=files))
-            changes = [(there, "\n".join(filter(None, (there.text, text))), extra, "added")]
+            words = "\n".join(filter(None, (there.text, text)))[:TEXT_MAX]
+            changes = [(there, words, replace(extra, files_left_out=extra.files_left_out + more.files_left_out), "added")]
         case Changed(ref=ref, text=text, extra=new) if (one := here(ref)) is not None:
             extra = one.extra
             here_already = [file.known_by for file in extra.files]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, select, update
 
 from broker import extras
-from broker.domain import ChannelId, ConversationId, to_us
+from broker.domain import Author, ChannelId, ConversationId, MessageKind, to_us
 from broker.extras import Attachment, Extra, FileState, Quote
 from broker.ports import Bell, Tx
 from broker.store import journal
@@ -22,7 +22,7 @@ from broker.store.tables import fetches, message_refs, messages
 
 _REF = insert_new(message_refs, "channel_id ref conversation_id seq", "channel_id ref")
 _BY_REF = sql(
-    select(*cols(messages, "conversation_id seq session_id author text extra"))
+    select(*cols(messages, "conversation_id seq session_id kind author text extra"))
     .join_from(
         message_refs,
         messages,
@@ -31,7 +31,7 @@ _BY_REF = sql(
     .where(message_refs.c.channel_id == bindparam("channel"), message_refs.c.ref == bindparam("named"))
 )
 _BY_SEQ = sql(
-    select(*cols(messages, "conversation_id seq session_id author text extra")).where(
+    select(*cols(messages, "conversation_id seq session_id kind author text extra")).where(
         messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("number")
     )
 )
@@ -50,9 +50,15 @@ class Said:
     conversation_id: ConversationId
     seq: int
     session_id: str | None
+    kind: str
     author: str
     text: str
     extra: Extra
+
+    @property
+    def ours(self) -> bool:
+        """Return whether an operator has sent it from here: what can be changed."""
+        return self.author == Author.OPERATOR.value and self.kind == MessageKind.SAID.value and not self.extra.elsewhere
 
 
 def refer(tx: Tx, channel_id: ChannelId, ref: str, conversation_id: str, seq: int) -> None:
@@ -74,8 +80,8 @@ def at(tx: Tx, conversation_id: str, seq: int) -> Said | None:
     return _said(*row) if row else None
 
 
-def _said(conversation_id: str, seq: int, session_id: str | None, author: str, text: str, extra: str | None) -> Said:
-    return Said(ConversationId(conversation_id), seq, session_id, author, text, extras.read(extra))
+def _said(conversation_id: str, seq: int, session_id: str | None, kind: str, author: str, text: str, extra: str | None) -> Said:
+    return Said(ConversationId(conversation_id), seq, session_id, kind, author, text, extras.read(extra))
 
 
 def quoting(tx: Tx, channel_id: ChannelId, conversation_id: str, extra: Extra, answers: str) -> Extra:

@@ -161,7 +161,7 @@ def desk() -> Desk:
 # --- changes
 
 
-@pytest.mark.parametrize(("does", "change"), [("reword", ("reword", "far", "new")), ("take_back", ("take_back", "far", ""))])
+@pytest.mark.parametrize(("does", "change"), [("reword", ("reword", "far", "new")), ("take_back", ("take_back", "far", "eve"))])
 def test_what_was_sent_is_changed_where_it_was_sent(desk: Desk, does: str, change: tuple[str, str, str]):
     """By the name that the provider gave it; nothing is sent once more, and screens are told that the customer has it."""
     desk.say(2)
@@ -360,6 +360,35 @@ def test_a_channel_is_asked_for_nothing_that_it_cannot(capabilities: Any):
 
     (sent,) = desk.one.far.delivered
     assert ("c1" if capabilities.quotes else "", capabilities.asks_phone) == (sent.answers, sent.asks_phone)
+
+
+def note(desk: Desk, seq: int) -> None:
+    """Write a note of colleagues: it is never sent, and `client_id` is the operator's own id of the deed."""
+
+    def work(tx: Tx) -> None:
+        values = {"session_id": None, "author": "operator", "text": "a liar", "fate": "noted", "at_us": 0, "extra": None}
+        tx.run(MESSAGE, id=tx.new_id(), conversation_id=desk.conversation, seq=seq, kind="note", client_id="12345678", **values)
+
+    desk.store.write(work)
+
+
+def test_what_was_never_sent_has_no_name_there(desk: Desk):
+    """An operator may answer a note: the provider is asked for nothing by the operator's own id of it."""
+    note(desk, 2)
+    desk.say(3, extra=Extra(quote=Quote(2, "a liar")))
+    desk.step()
+
+    assert [("3", "")] == [(sent.text, sent.answers) for sent in desk.one.far.delivered]
+
+
+@pytest.mark.parametrize("does", ["reword", "take_back"])
+def test_a_note_never_reaches_the_customer_by_a_change_of_it(desk: Desk, does: str):
+    """Its words are for colleagues: they replace no message that happens to be called as the deed was."""
+    note(desk, 2)
+    desk.change(3, 2, does)
+    desk.go_on()
+
+    assert ([], ["failed"]) == (desk.one.changed, desk.states())
 
 
 def test_a_quote_of_what_never_was_names_nothing(desk: Desk):

@@ -66,7 +66,6 @@ def test_a_photo_stands_as_it_was_meant(orientation: int, left: str, top: str, s
     assert (size, (left or top) == "red") == (image.size, red > blue)
 
 
-@pytest.mark.xfail(reason="the size is taken before it is turned: a page keeps room for a picture that lies on its side")
 def test_the_size_is_that_of_the_picture_as_it_stands():
     """Of a photo that was turned, too."""
     preview, image = shown(turned(6))
@@ -140,7 +139,7 @@ def png_that_says(width: int, height: int) -> bytes:
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage",
         saved(two_halves(), "ICO"),
         half(saved(Image.effect_noise((200, 200), 90), "JPEG")),
-        png_that_says(8_000, 7_000),
+        saved(Image.new("1", (8_000, 7_000)), "PNG"),
         png_that_says(2**31 - 1, 2**31 - 1),
         png_that_says(0, 5),
     ],

@@ -203,12 +203,13 @@ def test_of_many_edits_the_first_words_and_the_last_ones_stay(inbox: Inbox):
 def test_an_edit_of_what_we_do_not_have_is_a_new_message(inbox: Inbox):
     """Marked as edited; it asks for an answer, and its name is known from now on."""
     inbox.hear(Changed("m7", "hello", pictures("p1")))
+    at_ms = to_us(inbox.clock.now()) // 1000
+    assert at_ms == inbox.message()[1].edited_ms
     inbox.hear(Changed("m7", "hello!"))
 
     text, extra = inbox.message()
     assert ("hello!", ["hello"], ["p1"]) == (text, [one.text for one in extra.versions], [file.ref for file in extra.files])
     assert ["ContactMessage", "MessageChanged"] == [type(event).__name__ for event in inbox.events()]
-    assert to_us(inbox.clock.now()) // 1000 == extra.edited_ms
 
 
 def test_an_edit_that_changes_nothing_leaves_no_trace(inbox: Inbox):
@@ -254,6 +255,15 @@ def test_an_edit_of_one_piece_of_an_album_leaves_the_other_files(inbox: Inbox, r
     inbox.hear(Changed(ref, "hello", pictures(f"p{ref[1:]}")))
 
     assert {"p1", "p2", "p3"} == {file.ref for file in inbox.message()[1].files}
+
+
+def test_an_edit_of_a_piece_without_words_leaves_those_of_the_album(inbox: Inbox):
+    """They stand with another piece, of which nothing was said."""
+    inbox.hear(*album("look", ""))
+
+    inbox.hear(Changed("m2", "", pictures("p2")))
+
+    assert "look" == inbox.message()[0]
 
 
 def test_an_edit_may_bring_another_file(inbox: Inbox):
@@ -484,6 +494,11 @@ def test_one_delivery_is_stored_as_its_payloads_would_be_one_by_one(inbox: Inbox
             say(Reach("blocked")),
             say(Wrote("5", ref="m5")),
             say(Wrote("c"), "bob"),
+            say(Wrote("6")),
+            say(Reacted("m2", ("👍",))),
+            say(Wrote("d"), "bob"),
+            say(Wrote("e", answers="b1"), "bob"),
+            say(Wrote("7")),
         ]
         accepted = take(store, raws)
         seqs = [(one.seq, one.fresh) for one in accepted]
@@ -579,6 +594,13 @@ def test_what_was_claimed_is_proved_by_a_phone_that_is_vouched_for(inbox: Inbox)
     inbox.hear(Wrote("this is me"), person=Person("eve", vouched_phones=(PHONE,)))
 
     assert [(0,)] == inbox.store.rows("SELECT claimed FROM conversations WHERE key = 'eve'")
+
+
+def test_a_provider_says_the_country_code_always(inbox: Inbox):
+    """And leaves the sign out: its +49 51 234567 is no number of Moscow, however it looks there."""
+    inbox.hear(Wrote("hello"), person=Person("eve", vouched_phones=("4951234567",)))
+
+    assert [("+4951234567",)] == inbox.store.rows("SELECT value FROM contact_points WHERE kind = 'phone'")
 
 
 def test_what_a_provider_vouches_for_and_nobody_can_read_is_nothing(inbox: Inbox):

@@ -21,6 +21,7 @@ from broker.inbound import Accepted, accept, prepare
 from broker.ports import Button, Channel, Delivery, Outbound, Raw
 from channels.widget.adapter import Envelope, encode
 from channels.widget.frames import Details, Press, Say, Seen
+from tests.channels.telegram.place import TelegramPlace
 from tests.contracts.site import Site
 from tests.support.channels import (
     PUSH,
@@ -107,12 +108,26 @@ def _widget() -> Rig:
     )
 
 
+def _telegram() -> Rig:
+    place = TelegramPlace(CUSTOMER)
+    return Rig(
+        make=place.channel,
+        far=lambda _: place,
+        fail=lambda _, fault: place.fail(fault),
+        messages=[place.said(1, "hello"), place.said(2, "again")],
+        others=[place.blocked(3), place.said(4, "other words", "edited_message")],
+        press=lambda value: place.pressed(5, value),
+        close=place.close,
+    )
+
+
 RIGS: dict[str, Callable[[], Rig]] = {
     "push": lambda: _fake(PUSH),
     "stream": lambda: _fake(STREAM),
     "push_buttons": lambda: _fake(PUSH_BUTTONS),
     "stream_buttons": lambda: _fake(STREAM_BUTTONS),
     "widget": _widget,
+    "telegram": _telegram,
 }
 CANNOT_FAIL = {"widget"}
 WITHOUT_BUTTONS = {"push", "stream"}

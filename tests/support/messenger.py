@@ -45,7 +45,7 @@ class Messenger(FakeChannel):
         self.faults: list[Exception] = []
         """What becomes of the next sends and changes."""
         self.changed: list[tuple[str, str, str]] = []
-        """Each change that arrived: what was done, to what, and the words from now on."""
+        """Each change that arrived: what was done, to what, and the words from now on; of what was taken back the conversation."""
         self.hooked = Hooked()
         self.heads: Mapping[str, str] = {}
         """The headers of the last hook."""
@@ -75,7 +75,7 @@ class Messenger(FakeChannel):
     async def take_back(self, key: str, sent_as: str) -> None:
         """See `EditsMessages.take_back`."""
         self._fail()
-        self.changed.append(("take_back", sent_as, ""))
+        self.changed.append(("take_back", sent_as, key))
 
     def _fail(self) -> None:
         if self.faults:
