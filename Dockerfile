@@ -29,7 +29,7 @@ RUN pip wheel --no-cache-dir --no-deps -qq -w /wheels .
 
 # An environment of its own, with what the program needs and nothing to install more with.
 FROM python:3.13-slim-trixie AS environment
-ARG EXTRAS="cluster,phone"
+ARG EXTRAS="cluster,phone,telegram,vk"
 COPY constraints.txt /src/
 COPY --from=wheel /wheels /wheels
 RUN python -m venv --without-pip /opt/omniline \
@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="Omniline" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/omniline --create-home omniline \
-    && install -d -o omniline -g omniline -m 0700 /var/lib/omniline/data
+    && install -d -o omniline -g omniline -m 0700 /var/lib/omniline/data /var/lib/omniline/files
 COPY --from=environment /opt/omniline /opt/omniline
 COPY LICENSE NOTICE /usr/share/doc/omniline/
 ENV PATH=/opt/omniline/bin:$PATH \

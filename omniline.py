@@ -374,7 +374,7 @@ def embedded(settings: Settings, make_store: Callable[..., SqliteStore] | None =
             ),
             visitors_key=load_key(folder.keys / VISITORS_KEY),
             sealer=Sealer(lambda: load_key(folder.keys / SECRETS_KEY, sealing.KEY_BYTES)),
-            files=folder.files,
+            files=settings.files or folder.files,
             stands_on=str(folder.path.resolve()),
             folder=folder,
         )
@@ -414,7 +414,7 @@ def shared(settings: Settings, roles: Collection[str], make_link: Callable[..., 
         open_store=lambda on_broken: PostgresStore(url, ids=SystemIds(), ring=transport.ring, make_link=make_link or Link),
         visitors_key=run_once(url, lambda tx: key_of(tx, VISITORS, KEY_BYTES)),
         sealer=Sealer(lambda: run_once(url, lambda tx: key_of(tx, CHANNELS, sealing.KEY_BYTES))),
-        files=settings.data / "files",
+        files=settings.files or settings.data / "files",
         stands_on=_without_password(url),
         redis=redis,
     )

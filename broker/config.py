@@ -254,6 +254,8 @@ class Settings(BaseSettings):
     redis_password_file: Path | None = None
     allow_unsafe_disk: bool = False
     """Accept a data folder on a disk that forgets (tmpfs) or cannot lock (network)."""
+    files: Path | None = None
+    """Folder of the files that messages bring, the same for all processes; without it `files` in the data folder."""
     body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """Largest body of a request."""
     presence_grace_seconds: Seconds = 30.0

@@ -38,6 +38,8 @@ FILE_SECONDS = 600.0
 PROFILE_SECONDS = 30.0
 BACKOFF_MAX_SECONDS = 600.0
 GIVE_UP_SECONDS = 86_400.0
+FOLDER_SECONDS = 60.0
+"""Until what could not be written into the folder of files is tried again."""
 _PICTURES = (FileKind.PHOTO, FileKind.STICKER)
 
 _DUE = sql(
@@ -200,10 +202,13 @@ class Fetcher:
         file = there.extra.files[asked.no]
         if file.size > self._bytes_max:
             raise TooLarge(f"it has {file.size:,} bytes, and {self._bytes_max:,} are taken")
-        sha256, size = await self._files.put_from(channel.fetch(asked.ref), self._bytes_max)
-        kept = Kept(sha256, size)
-        if file.kind in _PICTURES or file.media_type.startswith("image/"):
-            kept = await keep_preview(self._files, kept)
+        try:
+            sha256, size = await self._files.put_from(channel.fetch(asked.ref), self._bytes_max)
+            kept = Kept(sha256, size)
+            if file.kind in _PICTURES or file.media_type.startswith("image/"):
+                kept = await keep_preview(self._files, kept)
+        except StoreBroken as error:  # the folder of files, not the database: it can be repaired while all else goes on
+            raise Unavailable(str(error), retry_after=FOLDER_SECONDS) from error
         await self._store.write(partial(self._arrived, asked, kept))
         metrics.fetched_total.labels(channel.kind, "file").inc()
 
@@ -212,7 +217,10 @@ class Fetcher:
             raise Rejected("this channel knows nobody")
         profile = await channel.profile(asked.ref)
         preview = await asyncio.to_thread(previews.make, profile.picture, previews.AVATAR_EDGE)
-        avatar = await self._files.put(preview.body) if preview is not None else ""
+        try:
+            avatar = await self._files.put(preview.body) if preview is not None else ""
+        except StoreBroken as error:
+            raise Unavailable(str(error), retry_after=FOLDER_SECONDS) from error
         await self._store.write(partial(self._learnt, asked, profile, avatar))
         metrics.fetched_total.labels(channel.kind, "profile").inc()
 

@@ -151,8 +151,10 @@ class LocalFiles:
             with path.open("rb") as file:
                 file.seek(begin)
                 return file.read(most)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"there is no file {path.name}") from None
+        except OSError as error:
+            raise StoreBroken(f"{self._folder} cannot be read ({error.strerror}); check the disk") from error
 
     def _named(self, sha256: str) -> Path:
         if not _NAME.fullmatch(sha256):

@@ -36,8 +36,11 @@ ignored_inputs_total = Counter(
 fetched_total = Counter(
     "omniline_fetched", "What was asked of providers beside messages: files and profiles.", ["kind", "what"], registry=REGISTRY
 )
-channels_refused = Gauge(
-    "omniline_channels_refused", "Channels whose provider lets us in no more: an administrator must act.", registry=REGISTRY
+channel_refused = Gauge(
+    "omniline_channel_refused",
+    "1 while the channel's provider lets us in no more: an administrator must act.",
+    ["channel", "kind"],
+    registry=REGISTRY,
 )
 dead_letters_total = Counter(
     "omniline_dead_letters",

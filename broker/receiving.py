@@ -216,6 +216,7 @@ class _Said:
             log.warning("health_not_written_down", channel_id=self._channel.id, problem=str(error))
         else:
             self._last = (state, code)
+            metrics.channel_refused.labels(self._channel.slug, self._channel.kind).set(state == "refused")
 
 
 def _store(tx: Tx, channel_id: ChannelId, prepared: list[Prepared], cursor: str | None, fence: Fence) -> list[str]:

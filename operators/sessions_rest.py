@@ -144,6 +144,16 @@ class PointOut(BaseModel):
     channel_name: str | None
 
 
+class AlikeOut(BaseModel):
+    """Another contact who may be the same person: what both have, and how that came."""
+
+    id: str
+    name: str
+    kind: Literal["phone", "email"]
+    value: str
+    evidence: str
+
+
 class ContactOut(BaseModel):
     """A person, with the latest sessions you may see."""
 
@@ -155,6 +165,8 @@ class ContactOut(BaseModel):
     banned: Annotated[bool, Field(description="What they write opens no session.")]
     priority: Annotated[int, Field(description="Added to the line's, for sessions that open from now on.")]
     since: datetime
+    avatar: Annotated[bool, Field(description="There is a picture of them.")]
+    alike: Annotated[list[AlikeOut], Field(description="Who may be the same person, at most 5.")]
     sessions: list[SessionOut]
 
 
@@ -359,6 +371,8 @@ def _contact(found: Contact) -> ContactOut:
         banned=found.banned,
         priority=found.priority,
         since=_at(found.since),
+        avatar=found.avatar,
+        alike=[AlikeOut(**msgspec.to_builtins(one)) for one in found.alike],
         sessions=[_session(card) for card in found.earlier],
     )
 

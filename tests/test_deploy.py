@@ -305,7 +305,7 @@ def test_the_image_serves_several_processes_and_has_nothing_under_the_gpl():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (chosen,) = re.findall(r'^ARG EXTRAS="(.*)"$', DOCKERFILE, re.MULTILINE)
 
-    assert {"cluster", "phone"} == set(chosen.split(",")) & set(extras)
+    assert {"cluster", "phone", "telegram", "vk"} == set(chosen.split(",")) & set(extras)
     assert "mail" not in chosen
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from broker.domain import ChannelId, to_us
 from broker.ports import Tx
@@ -21,6 +21,7 @@ from broker.store.tables import channel_health
 _COLUMNS = "state code problem since_us well_us came_us"
 _READ = sql(select(*cols(channel_health, _COLUMNS)).where(channel_health.c.channel_id == bindparam("channel")))
 _ALL = sql(select(channel_health.c.channel_id, *cols(channel_health, _COLUMNS)))
+_CAME = sql(update(channel_health).values(came_us=bindparam("now_us")).where(channel_health.c.channel_id == bindparam("channel")))
 _WRITE = upsert(channel_health, f"channel_id {_COLUMNS}", "channel_id", _COLUMNS)
 
 
@@ -57,6 +58,11 @@ def note(tx: Tx, channel_id: ChannelId, state: str, code: str = "", problem: str
         body = msgspec.json.encode({"channel": channel_id, "state": state, "code": code}).decode()
         journal.append(tx, "channel", body)
     return news
+
+
+def came(tx: Tx, channel_id: ChannelId) -> None:
+    """Write down that a customer's message came by the channel; how it is its receiver knows."""
+    tx.run(_CAME, channel=channel_id, now_us=to_us(tx.now))
 
 
 def of_all(tx: Tx) -> dict[ChannelId, Health]:

@@ -5,7 +5,9 @@ The channel's id is in the address and no secret; that the provider it is who as
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -16,11 +18,13 @@ from broker.domain import ChannelId, LineSettings
 from broker.errors import NotFound, StoreError
 from broker.inbound import accept, prepare
 from broker.ports import Channel, Store, TakesHooks
+from broker.store import health
 from broker.web.wiring import Anybody
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = "5"
+CAME_SECONDS = 60.0
 
 
 def hook_routes(
@@ -28,6 +32,8 @@ def hook_routes(
 ) -> APIRouter:
     """Return the route; *channel* gives those that are switched on, *settings_of* their line's settings."""
     router = APIRouter(tags=["hooks"])
+    came_again: dict[ChannelId, float] = {}
+    """When it is written down again that something came by a channel."""
 
     @router.post(
         "/hooks/{channel_id}",
@@ -53,6 +59,12 @@ def hook_routes(
                 return Response(status_code=503, headers={"Retry-After": RETRY_SECONDS})
             fresh = sum(one.fresh for one in accepted)
             metrics.accepted_inputs_total.labels(one.kind).inc(fresh)
+            metrics.repeated_inputs_total.labels(one.kind).inc(len(accepted) - fresh)
+            now = time.monotonic()
+            if fresh and now >= came_again.get(one.id, 0.0):
+                came_again[one.id] = now + CAME_SECONDS
+                with suppress(StoreError):  # it is told a minute later
+                    await store.write(lambda tx: health.came(tx, one.id))
         return Response(hooked.answer, media_type=hooked.media_type)
 
     return router

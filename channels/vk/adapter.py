@@ -326,7 +326,8 @@ class VkChannel:
         while True:
             await self._have_hook(group_id)
             now_s = self._now_s()
-            if now_s - place.at_s > OUTAGE_SECONDS:
+            # After the long poll too: what was written until VK took our address was brought to nobody.
+            if now_s - place.at_s > OUTAGE_SECONDS or place.ts != HOOK_TS:
                 # VK brings what it could not bring for a while only.
                 async for delivery in self._missed(place):
                     yield delivery
