@@ -45,7 +45,7 @@ from broker.receiving import Receivers, cursor_of
 from broker.store.sql import insert_row
 from broker.store.tables import messages
 from channels.vk import api
-from channels.vk.adapter import OUTAGE_SECONDS, VK, VkChannel, probe, random_id
+from channels.vk.adapter import HOOK_TS, OUTAGE_SECONDS, VK, VkChannel, probe, random_id
 from channels.vk.parsing import CHATS_BEGIN, EVENTS
 from channels.vk.settings import check
 from tests.support.clock import MovedClock
@@ -726,6 +726,22 @@ def test_what_could_not_be_brought_is_looked_for(shop: VkCommunity, tmp_path: Pa
 
             assert ([], [], ["hello"]) == (first, second, texts(channel, third))
             assert ["hello"] == texts(channel, polled)
+
+    played(story)
+
+
+def test_what_was_written_while_the_way_was_changed_is_looked_for(shop: VkCommunity, tmp_path: Path):
+    """Between the last poll and VK's knowing our address nobody was told."""
+
+    async def story() -> None:
+        async with hooked(shop, tmp_path) as (channel, _):
+            _, cursor = await watched(channel)
+            _, ts, at_s = cursor.split(":")
+            polled = f"{SHOP}:7:{at_s}"
+            found, changed = await watched(channel, polled)
+            again, _ = await watched(channel, changed)
+
+            assert (HOOK_TS, ["hello"], []) == (ts, texts(channel, found), again)
 
     played(story)
 
