@@ -48,7 +48,9 @@ def channel_settings(given: Mapping[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"channel settings: {error}", field="settings") from None
+        what, _, place = str(error).partition(" - at `$.")
+        field = f"settings.{place.rstrip('`')}".rstrip(".")
+        raise BadInput(f"channel settings: {what}", field=field) from None
 
 
 def keys_of(model: object) -> dict[str, Any]:

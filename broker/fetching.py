@@ -32,12 +32,15 @@ from broker.store.tables import fetches, files
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 4
+OF_A_CHANNEL = 2
 SWEEP_SECONDS = 5.0
 FILE_SECONDS = 600.0
 """What a provider may take to give one file."""
 PROFILE_SECONDS = 30.0
 BACKOFF_MAX_SECONDS = 600.0
 GIVE_UP_SECONDS = 86_400.0
+PREVIEW_TRIES = 3
+"""After so many a picture is a file like any other."""
 FOLDER_SECONDS = 60.0
 """Until what could not be written into the folder of files is tried again."""
 _PICTURES = (FileKind.PHOTO, FileKind.STICKER)
@@ -46,12 +49,14 @@ _DUE = sql(
     select(*cols(fetches, "id channel_id conversation_id seq no ref attempt created_us"))
     .where(fetches.c.due_us <= bindparam("now_us"))
     .order_by(fetches.c.due_us)
-    .limit(64)
+    .limit(500)
+)
+# Before it is asked for: a file that ends the process is not asked for again at each start.
+_BEGIN = sql(
+    update(fetches).values(attempt=fetches.c.attempt + 1, due_us=bindparam("next_us")).where(fetches.c.id == bindparam("row"))
 )
 _LATER = sql(
-    update(fetches)
-    .values(attempt=fetches.c.attempt + 1, due_us=bindparam("next_us"), problem=bindparam("why"))
-    .where(fetches.c.id == bindparam("row"))
+    update(fetches).values(due_us=bindparam("next_us"), problem=bindparam("why")).where(fetches.c.id == bindparam("row"))
 )
 _DONE = sql(delete(fetches).where(fetches.c.id == bindparam("row")))
 _FILE = insert_row(files, "id sha256 name media_type size conversation_id created_us kind preview width height")
@@ -106,7 +111,7 @@ class Fetcher:
         self._bytes_max = bytes_max
         self._within = within
         self._rung = asyncio.Event()
-        self._busy: set[str] = set()
+        self._busy: dict[str, ChannelId] = {}
         self._rests: dict[str, float] = {}
         """Until when, by the loop's time, what could not be written down is let be."""
 
@@ -121,11 +126,13 @@ class Fetcher:
                 for asked in await self._due():
                     if asked.id in self._busy or self._rests.get(asked.id, 0.0) > loop.time():
                         continue
+                    if list(self._busy.values()).count(asked.channel_id) >= OF_A_CHANNEL:
+                        continue  # one that gives its files slowly leaves room for the others
                     while len(under_way) >= AT_ONCE:
                         done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                         for task in done:
                             task.result()
-                    self._busy.add(asked.id)
+                    self._busy[asked.id] = asked.channel_id
                     under_way.add(asyncio.create_task(self._one(asked)))
                 await self._rest(under_way)
                 for task in [one for one in under_way if one.done()]:
@@ -167,10 +174,11 @@ class Fetcher:
         else:
             self._rung.set()
         finally:
-            self._busy.discard(asked.id)
+            self._busy.pop(asked.id, None)
 
     async def step(self, asked: Asked) -> None:
         """Ask the provider for what *asked* wants, and write down what came of it."""
+        await self._store.write(partial(self._begin, asked))
         try:
             channel = self._channel(asked.channel_id)
             if channel is None:
@@ -192,6 +200,10 @@ class Fetcher:
                 log.exception("fetch_failed_unexpectedly", channel_id=asked.channel_id)
             await self._store.write(partial(self._put_off, asked, error))
 
+    def _begin(self, asked: Asked, tx: Tx) -> None:
+        self._fence(tx)
+        tx.run(_BEGIN, row=asked.id, next_us=to_us(tx.now + timedelta(seconds=FILE_SECONDS)))
+
     async def _ask_for_file(self, asked: Asked, channel: Channel) -> None:
         if not isinstance(channel, FetchesFiles):
             raise Rejected("this channel has no files")
@@ -205,7 +217,8 @@ class Fetcher:
         try:
             sha256, size = await self._files.put_from(channel.fetch(asked.ref), self._bytes_max)
             kept = Kept(sha256, size)
-            if file.kind in _PICTURES or file.media_type.startswith("image/"):
+            pictured = file.kind in _PICTURES or file.media_type.startswith("image/")
+            if pictured and asked.attempt < PREVIEW_TRIES:
                 kept = await keep_preview(self._files, kept)
         except StoreBroken as error:  # the folder of files, not the database: it can be repaired while all else goes on
             raise Unavailable(str(error), retry_after=FOLDER_SECONDS) from error

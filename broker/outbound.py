@@ -59,6 +59,7 @@ UNHEARD_SECONDS = 1.0
 PACE_SECONDS = 2.0
 """How long a message waits for its provider's rate before it makes room for others; well below the lease."""
 FAILURES_KEPT = 10_000
+TURNS_KEPT = 100_000
 GIVE_UP_SECONDS = 86_400.0
 """A message that could not be sent for a day has failed; the operator may send it again."""
 
@@ -121,6 +122,14 @@ _SENT_AS = over_rows(
 )
 _EXTEND = sql(update(outbox).values(lease_us=bindparam("until_us")).where(outbox.c.id == bindparam("row")))
 _FILES = over_rows(select(*cols(files, "id sha256 kind name media_type size")).where(among(files.c.id)), [files.c.id])
+_IS_QUEUED = (
+    outbox.c.conversation_id == bindparam("conversation"),
+    outbox.c.seq == bindparam("number"),
+    outbox.c.does == "send",
+    outbox.c.state == "queued",
+)
+_WITHDRAW = sql(update(outbox).values(state="cancelled").where(*_IS_QUEUED))
+_QUEUED = sql(select(outbox.c.id).where(*_IS_QUEUED))
 _REFS = insert_rows(message_refs, "channel_id ref conversation_id seq", "channel_id ref")
 _PROBLEM = sql(
     update(messages)
@@ -230,6 +239,21 @@ def post(
     row = (tx.new_id(), conversation_id, seq, channel_id, message_id, "queued", now_us, now_us, pressable, does, target_seq)
     tx.later(_POST, row)
     tx.ring(Bell.OUTBOX, conversation_id)
+
+
+def withdraw(tx: Tx, conversation_id: ConversationId, seq: int) -> bool:
+    """Cancel the message *seq* if nothing of it has left; return whether that was so. Its fate is the caller's to tell."""
+    tx.settle()
+    if not tx.run(_WITHDRAW, conversation=conversation_id, number=seq):
+        return False
+    tx.ring(Bell.OUTBOX, conversation_id)
+    return True
+
+
+def is_queued(tx: Tx, conversation_id: ConversationId, seq: int) -> bool:
+    """Return whether nothing of the message *seq* has left: it goes out as it stands by then."""
+    tx.settle()
+    return tx.one(_QUEUED, conversation=conversation_id, number=seq) is not None
 
 
 def buttons_of(tx: Tx, conversation_id: ConversationId, seq: int) -> tuple[Button, ...]:
@@ -515,6 +539,8 @@ class Sender:
         self._fence = fence
         self._turns: dict[ChannelId, float] = {}
         """When the next of those that wait for a channel's rate has its turn, monotonic."""
+        self._turn_of: dict[str, float] = {}
+        """When a row has its own."""
         self._failures: dict[str, int] = {}
         """How often a row has failed here. A process that begins anew tries sooner."""
 
@@ -597,19 +623,25 @@ class Sender:
             bucket = leased.channel_id if of_channel else f"{leased.channel_id}:{leased.key}"
             while wait_seconds := await self._take(bucket, rate.per_second, rate.burst):
                 if of_channel:
-                    wait_seconds = self._turn(leased.channel_id, wait_seconds, rate)
+                    wait_seconds = self._turn(leased, wait_seconds, rate)
                 waited += wait_seconds
                 if waited > PACE_SECONDS:
                     return wait_seconds
                 await self._sleep(wait_seconds)
+        self._turn_of.pop(leased.row, None)
         return 0.0
 
-    def _turn(self, channel_id: ChannelId, wait_seconds: float, rate: Rate) -> float:
-        """Take the channel's next turn, no sooner than in *wait_seconds*; return in how many seconds it is."""
+    def _turn(self, leased: Leased, wait_seconds: float, rate: Rate) -> float:
+        """Return in how many seconds the row has its turn: its channel's next, once for all; then what is free next is its."""
         now = self._clock.monotonic()
-        turn = max(self._turns.get(channel_id, 0.0), now + wait_seconds)
-        self._turns[channel_id] = turn + 1.0 / rate.per_second
-        return turn - now
+        turn = self._turn_of.get(leased.row)
+        if turn is None:
+            turn = max(self._turns.get(leased.channel_id, 0.0), now + wait_seconds)
+            self._turns[leased.channel_id] = turn + 1.0 / rate.per_second
+            if len(self._turn_of) >= TURNS_KEPT:  # others have sent what came back to them
+                self._turn_of = {row: due for row, due in self._turn_of.items() if due > now}
+            self._turn_of[leased.row] = turn
+        return max(turn - now, wait_seconds)
 
     async def _doubt(self, leased: Leased, channel: Channel, problem: str) -> str:
         """Send again where the far side takes our key for one message; elsewhere a human decides."""

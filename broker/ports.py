@@ -354,6 +354,8 @@ class ChannelKind:
     """Return the settings of a channel of this kind in full. Raises BadInput naming the key."""
     secrets: frozenset[str] = frozenset()
     """Which settings are kept sealed, and told to nobody."""
+    sent_to: frozenset[str] = frozenset()
+    """Which settings say where the secrets are sent: with another one they must be given anew."""
     probe: Callable[[Mapping[str, Any]], Awaitable[Probed]] | None = None
     """Ask the provider whether the settings, in full and unsealed, are an account of it. Raises BadInput naming the key, Unavailable."""
 

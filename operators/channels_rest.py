@@ -204,6 +204,7 @@ def _channel_routes(kinds: Mapping[str, ChannelKind], public_url: str | None) ->
             new = dict(changes)
             if "settings" in new:
                 before = lines.find_channel(tx, str(channel_id))
+                _refuse_elsewhere(_kind_of(kinds, before["kind"]), before["settings"], new["settings"])
                 new["settings"] = _kind_of(kinds, before["kind"]).check(before["settings"] | new["settings"])
             lines.change_channel(tx, str(channel_id), new)
             return _told(kinds, lines.find_channel(tx, str(channel_id)), health.of_all(tx))
@@ -228,6 +229,7 @@ def _probe_routes(kinds: Mapping[str, ChannelKind], sealer: Sealer) -> APIRouter
         if wanted.channel_id is not None:
             found = await store.read(lambda tx: lines.find_channel(tx, str(wanted.channel_id)))
             before = found["settings"] if found["kind"] == wanted.kind else {}
+            _refuse_elsewhere(kind, before, wanted.settings)
         settings = opened(kind, kind.check(before | wanted.settings), sealer)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
@@ -248,6 +250,20 @@ def _kind_of(kinds: Mapping[str, ChannelKind], word: str) -> ChannelKind:
     if word not in kinds:
         raise BadInput(f"there is no kind {word}; known are {', '.join(sorted(kinds))}", field="kind")
     return kinds[word]
+
+
+def _refuse_elsewhere(kind: ChannelKind, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to send a kept secret to another place than it was given for: whoever sets one must know the other. Raises BadInput."""
+    if not any(name in given and given[name] != (before.get(name) or "") for name in kind.sent_to):
+        return
+    for secret in sorted(kind.secrets):
+        if before.get(secret) and not given.get(secret):
+            where = " and ".join(sorted(kind.sent_to & given.keys()))
+            raise BadInput(
+                f"{where} is another: give the {secret} again, it would be sent there",
+                field=f"settings.{secret}",
+                code="secret_again",
+            )
 
 
 def _told(kinds: Mapping[str, ChannelKind], found: dict[str, Any], known: Mapping[ChannelId, health.Health]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ under its id is accepted again and done once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
@@ -17,7 +17,18 @@ from sqlalchemy import bindparam, select
 
 from broker import inbound, metrics
 from broker.access.authorize import Action, Actor, Thing, authorize
-from broker.domain import TEXT_MAX, ConversationId, FileId, LineId, MessageId, OperatorId, SessionId, base_language
+from broker.domain import (
+    TEXT_MAX,
+    Capabilities,
+    ConversationId,
+    FileId,
+    LineId,
+    MessageId,
+    OperatorId,
+    Role,
+    SessionId,
+    base_language,
+)
 from broker.errors import Forbidden, StoreError, StoreFull
 from broker.events import (
     Close,
@@ -47,7 +58,7 @@ from broker.events import (
 from broker.ports import Row, Store, Tx
 from broker.store import locks
 from broker.store.sql import among, cols, over_rows, sql
-from broker.store.tables import conversations, files, inputs, journal, sessions
+from broker.store.tables import channels, conversations, files, inputs, journal, sessions
 from operators.audience import Where, may_see
 
 ORIGIN = "console"
@@ -115,8 +126,9 @@ _WRITTEN_BETWEEN = re.compile(r"[\s()\[\].\u2010-\u2015-]+")
 """What people put between the digits of a number."""
 _NUMBER = re.compile(r"(?=.{2,20}\Z)\+?[0-9]+\Z")
 _SESSION = sql(
-    select(*cols(sessions, "conversation_id line_id status operator_id state"), conversations.c.session_id)
+    select(*cols(sessions, "conversation_id line_id status operator_id state"), channels.c.kind, conversations.c.session_id)
     .join_from(sessions, conversations, conversations.c.id == sessions.c.conversation_id)
+    .join(channels, channels.c.id == sessions.c.channel_id)
     .where(sessions.c.id == bindparam("session"))
 )
 _STORED = sql(
@@ -131,7 +143,7 @@ _DECIDED = sql(
     .limit(1)
 )
 
-_FILES = over_rows(select(*cols(files, "id conversation_id")).where(among(files.c.id)), [files.c.id])
+_FILES = over_rows(select(*cols(files, "id conversation_id size")).where(among(files.c.id)), [files.c.id])
 
 SENTENCES: dict[str, dict[str, str]] = {
     "no_file": {
@@ -141,6 +153,30 @@ SENTENCES: dict[str, dict[str, str]] = {
     "not_ours": {
         "en": "Only what an operator has written from here can be changed.",
         "ru": "Изменить можно только то, что оператор написал отсюда.",
+    },
+    "not_your_words": {
+        "en": "Only whoever wrote this message, or a supervisor, may change it.",
+        "ru": "Изменить сообщение может только тот, кто его написал, или супервизор.",
+    },
+    "was_not_sent": {
+        "en": "This message was not sent. Send it again instead of changing it.",
+        "ru": "Это сообщение не отправлено. Отправьте его ещё раз вместо изменения.",
+    },
+    "no_files_here": {
+        "en": "This customer's channel takes no files. Write the words alone, or send a link.",
+        "ru": "Канал этого клиента не принимает файлы. Напишите только текст или пришлите ссылку.",
+    },
+    "file_too_large": {
+        "en": "A file is larger than this customer's channel takes. Send a smaller one, or a link.",
+        "ru": "Файл больше, чем принимает канал этого клиента. Отправьте файл поменьше или ссылку.",
+    },
+    "no_phone_button": {
+        "en": "This customer's channel has no button for the phone number. Ask in words.",
+        "ru": "В канале этого клиента нет кнопки для номера телефона. Спросите словами.",
+    },
+    "stays_said": {
+        "en": "What was sent in this customer's channel cannot be changed.",
+        "ru": "В канале этого клиента нельзя изменить отправленное.",
     },
     "taken_back": {"en": "This message has been taken back already.", "ru": "Это сообщение уже отозвано."},
     "empty": {"en": "There is nothing in this message.", "ru": "В этом сообщении ничего нет."},
@@ -429,10 +465,14 @@ def dialled(number: str) -> str:
 _CONVERSATIONS = over_rows(select(sessions.c.conversation_id).where(among(sessions.c.id)), [sessions.c.id])
 
 
-async def do(store: Store, actor: Actor, what: Deed) -> Stored:
-    """Store the deed, and count it. Raises Refusal, StoreError."""
+Kinds = Mapping[str, Capabilities]
+"""What channels can, by their kind."""
+
+
+async def do(store: Store, actor: Actor, what: Deed, kinds: Kinds | None = None) -> Stored:
+    """Store the deed, and count it; by *kinds* what a channel cannot do is refused. Raises Refusal, StoreError."""
     try:
-        stored = await store.write_each(enter_each, (actor, what))
+        stored = await store.write_each(enter_each, (actor, what, kinds))
     except Refusal as refusal:
         metrics.refused_inputs_total.labels(ORIGIN, refusal.code).inc()
         raise
@@ -443,19 +483,19 @@ async def do(store: Store, actor: Actor, what: Deed) -> Stored:
     return stored
 
 
-def enter_each(tx: Tx, asked: Sequence[tuple[Actor, Deed]]) -> list[Stored]:
+def enter_each(tx: Tx, asked: Sequence[tuple[Actor, Deed, Kinds | None]]) -> list[Stored]:
     """Store many deeds; see `enter`."""
     if tx.shared and len(asked) > 1:
-        found = tx.each(_CONVERSATIONS, list({(deed.session,) for _, deed in asked}))
+        found = tx.each(_CONVERSATIONS, list({(deed.session,) for _, deed, _ in asked}))
         locks.conversations(tx, (ConversationId(conversation_id) for (conversation_id,) in found))
-    return [enter(tx, actor, what) for actor, what in asked]
+    return [enter(tx, actor, what, kinds) for actor, what, kinds in asked]
 
 
-def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:
+def enter(tx: Tx, actor: Actor, what: Deed, kinds: Kinds | None = None) -> Stored:
     """Store the deed. Raises Refusal: no_session (also for one the actor may not see), not_yours, closed, id_used."""
     external_id = f"{actor.operator_id}:{what.id}"
     try:
-        conversation_id = _conversation(tx, actor, what)
+        conversation_id = _conversation(tx, actor, what, kinds)
     except Refusal:
         # What was accepted stays accepted, however the session has changed since.
         if (stored := tx.one(_STORED, external=external_id)) is None:
@@ -470,11 +510,11 @@ def enter(tx: Tx, actor: Actor, what: Deed) -> Stored:
     return _again(tx, what, stored)
 
 
-def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
+def _conversation(tx: Tx, actor: Actor, what: Deed, kinds: Kinds | None) -> ConversationId:
     row = tx.one(_SESSION, session=what.session)
     if row is None:
         raise Refusal("no_session")
-    conversation_id, line, status, operator, state, current = row
+    conversation_id, line, status, operator, state, kind, current = row
     known = msgspec.json.decode(state, type=_State)
     where = Where(line, status, operator, known.offered_to, known.members, known.invited, known.passed_by)
     if not may_see(actor, where):
@@ -491,23 +531,42 @@ def _conversation(tx: Tx, actor: Actor, what: Deed) -> ConversationId:
         authorize(actor, _ACTIONS[what.verb], Thing(LineId(line), OperatorId(holder)))
     except Forbidden:
         raise Refusal("not_allowed" if what.verb in _FOR_SUPERVISORS else "not_yours") from None
-    _check_message(tx, conversation_id, what)
+    can = (kinds or {}).get(kind)
+    if can is not None:
+        _check_channel(can, what)
+    _check_message(tx, actor, conversation_id, what, can)
     return ConversationId(conversation_id)
 
 
-def _check_message(tx: Tx, conversation_id: str, what: Deed) -> None:
+def _check_channel(can: Capabilities, what: Deed) -> None:
+    """Raise Refusal for what the customer's channel cannot."""
+    if what.files and not can.files_max:
+        raise Refusal("no_files_here")
+    if what.asks_phone and not can.asks_phone:
+        raise Refusal("no_phone_button")
+    if (what.verb == "reword" and not can.edits) or (what.verb == "take_back" and not can.deletes):
+        raise Refusal("stays_said")
+
+
+def _check_message(tx: Tx, actor: Actor, conversation_id: str, what: Deed, can: Capabilities | None) -> None:
     """Raise Refusal for files that are not the conversation's, and for a message that cannot be changed."""
     if what.files:
-        theirs = {row[0] for row in tx.each(_FILES, [(id_,) for id_ in what.files]) if row[1] == conversation_id}
-        if theirs != set(what.files):
+        theirs = {row[0]: row[2] for row in tx.each(_FILES, [(id_,) for id_ in what.files]) if row[1] == conversation_id}
+        if theirs.keys() != set(what.files):
             raise Refusal("no_file")
+        if can is not None and max(theirs.values()) > can.files_max:
+            raise Refusal("file_too_large")
     if what.verb not in ("reword", "take_back"):
         return
     there = inbound.said.at(tx, conversation_id, what.message)
     if there is None or not there.ours or there.session_id != what.session:
         raise Refusal("not_ours")  # what was said in another session was said for another line, or by somebody else
+    if there.operator_id != actor.operator_id and actor.role is Role.OPERATOR:
+        raise Refusal("not_your_words")
     if there.extra.deleted_ms:
         raise Refusal("taken_back")
+    if there.was_not_sent:
+        raise Refusal("was_not_sent")
 
 
 def _maker(tx: Tx, operator_id: OperatorId, what: Deed) -> Callable[[datetime], Event]:

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from broker.access.authorize import Action, Actor
 from broker.errors import BadInput, Conflict, Forbidden, NotFound, OmnilineError, StoreBusy, StoreError
 from broker.ports import Store, Tx
-from broker.web.wiring import May, StoreOf
+from broker.web.wiring import May, PartsOf, StoreOf
 from operators import deeds, pins, reviews
 from operators.deeds import Refusal, sentence
 from operators.reviews import Review
@@ -25,7 +25,7 @@ routes = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 BULK_MAX = 100
 
-_FORBIDDEN = ("not_yours", "not_your_line", "not_allowed", "not_invited", "own_review")
+_FORBIDDEN = ("not_yours", "not_your_words", "not_your_line", "not_allowed", "not_invited", "own_review")
 _FIELDS = {
     "empty": "text",
     "too_long": "text",
@@ -37,6 +37,9 @@ _FIELDS = {
     "bad_time": "at",
     "past": "until",
     "no_file": "files",
+    "no_files_here": "files",
+    "file_too_large": "files",
+    "no_phone_button": "asks_phone",
 }
 """The part of the request that must be another."""
 
@@ -178,7 +181,7 @@ async def decline(
 
 @routes.post("/sessions/{session_id}/reply", status_code=202)
 async def reply(
-    session_id: UUID, wanted: Answer, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
+    session_id: UUID, wanted: Answer, parts: PartsOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
 ) -> DeedStored:
     """Write to the customer; what waits, or is offered to you, is taken by it."""
     words = {
@@ -187,7 +190,7 @@ async def reply(
         "answers": wanted.answers,
         "asks_phone": wanted.asks_phone,
     }
-    return await _do(store, actor, session_id, "reply", key, wanted, **words)
+    return await _do(parts.store, actor, session_id, "reply", key, wanted, parts.kinds, **words)
 
 
 @routes.patch("/sessions/{session_id}/messages/{seq}", status_code=202)
@@ -195,20 +198,20 @@ async def reword(
     session_id: UUID,
     seq: Seq,
     wanted: Words,
-    store: StoreOf,
+    parts: PartsOf,
     actor: Annotated[Actor, May(Action.ANSWER_SESSION)],
     key: Key = None,
 ) -> DeedStored:
     """Let what an operator sent say something else, here and where the customer reads it, if the channel can."""
-    return await _do(store, actor, session_id, "reword", key, wanted, text=wanted.text, message=seq)
+    return await _do(parts.store, actor, session_id, "reword", key, wanted, parts.kinds, text=wanted.text, message=seq)
 
 
 @routes.delete("/sessions/{session_id}/messages/{seq}", status_code=202)
 async def take_back(
-    session_id: UUID, seq: Seq, store: StoreOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
+    session_id: UUID, seq: Seq, parts: PartsOf, actor: Annotated[Actor, May(Action.ANSWER_SESSION)], key: Key = None
 ) -> DeedStored:
     """Take back what an operator sent, where the customer reads it too, if the channel can."""
-    return await _do(store, actor, session_id, "take_back", key, None, message=seq)
+    return await _do(parts.store, actor, session_id, "take_back", key, None, parts.kinds, message=seq)
 
 
 @routes.post("/sessions/{session_id}/note", status_code=202)
@@ -413,11 +416,19 @@ async def _answer(store: Store, actor: Actor, deed: deeds.Deed) -> DeedAnswer:
 
 
 async def _do(
-    store: Store, actor: Actor, session_id: UUID, verb: deeds.Verb, key: str | None, wanted: _In | None, **words: Any
+    store: Store,
+    actor: Actor,
+    session_id: UUID,
+    verb: deeds.Verb,
+    key: str | None,
+    wanted: _In | None,
+    kinds: deeds.Kinds | None = None,
+    /,
+    **words: Any,
 ) -> DeedStored:
     id_ = id_of(key, wanted.id if wanted is not None else None)
     try:
-        stored = await deeds.do(store, actor, deeds.deed(id_, str(session_id), verb, **words))
+        stored = await deeds.do(store, actor, deeds.deed(id_, str(session_id), verb, **words), kinds)
     except Refusal as refusal:
         raise problem(refusal.code, actor.language) from None
     return DeedStored(id=id_, seq=stored.seq, refused=stored.refused)

@@ -111,6 +111,7 @@ class Gateway:
         self._typists = Typists(transport)
         self._feed = Feed(parts.store, transport, directory, self._hall, self._typists, parts.calls_out, parts.kinds)
         self._show_typing = parts.show_typing
+        self._kinds = parts.kinds
         self._attendance = Attendance(parts.store, parts.process_id, parts.settings.presence_grace_seconds)
         self._paces: dict[str, Pace] = {}
         self._checked_at = self._clock.monotonic()
@@ -391,7 +392,7 @@ class Gateway:
                 asks_phone=frame.asks_phone,
                 message=frame.message,
             )
-            stored = await deeds.do(self._store, actor, deed)
+            stored = await deeds.do(self._store, actor, deed, self._kinds)
         except Refusal as refusal:
             socket.say(Refused(frame.id, refusal.code, sentence(refusal.code, language)))
         except StoreUncertain as error:

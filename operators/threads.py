@@ -25,6 +25,8 @@ POINTS_MAX = 50
 EARLIER_MAX = 10
 LEADS_MAX = 10
 ALIKE_MAX = 5
+VERSIONS_SHOWN = 5
+"""Earlier wordings of a message, its first among them: a page of a hundred must stay one."""
 
 SHOWN_COLUMNS = "id seq kind author operator_id text client_id fate problem at_us session_id extra"
 _BEFORE = page(
@@ -146,6 +148,8 @@ def shown(row: Row, directory: Directory) -> Shown:
 def shown_extra(kept: str) -> Extra:
     """Return what a message has beside its words, without the provider's names of files: some of them are keys."""
     extra = extras.read(kept)
+    if len(extra.versions) > VERSIONS_SHOWN:
+        extra = msgspec.structs.replace(extra, versions=(extra.versions[0], *extra.versions[-VERSIONS_SHOWN + 1 :]))
     return msgspec.structs.replace(extra, files=tuple(msgspec.structs.replace(file, ref="", origin="") for file in extra.files))
 
 

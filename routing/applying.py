@@ -208,6 +208,11 @@ _OPERATOR = sql(
 _SAID = sql(
     select(messages.c.text).where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("seq"))
 )
+_CANCEL = sql(
+    update(messages)
+    .values(fate=Fate.CANCELLED.value)
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("number"))
+)
 _TEXT = sql(select(inputs.c.raw).where(inputs.c.conversation_id == bindparam("conversation"), inputs.c.seq == bindparam("seq")))
 _ATTACH = update_rows(messages, "conversation_id seq", "session_id")
 _MESSAGE = insert_rows(messages, "id conversation_id seq session_id kind author operator_id text client_id fate at_us extra")
@@ -840,9 +845,9 @@ def _beside(tx: Tx, work: Work, reply: Reply) -> Extra | None:
 
 
 def change_sent(tx: Tx, work: Work, event: Reword | TakeBack, input_seq: int) -> None:
-    """Let what an operator said be worded anew or taken back, here and where it was sent. What is not theirs any more stays as it is."""
+    """Let what an operator said be worded anew or taken back, here and where it was sent; what has not left yet never leaves as it was."""
     there = said.at(tx, work.id, event.message_seq)
-    if there is None or not there.ours or there.extra.deleted_ms:
+    if there is None or not there.ours or there.was_not_sent or there.extra.deleted_ms:
         return
     now_ms = to_us(tx.now) // 1000
     if isinstance(event, Reword):
@@ -854,8 +859,27 @@ def change_sent(tx: Tx, work: Work, event: Reword | TakeBack, input_seq: int) ->
         text, what, does = there.text, "deleted", "take_back"
         extra = msgspec.structs.replace(there.extra, deleted_ms=now_ms)
     work.journal_seq += 1
-    said.rewrite(tx, there, text, extra, what, input_seq=input_seq, journal_seq=work.journal_seq)
-    outbound.post(tx, work.id, input_seq, work.channel_id, MessageId(tx.new_id()), does=does, target_seq=event.message_seq)
+    by = event.operator_id
+    said.rewrite(tx, there, text, extra, what, input_seq=input_seq, journal_seq=work.journal_seq, by=by)
+    if does == "take_back" and outbound.withdraw(tx, work.id, there.seq):
+        _cancelled(tx, work, there.seq, input_seq)
+    elif does == "take_back" or not outbound.is_queued(tx, work.id, there.seq):
+        outbound.post(tx, work.id, input_seq, work.channel_id, MessageId(tx.new_id()), does=does, target_seq=there.seq)
+
+
+def _cancelled(tx: Tx, work: Work, seq: int, input_seq: int) -> None:
+    """Tell that the message *seq* will never leave."""
+    tx.run(_CANCEL, conversation=work.id, number=seq)
+    work.journal_seq += 1
+    journal.append(
+        tx,
+        "fate",
+        ENCODER.encode({"fate": Fate.CANCELLED.value, "problem": ""}).decode(),
+        conversation_id=work.id,
+        seq=work.journal_seq,
+        input_seq=input_seq,
+        message_seq=seq,
+    )
 
 
 def _say(tx: Tx, work: Work, reply: str, house: House) -> int | None:

@@ -139,6 +139,8 @@ _UNDECIDED = sql(
 )
 
 
+WORDS_MAX = 20_000
+"""Characters of one message that comes in; no messenger has longer ones."""
 _SAID, _CONTACT, _RECEIVED = MessageKind.SAID.value, Author.CONTACT.value, Fate.RECEIVED.value
 
 
@@ -211,7 +213,7 @@ def _storable(incoming: Incoming) -> Incoming:
     """Return *incoming* without what no text can hold, however its adapter came by it: in a transaction that would stop its channel."""
     what = incoming.what
     if isinstance(what, Wrote | AnsweredOutside | Changed):
-        words, ref = extras.storable(what.text), extras.storable(what.ref)
+        words, ref = extras.storable(what.text[:WORDS_MAX]), extras.storable(what.ref)
         if (words, ref) != (what.text, what.ref):
             what = msgspec.structs.replace(what, text=words, ref=ref)
             incoming = msgspec.structs.replace(incoming, what=what)

@@ -12,6 +12,8 @@ from broker.inbound import said
 from broker.inbound.said import Said
 from broker.ports import Tx
 
+MOVES_MS = 60_000
+"""How often a place that moves is told anew."""
 Change = tuple[Said, str, Extra, str]
 """A message, its words and what is beside them from now on, and what has changed, in a word."""
 
@@ -81,6 +83,8 @@ def changes_of(
                 extra = extras.reworded(extra, one.text, now_ms)
             elif extra == one.extra:
                 return [], None  # a link's preview, or a button: nothing that was said
+            elif replace(extra, place=None) == replace(one.extra, place=None) and now_ms - extra.edited_ms < MOVES_MS:
+                return [], None  # somebody who walks about: where they are now and then is enough
             changes = [(one, text, replace(extra, edited_ms=now_ms), "edited")]
         case Deleted(refs=refs):
             for ref in refs:

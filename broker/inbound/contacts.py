@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from broker.domain import NAME_MAX, ChannelId, ContactId, ConversationId, OperatorId, Person, PointKind, to_us
 from broker.extras import cut
@@ -55,6 +55,12 @@ _DISMISS = sql(
         duplicates.c.contact_id == bindparam("one"),
         duplicates.c.other_id == bindparam("other"),
         duplicates.c.dismissed_us.is_(None),
+    )
+)
+_CLAIMED_ALL = sql(update(conversations).values(claimed=1).where(conversations.c.contact_id == bindparam("contact")))
+_SUSPICIONS = sql(
+    select(*cols(duplicates, "contact_id other_id kind value evidence at_us dismissed_us")).where(
+        or_(duplicates.c.contact_id == bindparam("contact"), duplicates.c.other_id == bindparam("contact"))
     )
 )
 _POINT = insert_new(contact_points, "id contact_id kind scope value written evidence created_us", "kind scope value")
@@ -287,6 +293,9 @@ def _known_by(tx: Tx, points: list[Point]) -> tuple[ContactId | None, bool]:
         if point.evidence is not Evidence.VOUCHED or (found := _owner_by(tx, point)) is None:
             continue
         vouched_for, evidence = found
+        if evidence == Evidence.FORM.value:
+            # Whoever typed it there may be another: what they wrote proves nothing from now on.
+            tx.run(_CLAIMED_ALL, contact=vouched_for)
         if evidence != Evidence.MESSAGE.value:
             return vouched_for, evidence != Evidence.VOUCHED.value
     told = (point for point in points if point.evidence is Evidence.FORM)
@@ -318,6 +327,13 @@ def join(tx: Tx, contact: ContactId, into: ContactId) -> None:
     """Let two contacts be one: *into* has everything from now on. Somebody has looked at both."""
     tx.run(_PART, one=contact, other=into)
     tx.run(_PART, one=into, other=contact)
+    for one, other, kind, value, evidence, at_us, dismissed_us in tx.all(_SUSPICIONS, contact=contact):
+        alike = {"kind": kind, "value": value, "evidence": evidence, "at_us": at_us}
+        ours, theirs = (into, other) if one == contact else (one, into)
+        if ours != theirs and tx.run(_SUSPECT, contact_id=ours, other_id=theirs, **alike) and dismissed_us is not None:
+            tx.run(_DISMISS, one=ours, other=theirs, now_us=dismissed_us)
+    if tx.one(_BANNED, contact=contact) is not None:
+        set_banned(tx, into, banned=True)
     _move(tx, contact, into, claimed=False)
 
 

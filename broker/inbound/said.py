@@ -8,12 +8,14 @@ journal, which names the message.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import bindparam, select, update
 
 from broker import extras
-from broker.domain import Author, ChannelId, ConversationId, MessageKind, to_us
+from broker.domain import Author, ChannelId, ConversationId, Fate, MessageKind, to_us
 from broker.extras import Attachment, Extra, FileState, Quote
 from broker.ports import Bell, Tx
 from broker.store import journal
@@ -22,7 +24,7 @@ from broker.store.tables import fetches, message_refs, messages
 
 _REF = insert_new(message_refs, "channel_id ref conversation_id seq", "channel_id ref")
 _BY_REF = sql(
-    select(*cols(messages, "conversation_id seq session_id kind author text extra"))
+    select(*cols(messages, "conversation_id seq session_id kind author operator_id fate text extra"))
     .join_from(
         message_refs,
         messages,
@@ -31,7 +33,7 @@ _BY_REF = sql(
     .where(message_refs.c.channel_id == bindparam("channel"), message_refs.c.ref == bindparam("named"))
 )
 _BY_SEQ = sql(
-    select(*cols(messages, "conversation_id seq session_id kind author text extra")).where(
+    select(*cols(messages, "conversation_id seq session_id kind author operator_id fate text extra")).where(
         messages.c.conversation_id == bindparam("conversation"), messages.c.seq == bindparam("number")
     )
 )
@@ -52,6 +54,8 @@ class Said:
     session_id: str | None
     kind: str
     author: str
+    operator_id: str | None
+    fate: str
     text: str
     extra: Extra
 
@@ -59,6 +63,11 @@ class Said:
     def ours(self) -> bool:
         """Return whether an operator has sent it from here: what can be changed."""
         return self.author == Author.OPERATOR.value and self.kind == MessageKind.SAID.value and not self.extra.elsewhere
+
+    @property
+    def was_not_sent(self) -> bool:
+        """Return whether nobody has it, and nobody will: it is said again instead of changed."""
+        return self.fate in (Fate.FAILED.value, Fate.CANCELLED.value)
 
 
 def refer(tx: Tx, channel_id: ChannelId, ref: str, conversation_id: str, seq: int) -> None:
@@ -80,8 +89,9 @@ def at(tx: Tx, conversation_id: str, seq: int) -> Said | None:
     return _said(*row) if row else None
 
 
-def _said(conversation_id: str, seq: int, session_id: str | None, kind: str, author: str, text: str, extra: str | None) -> Said:
-    return Said(ConversationId(conversation_id), seq, session_id, kind, author, text, extras.read(extra))
+def _said(conversation_id: str, seq: int, session_id: str | None, kind: str, author: str, *rest: Any) -> Said:
+    operator_id, fate, text, extra = rest
+    return Said(ConversationId(conversation_id), seq, session_id, kind, author, operator_id, fate, text, extras.read(extra))
 
 
 def quoting(tx: Tx, channel_id: ChannelId, conversation_id: str, extra: Extra, answers: str) -> Extra:
@@ -100,14 +110,22 @@ def quote_of(tx: Tx, conversation_id: str, seq: int) -> Quote | None:
 
 
 def rewrite(
-    tx: Tx, said: Said, text: str, extra: Extra, what: str, *, input_seq: int | None = None, journal_seq: int | None = None
+    tx: Tx,
+    said: Said,
+    text: str,
+    extra: Extra,
+    what: str,
+    *,
+    input_seq: int | None = None,
+    journal_seq: int | None = None,
+    by: str = "",
 ) -> None:
-    """Let the message say this, and tell what has changed in a word; *journal_seq*: the number of that row, taken already."""
+    """Let the message say this, and tell what has changed in a word; *journal_seq*: the row's number, taken already; *by*: who did it."""
     tx.run(_REWRITE, conversation=said.conversation_id, number=said.seq, new_text=text, new_extra=extras.written(extra))
     journal.append(
         tx,
         "changed",
-        f'{{"what":"{what}"}}',
+        msgspec.json.encode({"what": what} | ({"by": by} if by else {})).decode(),
         conversation_id=said.conversation_id,
         seq=journal.next_seq(tx, said.conversation_id) if journal_seq is None else journal_seq,
         session_id=said.session_id,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,10 @@ import msgspec
 import structlog
 
 from broker.domain import ChannelId, ChannelRow, LineId, to_us
-from broker.errors import AccessLost, Rejected, SendError, Unavailable, Uncertain
+from broker.errors import AccessLost, NotFound, Rejected, SendError, Unavailable, Uncertain
 from broker.events import Incoming
 from broker.extras import FileKind
 from broker.ports import ChannelKind, Clock, Delivery, Files, Hooked, Outbound, OutFile, Probed, Profile, Raw
-from broker.rates import Rates
 from channels.telegram import parsing
 from channels.telegram.settings import CAPABILITIES, KIND, UPLOAD_MAX, TelegramSettings, check, settings_of
 from channels.telegram.splitting import CAPTION_UNITS, TEXT_UNITS, pieces, units
@@ -36,12 +37,15 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 25
 """How long the provider holds a question that has no answer yet."""
 POLL_MOST = 100
+CONFLICT_SECONDS = 15.0
 HOOK_LOOK_SECONDS = 60.0
 OFFSET_LASTS_US = 6 * 86_400 * 1_000_000
 QUICK_SECONDS = 1.0
 """An empty answer that came sooner is no long poll: such a server is not asked again at once."""
-GROUP_PER_SECOND = 20 / 60
+GROUP_MESSAGES, GROUP_SECONDS = 20, 60.0
 """core.telegram.org/bots/faq: twenty messages a minute to one group."""
+AT_ONCE, BETWEEN_SECONDS = 3, 1.0
+"""How many parts of one message leave without a pause, and the pause between those after: one a second is what a chat takes."""
 SHOWN_HEADER = "x-telegram-bot-api-secret-token"
 ALBUM_MAX = 10
 PART_WAIT_SECONDS = 8.0
@@ -74,7 +78,7 @@ class TelegramChannel:
         self._made: Api | None = None
         self._resume_at = 0.0
         """Until when Telegram wants no message of this bot, monotonic."""
-        self._groups = Rates(GROUP_PER_SECOND, 20)
+        self._groups = _GroupPace()
 
     @property
     def _api(self) -> Api:
@@ -98,6 +102,7 @@ class TelegramChannel:
             # What waits there is brought by the polls: nothing of it is dropped.
             await self._ask("deleteWebhook", drop_pending_updates=False)
         offset, at_us = _cursor(cursor)
+        patience = 0  # nobody waits for the first answer: it tells whether all is well
         while True:
             now_us = to_us(self._clock.now())
             began = self._clock.monotonic()
@@ -106,28 +111,32 @@ class TelegramChannel:
                 seconds=POLL_SECONDS + 10,
                 offset=offset if offset is not None and now_us - at_us < OFFSET_LASTS_US else None,
                 limit=POLL_MOST,
-                timeout=POLL_SECONDS,
+                timeout=patience,
                 allowed_updates=parsing.ALLOWED_UPDATES,
             )
             if not isinstance(updates, list):
                 raise Unavailable("Telegram's answer cannot be read")
+            patience, first = POLL_SECONDS, not patience
             if not updates:
                 yield Delivery(())
-                if self._clock.monotonic() - began < QUICK_SECONDS:
+                if not first and self._clock.monotonic() - began < QUICK_SECONDS:
                     await self._sleep(QUICK_SECONDS)
                 continue
-            numbers = [one["update_id"] for one in updates if isinstance(one, dict) and isinstance(one.get("update_id"), int)]
+            numbers = [number for one in updates if (number := _number_of(one)) is not None]
+            asked = offset
             if numbers:
                 offset, at_us = max(numbers) + 1, to_us(self._clock.now())
-            bodies = [msgspec.json.encode(one) for one in updates]
+            bodies = [_written(one) for one in updates]
             raws = tuple(Raw(self._name(one, body), body) for one, body in zip(updates, bodies, strict=True))
             kept = f"{offset}:{at_us}" if offset is not None else None
             yield Delivery(raws, kept, lambda bodies=bodies: self._answer_presses(bodies))  # type: ignore[misc]
+            if offset == asked:
+                await self._sleep(QUICK_SECONDS)  # it gives the same again, whatever is confirmed
 
     def _name(self, update: object, body: bytes) -> str:
         """Return what an update is known by for ever: another bot's numbers are others."""
-        number = update.get("update_id") if isinstance(update, dict) else None
-        return f"{self._settings.bot_id}:{number if isinstance(number, int) else hashlib.sha256(body).hexdigest()}"
+        number = _number_of(update)
+        return f"{self._settings.bot_id}:{number if number is not None else hashlib.sha256(body).hexdigest()}"
 
     async def _watch_hook(self) -> AsyncIterator[Delivery]:
         if self._public_url is None:
@@ -136,10 +145,13 @@ class TelegramChannel:
             )
             raise AccessLost(sentence, code="no_public_url", retry_after=60.0)
         url = f"{self._public_url.rstrip('/')}/hooks/{self.id}"
+        began = True
         while True:
             info = await self._ask("getWebhookInfo")
             known = info if isinstance(info, dict) else {}
-            if known.get("url") != url or set(known.get("allowed_updates") or ()) != set(parsing.ALLOWED_UPDATES):
+            there = known.get("url")
+            # Set anew at every beginning: with which secret it was set, nobody tells.
+            if began or there != url or set(known.get("allowed_updates") or ()) != set(parsing.ALLOWED_UPDATES):
                 await self._ask(
                     "setWebhook",
                     url=url,
@@ -148,6 +160,10 @@ class TelegramChannel:
                     drop_pending_updates=False,
                     max_connections=40,
                 )
+            if not began and there != url:
+                sentence = "another program takes this bot's messages too: stop it, or give it a bot of its own"
+                raise AccessLost(sentence, code="webhook_elsewhere" if there else "other_receiver", retry_after=CONFLICT_SECONDS)
+            began = False
             failed_at, now = known.get("last_error_date"), to_us(self._clock.now()) // 1_000_000
             if isinstance(failed_at, int) and now - failed_at < 2 * HOOK_LOOK_SECONDS and known.get("pending_update_count"):
                 raise Unavailable(
@@ -168,7 +184,7 @@ class TelegramChannel:
             return Hooked(refused=True)
         try:
             update = msgspec.json.decode(body)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             update = None
         presses = parsing.callback_queries([body])
         answer = b"{}"
@@ -201,48 +217,75 @@ class TelegramChannel:
     async def send(self, outbound: Outbound) -> str:
         """See `Channel.send`. What was sent in part is Uncertain, and says so."""
         place = _Place.of(outbound.key)
+        self._mind_the_pause()
+        await self._look_for(outbound.files)
+        steps = self._steps(outbound, place)
+        if place.chat_id < 0:
+            count = sum(len(parameters.get("media", "1")) for _, parameters in steps)
+            if wait := self._groups.take(place.chat_id, count, self._clock.monotonic()):
+                raise Unavailable("Telegram takes twenty messages a minute for a group", retry_after=wait)
+        sent: list[str] = []
+        for number, (name, parameters) in enumerate(steps):
+            if number >= AT_ONCE:
+                await self._sleep(BETWEEN_SECONDS)
+            try:
+                names, place = await self._step(name, parameters, place, first=not number)
+            except SendError as error:
+                if not number:
+                    raise
+                raise Uncertain(f"only {number} of {len(steps)} parts were sent: {error}") from error
+            sent += names
+        return " ".join(sent)
+
+    def _mind_the_pause(self) -> None:
+        """Raises Unavailable while Telegram wants to hear nothing of this bot."""
         wait = self._resume_at - self._clock.monotonic()
         if wait > 0:
             raise Unavailable(f"Telegram wants a pause of {wait:.0f} s more", retry_after=wait)
-        if place.chat_id < 0 and (wait := self._groups.take(str(place.chat_id), self._clock.monotonic())):
-            raise Unavailable("Telegram takes twenty messages a minute for a group", retry_after=wait)
-        steps = self._steps(outbound, place)
-        sent: list[str] = []
-        for name, parameters in steps:
-            try:
-                sent += await self._step(name, parameters, place)
-            except SendError as error:
-                if not sent:
-                    raise
-                raise Uncertain(f"only {len(sent)} of {len(steps)} parts were sent: {error}") from error
-        return " ".join(sent)
 
-    async def _step(self, name: str, parameters: dict[str, Any], place: _Place) -> list[str]:
-        """Send one of the provider's messages, or an album; return what it calls them."""
+    def _pause(self, error: Unavailable) -> None:
+        if error.retry_after is not None and not isinstance(error, AccessLost):
+            self._resume_at = self._clock.monotonic() + error.retry_after
+
+    async def _look_for(self, files: Sequence[OutFile]) -> None:
+        """Raises Rejected when one of *files* is here no more: found missing while it is sent, all would be in doubt."""
+        for file in files:
+            try:
+                async for _ in self._files.read(file.sha256, 0, 1):
+                    break
+            except NotFound:
+                raise Rejected(f"“{file.name}” is no longer here") from None
+
+    async def _step(self, name: str, parameters: dict[str, Any], place: _Place, *, first: bool) -> tuple[list[str], _Place]:
+        """Send one of the provider's messages, or an album; return what it calls them, and where they are."""
         from channels.telegram.api import MovedTo
 
         waited = 0.0
-        where = place.parameters()
+        seconds = 18.0 if name == "sendMessage" else 140.0
         while True:
             try:
-                result = await self._api.ask(
-                    name, seconds=140.0 if "media" in name.lower() or name != "sendMessage" else 18.0, **where, **parameters
-                )
+                result = await self._api.ask(name, seconds=seconds, **place.parameters(), **parameters)
             except MovedTo as moved:
-                where = {**where, "chat_id": moved.chat_id}
+                if moved.chat_id == place.chat_id:
+                    raise Rejected(str(moved)) from None
                 place = _Place(moved.chat_id, place.topic, place.connection)
+                parameters = {**parameters, "reply_parameters": None}  # there its number is another message's
                 continue
             except Unavailable as error:
+                self._pause(error)
                 pause = error.retry_after
-                if pause is not None:
-                    self._resume_at = self._clock.monotonic() + pause
-                # A part that has no other before it waits in the queue, not here.
-                if pause is None or waited + pause > PART_WAIT_SECONDS or "reply_parameters" in parameters:
+                # One that has no other before it waits in the queue, not here.
+                if first or pause is None or waited + pause > PART_WAIT_SECONDS:
                     raise
                 waited += pause
                 await self._sleep(pause)
                 continue
-            return [f"{place.chat}:{number}" for number in _numbers(result)]
+            except Rejected as error:
+                if not any(one in str(error) for one in _NO_PICTURE) or (as_file := _as_documents(name, parameters)) is None:
+                    raise
+                name, parameters = as_file
+                continue
+            return [f"{place.chat}:{number}" for number in _numbers(result)], place
 
     def _steps(self, outbound: Outbound, place: _Place) -> list[tuple[str, dict[str, Any]]]:
         """Return the calls that say *outbound*, in their order."""
@@ -250,38 +293,43 @@ class TelegramChannel:
 
         text, entities = self._worded(outbound)
         markup = self._markup(outbound, place)
+        for file in outbound.files:
+            if file.size > UPLOAD_MAX:
+                raise Rejected(f"“{file.name}” is larger than Telegram takes of bots, 50 MB", code="too_large")
         groups = _albums(outbound.files)
+        if markup is not None and groups and len(groups[-1]) > 1 and not text:
+            groups[-1:] = [groups[-1][:-1], groups[-1][-1:]]  # beneath an album no button can stand
         steps: list[tuple[str, dict[str, Any]]] = []
         captioned = (
-            bool(groups) and len(groups) == 1 and units(text) <= CAPTION_UNITS and groups[0][0].kind is not FileKind.STICKER
+            len(groups) == 1
+            and units(text) <= CAPTION_UNITS
+            and groups[0][0].kind is not FileKind.STICKER
+            and (markup is None or len(groups[0]) == 1)
         )
         if text and not captioned:
             for number, piece in enumerate(pieces(text)):
                 steps.append(("sendMessage", {"text": piece, "entities": entities if not number else None}))
         for group in groups:
             words: dict[str, Any] = {"caption": text, "caption_entities": entities} if captioned and text else {}
-            for file in group:
-                if file.size > UPLOAD_MAX:
-                    raise Rejected(f"“{file.name}” is larger than Telegram takes of bots, 50 MB", code="too_large")
             if len(group) == 1:
-                method, field = _SENT_BY[group[0].kind]
+                method, field = _SENT_BY[_kind_of(group[0])]
                 steps.append((method, {field: Kept(self._files, group[0].sha256, group[0].name), **words}))
                 continue
             media = []
             for number, file in enumerate(group):
-                kind = _SENT_BY[file.kind][1]
+                kind = _SENT_BY[_kind_of(file)][1]
                 caption = words if not number else {}
                 media.append({"type": kind, "media": Kept(self._files, file.sha256, file.name), **caption})
             steps.append(("sendMediaGroup", {"media": media}))
         if not steps:
             raise Rejected("there is nothing in this message")
         if outbound.answers:
-            answered = int(outbound.answers.split()[0].rpartition(":")[2])
-            steps[0][1]["reply_parameters"] = {"message_id": answered, "allow_sending_without_reply": True}
+            chat, answered = _named(outbound.answers.split()[0])
+            if chat == place.chat:  # in the supergroup that a group has become, its number is another message's
+                steps[0][1]["reply_parameters"] = {"message_id": answered, "allow_sending_without_reply": True}
         if markup is not None:
-            last = next((step for step in reversed(steps) if step[0] != "sendMediaGroup"), None)
-            if last is not None:
-                last[1]["reply_markup"] = markup
+            last = next(step for step in reversed(steps) if step[0] != "sendMediaGroup")
+            last[1]["reply_markup"] = markup
         return steps
 
     def _worded(self, outbound: Outbound) -> tuple[str, list[dict[str, Any]] | None]:
@@ -304,15 +352,17 @@ class TelegramChannel:
     async def reword(self, outbound: Outbound, sent_as: str) -> None:
         """See `EditsMessages.reword`."""
         place = _Place.of(outbound.key)
-        numbers = [int(one.rpartition(":")[2]) for one in sent_as.split()]
+        numbers = _numbers_in(place, sent_as)
         text, entities = self._worded(outbound)
-        if outbound.files:
+        texts = len(numbers) - len(outbound.files)
+        """How many of them are the words alone; none: they stand below the first file."""
+        if outbound.files and texts <= 0:
             if len(_albums(outbound.files)) > 1 or units(text) > CAPTION_UNITS:
                 raise Rejected("a text beside files can be changed only where it stands below one, with 1,024 signs")
             await self._change("editMessageCaption", place, message_id=numbers[0], caption=text, caption_entities=entities)
             return
         parts = pieces(text)
-        if len(parts) > len(numbers):
+        if len(parts) > texts:
             raise Rejected(
                 f"it is longer than it was: {TEXT_UNITS:,} signs fit into a message of Telegram; send the rest as another one"
             )
@@ -320,12 +370,12 @@ class TelegramChannel:
             await self._change(
                 "editMessageText", place, message_id=message_id, text=part, entities=entities if not number else None
             )
-        if len(numbers) > len(parts):
-            await self._take_back(place, numbers[len(parts) :])
+        await self._take_back(place, numbers[len(parts) : texts])
 
     async def take_back(self, key: str, sent_as: str) -> None:
         """See `EditsMessages.take_back`."""
-        await self._take_back(_Place.of(key), [int(one.rpartition(":")[2]) for one in sent_as.split()])
+        place = _Place.of(key)
+        await self._take_back(place, _numbers_in(place, sent_as))
 
     async def _take_back(self, place: _Place, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -335,12 +385,20 @@ class TelegramChannel:
                 await self._change("deleteMessage", place, message_id=number)
 
     async def _change(self, name: str, place: _Place, **parameters: Any) -> None:
+        from channels.telegram.api import MovedTo
+
         where = place.parameters()
         where.pop("message_thread_id", None)
         if name == "deleteBusinessMessages":
             where.pop("chat_id")
+        self._mind_the_pause()
         try:
             await self._api.ask(name, seconds=18.0, **where, **parameters)
+        except MovedTo:
+            raise Rejected(_BEFORE_IT_MOVED) from None
+        except Unavailable as error:
+            self._pause(error)
+            raise
         except Rejected as error:
             # Said again, it says so: nothing is wrong.
             if "not modified" not in str(error) and "message to delete not found" not in str(error):
@@ -349,7 +407,8 @@ class TelegramChannel:
     async def show_typing(self, key: str, name: str) -> None:
         """See `ShowsTyping`: Telegram shows that somebody writes, not who."""
         place = _Place.of(key)
-        await self._api.ask("sendChatAction", seconds=5.0, action="typing", **place.parameters())
+        self._mind_the_pause()
+        await self._ask("sendChatAction", seconds=5.0, action="typing", **place.parameters())
 
     # --- what else the provider knows
 
@@ -371,13 +430,10 @@ class TelegramChannel:
             found = await self._api.ask("getUserProfilePhotos", user_id=int(ref), limit=1, seconds=20.0)
         except Uncertain as error:
             raise Unavailable(str(error)) from error
-        photos = found.get("photos") if isinstance(found, dict) else None
-        sizes = [one for one in (photos[0] if photos else ()) if isinstance(one, dict) and one.get("file_id")]
-        if not sizes:
+        file_id = _picture_in(found)
+        if not file_id:
             return Profile()
-        enough = [one for one in sizes if one.get("width", 0) >= 160] or sizes
-        smallest = min(enough, key=lambda one: one.get("width", 0))
-        picture = b"".join([chunk async for chunk in self.fetch(str(smallest["file_id"]))])
+        picture = b"".join([chunk async for chunk in self.fetch(file_id)])
         return Profile(picture=picture)
 
 
@@ -394,13 +450,45 @@ _TOGETHER = {FileKind.PHOTO: "seen", FileKind.VIDEO: "seen", FileKind.DOCUMENT: 
 """What may stand in one album: pictures and films with each other, documents and music each among themselves."""
 
 
+_NO_PICTURE = ("PHOTO_INVALID_DIMENSIONS", "IMAGE_PROCESS_FAILED", "too big for a photo", "PHOTO_EXT_INVALID")
+"""What is said of a picture that can be sent as a file all the same."""
+PHOTO_MAX = 10 * 1_048_576
+"""Bytes that the provider takes as a picture (core.telegram.org/bots/api#sendphoto)."""
+PICTURE_EDGE = 160
+_BEFORE_IT_MOVED = "it was said in the group before that became a supergroup, and can be changed no more"
+
+
+def _kind_of(file: OutFile) -> FileKind:
+    return FileKind.DOCUMENT if file.kind is FileKind.PHOTO and file.size > PHOTO_MAX else file.kind
+
+
+def _as_documents(name: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the call that sends as files what it was to send as pictures; None: there are none."""
+    if name == "sendPhoto":
+        kept = {key: value for key, value in parameters.items() if key != "photo"}
+        return "sendDocument", {**kept, "document": parameters["photo"]}
+    if name == "sendMediaGroup" and any(one["type"] == "photo" for one in parameters["media"]):
+        return name, {**parameters, "media": [{**one, "type": "document"} for one in parameters["media"]]}
+    return None
+
+
+def _picture_in(found: object) -> str:
+    """Return the file of the smallest picture that is large enough to be shown, of what getUserProfilePhotos gives."""
+    photos = found.get("photos") if isinstance(found, dict) else None
+    first = photos[0] if isinstance(photos, list) and photos else None
+    sizes = [one for one in first if isinstance(one, dict)] if isinstance(first, list) else []
+    known = [(width, str(one["file_id"])) for one in sizes if isinstance(width := one.get("width"), int) and one.get("file_id")]
+    enough = [one for one in known if one[0] >= PICTURE_EDGE]
+    return min(enough)[1] if enough else max(known, default=(0, ""))[1]
+
+
 def _albums(files: Sequence[OutFile]) -> list[list[OutFile]]:
     """Return *files* in groups that go together, in their order."""
     groups: list[list[OutFile]] = []
     for file in files:
-        kind = _TOGETHER.get(file.kind)
+        kind = _TOGETHER.get(_kind_of(file))
         last = groups[-1] if groups else None
-        if last is not None and kind is not None and len(last) < ALBUM_MAX and _TOGETHER.get(last[-1].kind) == kind:
+        if last is not None and kind is not None and len(last) < ALBUM_MAX and _TOGETHER.get(_kind_of(last[-1])) == kind:
             last.append(file)
         else:
             groups.append([file])
@@ -448,6 +536,55 @@ def _numbers(result: object) -> list[int]:
     return [one["message_id"] for one in sent if isinstance(one, dict) and isinstance(one.get("message_id"), int)]
 
 
+def _named(ref: str) -> tuple[str, int]:
+    """Return the chat and the number of the message that is called *ref*. Raises Rejected."""
+    chat, _, number = ref.rpartition(":")
+    try:
+        return chat, int(number)
+    except ValueError:
+        raise Rejected(f"{ref[:60]!r} is no message of Telegram") from None
+
+
+def _numbers_in(place: _Place, sent_as: str) -> list[int]:
+    """Return the numbers of the messages called *sent_as*. Raises Rejected when they are not of *place*."""
+    named = [_named(one) for one in sent_as.split()]
+    if any(chat != place.chat for chat, _ in named):
+        raise Rejected(_BEFORE_IT_MOVED)
+    return [number for _, number in named]
+
+
+def _number_of(update: object) -> int | None:
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if type(number) is int and abs(number) < 2**63 else None
+
+
+def _written(update: object) -> bytes:
+    try:
+        return msgspec.json.encode(update)
+    except (UnicodeEncodeError, OverflowError):  # half a character: kept as it came
+        return json.dumps(update).encode()
+
+
+class _GroupPace:
+    """How much was sent to each group in the last minute."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, deque[float]] = {}
+
+    def take(self, chat: int, count: int, now: float) -> float:
+        """Take room for *count* messages; return 0, or in how many seconds there will be some."""
+        sent = self._sent.setdefault(chat, deque())
+        while sent and sent[0] <= now - GROUP_SECONDS:
+            sent.popleft()
+        over = len(sent) + min(count, GROUP_MESSAGES) - GROUP_MESSAGES
+        if over > 0:
+            return sent[over - 1] + GROUP_SECONDS - now
+        sent.extend([now] * count)
+        for quiet in [one for one, times in self._sent.items() if not times or times[-1] <= now - GROUP_SECONDS]:
+            del self._sent[quiet]
+        return 0.0
+
+
 def _cursor(cursor: str | None) -> tuple[int | None, int]:
     offset, _, at_us = (cursor or "").partition(":")
     try:
@@ -475,6 +612,6 @@ async def probe(given: Mapping[str, Any]) -> Probed:
     return Probed(str(me.get("first_name") or username), f"https://t.me/{username}" if username else "", tuple(warnings))
 
 
-TELEGRAM = ChannelKind(KIND, CAPABILITIES, check, secrets=frozenset({"token"}), probe=probe)
+TELEGRAM = ChannelKind(KIND, CAPABILITIES, check, secrets=frozenset({"token"}), sent_to=frozenset({"server"}), probe=probe)
 
 __all__ = ["TELEGRAM", "TelegramChannel"]

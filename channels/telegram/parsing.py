@@ -10,10 +10,11 @@ becomes a dead letter: an update is let go by the provider only once, so it is k
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from broker.domain import NAME_MAX, Person, Source
 from broker.errors import BadInput
@@ -29,7 +30,7 @@ from broker.events import (
     Told,
     Wrote,
 )
-from broker.extras import Attachment, Extra, FileKind, FileState, Place, Quote, SharedContact, cut, storable
+from broker.extras import Attachment, Extra, FileKind, FileState, Place, Quote, SharedContact, cut, limited, storable
 from channels.telegram.settings import DOWNLOAD_MAX, TelegramSettings
 
 ALLOWED_UPDATES = [
@@ -46,8 +47,13 @@ ALLOWED_UPDATES = [
 """What the provider is asked for; it remembers the list, and sends reactions only where they are named."""
 
 
+_Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Name = Annotated[str, Meta(pattern=r"^[!-~]{0,200}\Z")]
+"""A word of the provider's own by which something is found again."""
+
+
 class _User(Struct):
-    id: int
+    id: _Id
     is_bot: bool = False
     first_name: str = ""
     last_name: str = ""
@@ -60,7 +66,7 @@ class _User(Struct):
 
 
 class _Chat(Struct):
-    id: int
+    id: _Id
     type: str = "private"
     title: str = ""
     username: str = ""
@@ -78,7 +84,7 @@ class _Entity(Struct):
 class _File(Struct):
     """Any of the provider's files: each kind has some of these."""
 
-    file_id: str
+    file_id: _Name
     file_name: str = ""
     mime_type: str = ""
     file_size: int = 0
@@ -97,6 +103,10 @@ class _Location(Struct):
     latitude: float
     longitude: float
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.latitude + self.longitude):
+            raise ValueError("this is nowhere")
+
 
 class _Venue(Struct):
     location: _Location
@@ -108,7 +118,7 @@ class _Contact(Struct):
     phone_number: str = ""
     first_name: str = ""
     last_name: str = ""
-    user_id: int = 0
+    user_id: _Id = 0
 
 
 class _Poll(Struct):
@@ -139,27 +149,40 @@ class _TextQuote(Struct):
 
 
 class _Replied(Struct):
-    message_id: int
+    message_id: _Id
     text: str = ""
     caption: str = ""
-    chat: _Chat | None = None
+    entities: list[_Entity] = []
+    caption_entities: list[_Entity] = []
+    sender_business_bot: _User | None = None
     from_: _User | None = msgspec.field(name="from", default=None)
+
+    @property
+    def words(self) -> str:
+        """What it says, without the operator's name that we have put above it."""
+        text = self.text or self.caption
+        first = next(iter(self.entities if self.text else self.caption_entities), None)
+        ours = self.sender_business_bot is not None or (self.from_ is not None and self.from_.is_bot)
+        if not ours or first is None or first.type != "bold" or first.offset != 0 or first.length < 0:
+            return text
+        behind = text.encode("utf-16-le", "surrogatepass")[first.length * 2 :].decode("utf-16-le", "replace")
+        return behind.removeprefix("\n") if behind[:1] in ("", "\n") else text
 
 
 class _Message(Struct):
-    message_id: int
+    message_id: _Id
     chat: _Chat
     from_: _User | None = msgspec.field(name="from", default=None)
     sender_chat: _Chat | None = None
     sender_business_bot: _User | None = None
-    business_connection_id: str = ""
-    message_thread_id: int = 0
+    business_connection_id: _Name = ""
+    message_thread_id: _Id = 0
     is_topic_message: bool = False
     text: str = ""
     caption: str = ""
     entities: list[_Entity] = []
     caption_entities: list[_Entity] = []
-    media_group_id: str = ""
+    media_group_id: _Name = ""
     reply_to_message: _Replied | None = None
     quote: _TextQuote | None = None
     forward_origin: _Origin | None = None
@@ -176,7 +199,7 @@ class _Message(Struct):
     contact: _Contact | None = None
     poll: _Poll | None = None
     dice: _Dice | None = None
-    migrate_to_chat_id: int = 0
+    migrate_to_chat_id: _Id = 0
 
 
 class _CallbackQuery(Struct):
@@ -193,7 +216,7 @@ class _ReactionType(Struct):
 
 class _Reaction(Struct):
     chat: _Chat
-    message_id: int
+    message_id: _Id
     user: _User | None = None
     new_reaction: list[_ReactionType] = []
 
@@ -209,9 +232,9 @@ class _MemberChange(Struct):
 
 
 class _DeletedMessages(Struct):
-    business_connection_id: str
+    business_connection_id: _Name
     chat: _Chat
-    message_ids: list[int] = []
+    message_ids: list[_Id] = []
 
 
 class _Update(Struct):
@@ -230,6 +253,8 @@ _decode = msgspec.json.Decoder(_Update, strict=False).decode
 _OTHER = ("game", "invoice", "story", "checklist", "gift", "paid_media", "giveaway", "passport_data", "successful_payment")
 """What a message may be instead of words and files, told by the provider's word for it."""
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+DELETED_MAX = 1_000
+"""Messages that one update may take back."""
 
 
 def parse(body: bytes, settings: TelegramSettings) -> Incoming | None:
@@ -323,18 +348,20 @@ def _said(message: _Message, settings: TelegramSettings, body: bytes) -> Incomin
     if message.business_connection_id and (sender is None or sender.id != chat.id):
         return Incoming(_key(message), _person(message), AnsweredOutside(text, ref, extra, answers))
     person = _person(message)
-    if message.contact is not None and sender is not None and message.contact.user_id == sender.id:
-        person = msgspec.structs.replace(person, vouched_phones=(message.contact.phone_number,))
+    # In a group the conversation is the group's: one member's phone is not everybody's.
+    if chat.type == "private" and extra.shared is not None and extra.shared.own and extra.shared.phone:
+        person = msgspec.structs.replace(person, vouched_phones=(extra.shared.phone,))
     if chat.type != "private":
         writer = message.sender_chat.title if message.sender_chat is not None else sender.name if sender is not None else ""
         extra = msgspec.structs.replace(extra, author=cut(writer))
     source = None
     if chat.type == "private" and (text == "/start" or text.startswith("/start ")):
-        source = Source(start=cut(text.removeprefix("/start"), 64)) if text != "/start" else None
+        source = Source(start=cut(text.removeprefix("/start").lstrip(), 64)) if text != "/start" else None
         if settings.start == "waits":
-            return Incoming(_key(message), person, Told(), source or Source())
-    album = message.media_group_id
-    return Incoming(_key(message), person, Wrote(text, ref=ref, extra=extra, answers=answers, album=album), source)
+            return Incoming(_key(message), person, Told(), source)
+    # Its name is its writer's own, too: by that the broker finds what an answer is to quote.
+    said = Wrote(text, client_id=ref, ref=ref, extra=extra, answers=answers, album=message.media_group_id)
+    return Incoming(_key(message), person, said, source)
 
 
 def _edited(message: _Message, settings: TelegramSettings, body: bytes) -> Incoming | None:
@@ -356,7 +383,7 @@ def _answered(message: _Message, extra: Extra) -> tuple[str, Extra]:
     if replied is None or (message.is_topic_message and replied.message_id == message.message_thread_id):
         return "", extra  # a topic's messages all answer its first one
     part = message.quote.text if message.quote is not None else ""
-    said = part or replied.text or replied.caption
+    said = part or replied.words
     name = replied.from_.name if replied.from_ is not None else ""
     return f"{_chat_of(message)}:{replied.message_id}", msgspec.structs.replace(extra, quote=Quote(0, cut(said, 300), cut(name)))
 
@@ -381,17 +408,14 @@ def _content(message: _Message, body: bytes) -> tuple[str, Extra]:
     if message.poll is not None:
         what, text = "poll", text or storable(message.poll.question)
     elif message.dice is not None:
-        what, text = "dice", text or f"{message.dice.emoji} {message.dice.value}"
+        what, text = "dice", text or storable(f"{message.dice.emoji} {message.dice.value}")
     elif not text and not files and place is None and shared is None:
         what = _other(body)
     origin = message.forward_origin
-    return text, Extra(
-        files=files,
-        forwarded_from=cut(origin.name) if origin is not None else "",
-        place=place,
-        shared=shared,
-        what=what,
-    )
+    if not (files or origin or place or shared or what):
+        return text, Extra()
+    name = origin.name if origin is not None else ""
+    return text, limited(Extra(files=files, forwarded_from=name, place=place, shared=shared, what=what))
 
 
 def _other(body: bytes) -> str:
@@ -470,13 +494,13 @@ def _pressed(query: _CallbackQuery, settings: TelegramSettings) -> Incoming | No
     if message is None or not query.data or not _served(message.chat, settings):
         return None
     person = _person(message) if message.chat.type != "private" else _person(msgspec.structs.replace(message, from_=query.from_))
-    return Incoming(_key(message), person, Pressed(query.data))
+    return Incoming(_key(message), person, Pressed(cut(query.data)))
 
 
 def _reacted(reaction: _Reaction, settings: TelegramSettings) -> Incoming | None:
     if not _served(reaction.chat, settings):
         return None
-    signs = tuple(one.emoji or "★" for one in reaction.new_reaction)
+    signs = tuple(cut(one.emoji, 40) or "★" for one in reaction.new_reaction)
     key = str(reaction.chat.id)
     return Incoming(key, Person(key), Reacted(f"{key}:{reaction.message_id}", signs))
 
@@ -494,5 +518,5 @@ def _deleted(deleted: _DeletedMessages) -> Incoming | None:
     key = f"b{deleted.business_connection_id}/{deleted.chat.id}"
     if not deleted.message_ids:
         return None
-    refs = tuple(f"{key}:{one}" for one in deleted.message_ids[:100])
+    refs = tuple(f"{key}:{one}" for one in deleted.message_ids[:DELETED_MAX])
     return Incoming(key, Person(str(deleted.chat.id)), Deleted(refs))

@@ -839,6 +839,6 @@ async def probe(given: Mapping[str, Any]) -> Probed:
     return Probed(str(group.get("name") or name), f"https://vk.me/{name}", warnings)
 
 
-VK = ChannelKind(KIND, CAPABILITIES, check, secrets=frozenset({"token", "secret"}), probe=probe)
+VK = ChannelKind(KIND, CAPABILITIES, check, secrets=frozenset({"token", "secret"}), sent_to=frozenset({"server"}), probe=probe)
 
 __all__ = ["VK", "VkChannel"]

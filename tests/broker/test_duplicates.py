@@ -10,7 +10,7 @@ import pytest
 from broker.domain import ContactId, Person
 from broker.events import Incoming, Told, Wrote
 from broker.extras import Extra, SharedContact
-from broker.inbound import join, part
+from broker.inbound import join, part, set_banned
 from tests.crm_bridge.house import House, Provider
 from tests.support.channels import PUSH
 
@@ -140,6 +140,40 @@ def test_two_who_are_joined_are_one(shop):
     assert ann == shop.contact(shop.other_bot, "bob")
     assert [] == shop.suspected()
     assert ann == shop.house.row("contacts", id=bob)["merged_into"]
+
+
+def test_who_was_banned_stays_so_when_two_are_joined(shop):
+    """A second account is no way round it."""
+    ann = shop.writes(shop.bot, "ann")
+    bob = shop.writes(shop.other_bot, "bob")
+    shop.house.do(lambda tx: set_banned(tx, ContactId(bob), banned=True))
+
+    shop.house.do(lambda tx: join(tx, ContactId(bob), ContactId(ann)))
+
+    assert shop.house.row("contacts", id=ann)["banned_us"]
+
+
+def test_what_is_suspected_of_somebody_is_suspected_of_whom_they_were_joined_to(shop):
+    """And what was looked at already need not be looked at again."""
+    words = f"the phone is {PHONE}"
+    ann, eve = shop.writes(shop.bot, "ann", words), shop.writes(shop.bot, "eve", words)
+    dan = shop.writes(shop.bot, "dan", words)
+    shop.house.do(lambda tx: part(tx, ContactId(dan), ContactId(ann)))
+    into = shop.writes(shop.other_bot, "carl")
+
+    shop.house.do(lambda tx: join(tx, ContactId(ann), ContactId(into)))
+
+    pairs = {frozenset((row["contact_id"], row["other_id"])): row["dismissed_us"] for row in shop.house.rows("duplicates")}
+    assert (None, True) == (pairs[frozenset((into, eve))], pairs[frozenset((into, dan))] is not None)
+
+
+def test_what_was_typed_by_another_proves_nothing_once_the_phone_is_vouched_for(shop):
+    """Whoever filled the form in may have been somebody else: their conversation shows the card to nobody."""
+    typed = shop.tells(shop.site, "visitor", PHONE)
+    shop.writes(shop.bot, "ann", vouched_phones=(AS_A_PROVIDER_SAYS_IT,))
+
+    assert typed == shop.contact(shop.bot, "ann")
+    assert 1 == shop.house.row("conversations", channel_id=shop.site.id)["claimed"]
 
 
 def test_two_people_stay_two(shop):

@@ -546,7 +546,7 @@ async def stopped(task: asyncio.Task[None]) -> None:
 
 
 def test_so_many_are_asked_for_at_once_and_all_of_them_in_the_end(desk: Desk):
-    """Nobody is asked twice for one file, and the rest wait for their turn."""
+    """Nobody is asked twice for one file, and the rest wait for their turn: a slow provider leaves room for the others."""
     names = [f"f{number}" for number in range(10)]
     desk.one = slow = Slow(desk.one.id, desk.one.line_id)
     desk.channel = slow
@@ -564,15 +564,15 @@ def test_so_many_are_asked_for_at_once_and_all_of_them_in_the_end(desk: Desk):
     async def play() -> None:
         slow.let = asyncio.Event()
         running = asyncio.create_task(desk.fetcher().run())
-        await until(lambda: slow.under_way == fetching.AT_ONCE)
+        await until(lambda: slow.under_way == fetching.OF_A_CHANNEL)
         first = list(slow.asked)
         slow.let.set()
         await until(lambda: not desk.asked())
         await stopped(running)
-        assert set(names[: fetching.AT_ONCE]) == set(first)
+        assert set(names[: fetching.OF_A_CHANNEL]) == set(first)
 
     asyncio.run(play())
-    assert (sorted(names), fetching.AT_ONCE) == (sorted(slow.asked), max(under_way))
+    assert (sorted(names), fetching.OF_A_CHANNEL) == (sorted(slow.asked), max(under_way))
     assert [FileState.READY] * 10 == [file.state for file in desk.extra().files]
 
 

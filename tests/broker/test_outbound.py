@@ -419,6 +419,25 @@ def test_a_long_queue_of_one_channel_holds_few_places(push: Post):
     assert (19, 80, {100}) == (len(waiting), len(turns), apart)
 
 
+def test_what_comes_back_at_its_turn_leaves_at_it(push: Post):
+    """A row keeps the turn that it was given: whoever comes back does not stand at the end again."""
+    paced = Paced(push, Rate(per_second=10, burst=1))
+    customers = [push.begin(f"c{number}") for number in range(100)]
+    for one in customers:
+        push.say(2, conversation=one)
+    sender = push.sender(take=paced.transport.take, sleep=paced.sleep)
+    began = push.clock.monotonic()
+    while not all(state == "sent" for state in push.states()):
+        before = len(push.arrived())
+        for one in customers:
+            asyncio.run(sender.step(one))
+        if len(push.arrived()) == before:
+            push.clock.move(0.1)
+
+    assert 100 == len(push.arrived())
+    assert 9.9 == pytest.approx(push.clock.monotonic() - began, abs=0.3)
+
+
 def test_the_rate_of_a_conversation_is_its_own_and_that_of_a_channel_everybodys(push: Post):
     """Of two who are written to, neither waits for the other's rate, both wait for the channel's."""
     other = push.begin("other")

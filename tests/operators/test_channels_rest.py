@@ -33,8 +33,8 @@ CAN = Capabilities(Delivered.PUSH, LoadKind.CHAT, idempotent=False, reaches_abse
 
 
 def _check(given: Mapping[str, Any]) -> dict[str, Any]:
-    if set(given) - {"token", "word", "colour"}:
-        raise BadInput("only token, word and colour are known", field="settings")
+    if set(given) - {"token", "word", "colour", "server"}:
+        raise BadInput("only token, word, colour and server are known", field="settings")
     if not str(given.get("token") or "token").startswith("token"):
         raise BadInput("a token begins with token", field="settings.token", code="bad_token")
     return {"token": "", "word": "", "colour": "red", **given}
@@ -47,7 +47,9 @@ class Bureau:
         self.says: Probed | Exception = Probed("Shop Bot", "https://t.example/shop", ("no_privacy",))
         self.asked: list[Mapping[str, Any]] = []
         self.on: dict[ChannelId, Channel] = {}
-        messenger = ChannelKind("messenger", CAN, _check, secrets=frozenset({"token", "word"}), probe=self._probe)
+        messenger = ChannelKind(
+            "messenger", CAN, _check, secrets=frozenset({"token", "word"}), sent_to=frozenset({"server"}), probe=self._probe
+        )
         kinds = {"messenger": sealing(messenger, SEALER), "page": ChannelKind("page", CAN, dict)}
         made = routes(kinds, SEALER, self.on.get, lambda _: LineSettings())
         self.site = Site(folder, routes=[*people_routes(WorldCalendars()), *made])
@@ -242,6 +244,19 @@ def test_what_is_wrong_with_an_account_is_told(bureau: Bureau, error: Exception,
 def test_a_kind_that_nobody_can_be_asked_about_is_refused(bureau: Bureau, kind: str):
     """It has no provider, or there is no such kind."""
     assert (422, "bad_input", ["kind"]) == refused(bureau.probe(kind=kind))
+
+
+def test_a_secret_is_not_sent_to_another_place_than_it_was_given_for(bureau: Bureau):
+    """Whoever sets a server of their own knows the secret, or never learns it."""
+    added = bureau.channel(token=TOKEN)
+    elsewhere = {"server": "https://evil.example"}
+    asked = bureau.probe(channel_id=added["id"], settings=elsewhere)
+    kept = bureau.ask("PATCH", f"/channels/{added['id']}", json={"settings": elsewhere})
+
+    assert [(422, "secret_again", ["settings.token"])] * 2 == [refused(asked), refused(kept)]
+    assert [] == bureau.asked
+    assert 200 == bureau.probe(channel_id=added["id"], settings=elsewhere | {"token": "token-2"}).status_code
+    assert 200 == bureau.probe(channel_id=added["id"], settings={"server": ""}).status_code
 
 
 def test_wrong_settings_ask_nobody(bureau: Bureau):

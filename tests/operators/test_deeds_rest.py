@@ -44,7 +44,7 @@ def test_every_refusal_has_its_status():
         assert texts["ru"] == str(problem(code, "ru"))
 
     assert {"no_session"} == statuses.pop(NotFound)
-    assert {"not_yours", "not_your_line", "not_allowed", "not_invited", "own_review"} == statuses.pop(Forbidden)
+    assert {"not_yours", "not_your_words", "not_your_line", "not_allowed", "not_invited", "own_review"} == statuses.pop(Forbidden)
     of_the_request = {
         "empty",
         "too_long",
@@ -56,6 +56,9 @@ def test_every_refusal_has_its_status():
         "bad_time",
         "past",
         "no_file",
+        "no_files_here",
+        "file_too_large",
+        "no_phone_button",
     }
     assert of_the_request == statuses.pop(BadInput)
     assert {"unavailable"} == statuses.pop(StoreBusy)

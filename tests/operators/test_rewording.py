@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from sqlalchemy import bindparam, update
 
 from broker import inbound
-from broker.domain import TEXT_MAX, LineSettings, Role
+from broker.domain import TEXT_MAX, Fate, LineSettings, Role
 from broker.events import AnsweredOutside, Changed, Deleted, Wrote
 from broker.extras import Attachment, Extra, FileKind, Place, SharedContact
+from broker.store.sql import sql
+from broker.store.tables import messages, outbox
 from operators import cards
 from tests.operators.desk import Desk, played
 from tests.operators.shelf import Shelf, open_shelf
 from tests.operators.shop import NOBODY
 from tests.support.messenger import Messenger, pictures
+
+_SENT = sql(update(outbox).values(state="sent"))
+_FATE = sql(update(messages).values(fate=bindparam("became")).where(messages.c.seq == bindparam("number")))
 
 
 @pytest.fixture
@@ -48,6 +55,11 @@ def reword(shelf: Shelf, session: str, seq: int, text: str = "new", who: str = "
     answer = shelf.ask(who, "PATCH", path, json={"text": text}, headers={"Idempotency-Key": key})
     shelf.go_on()
     return answer.status_code, answer.json().get("code", "")
+
+
+def sent(shelf: Shelf) -> None:
+    """Let everything that waits have been sent."""
+    shelf.site.write(lambda tx: tx.run(_SENT))
 
 
 def take_back(shelf: Shelf, session: str, seq: int, who: str = "ann", key: str = "take-back-1") -> tuple[int, str]:
@@ -211,6 +223,7 @@ def test_what_was_sent_says_something_else(shelf: Shelf):
     """Here at once, with the words that were there; and it is asked for where it was sent, after what was sent before."""
     session = taken(shelf)
     seq = replied(shelf, session, "helo")
+    sent(shelf)
 
     assert (202, "") == reword(shelf, session, seq, "  hello ")
     found = message(shelf, session, seq)
@@ -224,11 +237,57 @@ def test_what_was_sent_is_taken_back(shelf: Shelf):
     """Its words stay for who must know what was said; it is asked for where it was sent."""
     session = taken(shelf)
     seq = replied(shelf, session, "helo")
+    sent(shelf)
 
     assert (202, "") == take_back(shelf, session, seq)
     found = message(shelf, session, seq)
     assert ("helo", True) == (found["text"], found["extra"]["deleted_ms"] > 0)
     assert [("take_back", seq)] == shelf.rows("SELECT does, target_seq FROM outbox WHERE does <> 'send'")
+
+
+def test_what_has_not_left_leaves_as_it_was_worded_last(shelf: Shelf):
+    """Nothing is to be changed where nothing has come."""
+    session = taken(shelf)
+    seq = replied(shelf, session, "helo")
+
+    assert (202, "") == reword(shelf, session, seq, "hello")
+    assert "hello" == message(shelf, session, seq)["text"]
+    assert [("send", seq, "queued")] == shelf.rows("SELECT does, seq, state FROM outbox WHERE seq > 2")
+
+
+def test_what_has_not_left_never_leaves_when_it_is_taken_back(shelf: Shelf):
+    """The customer sees nothing of it, and neither is it asked to be deleted where it is not."""
+    session = taken(shelf)
+    seq = replied(shelf, session, "a slip")
+
+    assert (202, "") == take_back(shelf, session, seq)
+    found = message(shelf, session, seq)
+    assert ("cancelled", True) == (found["fate"], found["extra"]["deleted_ms"] > 0)
+    assert [("send", seq, "cancelled")] == shelf.rows("SELECT does, seq, state FROM outbox WHERE seq > 2")
+
+
+@pytest.mark.parametrize("fate", [Fate.FAILED, Fate.CANCELLED])
+@pytest.mark.parametrize("change", [reword, take_back])
+def test_what_was_never_sent_is_not_changed(shelf: Shelf, change: Any, fate: Fate):
+    """It is said again instead."""
+    session = taken(shelf)
+    seq = replied(shelf, session)
+    shelf.site.write(lambda tx: tx.run(_FATE, number=seq, became=fate.value))
+
+    assert (409, "was_not_sent") == change(shelf, session, seq)
+
+
+def test_a_colleague_changes_nothing_of_what_another_wrote(shelf: Shelf):
+    """It would stand under the other's name; a supervisor may."""
+    shelf.person("eve", Role.OPERATOR, 0)
+    session = taken(shelf)
+    seq = replied(shelf, session)
+    assert 202 == shelf.do("sue", session, "assign", operator_id=shelf.ids["eve"]).status_code
+
+    assert (403, "forbidden") == reword(shelf, session, seq, who="eve")
+    assert (202, "") == reword(shelf, session, seq, who="sue", key="reword-2")
+    changed = shelf.rows("SELECT data FROM journal WHERE kind = 'changed'")
+    assert [shelf.ids["sue"]] == [json.loads(row[0])["by"] for row in changed]
 
 
 def test_files_stay_when_the_words_change(shelf: Shelf):
@@ -267,6 +326,7 @@ def test_of_two_who_take_a_message_back_and_change_it_the_first_is_heard(shelf: 
     """Both were accepted before either was decided: what was taken back stays so."""
     session = taken(shelf)
     seq = replied(shelf, session, "hi")
+    sent(shelf)
     path = f"/sessions/{session}/messages/{seq}"
     shelf.ask("ann", "DELETE", path, headers={"Idempotency-Key": "deed-0001"})
     second = shelf.ask("ann", "PATCH", path, json={"text": "new"}, headers={"Idempotency-Key": "deed-0002"})

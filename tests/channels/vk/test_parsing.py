@@ -438,7 +438,7 @@ def test_settings_are_filled_in():
         ({"token": "a b"}, "settings.token"),
         ({"token": "vk1.a.1001", "secret": "не то"}, "settings.secret"),
         ({"token": "vk1.a.1001", "server": "api.vk.ru"}, "settings.server"),
-        ({"token": "vk1.a.1001", "mode": "webhook"}, "settings"),
+        ({"token": "vk1.a.1001", "mode": "webhook"}, "settings.mode"),
         ({"token": "vk1.a.1001", "tokn": 1}, "settings.tokn"),
     ],
 )
