@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from operators import cards
 from tests.operators.desk import Desk, played
 from tests.operators.shelf import Shelf, open_shelf
 from tests.operators.shop import NOBODY
+from tests.support.channels import PUSH
 from tests.support.messenger import Messenger, pictures
 
 _SENT = sql(update(outbox).values(state="sent"))
@@ -286,7 +288,7 @@ def test_a_colleague_changes_nothing_of_what_another_wrote(shelf: Shelf):
 
     assert (403, "forbidden") == reword(shelf, session, seq, who="eve")
     assert (202, "") == reword(shelf, session, seq, who="sue", key="reword-2")
-    changed = shelf.rows("SELECT data FROM journal WHERE kind = 'changed'")
+    changed = shelf.rows("SELECT body FROM journal WHERE kind = 'changed'")
     assert [shelf.ids["sue"]] == [json.loads(row[0])["by"] for row in changed]
 
 
@@ -389,6 +391,31 @@ def test_other_words_are_words(shelf: Shelf, text: str, code: str):
     session = taken(shelf)
 
     assert (422, code) == reword(shelf, session, replied(shelf, session), text)
+
+
+# --- what the channel cannot
+
+
+def test_what_the_channel_cannot_is_refused_before_it_is_tried(shelf: Shelf):
+    """And says what to do instead; afterwards it could only fail."""
+    session = taken(shelf)
+    seq = replied(shelf, session)
+    sent(shelf)
+    file = shelf.uploaded(session)
+    can = shelf.site.parts.kinds
+    assert isinstance(can, dict)
+    can["fake"] = PUSH
+
+    wishes: list[dict[str, Any]] = [{"files": [file]}, {"text": "your phone?", "asks_phone": True}]
+    answers = [shelf.do("ann", session, "reply", **wish) for wish in wishes]
+    assert [(422, "no_files_here"), (422, "no_phone_button")] == [(one.status_code, one.json()["code"]) for one in answers]
+    assert [(409, "stays_said")] * 2 == [change(shelf, session, seq) for change in (reword, take_back)]
+    can["fake"] = replace(PUSH, files_max=2)
+    large = shelf.do("ann", session, "reply", files=[file])
+    assert (422, "file_too_large") == (large.status_code, large.json()["code"])
+    can["fake"] = replace(PUSH, files_max=1_000, asks_phone=True, edits=True, deletes=True)
+    assert [202, 202] == [shelf.do("ann", session, "reply", **wish).status_code for wish in wishes]
+    assert (202, "") == reword(shelf, session, seq, key="reword-9")
 
 
 # --- on screens
