@@ -48,6 +48,7 @@ AT_ONCE, BETWEEN_SECONDS = 3, 1.0
 """How many parts of one message leave without a pause, and the pause between those after: one a second is what a chat takes."""
 SHOWN_HEADER = "x-telegram-bot-api-secret-token"
 ALBUM_MAX = 10
+PICTURE_MAX = 5 * 1_048_576
 PART_WAIT_SECONDS = 8.0
 """How long the rest of a message that has been sent in part waits for the provider's pace."""
 
@@ -433,8 +434,12 @@ class TelegramChannel:
         file_id = _picture_in(found)
         if not file_id:
             return Profile()
-        picture = b"".join([chunk async for chunk in self.fetch(file_id)])
-        return Profile(picture=picture)
+        picture = bytearray()
+        async for chunk in self.fetch(file_id):
+            picture += chunk
+            if len(picture) > PICTURE_MAX:
+                return Profile()
+        return Profile(picture=bytes(picture))
 
 
 _SENT_BY: dict[FileKind, tuple[str, str]] = {

@@ -24,7 +24,6 @@ from pydantic import ConfigDict
 from broker.errors import AccessLost, OmnilineError, Rejected, Unavailable, Uncertain, Unreachable
 from broker.ports import Files
 
-CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 """Of anything but a long poll and an upload."""
 CONFLICT_SECONDS = 15.0

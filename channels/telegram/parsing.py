@@ -2,7 +2,7 @@
 
     key     the conversation: CHAT, CHAT/TOPIC of a forum, bCONNECTION/CHAT of a business account that the bot serves
     ref     a message in it: CHAT:MESSAGE, bCONNECTION/CHAT:MESSAGE
-    file    by which a file is fetched: the provider's file_id
+    file    by which a file is fetched: the provider's file_id, another each time; by file_unique_id it is known as the same
 
 What concerns nobody here (a channel's posts, who joined a group, what other bots say) is no input. What cannot be read is BadInput, and
 becomes a dead letter: an update is let go by the provider only once, so it is kept whatever it is.
@@ -85,6 +85,7 @@ class _File(Struct):
     """Any of the provider's files: each kind has some of these."""
 
     file_id: _Name
+    file_unique_id: _Name = ""
     file_name: str = ""
     mime_type: str = ""
     file_size: int = 0
@@ -472,6 +473,7 @@ def _file(kind: FileKind, file: _File, media_type: str, name: str = "") -> Attac
         file.width,
         file.height,
         ref="" if large else file.file_id,
+        origin=file.file_unique_id,
         problem="Telegram gives bots no more than 20 MB" if large else "",
     )
 

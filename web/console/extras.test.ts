@@ -94,6 +94,7 @@ describe("what may be done with a message", () => {
     expect(verbsOf(message(1), ME, CAN, true)).toEqual(["answer"]);
     expect(verbsOf(own(2, "read"), ME, CAN, true)).toEqual(["answer", "reword", "take_back"]);
     expect(verbsOf(own(2, "sent", { operator: "op-else" }), ME, CAN, true)).toEqual(["answer"]);
+    expect(verbsOf(own(2, "sent", { operator: "op-else" }), { ...ME, role: "supervisor" }, CAN, true)).toEqual(["answer", "reword", "take_back"]);
   });
 
   test("nothing that the channel cannot", () => {

@@ -134,7 +134,7 @@ export function verbsOf(message: Shown, me: Me | null, can: ChannelCan | null, a
   if (me === null || can === null || !answers || message.kind !== "said" || message.who === "system" || isDeleted(message)) return [];
   const outgoing = message.who === "operator";
   if (outgoing && !WITH_THEM.has(message.fate)) return [];
-  const own = outgoing && message.operator === me.id && message.extra?.elsewhere !== true;
+  const own = outgoing && (message.operator === me.id || me.role !== "operator") && message.extra?.elsewhere !== true;
   const verbs: MessageVerb[] = can.quotes === true ? ["answer"] : [];
   if (own && can.edits === true && message.text !== "") verbs.push("reword");
   if (own && can.deletes === true) verbs.push("take_back");

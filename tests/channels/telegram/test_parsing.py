@@ -37,7 +37,9 @@ NEIGHBOURS = Person(f"{GROUP}", "Соседи", nickname="@neighbours")
 KEY, REF = f"{ANN}", f"{ANN}:40"
 BUSINESS = f"b{CONNECTION}/{ANN}"
 OLD = Person("-4567", "Соседи")
-PICTURE = Attachment(FileKind.PHOTO, media_type="image/jpeg", size=182_110, width=1_280, height=960, ref="AgAC-large")
+PICTURE = Attachment(
+    FileKind.PHOTO, media_type="image/jpeg", size=182_110, width=1_280, height=960, ref="AgAC-large", origin="u3"
+)
 
 
 def wrote(text: str = "", ref: str = REF, answers: str = "", album: str = "", **extra: Any) -> Wrote:
@@ -58,7 +60,7 @@ def in_neighbours(what: Any, key: str = f"{GROUP}") -> Incoming:
 def one(kind: FileKind, name: str = "", media_type: str = "", **more: Any) -> Attachment:
     """Return a file that is awaited."""
     word = {"photo": "", "animation": "animation"}.get(kind.value, kind.value)
-    return Attachment(kind, FileState.AWAITED, name, media_type, 4_096, **{"ref": f"BQAC-{word}"} | more)
+    return Attachment(kind, FileState.AWAITED, name, media_type, 4_096, **{"ref": f"BQAC-{word}", "origin": f"u-{word}"} | more)
 
 
 READ: dict[str, Incoming] = {
@@ -70,7 +72,20 @@ READ: dict[str, Incoming] = {
     "album": of_ann(wrote(album=ALBUM, files=(PICTURE,))),
     "video": of_ann(wrote(files=(one(FileKind.VIDEO, "a.mp4", "video/mp4", seconds=12, width=640, height=360),))),
     "video_note": of_ann(
-        wrote(files=(one(FileKind.VIDEO, "", "video/mp4", seconds=5, width=240, height=240, ref="BQAC-video_note"),))
+        wrote(
+            files=(
+                one(
+                    FileKind.VIDEO,
+                    "",
+                    "video/mp4",
+                    seconds=5,
+                    width=240,
+                    height=240,
+                    ref="BQAC-video_note",
+                    origin="u-video_note",
+                ),
+            )
+        )
     ),
     "voice": of_ann(wrote(files=(one(FileKind.VOICE, "", "audio/ogg", seconds=7),))),
     "audio": of_ann(wrote(files=(one(FileKind.AUDIO, "Кино – Группа крови", "audio/mpeg", seconds=200),))),
@@ -85,6 +100,7 @@ READ: dict[str, Incoming] = {
                     "film.mkv",
                     "video/x-matroska",
                     20_971_521,
+                    origin="u-document",
                     problem="Telegram gives bots no more than 20 MB",
                 ),
             )
