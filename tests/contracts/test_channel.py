@@ -22,6 +22,7 @@ from broker.ports import Button, Channel, Delivery, Outbound, Raw
 from channels.widget.adapter import Envelope, encode
 from channels.widget.frames import Details, Press, Say, Seen
 from tests.channels.telegram.place import TelegramPlace
+from tests.channels.vk.place import VkPlace
 from tests.contracts.site import Site
 from tests.support.channels import (
     PUSH,
@@ -121,6 +122,19 @@ def _telegram() -> Rig:
     )
 
 
+def _vk() -> Rig:
+    place = VkPlace(CUSTOMER)
+    return Rig(
+        make=place.channel,
+        far=lambda _: place,
+        fail=lambda _, fault: place.fail(fault),
+        messages=[place.said(1, "hello"), place.said(2, "again")],
+        others=[place.denied(), place.edited(1, "other words")],
+        press=place.pressed,
+        close=place.close,
+    )
+
+
 RIGS: dict[str, Callable[[], Rig]] = {
     "push": lambda: _fake(PUSH),
     "stream": lambda: _fake(STREAM),
@@ -128,6 +142,7 @@ RIGS: dict[str, Callable[[], Rig]] = {
     "stream_buttons": lambda: _fake(STREAM_BUTTONS),
     "widget": _widget,
     "telegram": _telegram,
+    "vk": _vk,
 }
 CANNOT_FAIL = {"widget"}
 WITHOUT_BUTTONS = {"push", "stream"}
