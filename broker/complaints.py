@@ -48,9 +48,9 @@ def channel_settings(given: Mapping[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$.")
+        _, _, place = str(error).partition(" - at `$.")
         field = f"settings.{place.rstrip('`')}".rstrip(".")
-        raise BadInput(f"channel settings: {what}", field=field) from None
+        raise BadInput(f"channel settings: {error}", field=field) from None
 
 
 def keys_of(model: object) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import hmac
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -94,6 +95,7 @@ class TelegramChannel:
 
     async def receive(self, cursor: str | None = None) -> AsyncIterator[Delivery]:
         """See `Channel.receive`; a quiet question yields an empty delivery. Raises Unavailable, AccessLost."""
+        await _load()
         if self._settings.mode == "webhook":
             async for delivery in self._watch_hook():
                 yield delivery
@@ -217,6 +219,8 @@ class TelegramChannel:
 
     async def send(self, outbound: Outbound) -> str:
         """See `Channel.send`. What was sent in part is Uncertain, and says so."""
+        if self._made is None:
+            await _load()
         place = _Place.of(outbound.key)
         self._mind_the_pause()
         await self._look_for(outbound.files)
@@ -590,6 +594,11 @@ class _GroupPace:
         return 0.0
 
 
+async def _load() -> None:
+    """Import what takes seconds to import, while the loop goes on."""
+    await asyncio.to_thread(import_module, "channels.telegram.api")
+
+
 def _cursor(cursor: str | None) -> tuple[int | None, int]:
     offset, _, at_us = (cursor or "").partition(":")
     try:
@@ -600,6 +609,7 @@ def _cursor(cursor: str | None) -> tuple[int | None, int]:
 
 async def probe(given: Mapping[str, Any]) -> Probed:
     """See `ChannelKind.probe`. Raises AccessLost, Unavailable."""
+    await _load()
     from channels.telegram.api import Api, MovedTo
 
     settings = msgspec.convert(dict(given), TelegramSettings)

@@ -203,7 +203,7 @@ def test_without_the_guard_in_flight_answers_overtake_one_another():
         " AND other.state = 'queued' AND other.due_us <= new.now_us ORDER BY other.seq LIMIT 1) AS lowest FROM new) AS asked "
         "WHERE outbox.id = asked.lowest "
         "RETURNING outbox.conversation_id, outbox.id, outbox.seq, outbox.channel_id, outbox.message_id, outbox.attempt, "
-        "outbox.created_us, outbox.buttons, 1, 0",  # another waits behind it, and nothing went before
+        "outbox.created_us, outbox.buttons, 1, 0, outbox.does, outbox.target_seq",  # another waits behind it, and nothing went before
     )
 
     mutant = Parts(schema="DROP INDEX uq_outbox_in_flight", tx=swapped({_sending._LEASE: any_due}))
